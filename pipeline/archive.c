@@ -1,0 +1,352 @@
+#include "archive.h"
+
+#include "text.h"
+#include "version.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_TABLES = 32, MAX_COLUMNS = 32, COPY_ROWS = 8192 };
+
+/* What the artifacts hold of one archive table. */
+struct part {
+    const struct schema *schema;
+    int widths[MAX_COLUMNS];
+    int64_t nrows;
+    int only; /* declared stage that alone provides a table without node column; -1 while unknown */
+};
+
+struct build {
+    const struct dag *dag;
+    struct arena *arena; /* reset for each artifact */
+    struct h5 *archive;
+    struct part part[MAX_TABLES];
+    int nparts;
+    char *seen;       /* per cell: has a row in table cells */
+    int64_t *spectra; /* per declared stage: singular values in all its artifacts */
+    struct h5_bulk **spectrum;
+    int64_t *spectrum_at;
+    char simulated[512];
+};
+
+static void archive_key(const struct dag *d, const struct freshness *all, struct text *t, char key[HASH_TEXT],
+                        struct err *e)
+{
+    text_add(t, e, "archive %d %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved);
+    for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++)
+        if (d->nodes[i].stage->scope != SCOPE_STUDY)
+            text_add(t, e, " %s", all[i].key);
+    if (e->code == ERR_OK)
+        hash_text(t->text, key);
+}
+
+int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch)
+{
+    if (access(d->archive, F_OK) != 0)
+        return 0;
+    struct err ignored;
+    err_clear(&ignored);
+    char key[HASH_TEXT] = "", *recorded = NULL;
+    struct text t = {.arena = scratch};
+    struct h5 *h;
+    archive_key(d, all, &t, key, &ignored);
+    if (h5_open(d->archive, 0, scratch, &h, &ignored) != ERR_OK)
+        return 0;
+    int same = h5_get_text(h, "/", "key", &recorded, &ignored) == ERR_OK && strcmp(recorded, key) == 0;
+    h5_close(h, &ignored);
+    return same;
+}
+
+/* Does this artifact provide rows of the table? Tables without a node column come from one declared stage
+ * only: the first. */
+static int provides(struct part *p, struct h5 *h, int decl)
+{
+    if (!h5_has_table(h, p->schema->name))
+        return 0;
+    if (schema_column(p->schema, "node") >= 0)
+        return 1;
+    if (p->only < 0)
+        p->only = decl;
+    return p->only == decl;
+}
+
+/* First pass over an artifact: how many rows, how wide. */
+static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct err *e)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    char *simulated;
+    if (!b->simulated[0] && h5_get_text(h, "/", "simulated", &simulated, &ignored) == ERR_OK)
+        strncpy(b->simulated, simulated, sizeof b->simulated - 1);
+    for (int k = 0; k < b->nparts; k++) {
+        struct part *p = &b->part[k];
+        int64_t nrows = 0;
+        if (!provides(p, h, n->decl))
+            continue;
+        TRY(h5_table_widths(h, p->schema->name, p->schema, p->widths, &nrows, e));
+        p->nrows += nrows;
+    }
+    if (h5_has(h, "/spectra")) {
+        struct h5_bulk *d;
+        int64_t length;
+        TRY(h5_find(h, "/spectra", H5_REAL64, &d, &length, e));
+        b->spectra[n->decl] += length;
+    }
+    return ERR_OK;
+}
+
+/* Spectra of one artifact go behind those before; *shift is where. */
+static err_t copy_spectra(struct build *b, const struct node *n, struct h5 *h, int64_t *shift, struct err *e)
+{
+    *shift = b->spectrum_at[n->decl];
+    if (!b->spectrum[n->decl] || !h5_has(h, "/spectra"))
+        return ERR_OK;
+    struct h5_bulk *from;
+    int64_t length;
+    double *values;
+    TRY(h5_find(h, "/spectra", H5_REAL64, &from, &length, e));
+    TRY(arena_array(b->arena, "archive.spectra", COPY_ROWS, &values, e));
+    for (int64_t at = 0; at < length; at += COPY_ROWS) {
+        int64_t part = length - at < COPY_ROWS ? length - at : COPY_ROWS;
+        TRY(h5_get(from, at, part, values, e));
+        TRY(h5_put(b->spectrum[n->decl], *shift + at, part, values, e));
+    }
+    b->spectrum_at[n->decl] += length;
+    return ERR_OK;
+}
+
+/* Second pass: the artifact's rows go into the archive's tables. */
+static err_t copy_tables(struct build *b, const struct node *n, struct h5 *h, struct err *e)
+{
+    int64_t shift = 0;
+    TRY(copy_spectra(b, n, h, &shift, e));
+    for (int k = 0; k < b->nparts; k++) {
+        const struct schema *s = b->part[k].schema;
+        if (!provides(&b->part[k], h, n->decl))
+            continue;
+        int offset = schema_column(s, "spectrum_offset");
+        for (int64_t at = 0, total = 1; at < total; at += COPY_ROWS) {
+            struct table t;
+            table_init(&t, s->name, b->arena);
+            TRY(h5_table_read(h, s->name, &t, at, COPY_ROWS, &total, e));
+            for (int64_t r = 0; offset >= 0 && r < t.nrows; r++)
+                if (t.values[r * s->ncolumns + offset].i >= 0)
+                    t.values[r * s->ncolumns + offset].i += shift;
+            if (t.nrows > 0)
+                TRY(h5_table_append(b->archive, s->name, &t, e));
+            if (strcmp(s->name, "cells") == 0 && n->cell)
+                b->seen[n->cell - b->dag->config->cells] = 1;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Runs a pass over all artifacts below the study. */
+static err_t each_artifact(struct build *b,
+                           err_t (*visit)(struct build *, const struct node *, struct h5 *, struct err *),
+                           struct err *e)
+{
+    for (int i = 0; i < b->dag->nnodes; i++) {
+        const struct node *n = &b->dag->nodes[i];
+        if (n->stage->scope == SCOPE_STUDY)
+            continue;
+        struct h5 *h;
+        TRY(h5_open(n->path, 0, b->arena, &h, e));
+        err_t code = visit(b, n, h, e);
+        err_item(e, "%s", n->path);
+        h5_close(h, e);
+        arena_reset(b->arena);
+        TRY(code);
+    }
+    return ERR_OK;
+}
+
+/* Rows that come from the config: published figures, cells without a delta, logits that are not there. */
+static err_t config_rows(struct build *b, struct table *cells, struct table *published, struct err *e)
+{
+    const struct config *c = b->dag->config;
+    for (int i = 0; i < c->ncells; i++) {
+        const struct cell *x = &c->cells[i];
+        for (int k = 0; k < x->npublished; k++)
+            TRY(TABLE_ADD(published, e, V_TEXT(x->published[k].source), V_TEXT(x->published[k].quantity),
+                          V_TEXT(x->algorithm), V_TEXT(x->family), V_REAL(x->published[k].value)));
+        if (cells && !b->seen[i])
+            TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
+                          V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),
+                          V_INT(0), V_INT(0), V_INT(0), V_INT(0)));
+    }
+    return ERR_OK;
+}
+
+static struct part *find_part(struct build *b, const char *name)
+{
+    for (int k = 0; k < b->nparts; k++)
+        if (strcmp(b->part[k].schema->name, name) == 0)
+            return &b->part[k];
+    return NULL;
+}
+
+/* A table of rows at hand widens the columns it goes into. */
+static void widen(struct part *p, const struct table *t)
+{
+    for (int64_t r = 0; r < t->nrows; r++)
+        for (int i = 0; i < p->schema->ncolumns; i++)
+            if (p->schema->columns[i].kind == COLUMN_TEXT) {
+                int n = (int)strlen(t->values[r * p->schema->ncolumns + i].text);
+                p->widths[i] = n > p->widths[i] ? n : p->widths[i];
+            }
+    p->nrows += t->nrows;
+}
+
+static err_t write_provenance(struct build *b, const struct provenance *p, struct err *e)
+{
+    const struct dag *d = b->dag;
+    struct h5 *f = b->archive;
+    TRY(h5_group(f, "/provenance", "how the archive came to be", e));
+    const char *const texts[][2] = {
+        {"command", p->command},  {"host", p->host},      {"mpi", p->mpi},
+        {"hdf5", p->hdf5},        {"blas", p->blas},      {"sinew", SINEW_VERSION},
+        {"commit", SINEW_COMMIT}, {"build", SINEW_BUILD}, {"config", d->config->file},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        TRY(h5_set_text(f, "/provenance", texts[i][0], texts[i][1], e));
+    TRY(h5_set_int(f, "/provenance", "processes", p->processes, e));
+    struct table files, timings;
+    table_init(&files, "files", b->arena);
+    table_init(&timings, "timings", b->arena);
+    for (int i = 0; i < d->nnodes; i++) {
+        const struct node *n = &d->nodes[i];
+        if (n->stage->scope == SCOPE_STUDY)
+            continue;
+        struct err ignored; /* timings are for people: one that is not there fails nothing */
+        err_clear(&ignored);
+        struct h5 *h;
+        double min = 0, mean = 0, max = 0, bytes = 0, peak = 0;
+        TRY(h5_open(n->path, 0, b->arena, &h, e));
+        h5_get_real(h, "/", "time_min_sec", &min, &ignored);
+        h5_get_real(h, "/", "time_mean_sec", &mean, &ignored);
+        h5_get_real(h, "/", "time_max_sec", &max, &ignored);
+        h5_get_real(h, "/", "bytes_moved", &bytes, &ignored);
+        h5_get_real(h, "/", "peak_bytes", &peak, &ignored);
+        err_t code = TABLE_ADD(&timings, e, V_TEXT(d->config->nodes[n->decl].name), V_TEXT(n->label),
+                               V_REAL(min), V_REAL(mean), V_REAL(max), V_REAL(bytes), V_REAL(peak));
+        if (code == ERR_OK && !n->stage->writes_files && n->stage->scope == SCOPE_CHECKPOINT &&
+            h5_has_table(h, "files"))
+            code = h5_table_read(h, "files", &files, 0, -1, NULL, e);
+        h5_close(h, e);
+        TRY(code);
+    }
+    TRY(h5_table_write(f, "/provenance/inputs", &files, e));
+    return h5_table_write(f, "/provenance/timings", &timings, e);
+}
+
+static err_t write_links(struct build *b, struct err *e)
+{
+    const struct dag *d = b->dag;
+    TRY(h5_group(b->archive, "/cells", "links to each cell's artifacts, relative to this file", e));
+    for (int i = 0; i < d->nnodes; i++) {
+        const struct node *n = &d->nodes[i];
+        if (n->stage->scope != SCOPE_CELL)
+            continue;
+        char *name = arena_printf(b->arena, e, "/cells/%s/%s", n->cell->name, d->config->nodes[n->decl].name);
+        char *file = path_relative(b->arena, d->config->output, n->path, e);
+        if (!name || !file)
+            return e->code;
+        TRY(h5_link_external(b->archive, name, file, "/", e));
+    }
+    return ERR_OK;
+}
+
+static err_t write_root(struct build *b, const char *key, struct err *e)
+{
+    const struct config *c = b->dag->config;
+    char created[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    TRY(h5_set_int(b->archive, "/", "schema_version", ARCHIVE_SCHEMA_VERSION, e));
+    TRY(h5_set_text(b->archive, "/", "study", c->study, e));
+    TRY(h5_set_text(b->archive, "/", "sinew_version", SINEW_VERSION, e));
+    TRY(h5_set_text(b->archive, "/", "created", created, e));
+    TRY(h5_set_text(b->archive, "/", "simulated", b->simulated, e));
+    TRY(h5_set_text(b->archive, "/", "key", key, e));
+    TRY(h5_write_text(b->archive, "/config", c->text, "the configuration file as read", e));
+    return h5_write_text(b->archive, "/resolved", c->resolved,
+                         "the configuration with all defaults and cells filled in; it re-creates the run", e);
+}
+
+static err_t fill(struct build *b, const struct provenance *p, const char *key, struct arena *keep,
+                  struct err *e)
+{
+    const struct config *c = b->dag->config;
+    TRY(write_root(b, key, e));
+    TRY(each_artifact(b, survey, e));
+    struct table cells, published;
+    table_init(&cells, "cells", keep);
+    table_init(&published, "published", keep);
+    TRY(config_rows(b, NULL, &published, e));
+    widen(find_part(b, "published"), &published);
+    TRY(config_rows(b, &cells, &published, e)); /* nothing is seen yet: all cells, for the widths */
+    widen(find_part(b, "cells"), &cells);
+    char name[64];
+    for (int k = 0; k < b->nparts; k++)
+        TRY(h5_table_create(b->archive, b->part[k].schema->name, b->part[k].schema, b->part[k].widths,
+                            b->part[k].nrows, e));
+    TRY(h5_group(b->archive, "/spectra",
+                 "singular values of the updates; table rank says where each spectrum begins", e));
+    for (int i = 0; i < c->nnodes; i++)
+        if (b->spectra[i] > 0) {
+            snprintf(name, sizeof name, "/spectra/%.48s", c->nodes[i].name);
+            TRY(h5_bulk(
+                b->archive, name, H5_REAL64, b->spectra[i], 0,
+                "singular values, descending within each matrix; offsets and lengths stand in table rank",
+                "weight units", &b->spectrum[i], e));
+        }
+    TRY(each_artifact(b, copy_tables, e));
+    table_init(&cells, "cells", keep);
+    table_init(&published, "published", keep);
+    TRY(config_rows(b, &cells, &published, e));
+    TRY(h5_table_append(b->archive, "cells", &cells, e));
+    TRY(h5_table_append(b->archive, "published", &published, e));
+    TRY(write_links(b, e));
+    return write_provenance(b, p, e);
+}
+
+err_t archive_build(const struct dag *d, const struct freshness *all, const struct provenance *p,
+                    struct arena *scratch, struct err *e)
+{
+    struct arena keep, inner;
+    arena_init(&keep, scratch->mem);
+    arena_init(&inner, scratch->mem);
+    struct build b = {.dag = d, .arena = &inner};
+    char key[HASH_TEXT] = "", *partial = NULL;
+    const struct schema *const *schemas = schema_archive(&b.nparts);
+    for (int k = 0; k < b.nparts; k++)
+        b.part[k] = (struct part){.schema = schemas[k], .only = -1};
+    struct text t = {.arena = &keep};
+    err_t code;
+    archive_key(d, all, &t, key, e);
+    TRY_OUT(code, e->code);
+    TRY_OUT(code, arena_array(&keep, "archive.seen", d->config->ncells, &b.seen, e));
+    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectra, e));
+    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum, e));
+    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum_at, e));
+    if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
+        TRY_OUT(code, e->code);
+    TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
+    code = fill(&b, p, key, &keep, e);
+    h5_close(b.archive, e);
+    if (e->code == ERR_OK)
+        file_commit(partial, d->archive, e);
+    else
+        unlink(partial);
+    code = e->code;
+out:
+    arena_release(&inner);
+    arena_release(&keep);
+    return code;
+}

@@ -1,0 +1,83 @@
+/* Checkpoints: a folder or file holding a model's tensors, in a published format, as one list of tensors with
+ * their places.
+ *
+ * Opening reads headers only and checks every size before it is used. Reading elements is by pread at the
+ * tensor's own byte offset; nothing is mapped, so a file cut short while we read is an error, not a signal.
+ * Formats plug in here and nowhere else: safetensors.c is the first. A catalogue is the same list as `load`
+ * wrote it to its artifact. */
+#ifndef SINEW_CHECKPOINT_H
+#define SINEW_CHECKPOINT_H
+
+#include "err.h"
+#include "mem.h"
+#include "tensor.h"
+
+#include <stdint.h>
+
+struct checkpoint_tensor {
+    const char *name;
+    enum dtype dtype;
+    int ndim;
+    int64_t dims[TENSOR_MAX_NDIM];
+    int64_t elements;
+    int64_t layer; /* -1 where there is none */
+    const char *module;
+    int file;             /* index into checkpoint.files */
+    int64_t offset_bytes; /* from the start of the file */
+    int64_t size_bytes;
+};
+
+struct checkpoint_file {
+    const char *path; /* as opened: folder + name */
+    int64_t size_bytes;
+    int64_t mtime_ns;
+    uint64_t header_hash; /* XXH3 of the header (8 + N bytes for safetensors) */
+    int fd; /* -1 while not open: until the first read, or after CHECKPOINT_MAX_OPEN others were read */
+    int64_t last_use; /* checkpoint.reads at the last read */
+};
+
+struct checkpoint {
+    const char *path;      /* as the config names it */
+    const char *format;    /* "safetensors" */
+    const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
+    int64_t ntensors, nfiles, parameters;
+    struct checkpoint_tensor *tensors; /* sorted by name, bytewise */
+    struct checkpoint_file *files;
+    int64_t reads; /* so far: the clock of the files' last_use */
+    int nopen;     /* files with an open descriptor */
+};
+
+/* Descriptors that one checkpoint keeps open: a model may have more shards than a process may have files. */
+enum { CHECKPOINT_MAX_OPEN = 64 };
+
+/* Local. Opens path: a .safetensors file, or a folder with model.safetensors (which wins, as in transformers)
+ * or model.safetensors.index.json (all its shards; other .safetensors files beside them, such as logits, are
+ * no part of the model) or, with neither, exactly one .safetensors file whose name begins with "model" and
+ * that is no shard of several. c is filled, owned by the arena. Reads headers only. The index's total_size is
+ * not believed: published ones are often wrong. Errors: DATA, naming file, tensor, expected and found, for
+ * everything formats.md section 1 lists: missing shard, tensor absent from its shard, tensor in two shards,
+ * truncated or too long file, overlap or hole, duplicate key, unknown type, sizes that do not match or
+ * overflow, index entry that leaves the folder. A tensor in a shard that the index does not name is DATA too.
+ */
+err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, struct err *e);
+
+/* Local. Where checkpoint_open would look, without reading: 1 if something is there. */
+int checkpoint_exists(const char *path);
+
+/* Local. One tensor by name; NULL if there is none. Binary search. */
+const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
+
+/* Local. Reads n raw elements from element `first` of tensor t into buf (n * dtype_bits/8 bytes, byte-sized
+ * types only). Errors: DATA when the file has become shorter (file, tensor, expected, found bytes), SYSTEM on
+ * I/O errors. */
+err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+                      void *buf, struct err *e);
+
+/* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if
+ * not. */
+err_t checkpoint_verify(const struct checkpoint *c, struct err *e);
+
+/* Local. Closes the file descriptors; the lists stay the arena's. Safe on a zeroed checkpoint. */
+void checkpoint_close(struct checkpoint *c);
+
+#endif

@@ -1,0 +1,17 @@
+/* Hashes of bytes, for freshness: XXH3. Not cryptographic: they tell changed from unchanged, not friend from
+ * foe. */
+#ifndef SINEW_HASH_H
+#define SINEW_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HASH_TEXT = 33 }; /* 32 hexadecimal digits and the end */
+
+/* Local. 64-bit hash of n bytes (XXH3-64). */
+uint64_t hash_bytes(const void *bytes, size_t n);
+
+/* Local. 128-bit hash of a text (XXH3-128) as 32 hexadecimal digits. */
+void hash_text(const char *text, char out[HASH_TEXT]);
+
+#endif

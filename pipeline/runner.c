@@ -1,0 +1,351 @@
+#include "runner.h"
+
+#include "registry.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- selection ---- */
+
+static int listed(const char *const *list, int n, const char *word)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i], word) == 0)
+            return 1;
+    return 0;
+}
+
+/* 0 if `word` is one of n names that name_of gives; else CONFIG with the nearest. */
+static err_t check_name(const char *what, const char *word, const char *const *names, int n, struct err *e)
+{
+    if (listed(names, n, word))
+        return ERR_OK;
+    const char *near = text_nearest(word, names, n);
+    return err_set(e, ERR_CONFIG, "%s '%s' is not in the config%s%s%s", what, word,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+err_t selection_check(const struct selection *s, const struct config *c, struct err *e)
+{
+    struct mem m;
+    struct arena a;
+    mem_init(&m, 0);
+    arena_init(&a, &m);
+    const char **names = NULL;
+    int most = c->nnodes > c->ncells ? c->nnodes : c->ncells;
+    err_t code = arena_array(&a, "selection", most, &names, e);
+    for (int i = 0; code == ERR_OK && i < c->nnodes; i++)
+        names[i] = c->nodes[i].name;
+    for (int i = 0; code == ERR_OK && i < s->nstages; i++)
+        code = check_name("--stage", s->stages[i], names, c->nnodes, e);
+    for (int i = 0; code == ERR_OK && i < c->ncells; i++)
+        names[i] = c->cells[i].name;
+    for (int i = 0; code == ERR_OK && i < s->ncells; i++)
+        code = check_name("--cell", s->cells[i], names, c->ncells, e);
+    arena_release(&a);
+    return code;
+}
+
+int selection_has(const struct selection *s, const struct dag *d, const struct node *n)
+{
+    if (s->nstages > 0 && !listed(s->stages, s->nstages, d->config->nodes[n->decl].name))
+        return 0;
+    if (s->ncells == 0 || (n->stage->scope == SCOPE_STUDY && s->nstages > 0))
+        return 1;
+    if (n->stage->scope == SCOPE_CELL)
+        return listed(s->cells, s->ncells, n->label);
+    for (int i = 0; i < d->config->ncells; i++) {
+        const struct cell *c = &d->config->cells[i];
+        if (!listed(s->cells, s->ncells, c->name))
+            continue;
+        if (n->stage->scope == SCOPE_CHECKPOINT &&
+            (strcmp(c->base, n->checkpoint) == 0 || strcmp(c->tuned, n->checkpoint) == 0))
+            return 1;
+        if (n->stage->scope == SCOPE_BASE && s->nstages > 0 && strcmp(c->base, n->base) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* ---- one node ---- */
+
+struct work {
+    struct runner *r;
+    const struct selection *selection;
+    struct freshness *all; /* per node; meaningful on process 0 */
+    char *todo;            /* per node, same on all processes */
+    int64_t ran;           /* nodes that ran */
+    double stage_bytes;
+    double time_min, time_mean, time_max; /* of the stage's nodes */
+    int64_t peak_bytes;
+};
+
+/* Wall time and memory of a node over the processes; on process 0 into the artifact. */
+static void add_times(struct work *w, double sec, size_t peak, struct h5 *artifact, double bytes,
+                      struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    double min = sec, max = sec, sum = sec;
+    int64_t most = (int64_t)peak;
+    MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+    MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+    MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    comm_max(c, &most, 1);
+    w->time_min += min;
+    w->time_max += max;
+    w->time_mean += sum / c->np;
+    w->peak_bytes = most > w->peak_bytes ? most : w->peak_bytes;
+    if (!artifact)
+        return;
+    h5_set_real(artifact, "/", "time_min_sec", min, e);
+    h5_set_real(artifact, "/", "time_mean_sec", sum / c->np, e);
+    h5_set_real(artifact, "/", "time_max_sec", max, e);
+    h5_set_real(artifact, "/", "bytes_moved", bytes, e);
+    h5_set_real(artifact, "/", "peak_bytes", (double)most, e);
+}
+
+/* Collective. Runs node i and completes its artifact. */
+static err_t run_node(struct work *w, int i, struct progress *progress, int64_t done, struct err *e)
+{
+    struct runner *r = w->r;
+    const struct node *n = &r->dag->nodes[i];
+    const struct node_decl *decl = &r->dag->config->nodes[n->decl];
+    struct arena arena;
+    struct artifact out = {.comm = r->comm};
+    double before = w->stage_bytes, started = clock_sec();
+    arena_init(&arena, r->mem);
+    r->mem->peak_bytes = r->mem->live_bytes;
+    struct ctx ctx = node_ctx(r->dag, n, &arena);
+    ctx.comm = r->comm;
+    ctx.log = r->log;
+    ctx.progress = progress;
+    ctx.progress_done = done;
+    ctx.out = &out;
+    ctx.bytes_done = &w->stage_bytes;
+    log_detail(r->log, "%s of %s", decl->name, n->label);
+    err_t code = artifact_begin(&out, r->comm, n->path, &arena, e);
+    if (code == ERR_OK)
+        code = n->stage->run(&ctx, e);
+    if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
+        struct h5 *h = NULL;
+        if (r->comm->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
+            fresh_mark(r->dag, i, &w->all[i], h, e);
+        add_times(w, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
+        code = comm_agree(r->comm, e);
+    }
+    artifact_end(&out, code == ERR_OK, e);
+    code = e->code;
+    err_item(e, "%s of %s", decl->name, n->label);
+    arena_release(&arena);
+    if (code == ERR_OK) {
+        w->all[i].state = STATE_FRESH;
+        w->ran++;
+    }
+    return code;
+}
+
+/* ---- deciding ---- */
+
+/* Process 0. A picked node cannot run where something it needs is neither fresh nor picked before it. */
+static err_t check_inputs(struct work *w, int i, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    const struct node *n = &d->nodes[i];
+    if (n->stage->scope == SCOPE_STUDY)
+        return ERR_OK; /* it reads the archive */
+    for (int k = 0; k < n->ninputs; k++) {
+        int below = n->input_nodes[k];
+        const struct freshness *f = &w->all[below];
+        if (f->state == STATE_FRESH)
+            continue;
+        const struct node *b = &d->nodes[below];
+        const char *name = d->config->nodes[b->decl].name, *file = d->config->file;
+        char only[400] = "";
+        if (b->stage->scope == SCOPE_CELL)
+            snprintf(only, sizeof only, " --cell %.380s", b->label);
+        return err_set(
+            e, ERR_DATA,
+            "%s of %s needs %s of %s, whose artifact %s is %s%s%s; run 'sinew run %s --stage %s%s' first, or "
+            "'sinew run %s' for everything",
+            d->config->nodes[n->decl].name, n->label, name, b->label, b->path, fresh_name(f->state),
+            f->why[0] ? ": " : "", f->why, file, name, only, file);
+    }
+    return ERR_OK;
+}
+
+/* Collective. Decides which of nodes [from, to) run; returns how many through *n. */
+static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    const struct selection *s = w->selection;
+    if (c->me == 0) {
+        struct arena scratch;
+        arena_init(&scratch, w->r->mem);
+        for (int i = from; i < to && e->code == ERR_OK; i++) {
+            const struct node *node = &w->r->dag->nodes[i];
+            fresh_node(w->r->dag, i, w->all, &scratch, e);
+            arena_reset(&scratch);
+            int picked = selection_has(s, w->r->dag, node);
+            w->todo[i] = picked && (s->force || s->nstages > 0 || w->all[i].state != STATE_FRESH);
+            if (w->todo[i] && e->code == ERR_OK)
+                check_inputs(w, i, e);
+        }
+        arena_release(&scratch);
+    }
+    TRY_ALL(c, e);
+    comm_bcast(c, w->todo + from, to - from, 0);
+    *n = 0;
+    for (int i = from; i < to; i++)
+        *n += w->todo[i];
+    return ERR_OK;
+}
+
+static const char *units_of(enum scope s)
+{
+    return s == SCOPE_CHECKPOINT ? "checkpoints"
+           : s == SCOPE_CELL     ? "cells"
+           : s == SCOPE_BASE     ? "bases"
+                                 : "study";
+}
+
+/* Collective. All nodes of the k-th declared stage in order. */
+static err_t run_stage(struct work *w, int k, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    int from = d->first[k], to = d->first[k + 1];
+    if (from == to)
+        return ERR_OK;
+    const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
+    int64_t n;
+    TRY(decide(w, from, to, &n, e));
+    if (n == 0) {
+        log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
+        return ERR_OK;
+    }
+    struct progress progress;
+    double started = clock_sec();
+    w->stage_bytes = w->time_min = w->time_mean = w->time_max = 0;
+    w->peak_bytes = 0;
+    log_info(w->r->log, "%-14s %lld of %d %s to do", name, (long long)n, to - from, units);
+    progress_start(&progress, w->r->log, name, units, n);
+    int64_t done = 0;
+    for (int i = from; i < to; i++) {
+        if (!w->todo[i])
+            continue;
+        TRY(run_node(w, i, &progress, done, e));
+        progress_at(&progress, ++done, 0, w->stage_bytes);
+    }
+    char time[32], rate[32], peak[32];
+    double sec = clock_sec() - started;
+    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
+             name, (long long)n, units, human_sec(sec, time, sizeof time), w->time_min, w->time_mean,
+             w->time_max, w->stage_bytes > 0 ? ", " : "",
+             w->stage_bytes > 0 ? human_bytes(w->stage_bytes / sec, rate, sizeof rate) : "",
+             w->stage_bytes > 0 ? "/s" : "", human_bytes((double)w->peak_bytes, peak, sizeof peak));
+    return ERR_OK;
+}
+
+/* Collective. Puts the archive together where everything below is fresh and it is not up to date. *ready: it
+ * is, now. */
+static err_t run_archive(struct work *w, int *ready, struct err *e)
+{
+    struct runner *r = w->r;
+    int missing = 0, built = 0;
+    const char *first = "", *first_label = "";
+    *ready = 0;
+    if (r->comm->me == 0) {
+        struct arena scratch;
+        arena_init(&scratch, r->mem);
+        for (int i = 0; i < r->dag->nnodes; i++)
+            if (r->dag->nodes[i].stage->scope != SCOPE_STUDY && w->all[i].state != STATE_FRESH &&
+                missing++ == 0) {
+                first = r->dag->config->nodes[r->dag->nodes[i].decl].name;
+                first_label = r->dag->nodes[i].label;
+            }
+        if (missing == 0 && !archive_is_fresh(r->dag, w->all, &scratch)) {
+            archive_build(r->dag, w->all, r->provenance, &scratch, e);
+            built = 1;
+        }
+        *ready = missing == 0;
+        arena_release(&scratch);
+    }
+    TRY_ALL(r->comm, e);
+    comm_bcast(r->comm, ready, (int64_t)sizeof *ready, 0);
+    comm_bcast(r->comm, &built, (int64_t)sizeof built, 0);
+    if (built) {
+        w->ran++;
+        log_info(r->log, "%-14s %s", "archive", r->dag->archive);
+    } else if (missing > 0) {
+        log_info(r->log, "%-14s not built: %d nodes are not fresh, first %s of %s; 'sinew run %s' runs them",
+                 "archive", missing, first, first_label, r->dag->config->file);
+    }
+    return ERR_OK;
+}
+
+static err_t work_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
+{
+    *w = (struct work){.r = r, .selection = s};
+    if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK)
+        arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e);
+    return comm_agree(r->comm, e);
+}
+
+err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+{
+    const struct dag *d = r->dag;
+    struct work w;
+    int ready = 0, archived = 0;
+    TRY(work_init(&w, r, s, e));
+    for (int k = 0; k < d->config->nnodes; k++) {
+        int study = d->first[k] < d->first[k + 1] && d->nodes[d->first[k]].stage->scope == SCOPE_STUDY;
+        if (study && !archived) {
+            TRY(run_archive(&w, &ready, e));
+            archived = 1;
+        }
+        if (study && !ready && s->nstages == 0)
+            continue; /* a report of half a study would mislead */
+        TRY(run_stage(&w, k, e));
+    }
+    if (!archived)
+        TRY(run_archive(&w, &ready, e));
+    if (w.ran == 0)
+        log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
+                 s->nstages || s->ncells ? " picked" : "", d->archive);
+    else
+        log_info(r->log, "done: %lld nodes ran%s%s", (long long)w.ran, ready ? ", archive " : "",
+                 ready ? d->archive : "");
+    return ERR_OK;
+}
+
+err_t runner_report(struct runner *r, struct err *e)
+{
+    const struct dag *d = r->dag;
+    struct selection all = {.force = 1};
+    struct work w;
+    if (r->comm->me == 0 && access(d->archive, F_OK) != 0)
+        err_set(e, ERR_DATA, "there is no archive %s to report from; 'sinew run %s' makes it", d->archive,
+                d->config->file);
+    TRY_ALL(r->comm, e);
+    TRY(work_init(&w, r, &all, e));
+    for (int k = 0; k < d->config->nnodes; k++)
+        for (int i = d->first[k]; i < d->first[k + 1]; i++)
+            if (strcmp(d->nodes[i].stage->kind, "report") == 0) {
+                int64_t n;
+                for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++) {
+                    struct arena scratch; /* keys of what lies below, for the report's own */
+                    arena_init(&scratch, r->mem);
+                    fresh_node(d, below, w.all, &scratch, e);
+                    arena_release(&scratch);
+                }
+                TRY(decide(&w, i, i + 1, &n, e));
+                TRY(run_node(&w, i, NULL, 0, e));
+            }
+    if (w.ran == 0)
+        return err_set(e, ERR_CONFIG,
+                       "%s: the config declares no report stage; add 'report: {needs: [...]}' to stages",
+                       d->config->file);
+    log_info(r->log, "report %s/report", d->config->output);
+    return ERR_OK;
+}

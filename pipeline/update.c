@@ -1,0 +1,362 @@
+#include "update.h"
+
+#include "bits.h"
+#include "text.h"
+
+#include <string.h>
+
+static const char *const BITMAP = "/update/bitmap", *const OLD = "/update/old", *const NEW = "/update/new",
+                         *const FIRST = "/update/first_value", *const NONFINITE = "/update/nonfinite",
+                         *const NONFINITE_BITS = "/update/nonfinite_bits";
+
+struct update {
+    struct arena *arena;
+    struct layout layout;
+    enum arithmetic arithmetic;
+    struct h5 *file; /* stored update, or NULL */
+    struct h5_bulk *bitmap, *old_bits, *new_bits, *first_value, *nonfinite, *nonfinite_bits;
+    int64_t *positions; /* of all unchanged non-finite elements */
+    int64_t npositions;
+    struct pair pair; /* store: none */
+    void *w0, *w1;
+    /* buffers of the part handed out last */
+    struct update_part part;
+    int64_t cap_words, cap_values, cap_blocks, cap_nonfinite, cap_nonfinite_bits;
+};
+
+/* ---- pure parts ---- */
+
+void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *new_bits, int64_t n,
+                  float *delta)
+{
+    if (arithmetic == ARITHMETIC_BF16) {
+        const uint16_t *a = old_bits, *b = new_bits;
+        for (int64_t i = 0; i < n; i++)
+            delta[i] = bf16_to_float(bf16_from_float(bf16_to_float(b[i]) - bf16_to_float(a[i])));
+    } else {
+        const float *a = old_bits, *b = new_bits;
+        for (int64_t i = 0; i < n; i++)
+            delta[i] = b[i] - a[i];
+    }
+}
+
+static int is_nonfinite(int bytes, const void *w, int64_t i)
+{
+    return bytes == 2 ? (((const uint16_t *)w)[i] & 0x7f80) == 0x7f80
+                      : (((const uint32_t *)w)[i] & 0x7f800000) == 0x7f800000;
+}
+
+/* Nearly always 0: the loop that vectorises, before the one that looks at each element. */
+int64_t update_count_nonfinite(enum arithmetic arithmetic, const void *w, int64_t n)
+{
+    int32_t found = 0; /* n is a block's: it fits, and narrow counters vectorise better */
+    if (arithmetic == ARITHMETIC_BF16) {
+        const uint16_t *v = w;
+        for (int64_t i = 0; i < n; i++)
+            found += (v[i] & 0x7f80) == 0x7f80;
+    } else {
+        const uint32_t *v = w;
+        for (int64_t i = 0; i < n; i++)
+            found += (v[i] & 0x7f800000) == 0x7f800000;
+    }
+    return found;
+}
+
+int64_t update_compare(enum arithmetic arithmetic, const void *w0, const void *w1, int64_t n, uint64_t *words,
+                       void *old_bits, void *new_bits, int64_t bit0, int64_t *nonfinite, void *nonfinite_bits,
+                       int64_t *nnonfinite)
+{
+    int bytes = arithmetic_bytes(arithmetic);
+    bits_differ(bytes, w0, w1, n, words);
+    int64_t nvalues = bits_pack(bytes, words, n, w0, old_bits);
+    bits_pack(bytes, words, n, w1, new_bits);
+    if (update_count_nonfinite(arithmetic, w0, n) > 0)
+        for (int64_t i = 0; i < n; i++)
+            if (is_nonfinite(bytes, w0, i) && !(words[i / 64] >> (i % 64) & 1)) {
+                memcpy((char *)nonfinite_bits + *nnonfinite * bytes, (const char *)w0 + i * bytes,
+                       (size_t)bytes);
+                nonfinite[(*nnonfinite)++] = bit0 + i;
+            }
+    return nvalues;
+}
+
+/* ---- reading ---- */
+
+static err_t open_stored(struct update *u, struct err *e)
+{
+    enum h5_type type = u->arithmetic == ARITHMETIC_BF16 ? H5_BITS16 : H5_BITS32;
+    int64_t nwords, nblocks, nold, nnew;
+    TRY(h5_find(u->file, BITMAP, H5_BITS64, &u->bitmap, &nwords, e));
+    TRY(h5_find(u->file, OLD, type, &u->old_bits, &nold, e));
+    TRY(h5_find(u->file, NEW, type, &u->new_bits, &nnew, e));
+    TRY(h5_find(u->file, FIRST, H5_INT64, &u->first_value, &nblocks, e));
+    TRY(h5_find(u->file, NONFINITE, H5_INT64, &u->nonfinite, &u->npositions, e));
+    TRY(h5_find(u->file, NONFINITE_BITS, type, &u->nonfinite_bits, NULL, e));
+    if (nwords != u->layout.nwords || nblocks != u->layout.nblocks + 1 || nold != nnew)
+        return err_set(e, ERR_DATA,
+                       "the stored update does not fit its tensors: %lld bitmap words and %lld blocks, "
+                       "expected %lld and "
+                       "%lld; delete the delta artifact and run it again",
+                       (long long)nwords, (long long)nblocks - 1, (long long)u->layout.nwords,
+                       (long long)u->layout.nblocks);
+    TRY(arena_array(u->arena, "update.nonfinite", u->npositions, &u->positions, e));
+    return h5_get(u->nonfinite, 0, u->npositions, u->positions, e);
+}
+
+err_t update_open(const char *delta_artifact, struct arena *a, struct update **out, struct err *e)
+{
+    *out = NULL;
+    struct update *u;
+    TRY(arena_array(a, "update", 1, &u, e));
+    u->arena = a;
+    TRY(h5_open(delta_artifact, 0, a, &u->file, e));
+    char *arithmetic = NULL, *base = NULL, *tuned = NULL;
+    err_t code = layout_read(&u->layout, u->file, a, e);
+    if (code == ERR_OK)
+        code = h5_get_text(u->file, "/", "arithmetic", &arithmetic, e);
+    if (code == ERR_OK)
+        u->arithmetic =
+            strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    if (code == ERR_OK && h5_has(u->file, BITMAP)) {
+        code = open_stored(u, e);
+    } else if (code == ERR_OK) {
+        const char *here = path_dir(a, delta_artifact, e);
+        code = h5_get_text(u->file, "/", "base_catalogue", &base, e);
+        if (code == ERR_OK)
+            code = h5_get_text(u->file, "/", "tuned_catalogue", &tuned, e);
+        if (code == ERR_OK &&
+            !(here && (base = path_join(a, here, base, e)) && (tuned = path_join(a, here, tuned, e))))
+            code = e->code;
+        if (code == ERR_OK)
+            code = pair_open(&u->pair, base, tuned, u->arithmetic, "", "", NULL, a, e);
+        int64_t bytes = arithmetic_bytes(u->arithmetic);
+        if (code == ERR_OK)
+            code = arena_array_at(a, "update.block", LAYOUT_BLOCK, (size_t)bytes, &u->w0, e);
+        if (code == ERR_OK)
+            code = arena_array_at(a, "update.block", LAYOUT_BLOCK, (size_t)bytes, &u->w1, e);
+    }
+    if (code != ERR_OK) {
+        err_item(e, "%s", delta_artifact);
+        update_close(u);
+        return code;
+    }
+    *out = u;
+    return ERR_OK;
+}
+
+void update_close(struct update *u)
+{
+    if (!u)
+        return;
+    struct err ignored;
+    err_clear(&ignored);
+    h5_close(u->file, &ignored); /* read-only: nothing can be lost */
+    u->file = NULL;
+    pair_close(&u->pair);
+}
+
+const struct layout *update_layout(const struct update *u)
+{
+    return &u->layout;
+}
+
+enum arithmetic update_arithmetic(const struct update *u)
+{
+    return u->arithmetic;
+}
+
+static err_t reserve(struct update *u, int64_t nblocks, int64_t nwords, int64_t nvalues, struct err *e)
+{
+    struct update_part *p = &u->part;
+    size_t bytes = (size_t)arithmetic_bytes(u->arithmetic);
+    int64_t cap_old = u->cap_values;
+    TRY(arena_grow(u->arena, "update.first", nblocks + 1, &u->cap_blocks, &p->first_value, e));
+    TRY(arena_grow(u->arena, "update.bitmap", nwords, &u->cap_words, &p->words, e));
+    TRY(arena_grow_at(u->arena, "update.old", nvalues, &cap_old, bytes, &p->old_bits, e));
+    return arena_grow_at(u->arena, "update.new", nvalues, &u->cap_values, bytes, &p->new_bits, e);
+}
+
+static err_t reserve_nonfinite(struct update *u, int64_t n, struct err *e)
+{
+    TRY(arena_grow(u->arena, "update.nonfinite", n, &u->cap_nonfinite, &u->part.nonfinite, e));
+    return arena_grow_at(u->arena, "update.nonfinite", n, &u->cap_nonfinite_bits,
+                         (size_t)arithmetic_bytes(u->arithmetic), &u->part.nonfinite_bits, e);
+}
+
+static err_t read_stored(struct update *u, int64_t from, int64_t to, int64_t word0, int64_t nwords,
+                         struct err *e)
+{
+    struct update_part *p = &u->part;
+    TRY(reserve(u, to - from, nwords, 0, e));
+    TRY(h5_get(u->first_value, from, to - from + 1, p->first_value, e));
+    int64_t first = p->first_value[0], n = p->first_value[to - from] - first;
+    if (n < 0 || n > nwords * 64)
+        return err_set(e, ERR_DATA, "the stored update's value index is damaged at block %lld",
+                       (long long)from);
+    TRY(reserve(u, to - from, nwords, n, e));
+    for (int64_t i = 0; i <= to - from; i++) {
+        p->first_value[i] -= first;
+        if (p->first_value[i] < 0 || p->first_value[i] > n ||
+            (i > 0 && p->first_value[i] < p->first_value[i - 1]))
+            return err_set(e, ERR_DATA, "the stored update's value index is damaged at block %lld",
+                           (long long)(from + i));
+    }
+    TRY(h5_get(u->bitmap, word0, nwords, p->words, e));
+    if (bits_count(p->words, nwords) != n)
+        return err_set(e, ERR_DATA, "the stored update's bitmap and values disagree in blocks [%lld, %lld)",
+                       (long long)from, (long long)to);
+    TRY(h5_get(u->old_bits, first, n, p->old_bits, e));
+    TRY(h5_get(u->new_bits, first, n, p->new_bits, e));
+    p->nvalues = n;
+    /* The part's share of the sorted positions. */
+    int64_t low = 0, high = u->npositions;
+    while (low < high) {
+        int64_t mid = (low + high) / 2;
+        if (u->positions[mid] < 64 * word0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    p->nnonfinite = 0;
+    while (low + p->nnonfinite < u->npositions && u->positions[low + p->nnonfinite] < 64 * (word0 + nwords))
+        p->nnonfinite++;
+    TRY(reserve_nonfinite(u, p->nnonfinite, e));
+    for (int64_t i = 0; i < p->nnonfinite; i++)
+        p->nonfinite[i] = u->positions[low + i] - 64 * word0;
+    return h5_get(u->nonfinite_bits, low, p->nnonfinite, p->nonfinite_bits, e);
+}
+
+static err_t read_pair(struct update *u, int64_t from, int64_t to, int64_t word0, int64_t nwords,
+                       struct err *e)
+{
+    struct update_part *p = &u->part;
+    int64_t bytes = arithmetic_bytes(u->arithmetic);
+    p->nvalues = p->nnonfinite = 0;
+    TRY(reserve(u, to - from, nwords, 0, e));
+    for (int64_t b = from; b < to; b++) {
+        struct block at = layout_block(&u->layout, b);
+        TRY(reserve(u, to - from, nwords, p->nvalues + at.n, e));
+        TRY(pair_read(&u->pair, at.tensor, at.first, at.n, u->w0, u->w1, e));
+        TRY(reserve_nonfinite(u, p->nnonfinite + update_count_nonfinite(u->arithmetic, u->w0, at.n), e));
+        p->first_value[b - from] = p->nvalues;
+        p->nvalues +=
+            update_compare(u->arithmetic, u->w0, u->w1, at.n, p->words + (at.word - word0),
+                           (char *)p->old_bits + p->nvalues * bytes, (char *)p->new_bits + p->nvalues * bytes,
+                           64 * (at.word - word0), p->nonfinite, p->nonfinite_bits, &p->nnonfinite);
+    }
+    p->first_value[to - from] = p->nvalues;
+    return ERR_OK;
+}
+
+err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e)
+{
+    struct update_part *p = &u->part;
+    p->from = from;
+    p->to = to;
+    p->nvalues = p->nnonfinite = p->nwords = 0;
+    if (from < to) {
+        struct block first = layout_block(&u->layout, from), last = layout_block(&u->layout, to - 1);
+        p->nwords = last.word + last.nwords - first.word;
+        TRY(u->bitmap ? read_stored(u, from, to, first.word, p->nwords, e)
+                      : read_pair(u, from, to, first.word, p->nwords, e));
+    }
+    *part = *p;
+    return ERR_OK;
+}
+
+/* ---- writing ---- */
+
+struct update_writer {
+    const struct comm *comm;
+    const struct layout *layout;
+    struct h5_bulk *bitmap, *old_bits, *new_bits, *first_value, *nonfinite, *nonfinite_bits;
+    int64_t nvalues, nnonfinite; /* written so far, by all */
+    int64_t *scratch;            /* for what must be shifted before it is written */
+    int64_t cap;
+    struct arena *arena;
+};
+
+err_t update_writer_open(struct update_writer **out, struct artifact *artifact, const struct comm *c,
+                         const struct layout *l, enum arithmetic arithmetic, struct arena *a, struct err *e)
+{
+    *out = NULL;
+    struct update_writer *w = NULL;
+    arena_array(a, "update.writer", 1, &w, e);
+    TRY_ALL(c, e);
+    w->comm = c;
+    w->layout = l;
+    w->arena = a;
+    struct h5 *f;
+    TRY(artifact_bulk(artifact, &f, e));
+    enum h5_type type = arithmetic == ARITHMETIC_BF16 ? H5_BITS16 : H5_BITS32;
+    const char *units = arithmetic == ARITHMETIC_BF16 ? "bfloat16 bit pattern" : "float32 bit pattern";
+    int64_t most = l->elements > 0 ? l->elements : 1;
+    TRY(h5_bulk(f, BITMAP, H5_BITS64, l->nwords, 0,
+                "one bit per compared element, 1 where the bits differ; least significant bit first, row "
+                "major; each tensor "
+                "of table compared begins at a word",
+                NULL, &w->bitmap, e));
+    TRY(h5_bulk(f, OLD, type, 0, most, "bits in the base of the elements that differ, in bitmap order", units,
+                &w->old_bits, e));
+    TRY(h5_bulk(f, NEW, type, 0, most,
+                "bits in the tuned checkpoint of the elements that differ, in bitmap order", units,
+                &w->new_bits, e));
+    TRY(h5_bulk(
+        f, FIRST, H5_INT64, l->nblocks + 1, 0,
+        "index of the first value of each block of 262144 elements (blocks begin anew at each tensor)", NULL,
+        &w->first_value, e));
+    TRY(h5_bulk(f, NONFINITE, H5_INT64, 0, most / 64 + 1,
+                "bitmap positions of elements that are the same NaN or Inf on both sides", NULL,
+                &w->nonfinite, e));
+    TRY(h5_bulk(f, NONFINITE_BITS, type, 0, most / 64 + 1, "bits of the elements that nonfinite lists", units,
+                &w->nonfinite_bits, e));
+    *out = w;
+    return ERR_OK;
+}
+
+err_t update_writer_put(struct update_writer *w, const struct update_part *p, struct err *e)
+{
+    int64_t values, nonfinite, all_values, all_nonfinite;
+    values = w->nvalues + comm_exscan(w->comm, p->nvalues, &all_values);
+    nonfinite = w->nnonfinite + comm_exscan(w->comm, p->nnonfinite, &all_nonfinite);
+    w->nvalues += all_values;
+    w->nnonfinite += all_nonfinite;
+    if (all_values > 0) {
+        TRY(h5_bulk_grow(w->old_bits, w->nvalues, e));
+        TRY(h5_bulk_grow(w->new_bits, w->nvalues, e));
+    }
+    if (all_nonfinite > 0) {
+        TRY(h5_bulk_grow(w->nonfinite, w->nnonfinite, e));
+        TRY(h5_bulk_grow(w->nonfinite_bits, w->nnonfinite, e));
+    }
+    int64_t nblocks = p->to - p->from;
+    if (nblocks > 0) {
+        int64_t word0 = layout_block(w->layout, p->from).word;
+        int64_t need = nblocks > p->nnonfinite ? nblocks : p->nnonfinite;
+        h5_put(w->bitmap, word0, p->nwords, p->words, e);
+        if (e->code == ERR_OK)
+            h5_put(w->old_bits, values, p->nvalues, p->old_bits, e);
+        if (e->code == ERR_OK)
+            h5_put(w->new_bits, values, p->nvalues, p->new_bits, e);
+        if (e->code == ERR_OK &&
+            arena_grow(w->arena, "update.scratch", need, &w->cap, &w->scratch, e) == ERR_OK) {
+            for (int64_t i = 0; i < nblocks; i++)
+                w->scratch[i] = values + p->first_value[i];
+            h5_put(w->first_value, p->from, nblocks, w->scratch, e);
+        }
+        if (e->code == ERR_OK && p->nnonfinite > 0) {
+            for (int64_t i = 0; i < p->nnonfinite; i++)
+                w->scratch[i] = 64 * word0 + p->nonfinite[i];
+            if (h5_put(w->nonfinite, nonfinite, p->nnonfinite, w->scratch, e) == ERR_OK)
+                h5_put(w->nonfinite_bits, nonfinite, p->nnonfinite, p->nonfinite_bits, e);
+        }
+    }
+    return comm_agree(w->comm, e);
+}
+
+err_t update_writer_close(struct update_writer *w, struct err *e)
+{
+    if (w->comm->me == 0)
+        h5_put(w->first_value, w->layout->nblocks, 1, &w->nvalues, e);
+    return comm_agree(w->comm, e);
+}

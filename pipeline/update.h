@@ -1,0 +1,73 @@
+/* Update: what changed in a cell: which elements, their old and new bits. One service for those who store it
+ * and those who use it.
+ *
+ * In a delta artifact: /update/bitmap (uint64 words, see layout.h), /update/old and /update/new (the set
+ * elements' bits in the compare type, in order), /update/first_value (int64 per block plus one: where a
+ * block's values begin), /update/nonfinite (int64: element positions in bitmap bits of elements that did not
+ * change but are NaN or Inf on both sides: torch.isclose never calls their difference close, so masks must
+ * know them) and /update/nonfinite_bits (their bits). With `store: none` none of these exist, and the same
+ * calls read the pair again. */
+#ifndef SINEW_UPDATE_H
+#define SINEW_UPDATE_H
+
+#include "artifact.h"
+#include "layout.h"
+#include "pair.h"
+
+/* A run of blocks of the update, in memory. */
+struct update_part {
+    int64_t from, to; /* blocks */
+    uint64_t *words;  /* bitmap from block `from`'s first word on, blocks one after the other */
+    int64_t nwords, nvalues;
+    void *old_bits, *new_bits; /* nvalues each */
+    int64_t *first_value;      /* to-from+1: where each block's values begin in old_bits */
+    int64_t *nonfinite;        /* bit positions relative to words[0], ascending */
+    void *nonfinite_bits;      /* their bits in the compare type */
+    int64_t nnonfinite;
+};
+
+struct update; /* an open update */
+
+/* Local. Opens the update of a delta artifact for reading, whichever way it was stored. Owned by the arena;
+ * closed by update_close. */
+err_t update_open(const char *delta_artifact, struct arena *a, struct update **u, struct err *e);
+void update_close(struct update *u);
+
+const struct layout *update_layout(const struct update *u);
+enum arithmetic update_arithmetic(const struct update *u);
+
+/* Local. Reads blocks [from, to). The part's buffers belong to u and are overwritten by the next call.
+ * Errors: DATA where the artifact or the checkpoints are damaged, SYSTEM over budget. */
+err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e);
+
+/* Local. delta[i] = new - old of value i of a part (n values), in the compare arithmetic: for bf16 the
+ * difference of the two bf16 values rounded to bf16, as float. Pure. */
+void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *new_bits, int64_t n,
+                  float *delta);
+
+/* Local. NaN and Inf among the n elements of a block in the compare type. Pure. */
+int64_t update_count_nonfinite(enum arithmetic arithmetic, const void *w, int64_t n);
+
+/* Local. Compares one block of a pair: words gets the bitmap, old and new the packed bits (room for n), and
+ * positions of unchanged non-finite elements are appended to nonfinite (room for update_count_nonfinite of
+ * w0), offset by bit0, and their bits. Returns the number of values. Pure. */
+int64_t update_compare(enum arithmetic arithmetic, const void *w0, const void *w1, int64_t n, uint64_t *words,
+                       void *old_bits, void *new_bits, int64_t bit0, int64_t *nonfinite, void *nonfinite_bits,
+                       int64_t *nnonfinite);
+
+/* Writing, by delta. A writer appends windows in order; each process brings the part for its own share of the
+ * window. */
+struct update_writer;
+
+/* Collective. Creates the datasets in the artifact. */
+err_t update_writer_open(struct update_writer **w, struct artifact *out, const struct comm *c,
+                         const struct layout *l, enum arithmetic arithmetic, struct arena *a, struct err *e);
+
+/* Collective. Writes one window: the parts of processes 0..np-1 are contiguous in that order (empty parts:
+ * from == to). */
+err_t update_writer_put(struct update_writer *w, const struct update_part *part, struct err *e);
+
+/* Collective. Completes the datasets. */
+err_t update_writer_close(struct update_writer *w, struct err *e);
+
+#endif

@@ -1,0 +1,346 @@
+/* delta: reads a pair once, block by block, and writes the update: which elements changed, their old and new
+ * bits, and what they add up to per tensor. */
+#include "stage.h"
+
+#include "change.h"
+#include "pair.h"
+#include "text.h"
+#include "update.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    WINDOW_BLOCKS = 32,  /* blocks a process holds at once: 8.4 M elements */
+    WINDOW_TENSORS = 64, /* tensors whose sums are open at once */
+    STORE_UPDATE = 0
+};
+
+struct delta_params {
+    int arithmetic, store;
+    struct real_list tolerances;
+};
+
+static const char *const arithmetics[] = {"bf16", "f32", NULL};
+static const char *const stores[] = {"update", "none", NULL};
+
+static const struct param delta_params[] = {
+    {"arithmetic", PARAM_CHOICE, offsetof(struct delta_params, arithmetic), NULL, "bf16", 0, 0, arithmetics,
+     "type both sides are cast to before comparing; bf16 rounds the difference to bf16 too, as the published "
+     "scripts do"},
+    {"tolerances", PARAM_REALS, offsetof(struct delta_params, tolerances), "weight units",
+     "[0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]", 0, 1e30, NULL,
+     "an element counts as updated where |difference| > tolerance"},
+    {"store", PARAM_CHOICE, offsetof(struct delta_params, store), NULL, "update", 0, 0, stores,
+     "update: keep the changed elements' old and new bits; none: keep statistics only, later stages read the "
+     "pair again"},
+    {0}};
+
+static const char *const delta_inputs[] = {"load", NULL};
+
+static int delta_check(const void *params, char *problem, int size)
+{
+    const struct delta_params *p = params;
+    if (p->tolerances.n <= CHANGE_TOLERANCES)
+        return 0;
+    snprintf(problem, (size_t)size, "tolerances: at most %d values, found %d", CHANGE_TOLERANCES,
+             p->tolerances.n);
+    return -1;
+}
+
+static void delta_plan(const struct plan_view *view, struct estimate *out)
+{
+    if (!view->base || !view->tuned)
+        return;
+    const struct delta_params *p = view->params;
+    double bytes = arithmetic_bytes((enum arithmetic)p->arithmetic), n = (double)view->base->parameters;
+    for (int64_t i = 0; i < view->base->ntensors; i++)
+        out->read_bytes += (double)view->base->tensors[i].size_bytes;
+    for (int64_t i = 0; i < view->tuned->ntensors; i++)
+        out->read_bytes += (double)view->tuned->tensors[i].size_bytes;
+    if (p->store == STORE_UPDATE)
+        out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
+    out->flops = n;
+    double window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
+    if (window > n)
+        window = n;
+    out->process_bytes = window * (2 * bytes + 0.125) + 6.0 * LAYOUT_BLOCK * 4 +
+                         2.0 * (WINDOW_TENSORS + 1) * sizeof(struct change) + 1e6;
+    out->known = 1;
+}
+
+/* The run's working state. */
+struct delta {
+    struct ctx *ctx;
+    const struct delta_params *p;
+    enum arithmetic arithmetic;
+    struct pair pair;
+    struct update_part part; /* this process's blocks of the window */
+    void *w0, *w1;           /* one block in the compare type */
+    float *difference, *scratch;
+    struct change *open; /* sums of the tensors of the window, then of its successor */
+    int64_t first_open;  /* tensor of open[0] */
+    double tolerance[CHANGE_TOLERANCES];
+    /* process 0 */
+    struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
+    struct change *total; /* of the cell */
+    int64_t *nonzero;     /* per tensor */
+    int64_t cap_nonfinite, cap_nonfinite_bits;
+    double read_bytes; /* by this process, since the last progress */
+};
+
+/* Compares the blocks of this process's share and adds them to the open sums. */
+static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err *e)
+{
+    const struct layout *l = &d->pair.layout;
+    struct update_part *p = &d->part;
+    int64_t bytes = arithmetic_bytes(d->arithmetic);
+    p->from = from;
+    p->to = to;
+    p->nwords = p->nvalues = p->nnonfinite = 0;
+    for (int64_t b = from; b < to; b++) {
+        struct block at = layout_block(l, b);
+        TRY(pair_read(&d->pair, at.tensor, at.first, at.n, d->w0, d->w1, e));
+        d->read_bytes += 4.0 * (double)at.n;
+        char *old_bits = (char *)p->old_bits + p->nvalues * bytes,
+             *new_bits = (char *)p->new_bits + p->nvalues * bytes;
+        int64_t same = p->nnonfinite, more = update_count_nonfinite(d->arithmetic, d->w0, at.n);
+        TRY(arena_grow(d->ctx->arena, "delta.nonfinite", same + more, &d->cap_nonfinite, &p->nonfinite, e));
+        TRY(arena_grow_at(d->ctx->arena, "delta.nonfinite", same + more, &d->cap_nonfinite_bits,
+                          (size_t)bytes, &p->nonfinite_bits, e));
+        int64_t n = update_compare(d->arithmetic, d->w0, d->w1, at.n, p->words + p->nwords, old_bits,
+                                   new_bits, 64 * p->nwords, p->nonfinite, p->nonfinite_bits, &p->nnonfinite);
+        struct change *c = &d->open[at.tensor - d->first_open];
+        change_add_base(c, d->arithmetic, d->w0, at.n);
+        update_delta(d->arithmetic, old_bits, new_bits, n, d->difference);
+        change_add(c, d->arithmetic, old_bits, new_bits, d->difference, n, d->tolerance, d->p->tolerances.n,
+                   d->scratch);
+        change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + same * bytes, p->nnonfinite - same,
+                             d->p->tolerances.n);
+        p->first_value[b - from] = p->nvalues;
+        p->nvalues += n;
+        p->nwords += at.nwords;
+    }
+    p->first_value[to - from] = p->nvalues;
+    return ERR_OK;
+}
+
+/* Process 0. The rows of one finished tensor. */
+static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err *e)
+{
+    const struct layout_tensor *x = &d->pair.layout.tensors[t];
+    const struct change_counts *k = &c->counts;
+    const char *cell = d->ctx->cell->name;
+    char shape[200];
+    TRY(TABLE_ADD(&d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer), V_TEXT(x->module),
+                  V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
+                  V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
+                  V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(c->max_abs),
+                  V_REAL(x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements : 0),
+                  V_REAL(sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
+    TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name), V_TEXT("bits"),
+                  V_REAL(0), V_INT(k->bit_changed)));
+    for (int i = 0; i < d->p->tolerances.n; i++)
+        TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name),
+                      V_TEXT("absolute"), V_REAL(d->p->tolerances.v[i]), V_INT(k->updated[i])));
+    for (int b = 0; b < CHANGE_BINS; b++)
+        if (k->bin_elements[b] > 0)
+            TRY(TABLE_ADD(&d->bins, e, V_INT(t), V_INT(b), V_INT(k->bin_elements[b]),
+                          V_INT(k->bin_updated[b])));
+    for (int b = 0; b < CHANGE_EXPONENTS; b++)
+        if (k->exponents[b] > 0)
+            TRY(TABLE_ADD(&d->histograms, e, V_INT(t), V_TEXT("abs_delta"), V_INT(b + CHANGE_EXPONENT_0),
+                          V_INT(k->exponents[b])));
+    for (int b = 0; b < CHANGE_STEPS; b++)
+        if (k->steps[b] > 0)
+            TRY(TABLE_ADD(&d->histograms, e, V_INT(t), V_TEXT("ulp_distance"), V_INT(b - 1),
+                          V_INT(k->steps[b])));
+    if (k->inf_count > 0)
+        TRY(TABLE_ADD(&d->infs, e, V_INT(t), V_INT(k->inf_count)));
+    d->nonzero[t] = k->nonzero;
+    change_merge(d->total, c);
+    xsum_normalise(&d->total->counts.sum_abs);
+    xsum_normalise(&d->total->counts.sum_squares);
+    return ERR_OK;
+}
+
+/* Collective. Adds up the sums of tensors [from, to) over processes and hands them to process 0's tables.
+ * Those before the first open one are empty. A failure of process 0 stays in e until the next agreement. */
+static void close_tensors(struct delta *d, int64_t from, int64_t to, struct err *e)
+{
+    const struct comm *c = d->ctx->comm;
+    struct change none = {0};
+    for (int64_t t = from; t < to; t++) {
+        struct change *x = t < d->first_open ? &none : &d->open[t - d->first_open];
+        if (d->pair.layout.tensors[t].elements > 0) {
+            xsum_normalise(&x->counts.sum_abs);
+            xsum_normalise(&x->counts.sum_squares);
+            comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
+            comm_max_real_to_root(c, &x->max_abs, 1);
+        }
+        if (c->me == 0 && e->code == ERR_OK)
+            add_tensor(d, t, x, e);
+    }
+}
+
+static err_t allocate(struct delta *d, struct err *e)
+{
+    struct arena *a = d->ctx->arena;
+    size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
+    /* A share is at most a block above its equal part of the window; small tensors add blocks but few
+     * elements. */
+    int64_t block = LAYOUT_BLOCK, held = (int64_t)(WINDOW_BLOCKS + 1) * LAYOUT_BLOCK;
+    int64_t most_blocks = WINDOW_BLOCKS + 1 + WINDOW_TENSORS;
+    if (held > d->pair.layout.elements)
+        held = d->pair.layout.elements;
+    TRY(arena_array_at(a, "delta.block", block, bytes, &d->w0, e));
+    TRY(arena_array_at(a, "delta.block", block, bytes, &d->w1, e));
+    TRY(arena_array(a, "delta.difference", block, &d->difference, e));
+    TRY(arena_array(a, "delta.scratch", block, &d->scratch, e));
+    TRY(arena_array(a, "delta.sums", WINDOW_TENSORS + 1, &d->open, e));
+    TRY(arena_array_at(a, "delta.old", held, bytes, &d->part.old_bits, e));
+    TRY(arena_array_at(a, "delta.new", held, bytes, &d->part.new_bits, e));
+    TRY(arena_array(a, "delta.bitmap", held / 64 + most_blocks + 1, &d->part.words, e));
+    TRY(arena_array(a, "delta.first", most_blocks + 1, &d->part.first_value, e));
+    if (d->ctx->comm->me == 0) {
+        TRY(arena_array(a, "delta.nonzero", d->pair.layout.ntensors, &d->nonzero, e));
+        TRY(arena_array(a, "delta.total", 1, &d->total, e));
+        table_init(&d->tensors, "tensors", a);
+        table_init(&d->tensor_sparsity, "tensor_sparsity", a);
+        table_init(&d->bins, "bins", a);
+        table_init(&d->histograms, "tensor_histograms", a);
+        table_init(&d->infs, "inf_counts", a);
+    }
+    return ERR_OK;
+}
+
+static err_t write_tables(struct delta *d, const struct input *base, const struct input *tuned, struct err *e)
+{
+    struct ctx *ctx = d->ctx;
+    struct arena *a = ctx->arena;
+    const struct layout *l = &d->pair.layout;
+    const struct change_counts *k = &d->total->counts;
+    const struct cell *cell = ctx->cell;
+    struct h5 *f;
+    TRY(artifact_tables(ctx->out, &f, e));
+    char *here = path_dir(a, ctx->out->path, e); /* relative, so that the output folder can be moved */
+    char *base_path = here ? path_relative(a, here, base->path, e) : NULL;
+    char *tuned_path = here ? path_relative(a, here, tuned->path, e) : NULL;
+    if (!base_path || !tuned_path)
+        return e->code;
+    TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(d->arithmetic), e));
+    TRY(h5_set_text(f, "/", "base_catalogue", base_path, e));
+    TRY(h5_set_text(f, "/", "tuned_catalogue", tuned_path, e));
+    const char *simulated = d->pair.tuned.simulated ? d->pair.tuned.simulated : d->pair.base.simulated;
+    if (simulated)
+        TRY(h5_set_text(f, "/", "simulated", simulated, e));
+    TRY(layout_write(l, f, a, e));
+
+    struct table cells, sparsity, layers, modules, histograms;
+    table_init(&cells, "cells", a);
+    table_init(&sparsity, "sparsity", a);
+    table_init(&histograms, "histograms", a);
+    TRY(TABLE_ADD(&cells, e, V_TEXT(cell->name), V_TEXT(cell->family), V_TEXT(cell->algorithm),
+                  V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
+                  V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows), V_INT(l->elements),
+                  V_INT(k->bit_changed), V_INT(k->nonzero)));
+    double n = l->elements > 0 ? (double)l->elements : 1;
+    TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("bits"), V_REAL(0),
+                  V_INT(l->elements), V_INT(k->bit_changed), V_REAL(1 - (double)k->bit_changed / n)));
+    for (int i = 0; i < d->p->tolerances.n; i++)
+        TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("absolute"),
+                      V_REAL(d->p->tolerances.v[i]), V_INT(l->elements), V_INT(k->updated[i]),
+                      V_REAL(1 - (double)k->updated[i] / n)));
+    for (int b = 0; b < CHANGE_EXPONENTS; b++)
+        if (k->exponents[b] > 0)
+            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("abs_delta"),
+                          V_INT(b + CHANGE_EXPONENT_0), V_REAL(ldexp(1, b + CHANGE_EXPONENT_0)),
+                          V_INT(k->exponents[b]), V_INT(k->exponents[b])));
+    for (int b = 0; b < CHANGE_STEPS; b++)
+        if (k->steps[b] > 0)
+            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("ulp_distance"),
+                          V_INT(b - 1), V_REAL(b == 0 ? 0 : ldexp(1, b - 1)), V_INT(k->steps[b]),
+                          V_INT(k->steps[b])));
+    for (int b = 0; b < CHANGE_BINS; b++)
+        if (k->bin_elements[b] > 0)
+            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("magnitude"),
+                          V_INT(b), V_REAL(change_bin_lower(b)), V_INT(k->bin_elements[b]),
+                          V_INT(k->bin_updated[b])));
+    TRY(layout_scope_tables(l, d->nonzero, cell->name, ctx->node, &layers, &modules, a, e));
+    const struct table *all[] = {
+        &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
+        &d->bins, &histograms, &d->histograms, &d->infs, &d->skipped};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
+    return ERR_OK;
+}
+
+static err_t delta_run(struct ctx *ctx, struct err *e)
+{
+    const struct comm *c = ctx->comm;
+    struct delta *d = NULL;
+    struct update_writer *writer = NULL;
+    const struct input *base = ctx_input(ctx, "load", "base"), *tuned = ctx_input(ctx, "load", "tuned");
+    err_t code = ERR_OK;
+    if (arena_array(ctx->arena, "delta", 1, &d, e) == ERR_OK) {
+        d->ctx = ctx;
+        d->p = ctx->params;
+        d->arithmetic = (enum arithmetic)d->p->arithmetic;
+        for (int i = 0; i < d->p->tolerances.n; i++)
+            d->tolerance[i] = tolerance_rounded(d->arithmetic, d->p->tolerances.v[i]);
+        table_init(&d->skipped, "skipped", ctx->arena);
+        if (pair_open(&d->pair, base->path, tuned->path, d->arithmetic, ctx->cell->name, ctx->node,
+                      &d->skipped, ctx->arena, e) == ERR_OK)
+            allocate(d, e);
+    }
+    TRY_OUT(code, comm_agree(c, e));
+    const struct layout *l = &d->pair.layout;
+    if (d->p->store == STORE_UPDATE)
+        TRY_OUT(code, update_writer_open(&writer, ctx->out, c, l, d->arithmetic, ctx->arena, e));
+    int64_t closed = 0; /* tensors whose rows are written */
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+        b1 = layout_window_tensors(l, b0, (int64_t)WINDOW_BLOCKS * LAYOUT_BLOCK * c->np, WINDOW_TENSORS);
+        int64_t from, to;
+        layout_share(l, b0, b1, c->np, c->me, &from, &to);
+        /* The tensor that goes on from the window before keeps its sums, in slot 0. */
+        int64_t first = layout_block(l, b0).tensor;
+        int goes_on = l->tensors[first].first_block < b0;
+        if (goes_on)
+            d->open[0] = d->open[first - d->first_open];
+        memset(d->open + goes_on, 0, WINDOW_TENSORS * sizeof *d->open);
+        d->first_open = first;
+        compare_share(d, from, to, e);
+        TRY_OUT(code, comm_agree(c, e));
+        if (writer)
+            TRY_OUT(code, update_writer_put(writer, &d->part, e));
+        int64_t last =
+            b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors; /* first tensor not finished */
+        close_tensors(d, closed, last, e);
+        closed = last;
+        ctx_progress(ctx, (double)b1 / (double)l->nblocks, d->read_bytes * c->np);
+        d->read_bytes = 0;
+    }
+    close_tensors(d, closed, l->ntensors, e);
+    if (writer)
+        TRY_OUT(code, update_writer_close(writer, e));
+    TRY_OUT(code, artifact_bulk_done(ctx->out, e));
+    if (c->me == 0)
+        write_tables(d, base, tuned, e);
+    code = comm_agree(c, e);
+out:
+    if (d)
+        pair_close(&d->pair);
+    return code;
+}
+
+const struct stage stage_delta = {.kind = "delta",
+                                  .brief = "which elements changed between two checkpoints, and by how much",
+                                  .version = 1,
+                                  .scope = SCOPE_CELL,
+                                  .params = delta_params,
+                                  .params_size = sizeof(struct delta_params),
+                                  .inputs = delta_inputs,
+                                  .check = delta_check,
+                                  .plan = delta_plan,
+                                  .run = delta_run};

@@ -1,0 +1,300 @@
+#include "checkpoint.h"
+#include "h5.h"
+#include "pair.h"
+#include "stage.h"
+#include "text.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Load: validates a checkpoint once and catalogues it.
+ *
+ * The artifact holds the tables "files" and "catalogue" (pair.h reads them) and, per tensor, the dataset
+ * /tensors/NAME: by default an external one, whose bytes stay where they are, in the checkpoint's own files;
+ * with `copy: true` the tensor itself. */
+
+enum { PIECE_BYTES = 64 << 20 }; /* of a tensor copied at a time, by each process */
+
+struct load_params {
+    int copy;
+};
+
+static const struct param load_params[] = {
+    {"copy", PARAM_BOOL, offsetof(struct load_params, copy), NULL, "false", 0, 0, NULL,
+     "write the tensors into the artifact, instead of datasets that refer to the checkpoint's own files"},
+    {0}};
+
+static const char *const load_inputs[] = {"?synth", NULL};
+
+/* ---- how a tensor stands in HDF5 ---- */
+
+/* type: what h5py shows; exact: it means the same numbers there, otherwise it is bits of the same width. */
+static enum h5_type stored_type(enum dtype t, int *exact)
+{
+    *exact = 1;
+    switch (t) {
+    case DTYPE_BF16:
+        return H5_BF16;
+    case DTYPE_F16:
+        return H5_REAL16;
+    case DTYPE_F32:
+        return H5_REAL32;
+    case DTYPE_F64:
+        return H5_REAL64;
+    case DTYPE_I64:
+        return H5_INT64;
+    case DTYPE_U8:
+        return H5_BITS8;
+    case DTYPE_U16:
+        return H5_BITS16;
+    case DTYPE_U32:
+        return H5_BITS32;
+    case DTYPE_U64:
+        return H5_BITS64;
+    default:
+        break;
+    }
+    *exact = 0;
+    int bits = dtype_bits(t);
+    return bits == 64 ? H5_BITS64 : bits == 32 ? H5_BITS32 : bits == 16 ? H5_BITS16 : H5_BITS8;
+}
+
+/* The tensor as it is stored: a scalar as one element, a type below a byte as its bytes in one line. */
+static struct checkpoint_tensor stored_as(const struct checkpoint_tensor *t)
+{
+    struct checkpoint_tensor s = *t;
+    if (dtype_bits(t->dtype) % 8 != 0) {
+        s.dtype = DTYPE_U8;
+        s.elements = s.size_bytes;
+        s.ndim = 1;
+        s.dims[0] = s.size_bytes;
+    } else if (t->ndim == 0) {
+        s.ndim = 1;
+        s.dims[0] = 1;
+    }
+    return s;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* /tensors/NAME for each tensor; '/' would make groups of a name, and '.' alone is the group itself. Two
+ * names that become one are refused: nothing is left out in silence. */
+static err_t dataset_names(const struct checkpoint *c, char ***out, struct arena *a, struct err *e)
+{
+    char **names, **sorted;
+    TRY(arena_array(a, "load.names", c->ntensors, &names, e));
+    TRY(arena_array(a, "load.names", c->ntensors, &sorted, e));
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        const char *name = c->tensors[i].name;
+        names[i] = sorted[i] = arena_printf(a, e, "/tensors/%s", strcmp(name, ".") == 0 ? "|" : name);
+        if (!names[i])
+            return e->code;
+        for (char *p = names[i] + strlen("/tensors/"); *p; p++)
+            *p = *p == '/' ? '|' : *p;
+    }
+    if (c->ntensors > 0)
+        qsort(sorted, (size_t)c->ntensors, sizeof *sorted, by_text);
+    for (int64_t i = 1; i < c->ntensors; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            return err_set(e, ERR_DATA,
+                           "%s: two tensor names become %s when / is written as |; expected distinct names",
+                           c->path, sorted[i]);
+    arena_drop(a, sorted);
+    *out = names;
+    return ERR_OK;
+}
+
+/* ---- the stage ---- */
+
+static err_t load_files(const struct ctx *ctx, err_t (*add)(void *arg, const char *path, struct err *e),
+                        void *arg, struct err *e)
+{
+    return add(arg, ctx->checkpoint, e);
+}
+
+static void load_plan(const struct plan_view *view, struct estimate *out)
+{
+    const struct load_params *p = view->params;
+    const struct checkpoint *c = view->base;
+    if (!c)
+        return;
+    double n = (double)c->ntensors, bytes = 0, largest = 0;
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        double size = (double)c->tensors[i].size_bytes;
+        bytes += size;
+        largest = size > largest ? size : largest;
+    }
+    out->read_bytes = 150 * n; /* a header's share of a tensor */
+    out->write_bytes = 1000 * n;
+    out->process_bytes = 2500 * n + 1e6; /* header, its tree, the tables */
+    if (p->copy) {
+        out->read_bytes += bytes;
+        out->write_bytes += bytes;
+        out->process_bytes += largest < PIECE_BYTES ? largest : PIECE_BYTES;
+    }
+    out->known = 1;
+}
+
+/* What all processes must have read alike before they create datasets together. */
+static uint64_t fingerprint(const struct checkpoint *c)
+{
+    uint64_t h = (uint64_t)c->ntensors;
+    for (int64_t i = 0; i < c->nfiles; i++)
+        h = h * 0x9e3779b97f4a7c15u + c->files[i].header_hash + (uint64_t)c->files[i].size_bytes;
+    return h;
+}
+
+/* Collective. Process 0 opens the checkpoint, and with it the others if they shall copy: only after it has
+ * found it good, so that a bad one gives one message, and only what it has seen. */
+static err_t open_on_all(struct ctx *ctx, struct checkpoint *c, int everywhere, struct err *e)
+{
+    const struct comm *m = ctx->comm;
+    if (m->me == 0)
+        checkpoint_open(c, ctx->checkpoint, ctx->arena, e);
+    TRY_ALL(m, e);
+    if (!everywhere)
+        return ERR_OK;
+    uint64_t seen = fingerprint(c);
+    comm_bcast(m, &seen, (int64_t)sizeof seen, 0);
+    if (m->me != 0 && checkpoint_open(c, ctx->checkpoint, ctx->arena, e) == ERR_OK && fingerprint(c) != seen)
+        err_set(e, ERR_DATA, "%s: changed while it was opened; run sinew run again", ctx->checkpoint);
+    TRY_ALL(m, e);
+    return ERR_OK;
+}
+
+/* Local. This process's rows of one tensor, piece by piece. */
+static err_t copy_rows(struct ctx *ctx, struct checkpoint *c, const struct checkpoint_tensor *s,
+                       struct h5_bulk *d, void *buf, int64_t buf_bytes, struct err *e)
+{
+    if (s->elements == 0)
+        return ERR_OK;
+    int64_t rows = s->dims[0], row_elements = s->elements / rows, row_bytes = s->size_bytes / rows, from, to;
+    int64_t pass = buf_bytes / row_bytes; /* not below 1: see copy_tensors */
+    split(rows, ctx->comm->np, ctx->comm->me, &from, &to);
+    for (int64_t r = from; r < to; r += pass) {
+        int64_t n = to - r < pass ? to - r : pass;
+        TRY(checkpoint_read(c, s, r * row_elements, n * row_elements, buf, e));
+        TRY(h5_array_put_rows(d, r, n, buf, e));
+    }
+    return ERR_OK;
+}
+
+/* Collective. A failure to copy stays in e until the next dataset is created, or the end: both agree. */
+static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
+{
+    char **names = NULL, *buf = NULL;
+    int64_t buf_bytes = 0;
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        int64_t bytes = s.size_bytes < PIECE_BYTES ? s.size_bytes : PIECE_BYTES;
+        int64_t row_bytes = s.elements > 0 ? s.size_bytes / s.dims[0] : 0;
+        bytes = row_bytes > bytes ? row_bytes : bytes; /* a row is written whole */
+        buf_bytes = bytes > buf_bytes ? bytes : buf_bytes;
+    }
+    if (dataset_names(c, &names, ctx->arena, e) == ERR_OK)
+        arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e);
+    TRY_ALL(ctx->comm, e);
+    struct h5 *f;
+    TRY(artifact_bulk(ctx->out, &f, e));
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        struct h5_bulk *d;
+        int exact;
+        TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
+        copy_rows(ctx, c, &s, d, buf, buf_bytes, e);
+        ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
+    }
+    TRY_ALL(ctx->comm, e);
+    arena_drop(ctx->arena, buf);
+    return ERR_OK;
+}
+
+/* Process 0. The datasets that refer to the checkpoint's files. */
+static err_t refer(struct ctx *ctx, const struct checkpoint *c, struct h5 *f, char **names, struct err *e)
+{
+    char **paths;
+    TRY(arena_array(ctx->arena, "load.paths", c->nfiles, &paths, e));
+    for (int64_t i = 0; i < c->nfiles; i++)
+        if (!(paths[i] = path_absolute(ctx->arena, c->files[i].path, e)))
+            return e->code;
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        int exact;
+        TRY(h5_external(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, paths[s.file],
+                        s.offset_bytes, e));
+    }
+    return ERR_OK;
+}
+
+/* Process 0. Tables, and what a reader of the file needs to know. */
+static err_t write_tables(struct ctx *ctx, const struct checkpoint *c, int copied, struct err *e)
+{
+    struct h5 *f;
+    char **names;
+    TRY(artifact_tables(ctx->out, &f, e));
+    TRY(dataset_names(c, &names, ctx->arena, e));
+    TRY(h5_group(f, "/tensors", "", e));
+    if (!copied)
+        TRY(refer(ctx, c, f, names, e));
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        const struct checkpoint_tensor *t = &c->tensors[i];
+        int exact;
+        stored_type(t->dtype, &exact);
+        if (!exact)
+            TRY(h5_set_text(f, names[i], "bits_of_dtype", dtype_name(t->dtype), e));
+        if (strcmp(names[i] + strlen("/tensors/"), t->name) != 0)
+            TRY(h5_set_text(f, names[i], "name", t->name, e));
+    }
+    TRY(h5_set_text(f, "/tensors", "description",
+                    copied ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
+                             "dataset has the attribute "
+                             "bits_of_dtype, its integers are the raw bits of that safetensors type."
+                           : "The tensors of the checkpoint, read from its own files (external storage, "
+                             "absolute paths); / in a "
+                             "name is written as |. Where a dataset has the attribute bits_of_dtype, its "
+                             "integers are the raw "
+                             "bits of that safetensors type.",
+                    e));
+    TRY(h5_set_text(
+        f, "/", "description",
+        "Catalogue of one checkpoint: its files, every tensor with its place, and the tensors as datasets.",
+        e));
+    return catalogue_write(c, f, ctx->arena, e);
+}
+
+static err_t load_run(struct ctx *ctx, struct err *e)
+{
+    const struct load_params *p = ctx->params;
+    struct checkpoint c = {0};
+    err_t code;
+    TRY_OUT(code, open_on_all(ctx, &c, p->copy, e));
+    if (p->copy)
+        TRY_OUT(code, copy_tensors(ctx, &c, e));
+    TRY_OUT(code, artifact_bulk_done(ctx->out, e));
+    if (ctx->comm->me == 0) {
+        write_tables(ctx, &c, p->copy, e);
+        checkpoint_verify(&c, e); /* what was copied and catalogued is what lies there now */
+    }
+    code = comm_agree(ctx->comm, e);
+out:
+    checkpoint_close(&c);
+    return code;
+}
+
+const struct stage stage_load = {
+    .kind = "load",
+    .brief = "validates a checkpoint and catalogues its tensors",
+    .version = 1,
+    .scope = SCOPE_CHECKPOINT,
+    .params = load_params,
+    .params_size = sizeof(struct load_params),
+    .inputs = load_inputs,
+    .files = load_files,
+    .plan = load_plan,
+    .run = load_run,
+};

@@ -1,0 +1,283 @@
+/* mask: one bit per compared element, 1 where the criterion calls it updated. */
+#include "stage.h"
+
+#include "bits.h"
+#include "change.h"
+#include "text.h"
+#include "update.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    WINDOW_BLOCKS = 32,  /* blocks a process holds at once */
+    WINDOW_TENSORS = 64, /* tensors whose counts are open at once */
+    CRITERION_ABSOLUTE = 0,
+    CRITERION_BITS,
+    CRITERION_RELATIVE
+};
+
+struct mask_params {
+    int criterion;
+    double tolerance, eta;
+};
+
+static const char *const criteria[] = {"absolute", "bits", "relative", NULL};
+
+static const struct param mask_params[] = {
+    {"criterion", PARAM_CHOICE, offsetof(struct mask_params, criterion), NULL, "absolute", 0, 0, criteria,
+     "absolute: |difference| > tolerance; bits: bits differ; relative: |difference| > eta * max(|w0|, |w1|)"},
+    {"tolerance", PARAM_REAL, offsetof(struct mask_params, tolerance), "weight units", "1e-5", 0, 1e30, NULL,
+     "of criterion absolute; rounded to the compare type as torch.isclose does"},
+    {"eta", PARAM_REAL, offsetof(struct mask_params, eta), "1", "1e-3", 0, 1e30, NULL,
+     "of criterion relative"},
+    {0}};
+
+static const char *const mask_inputs[] = {"delta", NULL};
+
+static void mask_plan(const struct plan_view *view, struct estimate *out)
+{
+    if (!view->base)
+        return;
+    double n = (double)view->base->parameters;
+    out->read_bytes = n / 8 + n; /* the bitmap, and the values of a quarter of the elements */
+    out->write_bytes = n / 8;
+    out->flops = n / 4;
+    double window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
+    out->process_bytes = (window < n ? window : n) * (8 + 4 + 0.25) + 1e6;
+    out->known = 1;
+}
+
+/* Updated elements of one tensor. */
+struct tally {
+    int64_t updated, bins[CHANGE_BINS];
+};
+enum { TALLY_WORDS = (int)(sizeof(struct tally) / sizeof(int64_t)) };
+
+struct mask {
+    struct ctx *ctx;
+    const struct mask_params *p;
+    struct update *update;
+    const struct layout *layout;
+    enum arithmetic arithmetic;
+    double tolerance;
+    struct h5_bulk *bits;
+    float *difference; /* of the part's values */
+    int64_t cap_difference;
+    struct tally *open;
+    int64_t first_open;
+    /* process 0 */
+    int64_t *updated;  /* per tensor */
+    struct table bins; /* of this mask */
+};
+
+/* Does value i of a part count as updated? NaN and Inf differences always do, as torch.isclose never calls
+ * them close. */
+static int is_updated(const struct mask *m, const struct update_part *p, int64_t i)
+{
+    if (m->p->criterion == CRITERION_BITS)
+        return 1;
+    float size = fabsf(m->difference[i]);
+    if (m->p->criterion == CRITERION_ABSOLUTE)
+        return !((double)size <= m->tolerance) || !isfinite(size);
+    float w0, w1;
+    if (m->arithmetic == ARITHMETIC_BF16) {
+        w0 = bf16_to_float(((const uint16_t *)p->old_bits)[i]);
+        w1 = bf16_to_float(((const uint16_t *)p->new_bits)[i]);
+    } else {
+        w0 = ((const float *)p->old_bits)[i];
+        w1 = ((const float *)p->new_bits)[i];
+    }
+    double limit = m->p->eta * fmax(fabs((double)w0), fabs((double)w1));
+    return !((double)size <= limit) || !isfinite(size);
+}
+
+/* Turns the part's bitmap of changed elements into the mask, in place, and counts. */
+static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
+{
+    TRY(arena_grow(m->ctx->arena, "mask.difference", p->nvalues, &m->cap_difference, &m->difference, e));
+    update_delta(m->arithmetic, p->old_bits, p->new_bits, p->nvalues, m->difference);
+    int64_t value = 0, nonfinite = 0, word = 0;
+    for (int64_t b = p->from; b < p->to; b++) {
+        struct block at = layout_block(m->layout, b);
+        struct tally *t = &m->open[at.tensor - m->first_open];
+        for (int64_t w = word; w < word + at.nwords; w++) {
+            uint64_t kept = 0;
+            for (uint64_t left = p->words[w]; left; left &= left - 1, value++) {
+                if (!is_updated(m, p, value))
+                    continue;
+                kept |= left & -left;
+                t->bins[change_bin(m->arithmetic, p->old_bits, value)]++;
+            }
+            p->words[w] = kept;
+        }
+        for (; nonfinite < p->nnonfinite && p->nonfinite[nonfinite] < 64 * (word + at.nwords); nonfinite++) {
+            if (m->p->criterion == CRITERION_BITS)
+                continue;
+            p->words[p->nonfinite[nonfinite] / 64] |= (uint64_t)1 << (p->nonfinite[nonfinite] % 64);
+            t->bins[change_bin(m->arithmetic, p->nonfinite_bits, nonfinite)]++;
+        }
+        t->updated += bits_count(p->words + word, at.nwords);
+        word += at.nwords;
+    }
+    return ERR_OK;
+}
+
+/* Process 0. One finished tensor. */
+static err_t add_tensor(struct mask *m, int64_t t, const struct tally *x, struct err *e)
+{
+    m->updated[t] = x->updated;
+    for (int b = 0; b < CHANGE_BINS; b++)
+        if (x->bins[b] > 0)
+            TRY(TABLE_ADD(&m->bins, e, V_INT(t), V_INT(b), V_INT(0), V_INT(x->bins[b])));
+    return ERR_OK;
+}
+
+/* Collective. Adds up tensors [from, to) over processes; process 0 keeps the sums. */
+static void close_tensors(struct mask *m, int64_t from, int64_t to, struct err *e)
+{
+    const struct comm *c = m->ctx->comm;
+    struct tally none = {0};
+    for (int64_t t = from; t < to; t++) {
+        struct tally *x = t < m->first_open ? &none : &m->open[t - m->first_open];
+        if (m->layout->tensors[t].elements > 0)
+            comm_sum_to_root(c, (int64_t *)x, TALLY_WORDS);
+        if (c->me == 0 && e->code == ERR_OK)
+            add_tensor(m, t, x, e);
+    }
+}
+
+/* Process 0. The bins of the delta artifact hold all elements of the base; this mask's counts take the place
+ * of delta's. Both are sorted by tensor and bin. */
+static err_t merge_bins(struct mask *m, const char *delta_artifact, struct table *merged, struct err *e)
+{
+    struct arena *a = m->ctx->arena;
+    struct h5 *f;
+    struct table base;
+    table_init(&base, "bins", a);
+    table_init(merged, "bins", a);
+    TRY(h5_open(delta_artifact, 0, a, &f, e));
+    h5_table_read(f, "bins", &base, 0, -1, NULL, e);
+    TRY(h5_close(f, e));
+    int64_t k = 0;
+    for (int64_t i = 0; i < base.nrows; i++) {
+        const union value *row = &base.values[4 * i];
+        int64_t updated = 0;
+        if (k < m->bins.nrows && m->bins.values[4 * k].i == row[0].i &&
+            m->bins.values[4 * k + 1].i == row[1].i)
+            updated = m->bins.values[4 * k++ + 3].i;
+        TRY(TABLE_ADD(merged, e, row[0], row[1], row[2], V_INT(updated)));
+    }
+    if (k != m->bins.nrows)
+        return err_set(e, ERR_DATA,
+                       "%s: its magnitude bins do not fit its update; delete it and run delta again",
+                       delta_artifact);
+    return ERR_OK;
+}
+
+static err_t write_tables(struct mask *m, const char *delta_artifact, struct err *e)
+{
+    struct ctx *ctx = m->ctx;
+    struct arena *a = ctx->arena;
+    const struct layout *l = m->layout;
+    const char *cell = ctx->cell->name, *criterion = criteria[m->p->criterion];
+    double tolerance = m->p->criterion == CRITERION_ABSOLUTE   ? m->p->tolerance
+                       : m->p->criterion == CRITERION_RELATIVE ? m->p->eta
+                                                               : 0;
+    struct h5 *f;
+    struct table sparsity, tensors, layers, modules, bins;
+    TRY(merge_bins(m, delta_artifact, &bins, e));
+    TRY(artifact_tables(ctx->out, &f, e));
+    TRY(h5_set_text(f, "/", "criterion", criterion, e));
+    TRY(h5_set_real(f, "/", "tolerance", tolerance, e));
+    TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(m->arithmetic), e));
+    TRY(layout_write(l, f, a, e));
+    table_init(&sparsity, "sparsity", a);
+    table_init(&tensors, "tensor_sparsity", a);
+    int64_t updated = 0;
+    for (int64_t t = 0; t < l->ntensors; t++) {
+        updated += m->updated[t];
+        TRY(TABLE_ADD(&tensors, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(l->tensors[t].name),
+                      V_TEXT(criterion), V_REAL(tolerance), V_INT(m->updated[t])));
+    }
+    TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(criterion), V_REAL(tolerance),
+                  V_INT(l->elements), V_INT(updated),
+                  V_REAL(l->elements > 0 ? 1 - (double)updated / (double)l->elements : 1)));
+    TRY(layout_scope_tables(l, m->updated, cell, ctx->node, &layers, &modules, a, e));
+    const struct table *all[] = {&sparsity, &tensors, &layers, &modules, &bins};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
+    return ERR_OK;
+}
+
+static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
+{
+    struct arena *a = m->ctx->arena;
+    TRY(update_open(delta_artifact, a, &m->update, e));
+    m->layout = update_layout(m->update);
+    m->arithmetic = update_arithmetic(m->update);
+    m->tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance);
+    TRY(arena_array(a, "mask.counts", WINDOW_TENSORS + 1, &m->open, e));
+    TRY(arena_array(a, "mask.updated", m->layout->ntensors, &m->updated, e));
+    table_init(&m->bins, "bins", a);
+    return ERR_OK;
+}
+
+static err_t mask_run(struct ctx *ctx, struct err *e)
+{
+    const struct comm *c = ctx->comm;
+    const char *delta_artifact = ctx_input(ctx, "delta", NULL)->path;
+    struct mask m = {.ctx = ctx, .p = ctx->params};
+    struct h5 *f;
+    err_t code = ERR_OK;
+    prepare(&m, delta_artifact, e);
+    TRY_OUT(code, comm_agree(c, e));
+    const struct layout *l = m.layout;
+    TRY_OUT(code, artifact_bulk(ctx->out, &f, e));
+    TRY_OUT(code, h5_bulk(f, "/mask", H5_BITS64, l->nwords, 0,
+                          "one bit per compared element, 1 where updated; least significant bit first, row "
+                          "major; each tensor "
+                          "of table compared begins at a word",
+                          NULL, &m.bits, e));
+    int64_t closed = 0;
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+        b1 = layout_window_tensors(l, b0, (int64_t)WINDOW_BLOCKS * LAYOUT_BLOCK * c->np, WINDOW_TENSORS);
+        int64_t from, to, first = layout_block(l, b0).tensor;
+        layout_share(l, b0, b1, c->np, c->me, &from, &to);
+        /* The tensor that goes on from the window before keeps its counts, in slot 0. */
+        int goes_on = l->tensors[first].first_block < b0;
+        if (goes_on)
+            m.open[0] = m.open[first - m.first_open];
+        memset(m.open + goes_on, 0, WINDOW_TENSORS * sizeof *m.open);
+        m.first_open = first;
+        struct update_part part = {0};
+        if (update_read(m.update, from, to, &part, e) == ERR_OK && from < to &&
+            mask_part(&m, &part, e) == ERR_OK)
+            h5_put(m.bits, layout_block(l, from).word, part.nwords, part.words, e);
+        TRY_OUT(code, comm_agree(c, e));
+        int64_t last = b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors;
+        close_tensors(&m, closed, last, e);
+        closed = last;
+        ctx_progress(ctx, (double)b1 / (double)l->nblocks,
+                     (double)c->np * (double)(16 * part.nwords + 4 * part.nvalues));
+    }
+    close_tensors(&m, closed, l->ntensors, e);
+    TRY_OUT(code, comm_agree(c, e));
+    TRY_OUT(code, artifact_bulk_done(ctx->out, e));
+    if (c->me == 0)
+        write_tables(&m, delta_artifact, e);
+    code = comm_agree(c, e);
+out:
+    update_close(m.update);
+    return code;
+}
+
+const struct stage stage_mask = {.kind = "mask",
+                                 .brief = "one bit per element: updated or not, by a criterion",
+                                 .version = 1,
+                                 .scope = SCOPE_CELL,
+                                 .params = mask_params,
+                                 .params_size = sizeof(struct mask_params),
+                                 .inputs = mask_inputs,
+                                 .plan = mask_plan,
+                                 .run = mask_run};

@@ -1,0 +1,706 @@
+/* overlap: do the cells on one base change the same parameters? Every two cells' updated sets, beside what
+ * chance would give.
+ *
+ * The masks are read window by window, each process its blocks of all K masks at once, so that a word is read
+ * from the file and from memory once for all K (K - 1) / 2 pairs. Counts are integers and are summed over
+ * processes. The chance overlaps come from the masks' own counts by tensor and magnitude bin: there the pairs
+ * are divided over processes, and each pair's sum is made by one process in the order of the tensors, so that
+ * no result depends on the number of processes. */
+#include "checkpoint.h"
+#include "h5.h"
+#include "layout.h"
+#include "overlap_counts.h"
+#include "stage.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    WINDOW_BYTES = 8 << 20, /* masks in memory at once, per process */
+    OPEN_FILES = 256,       /* more masks than this are opened anew for each window */
+    BINS_OF_TENSOR = 1024,  /* the bin is a 10-bit number */
+    BATCH_ROWS = 1 << 15,   /* of a result table in memory */
+    SEND_PASS = 1 << 24     /* doubles per message */
+};
+
+enum { SCOPES_ALL, SCOPES_MODEL };
+
+struct overlap_params {
+    int scopes;
+};
+
+static const char *const scope_choices[] = {"all", "model", NULL};
+
+static const struct param overlap_params[] = {
+    {.name = "scopes",
+     .kind = PARAM_CHOICE,
+     .offset = offsetof(struct overlap_params, scopes),
+     .fallback = "all",
+     .choices = scope_choices,
+     .help = "all: the model, each layer and each module; model: the model only"},
+    {0},
+};
+
+/* The masks of one base, and what is counted of them. Arrays over pairs and scopes are [pair][scope]. */
+struct overlap {
+    struct ctx *ctx;
+    int k; /* masks */
+    const struct input **mask;
+    struct h5 **file; /* k open files, or all NULL where they are opened for each window */
+    struct h5_bulk **bits;
+    struct layout layout;
+    struct scopes scopes;
+    int64_t nscopes, npairs;
+    int64_t *own;                /* [mask][scope] */
+    int64_t *both;               /* [pair][scope] */
+    int64_t *exactly;            /* [scope][0..k] */
+    int64_t pair_from, pair_to;  /* the pairs whose chance overlap this process sums */
+    double *expected, *variance; /* [pair - pair_from][scope]; on process 0, after the gathering, all pairs */
+};
+
+/* ---- the masks ---- */
+
+static err_t collect(struct overlap *o, struct err *e)
+{
+    struct ctx *ctx = o->ctx;
+    TRY(arena_array(ctx->arena, "overlap.masks", ctx->ninputs, &o->mask, e));
+    for (int i = 0; i < ctx->ninputs; i++) {
+        if (strcmp(ctx->inputs[i].kind, "mask") != 0)
+            continue;
+        for (int j = 0; j < o->k; j++)
+            if (o->mask[j]->cell == ctx->inputs[i].cell)
+                return err_set(
+                    e, ERR_CONFIG,
+                    "%s: cell %s comes in two masks, %s and %s: overlap needs exactly one mask stage",
+                    ctx->node, o->mask[j]->cell->name, o->mask[j]->node, ctx->inputs[i].node);
+        o->mask[o->k++] = &ctx->inputs[i];
+    }
+    if (o->k == 0)
+        return err_set(e, ERR_BUG, "%s: no mask among the inputs", ctx->node);
+    if (o->k > OVERLAP_MAX_CELLS)
+        return err_set(e, ERR_CONFIG, "%s: %d cells on one base, at most %d can be compared", ctx->node, o->k,
+                       OVERLAP_MAX_CELLS);
+    o->npairs = overlap_pairs(o->k);
+    TRY(arena_array(ctx->arena, "overlap.files", o->k, &o->file, e));
+    return arena_array(ctx->arena, "overlap.files", o->k, &o->bits, e);
+}
+
+/* What two masks must have in common beside their layout. */
+struct kind_of_mask {
+    const char *criterion, *arithmetic;
+    double tolerance;
+};
+
+static err_t mask_describe(const char *path, struct arena *a, struct layout *l, struct kind_of_mask *k,
+                           struct err *e)
+{
+    struct h5 *f = NULL;
+    char *criterion = NULL, *arithmetic = NULL;
+    err_t code;
+    TRY(h5_open(path, 0, a, &f, e));
+    TRY_OUT(code, layout_read(l, f, a, e));
+    TRY_OUT(code, h5_get_text(f, "/", "criterion", &criterion, e));
+    TRY_OUT(code, h5_get_text(f, "/", "arithmetic", &arithmetic, e));
+    TRY_OUT(code, h5_get_real(f, "/", "tolerance", &k->tolerance, e));
+    k->criterion = criterion;
+    k->arithmetic = arithmetic;
+out:
+    h5_close(f, e);
+    return code;
+}
+
+static err_t same_layout(const struct layout *a, const struct layout *b, const char *cell_a,
+                         const char *cell_b, struct err *e)
+{
+    for (int64_t i = 0; i < a->ntensors && i < b->ntensors; i++) {
+        const struct layout_tensor *x = &a->tensors[i], *y = &b->tensors[i];
+        int order = strcmp(x->name, y->name);
+        if (order != 0)
+            return err_set(e, ERR_DATA,
+                           "cells %s and %s are on one base, but tensor %s was compared in %s only", cell_a,
+                           cell_b, order < 0 ? x->name : y->name, order < 0 ? cell_a : cell_b);
+        int same = x->ndim == y->ndim && x->elements == y->elements;
+        for (int d = 0; same && d < x->ndim; d++)
+            same = x->dims[d] == y->dims[d];
+        if (!same) {
+            char shape_a[160], shape_b[160];
+            return err_set(
+                e, ERR_DATA,
+                "cells %s and %s are on one base, but tensor %s has shape %s in one and %s in the other",
+                cell_a, cell_b, x->name, shape_text(x->ndim, x->dims, shape_a, sizeof shape_a),
+                shape_text(y->ndim, y->dims, shape_b, sizeof shape_b));
+        }
+    }
+    if (a->ntensors != b->ntensors) {
+        const struct layout *more = a->ntensors > b->ntensors ? a : b;
+        int64_t first = a->ntensors > b->ntensors ? b->ntensors : a->ntensors;
+        return err_set(e, ERR_DATA, "cells %s and %s are on one base, but tensor %s was compared in %s only",
+                       cell_a, cell_b, more->tensors[first].name, more == a ? cell_a : cell_b);
+    }
+    return ERR_OK;
+}
+
+/* Every process takes the layout from the first mask; process 0 compares all the others with it. */
+static err_t open_layout(struct overlap *o, struct arena *scratch, struct err *e)
+{
+    struct kind_of_mask first, other;
+    struct arena *a = o->ctx->arena;
+    TRY(mask_describe(o->mask[0]->path, a, &o->layout, &first, e));
+    TRY(scopes_build(&o->scopes, &o->layout, a, e));
+    o->nscopes = ((const struct overlap_params *)o->ctx->params)->scopes == SCOPES_MODEL ? 1 : o->scopes.n;
+    for (int i = 1; o->ctx->comm->me == 0 && i < o->k; i++) {
+        struct layout l;
+        const char *name = o->mask[i]->cell->name, *name_0 = o->mask[0]->cell->name;
+        arena_reset(scratch);
+        TRY(mask_describe(o->mask[i]->path, scratch, &l, &other, e));
+        TRY(same_layout(&o->layout, &l, name_0, name, e));
+        if (strcmp(first.criterion, other.criterion) != 0 ||
+            strcmp(first.arithmetic, other.arithmetic) != 0 || first.tolerance != other.tolerance)
+            return err_set(e, ERR_DATA,
+                           "the masks of cells %s and %s are not comparable: %s %g in %s against %s %g in %s",
+                           name_0, name, first.criterion, first.tolerance, first.arithmetic, other.criterion,
+                           other.tolerance, other.arithmetic);
+    }
+    return ERR_OK;
+}
+
+static err_t mask_open(const char *path, int64_t nwords, struct arena *a, struct h5 **f, struct h5_bulk **d,
+                       struct err *e)
+{
+    int64_t n = 0;
+    TRY(h5_open(path, 0, a, f, e));
+    TRY(h5_find(*f, "mask", H5_BITS64, d, &n, e));
+    if (n != nwords)
+        return err_set(e, ERR_DATA, "%s: the mask has %lld words, its tensors take %lld", path, (long long)n,
+                       (long long)nwords);
+    return ERR_OK;
+}
+
+static err_t open_masks(struct overlap *o, struct err *e)
+{
+    for (int i = 0; o->k <= OPEN_FILES && i < o->k; i++)
+        TRY(mask_open(o->mask[i]->path, o->layout.nwords, o->ctx->arena, &o->file[i], &o->bits[i], e));
+    return ERR_OK;
+}
+
+static void close_masks(struct overlap *o, struct err *e)
+{
+    for (int i = 0; o->file && i < o->k; i++)
+        if (o->file[i]) {
+            h5_close(o->file[i], e);
+            o->file[i] = NULL;
+        }
+}
+
+static err_t read_words(struct overlap *o, int i, int64_t at, int64_t n, uint64_t *words,
+                        struct arena *scratch, struct err *e)
+{
+    if (o->bits[i])
+        return h5_get(o->bits[i], at, n, words, e);
+    struct h5 *f = NULL;
+    struct h5_bulk *d;
+    arena_reset(scratch);
+    err_t code = mask_open(o->mask[i]->path, o->layout.nwords, scratch, &f, &d, e);
+    if (code == ERR_OK)
+        code = h5_get(d, at, n, words, e);
+    h5_close(f, e);
+    return code;
+}
+
+/* ---- counting ---- */
+
+/* The scopes that tensor t counts in: the model, its layer, its module. Returns how many. */
+static int scopes_of(const struct overlap *o, int64_t t, int64_t scope[3])
+{
+    int n = 0;
+    scope[n++] = 0;
+    for (int i = 0; o->nscopes > 1 && i < 2; i++)
+        if (o->scopes.of_tensor[2 * t + i] >= 0)
+            scope[n++] = o->scopes.of_tensor[2 * t + i];
+    return n;
+}
+
+/* Buffers of the counting: the words of all masks, and the counts of one tensor's piece of them. */
+struct counting {
+    int64_t words;   /* room per mask */
+    uint64_t *masks; /* [mask][words] */
+    int64_t *own, *both, *exactly;
+};
+
+/* Counts words [at, at + n) of the layout, read into b->masks: tensor by tensor, since scopes are made of
+ * tensors. */
+static void count_words(struct overlap *o, struct counting *b, int64_t at, int64_t n, int64_t tensor)
+{
+    const struct layout_tensor *t = &o->layout.tensors[tensor];
+    for (int64_t done = 0; done < n;) {
+        while (t->first_word + t->nwords <= at + done)
+            t++;
+        int64_t left = t->first_word + t->nwords - (at + done), part = left < n - done ? left : n - done,
+                scope[3];
+        memset(b->own, 0, (size_t)o->k * sizeof *b->own);
+        memset(b->both, 0, (size_t)o->npairs * sizeof *b->both);
+        memset(b->exactly, 0, (size_t)(o->k + 1) * sizeof *b->exactly);
+        overlap_count(b->masks + done, b->words, o->k, part, b->own, b->both);
+        overlap_consensus(b->masks + done, b->words, o->k, part, b->exactly);
+        int ns = scopes_of(o, t - o->layout.tensors, scope);
+        for (int s = 0; s < ns; s++) {
+            for (int64_t i = 0; i < o->k; i++)
+                o->own[i * o->nscopes + scope[s]] += b->own[i];
+            for (int64_t p = 0; p < o->npairs; p++)
+                o->both[p * o->nscopes + scope[s]] += b->both[p];
+            for (int64_t c = 1; c <= o->k; c++)
+                o->exactly[scope[s] * (o->k + 1) + c] += b->exactly[c];
+        }
+        done += part;
+    }
+}
+
+/* Blocks [from, to) of the layout: their words are contiguous. */
+static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, int64_t to,
+                          struct arena *scratch, struct err *e)
+{
+    if (from >= to)
+        return ERR_OK;
+    struct block first = layout_block(&o->layout, from), last = layout_block(&o->layout, to - 1);
+    int64_t end = last.word + last.nwords, tensor = first.tensor;
+    for (int64_t at = first.word; at < end; at += b->words) {
+        int64_t n = end - at < b->words ? end - at : b->words;
+        for (int i = 0; i < o->k; i++)
+            TRY(read_words(o, i, at, n, b->masks + i * b->words, scratch, e));
+        count_words(o, b, at, n, tensor);
+    }
+    return ERR_OK;
+}
+
+static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
+{
+    struct arena *a = o->ctx->arena;
+    int64_t bytes = WINDOW_BYTES;
+    if (o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < bytes)
+        bytes = o->ctx->memory_bytes / 8;
+    b->words = bytes / 8 / o->k > 512 ? bytes / 8 / o->k : 512;
+    if (b->words > o->layout.nwords)
+        b->words = o->layout.nwords > 0 ? o->layout.nwords : 1;
+    TRY(arena_array(a, "overlap.window", b->words * o->k, &b->masks, e));
+    TRY(arena_array(a, "overlap.piece", o->k, &b->own, e));
+    TRY(arena_array(a, "overlap.piece", o->npairs, &b->both, e));
+    TRY(arena_array(a, "overlap.piece", o->k + 1, &b->exactly, e));
+    TRY(arena_array(a, "overlap.counts", o->k * o->nscopes, &o->own, e));
+    TRY(arena_array(a, "overlap.counts", o->npairs * o->nscopes, &o->both, e));
+    return arena_array(a, "overlap.counts", o->nscopes * (o->k + 1), &o->exactly, e);
+}
+
+/* Collective. All counts of the bitmaps; afterwards own is the sum everywhere, both and exactly on process 0.
+ */
+static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e)
+{
+    const struct comm *c = o->ctx->comm;
+    const struct layout *l = &o->layout;
+    struct counting b = {0};
+    if (counting_init(o, &b, e) == ERR_OK)
+        open_masks(o, e);
+    TRY_ALL(c, e);
+    for (int64_t b0 = 0; b0 < l->nblocks;) {
+        int64_t b1 = layout_window(l, b0, b.words * 64 * c->np), from, to;
+        layout_share(l, b0, b1, c->np, c->me, &from, &to);
+        count_blocks(o, &b, from, to, scratch, e);
+        TRY_ALL(c, e);
+        double words = 0;
+        for (int64_t i = from; i < to; i++)
+            words += (double)layout_block(l, i).nwords;
+        ctx_progress(o->ctx, (double)b1 / (double)l->nblocks, words * 8 * o->k);
+        b0 = b1;
+    }
+    arena_drop(o->ctx->arena, b.masks);
+    comm_sum(c, o->own, o->k * o->nscopes);
+    comm_sum_to_root(c, o->both, o->npairs * o->nscopes);
+    comm_sum_to_root(c, o->exactly, o->nscopes * (o->k + 1));
+    return ERR_OK;
+}
+
+/* ---- matched chance ---- */
+
+/* A run of rows of the masks' tables "bins", which agree in everything but `updated`. */
+struct strata {
+    int64_t room, n, total; /* rows: that fit, that are held, in the file */
+    int64_t *tensor, *bin, *elements;
+    int64_t *updated; /* [mask][room] */
+    int64_t *sum;     /* per mask: updated elements seen */
+};
+
+/* Rows [at, ...) of mask i. filled: another mask's rows are there already, and these must be the same strata.
+ */
+static err_t read_strata(struct overlap *o, struct strata *s, int i, int64_t at, int filled,
+                         struct arena *scratch, struct err *e)
+{
+    struct table t;
+    struct h5 *f = o->file[i];
+    const char *path = o->mask[i]->path;
+    arena_reset(scratch);
+    if (!f)
+        TRY(h5_open(path, 0, scratch, &f, e));
+    table_init(&t, "bins", scratch);
+    int64_t total = 0;
+    h5_table_read(f, "bins", &t, at, s->room, &total, e);
+    if (f != o->file[i])
+        h5_close(f, e);
+    if (e->code != ERR_OK)
+        return e->code;
+    if (filled && (t.nrows != s->n || total != s->total))
+        return err_set(e, ERR_DATA, "%s: table bins has %lld rows, that of another mask on the base %lld",
+                       path, (long long)total, (long long)s->total);
+    s->n = t.nrows;
+    s->total = total;
+    int tensor = schema_column(t.schema, "tensor_index"), bin = schema_column(t.schema, "bin"),
+        nc = t.schema->ncolumns;
+    int elements = schema_column(t.schema, "elements"), updated = schema_column(t.schema, "updated");
+    for (int64_t r = 0; r < t.nrows; r++) {
+        const union value *row = t.values + r * nc;
+        if (!filled) {
+            s->tensor[r] = row[tensor].i;
+            s->bin[r] = row[bin].i;
+            s->elements[r] = row[elements].i;
+        } else if (s->tensor[r] != row[tensor].i || s->bin[r] != row[bin].i ||
+                   s->elements[r] != row[elements].i)
+            return err_set(e, ERR_DATA,
+                           "%s: row %lld of table bins differs from that of another mask on the base", path,
+                           (long long)(at + r));
+        if (row[updated].i < 0 || row[updated].i > row[elements].i)
+            return err_set(e, ERR_DATA, "%s: row %lld of table bins counts %lld updated of %lld elements",
+                           path, (long long)(at + r), (long long)row[updated].i, (long long)row[elements].i);
+        s->updated[i * s->room + r] = row[updated].i;
+    }
+    return ERR_OK;
+}
+
+/* Rows must ascend by tensor and bin, which bounds the rows of a tensor. */
+static err_t check_order(const struct overlap *o, const struct strata *s, int64_t at, const char *path,
+                         struct err *e)
+{
+    for (int64_t r = 0; r < s->n; r++) {
+        int fine = s->tensor[r] >= 0 && s->tensor[r] < o->layout.ntensors && s->bin[r] >= 0 &&
+                   s->bin[r] < BINS_OF_TENSOR;
+        if (fine && r > 0)
+            fine = s->tensor[r] > s->tensor[r - 1] ||
+                   (s->tensor[r] == s->tensor[r - 1] && s->bin[r] > s->bin[r - 1]);
+        if (!fine)
+            return err_set(e, ERR_DATA, "%s: row %lld of table bins is out of order or of range", path,
+                           (long long)(at + r));
+    }
+    return ERR_OK;
+}
+
+/* Rows [r0, r1) are one tensor's: adds its expected intersections to the scopes of this process's pairs. */
+static err_t add_tensor(struct overlap *o, struct strata *s, int64_t r0, int64_t r1, const char *needed,
+                        struct err *e)
+{
+    int64_t t = s->tensor[r0], elements = 0, scope[3];
+    for (int64_t r = r0; r < r1; r++)
+        elements += s->elements[r];
+    if (elements != o->layout.tensors[t].elements)
+        return err_set(e, ERR_DATA, "%s: table bins has %lld elements of tensor %s, which has %lld",
+                       o->mask[0]->path, (long long)elements, o->layout.tensors[t].name,
+                       (long long)o->layout.tensors[t].elements);
+    for (int i = 0; i < o->k; i++)
+        for (int64_t r = r0; needed[i] && r < r1; r++)
+            s->sum[i] += s->updated[i * s->room + r];
+    int ns = scopes_of(o, t, scope);
+    int64_t p = o->pair_from, i = 0;
+    while (i < o->k - 1 && overlap_pair(o->k, i + 1, i + 2) <= p)
+        i++;
+    for (int64_t j = i + 1 + (p - overlap_pair(o->k, i, i + 1)); p < o->pair_to; p++, j++) {
+        if (j == o->k) {
+            i++;
+            j = i + 1;
+        }
+        const int64_t *u1 = s->updated + i * s->room, *u2 = s->updated + j * s->room;
+        double mean = 0, variance = 0;
+        for (int64_t r = r0; r < r1; r++)
+            overlap_chance(s->elements[r], u1[r], u2[r], &mean, &variance);
+        for (int q = 0; q < ns; q++) {
+            o->expected[(p - o->pair_from) * o->nscopes + scope[q]] += mean;
+            o->variance[(p - o->pair_from) * o->nscopes + scope[q]] += variance;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Local. Sums the matched chance of pairs [pair_from, pair_to) over all strata. */
+static err_t sum_strata(struct overlap *o, struct strata *s, struct arena *scratch, struct err *e)
+{
+    struct arena *a = o->ctx->arena;
+    char *needed;
+    int first = -1;
+    TRY(arena_array(a, "overlap.strata", o->k, &needed, e));
+    for (int i = 0; i < o->k; i++)
+        for (int j = i + 1; j < o->k; j++) {
+            int64_t p = overlap_pair(o->k, i, j);
+            if (p >= o->pair_from && p < o->pair_to)
+                needed[i] = needed[j] = 1;
+        }
+    for (int i = 0; i < o->k; i++) {
+        s->sum[i] = needed[i] ? 0 : -1;
+        if (needed[i] && first < 0)
+            first = i;
+    }
+    if (first < 0)
+        return ERR_OK;
+    int64_t bytes = o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < WINDOW_BYTES
+                        ? o->ctx->memory_bytes / 8
+                        : WINDOW_BYTES;
+    s->room = bytes / 8 / o->k;
+    s->room = s->room > 65536 ? 65536 : s->room < 2 * BINS_OF_TENSOR ? 2 * BINS_OF_TENSOR : s->room;
+    TRY(arena_array(a, "overlap.strata", s->room, &s->tensor, e));
+    TRY(arena_array(a, "overlap.strata", s->room, &s->bin, e));
+    TRY(arena_array(a, "overlap.strata", s->room, &s->elements, e));
+    TRY(arena_array(a, "overlap.strata", s->room * o->k, &s->updated, e));
+    for (int64_t at = 0;;) {
+        for (int i = first; i < o->k; i++)
+            if (needed[i])
+                TRY(read_strata(o, s, i, at, i > first, scratch, e));
+        TRY(check_order(o, s, at, o->mask[first]->path, e));
+        /* Only whole tensors: one that goes on after the last row is read again with the next rows. */
+        int64_t whole = s->n;
+        if (at + s->n < s->total)
+            while (whole > 0 && s->tensor[whole - 1] == s->tensor[s->n - 1])
+                whole--;
+        for (int64_t r0 = 0, r1; r0 < whole; r0 = r1) {
+            for (r1 = r0 + 1; r1 < whole && s->tensor[r1] == s->tensor[r0]; r1++)
+                ;
+            TRY(add_tensor(o, s, r0, r1, needed, e));
+        }
+        at += whole;
+        if (whole == 0 || at >= s->total)
+            return ERR_OK;
+    }
+}
+
+/* Collective. Sends the sums of processes 1.. to process 0, whose arrays have room for all pairs. */
+static void gather(struct overlap *o, double *v)
+{
+    const struct comm *c = o->ctx->comm;
+    for (int p = 1; p < c->np; p++) {
+        int64_t from, to;
+        split(o->npairs, c->np, p, &from, &to);
+        int64_t n = (to - from) * o->nscopes;
+        for (int64_t at = 0; at < n; at += SEND_PASS) {
+            int part = n - at < SEND_PASS ? (int)(n - at) : SEND_PASS;
+            if (c->me == 0)
+                MPI_TRY(
+                    MPI_Recv(v + from * o->nscopes + at, part, MPI_DOUBLE, p, 0, c->mpi, MPI_STATUS_IGNORE));
+            else if (c->me == p)
+                MPI_TRY(MPI_Send(v + at, part, MPI_DOUBLE, 0, 0, c->mpi));
+        }
+    }
+}
+
+/* Collective. The expected intersections and their variances given tensor and magnitude, complete on process
+ * 0. */
+static err_t matched_chance(struct overlap *o, struct arena *scratch, struct err *e)
+{
+    const struct comm *c = o->ctx->comm;
+    struct arena *a = o->ctx->arena;
+    struct strata s = {0};
+    split(o->npairs, c->np, c->me, &o->pair_from, &o->pair_to);
+    int64_t held = (c->me == 0 ? o->npairs : o->pair_to - o->pair_from) * o->nscopes;
+    err_t code = arena_array(a, "overlap.matched", held, &o->expected, e);
+    if (code == ERR_OK)
+        code = arena_array(a, "overlap.matched", held, &o->variance, e);
+    if (code == ERR_OK)
+        code = arena_array(a, "overlap.strata", o->k, &s.sum, e);
+    if (code == ERR_OK)
+        code = sum_strata(o, &s, scratch, e);
+    /* The two counts of a mask, by bit and by bin, are made in different ways: they must agree. */
+    for (int i = 0; code == ERR_OK && i < o->k; i++)
+        if (s.sum[i] >= 0 && s.sum[i] != o->own[i * o->nscopes])
+            code = err_set(e, ERR_DATA, "%s: damaged: table bins counts %lld updated elements, the mask %lld",
+                           o->mask[i]->path, (long long)s.sum[i], (long long)o->own[i * o->nscopes]);
+    TRY_ALL(c, e);
+    gather(o, o->expected);
+    gather(o, o->variance);
+    return ERR_OK;
+}
+
+/* ---- results, on process 0 ---- */
+
+static double ratio(double a, double b)
+{
+    return b > 0 ? a / b : NAN;
+}
+
+static double score(double found, double expected, double variance)
+{
+    return variance > 0 ? (found - expected) / sqrt(variance) : NAN;
+}
+
+/* What differs between two cells, "seed+data". */
+static const char *varies(const struct cell *a, const struct cell *b, char *text, int size)
+{
+    const struct {
+        const char *name;
+        int differs;
+    } axis[] = {{"family", strcmp(a->family, b->family) != 0},
+                {"algorithm", strcmp(a->algorithm, b->algorithm) != 0},
+                {"seed", a->seed != b->seed},
+                {"data", strcmp(a->data, b->data) != 0},
+                {"step", a->step != b->step}};
+    int used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof axis / sizeof *axis; i++)
+        if (axis[i].differs)
+            used += snprintf(text + used, (size_t)(size - used), "%s%s", used > 0 ? "+" : "", axis[i].name);
+    return text;
+}
+
+static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j, int64_t scope,
+                          struct err *e)
+{
+    const struct cell *a = o->mask[i]->cell, *b = o->mask[j]->cell;
+    int64_t at = overlap_pair(o->k, i, j) * o->nscopes + scope, n = o->scopes.parameters[scope];
+    int64_t n1 = o->own[i * o->nscopes + scope], n2 = o->own[j * o->nscopes + scope];
+    double u1 = (double)n1, u2 = (double)n2, both = (double)o->both[at];
+    double uniform = 0, uniform_variance = 0, matched = o->expected[at], matched_variance = o->variance[at];
+    overlap_chance(n, n1, n2, &uniform, &uniform_variance);
+    char text[64];
+    return TABLE_ADD(
+        t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),
+        V_TEXT(varies(a, b, text, sizeof text)), V_TEXT(o->scopes.name[scope]), V_INT(n), V_INT(n1),
+        V_INT(n2), V_INT(o->both[at]), V_REAL(ratio(both, u1)), V_REAL(ratio(both, u2)),
+        V_REAL(ratio(both, u1 + u2 - both)), V_REAL(uniform), V_REAL(ratio(uniform, u1)),
+        V_REAL(ratio(uniform, u2)), V_REAL(ratio(uniform, u1 + u2 - uniform)), V_REAL(matched),
+        V_REAL(ratio(matched, u1)), V_REAL(ratio(matched, u2)), V_REAL(ratio(matched, u1 + u2 - matched)),
+        V_REAL(score(both, uniform, uniform_variance)), V_REAL(score(both, matched, matched_variance)));
+}
+
+/* Text widths of the whole table, for one that is written in batches. */
+static void text_widths(const struct overlap *o, const struct schema *s, int *widths)
+{
+    int cell = 1, scope = 1;
+    for (int i = 0; i < o->k; i++) {
+        int n = (int)strlen(o->mask[i]->cell->name);
+        cell = n > cell ? n : cell;
+    }
+    for (int64_t i = 0; i < o->nscopes; i++) {
+        int n = (int)strlen(o->scopes.name[i]);
+        scope = n > scope ? n : scope;
+    }
+    widths[schema_column(s, "node")] = (int)strlen(o->ctx->node);
+    widths[schema_column(s, "base")] = (int)strlen(o->ctx->base);
+    widths[schema_column(s, "scope")] = scope;
+    widths[schema_column(s, "cell_1")] = widths[schema_column(s, "cell_2")] = cell;
+    widths[schema_column(s, "varies")] = (int)strlen("family+algorithm+seed+data+step");
+}
+
+static err_t write_overlap(const struct overlap *o, struct h5 *f, struct arena *scratch, struct err *e)
+{
+    int64_t left = o->npairs * o->nscopes;
+    int batches = left > BATCH_ROWS;
+    struct table t;
+    arena_reset(scratch);
+    table_init(&t, "overlap", scratch);
+    if (batches) {
+        int *widths;
+        TRY(arena_array(scratch, "overlap.widths", t.schema->ncolumns, &widths, e));
+        text_widths(o, t.schema, widths);
+        TRY(h5_table_create(f, "overlap", t.schema, widths, BATCH_ROWS, e));
+    }
+    for (int i = 0; i < o->k; i++)
+        for (int j = i + 1; j < o->k; j++)
+            for (int64_t s = 0; s < o->nscopes; s++) {
+                TRY(add_pair_row(o, &t, i, j, s, e));
+                left--;
+                if (!batches || (t.nrows < BATCH_ROWS && left > 0))
+                    continue;
+                TRY(h5_table_append(f, "overlap", &t, e));
+                arena_reset(scratch);
+                table_init(&t, "overlap", scratch);
+            }
+    return batches ? ERR_OK : h5_table_write(f, "overlap", &t, e);
+}
+
+static err_t write_consensus(const struct overlap *o, struct h5 *f, struct arena *scratch, struct err *e)
+{
+    struct table t;
+    arena_reset(scratch);
+    table_init(&t, "consensus", scratch);
+    for (int64_t s = 0; s < o->nscopes; s++) {
+        int64_t *exactly = o->exactly + s * (o->k + 1);
+        for (int k = o->k - 1; k >= 1; k--)
+            exactly[k] += exactly[k + 1]; /* now: in at least k */
+        for (int k = 1; k <= o->k; k++)
+            TRY(TABLE_ADD(&t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(o->scopes.name[s]),
+                          V_INT(o->k), V_INT(k), V_INT(exactly[k])));
+    }
+    return h5_table_write(f, "consensus", &t, e);
+}
+
+static err_t write_results(const struct overlap *o, struct arena *scratch, struct err *e)
+{
+    struct h5 *f = NULL;
+    TRY(artifact_tables(o->ctx->out, &f, e));
+    TRY(write_overlap(o, f, scratch, e));
+    return write_consensus(o, f, scratch, e);
+}
+
+/* ---- the stage ---- */
+
+/* Collective. Every path comes back here, where files and scratch memory are given back. */
+static err_t measure(struct overlap *o, struct arena *scratch, struct err *e)
+{
+    const struct comm *c = o->ctx->comm;
+    if (collect(o, e) == ERR_OK)
+        open_layout(o, scratch, e);
+    TRY_ALL(c, e);
+    TRY(count_masks(o, scratch, e));
+    TRY(matched_chance(o, scratch, e));
+    if (c->me == 0)
+        write_results(o, scratch, e);
+    return comm_agree(c, e);
+}
+
+static err_t overlap_run(struct ctx *ctx, struct err *e)
+{
+    struct overlap o = {.ctx = ctx};
+    struct arena scratch;
+    arena_init(&scratch, ctx->arena->mem);
+    measure(&o, &scratch, e);
+    close_masks(&o, e);
+    arena_release(&scratch);
+    return comm_agree(ctx->comm, e);
+}
+
+static void overlap_plan(const struct plan_view *view, struct estimate *out)
+{
+    *out = (struct estimate){0};
+    if (!view->base)
+        return;
+    int64_t k = view->ncells, layers = 0;
+    for (int64_t i = 0; i < view->base->ntensors; i++)
+        if (view->base->tensors[i].layer >= layers)
+            layers = view->base->tensors[i].layer + 1;
+    const struct overlap_params *p = view->params;
+    double words = (double)view->base->parameters / 64, pairs = (double)overlap_pairs(k);
+    double scopes =
+        p && p->scopes == SCOPES_MODEL ? 1 : 1 + (double)layers + 16; /* about as many kinds of modules */
+    out->read_bytes = words * 8 * (double)k;
+    out->write_bytes = pairs * scopes * 23 * 16;
+    out->flops = words * (pairs + (double)k);
+    out->process_bytes = 3.0 * WINDOW_BYTES + pairs * scopes * 24;
+    out->known = 1;
+}
+
+static const char *const overlap_inputs[] = {"mask", NULL};
+
+const struct stage stage_overlap = {
+    .kind = "overlap",
+    .brief = "shared updated parameters of every two cells on one base, beside uniform and matched chance",
+    .version = 1,
+    .scope = SCOPE_BASE,
+    .params = overlap_params,
+    .params_size = sizeof(struct overlap_params),
+    .inputs = overlap_inputs,
+    .plan = overlap_plan,
+    .run = overlap_run,
+};

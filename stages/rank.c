@@ -1,0 +1,446 @@
+/* rank: singular values of each two-dimensional update, and what they say: numerical, stable and effective
+ * rank.
+ *
+ * Most matrices fit one process, and then as many are decomposed at once as there are processes. A matrix
+ * that needs more memory than one process may have, or more time than its fair share, gets a team of
+ * processes. Teams of one size make a phase; phases run from the largest teams to the smallest. All processes
+ * compute the same plan from the layout alone. */
+#include "stage.h"
+
+#include "bits.h"
+#include "grid.h"
+#include "layout.h"
+#include "spectrum.h"
+#include "update.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SPECTRUM_FULL = 0,
+    READ_BYTES =
+        10 * LAYOUT_BLOCK *
+        4 /* one block of the update: bits, old, new, difference, and the pair's where nothing is stored */
+};
+
+/* Singular values below this share of the largest lose digits in a Gram matrix; where the user's tolerance
+ * lies below it, the matrix is decomposed in full instead. */
+static const double GRAM_RESOLVES = 3e-7;
+
+struct rank_params {
+    double tolerance;
+    int spectrum;
+    struct text_list skip;
+};
+
+static const char *const spectra[] = {"full", "none", NULL};
+
+static const struct param rank_params[] = {
+    {"tolerance", PARAM_REAL, offsetof(struct rank_params, tolerance), "weight units", "0", 0, 1e30, NULL,
+     "singular values above it count, as in torch.linalg.matrix_rank(tol=...); 0: max(rows, cols) * 2^-23 * "
+     "sigma_max"},
+    {"spectrum", PARAM_CHOICE, offsetof(struct rank_params, spectrum), NULL, "full", 0, 0, spectra,
+     "full: keep all singular values; none: keep only what is computed from them"},
+    {"skip", PARAM_TEXTS, offsetof(struct rank_params, skip), NULL, "[layernorm]", 0, 0, NULL,
+     "tensors whose names contain one of these get no rank, as in the published script"},
+    {0}};
+
+static const char *const rank_inputs[] = {"delta", NULL};
+
+/* Why a tensor gets no rank, or NULL. */
+static const char *skip_reason(const struct rank_params *p, const char *name, int ndim, const int64_t *dims,
+                               char *text, int size)
+{
+    for (int i = 0; i < p->skip.n; i++)
+        if (p->skip.v[i][0] && strstr(name, p->skip.v[i])) {
+            snprintf(text, (size_t)size, "name contains %s", p->skip.v[i]);
+            return text;
+        }
+    if (ndim != 2) {
+        snprintf(text, (size_t)size, "%d-D", ndim);
+        return text;
+    }
+    return dims[0] < 1 || dims[1] < 1 ? "empty" : NULL;
+}
+
+/* ---- who decomposes what ---- */
+
+struct matrix {
+    int64_t tensor, rows, cols;
+    int64_t offset;      /* of its spectrum in /spectra */
+    int processes, team; /* team size, and which of the teams of that size */
+};
+
+static double flops(int64_t rows, int64_t cols)
+{
+    double small = (double)(rows < cols ? rows : cols), large = (double)(rows < cols ? cols : rows);
+    return small * small * (large + 4.0 / 3.0 * small);
+}
+
+/* Time in units of flops of the matrix product: tridiagonalisation runs at less than half its speed, being
+ * bound by memory. */
+static double cost(int64_t rows, int64_t cols)
+{
+    double small = (double)(rows < cols ? rows : cols), large = (double)(rows < cols ? cols : rows);
+    return small * small * (large + 3.0 * small) + 1e5; /* so that tiny matrices are dealt out evenly too */
+}
+
+static double process_bytes(const struct rank_params *p, int64_t rows, int64_t cols, int np)
+{
+    double bytes = grid_spectrum_bytes(GRID_GRAM, rows, cols, np);
+    if (p->tolerance > 0)
+        bytes = fmax(bytes, grid_spectrum_bytes(GRID_SVD, rows, cols, np));
+    return bytes + 8.0 * (double)(rows < cols ? rows : cols);
+}
+
+static int next_team(int t, int np)
+{
+    return t < np && 2 * t > np ? np : 2 * t;
+}
+
+/* Processes for a matrix: as few as have the memory, and finish it within `fair` (or all, where none do). */
+static int team_size(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available,
+                     double fair)
+{
+    int t = 1;
+    while (t < np && (process_bytes(p, rows, cols, t) > available || cost(rows, cols) / t > 1.05 * fair))
+        t = next_team(t, np);
+    return t;
+}
+
+static void rank_plan(const struct plan_view *view, struct estimate *out)
+{
+    if (!view->base || !view->tuned)
+        return;
+    const struct rank_params *p = view->params;
+    const struct checkpoint *c = view->base;
+    char text[300];
+    double total = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t i = 0; i < c->ntensors; i++) {
+            const struct checkpoint_tensor *t = &c->tensors[i];
+            if (!dtype_is_compared(t->dtype) || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
+                continue;
+            if (pass == 0) {
+                total += cost(t->dims[0], t->dims[1]);
+                continue;
+            }
+            double available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
+            int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total / view->np);
+            double bytes = process_bytes(p, t->dims[0], t->dims[1], np) + READ_BYTES;
+            out->process_bytes = fmax(out->process_bytes, bytes);
+            out->flops += flops(t->dims[0], t->dims[1]);
+            /* One bit per element, and old and new bits of perhaps a fifth of them. */
+            out->read_bytes += (double)t->elements * (0.125 + 0.2 * 4);
+            if (p->spectrum == SPECTRUM_FULL)
+                out->write_bytes += 8.0 * (double)(t->dims[0] < t->dims[1] ? t->dims[0] : t->dims[1]);
+        }
+    out->known = 1;
+}
+
+/* ---- reading the update as rows ---- */
+
+struct cursor {
+    struct update *update;
+    const struct layout *layout;
+    int64_t tensor;
+    int64_t block; /* in `dense`; -1: none */
+    float *difference, *dense;
+    double bytes_read; /* since the last progress */
+};
+
+static err_t load_block(struct cursor *c, int64_t b, struct err *e)
+{
+    struct update_part part;
+    c->block = -1;
+    TRY(update_read(c->update, b, b + 1, &part, e));
+    enum arithmetic arithmetic = update_arithmetic(c->update);
+    int64_t n = layout_block(c->layout, b).n;
+    update_delta(arithmetic, part.old_bits, part.new_bits, part.nvalues, c->difference);
+    memset(c->dense, 0, (size_t)n * sizeof *c->dense);
+    bits_unpack((int)sizeof *c->dense, part.words, n, c->difference, c->dense);
+    /* NaN or Inf on both sides: no number is their difference. */
+    for (int64_t i = 0; i < part.nnonfinite; i++)
+        if (part.nonfinite[i] < n)
+            c->dense[part.nonfinite[i]] = NAN;
+    c->bytes_read += (double)part.nwords * 8 + 2.0 * (double)part.nvalues * arithmetic_bytes(arithmetic);
+    c->block = b;
+    return ERR_OK;
+}
+
+/* Rows of the update of the cursor's tensor; each block is read once as long as rows are asked for in order.
+ */
+static err_t cursor_rows(void *arg, int64_t row, int64_t n, float *out, struct err *e)
+{
+    struct cursor *c = arg;
+    const struct layout_tensor *t = &c->layout->tensors[c->tensor];
+    int64_t at = row * t->dims[1], end = (row + n) * t->dims[1];
+    while (at < end) {
+        int64_t b = t->first_block + at / LAYOUT_BLOCK, in_block = at % LAYOUT_BLOCK;
+        if (b != c->block)
+            TRY(load_block(c, b, e));
+        int64_t run = end - at < LAYOUT_BLOCK - in_block ? end - at : LAYOUT_BLOCK - in_block;
+        memcpy(out, c->dense + in_block, (size_t)run * sizeof *out);
+        out += run;
+        at += run;
+    }
+    return ERR_OK;
+}
+
+/* ---- the run ---- */
+
+/* What process 0 is told of a matrix. Only words of 8 bytes: zero but on one process, they are gathered by
+ * adding them as integers. */
+struct result {
+    int64_t processes, method, finite, matrix_rank, ambiguous;
+    double tolerance, sigma_max, sigma_min, stable_rank, effective_rank, seconds;
+};
+enum { RESULT_WORDS = (int)(sizeof(struct result) / sizeof(int64_t)) };
+_Static_assert(sizeof(struct result) % sizeof(int64_t) == 0 && sizeof(double) == sizeof(int64_t),
+               "words of 8 bytes");
+
+struct rank {
+    struct ctx *ctx;
+    const struct rank_params *p;
+    struct cursor cursor;
+    int64_t nmatrices, nvalues; /* singular values of all */
+    struct matrix *matrices;    /* by cost, longest first */
+    struct result *results;     /* by tensor */
+    double *load;               /* per team, while dealing */
+    struct h5_bulk *spectra;    /* NULL where they are not kept */
+    double done, planned;       /* cost, of this process */
+};
+
+static int longest_first(const void *x, const void *y)
+{
+    const struct matrix *a = x, *b = y;
+    double ca = cost(a->rows, a->cols), cb = cost(b->rows, b->cols);
+    return ca > cb ? -1 : ca < cb ? 1 : a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
+}
+
+/* Local, the same on all processes. Lists the matrices, chooses their team sizes and deals them to teams.
+ * live_bytes: the most that any process holds already. */
+static err_t deal(struct rank *r, double live_bytes, struct err *e)
+{
+    const struct layout *l = r->cursor.layout;
+    int np = r->ctx->comm->np;
+    char text[300];
+    double total = 0,
+           available = r->ctx->memory_bytes > 0 ? (double)r->ctx->memory_bytes - live_bytes : INFINITY;
+    for (int64_t i = 0; i < l->ntensors; i++) {
+        const struct layout_tensor *t = &l->tensors[i];
+        if (skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text))
+            continue;
+        struct matrix *m = &r->matrices[r->nmatrices++];
+        *m = (struct matrix){.tensor = i, .rows = t->dims[0], .cols = t->dims[1], .offset = r->nvalues};
+        r->nvalues += m->rows < m->cols ? m->rows : m->cols;
+        total += cost(m->rows, m->cols);
+    }
+    qsort(r->matrices, (size_t)r->nmatrices, sizeof *r->matrices, longest_first);
+    for (int64_t i = 0; i < r->nmatrices; i++) {
+        struct matrix *m = &r->matrices[i];
+        m->processes = team_size(r->p, m->rows, m->cols, np, available, total / np);
+        double bytes = process_bytes(r->p, m->rows, m->cols, m->processes);
+        if (bytes > available)
+            return err_set(
+                e, ERR_SYSTEM,
+                "%s: the singular values of a %lld x %lld update take %.1f MiB on each of %d processes, and "
+                "%.1f "
+                "MiB of the memory budget are free; raise memory_per_process or use more processes",
+                l->tensors[m->tensor].name, (long long)m->rows, (long long)m->cols, bytes / 1048576,
+                m->processes, fmax(available, 0) / 1048576);
+    }
+    for (int t = 1; t <= np; t = next_team(t, np)) {
+        memset(r->load, 0, (size_t)np * sizeof *r->load);
+        for (int64_t i = 0; i < r->nmatrices; i++) {
+            struct matrix *m = &r->matrices[i];
+            if (m->processes != t)
+                continue;
+            for (int k = 1; k < np / t; k++)
+                if (r->load[k] < r->load[m->team])
+                    m->team = k;
+            r->load[m->team] += cost(m->rows, m->cols);
+            if (r->ctx->comm->me / t == m->team)
+                r->planned += cost(m->rows, m->cols) / t;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Collective on the team. One matrix. */
+static err_t decompose(struct rank *r, const struct matrix *m, struct grid *g, const struct comm *team,
+                       struct arena *a, struct err *e)
+{
+    int64_t n = m->rows < m->cols ? m->rows : m->cols;
+    double *s = NULL, started = clock_sec();
+    arena_array(a, "rank.spectrum", n, &s, e);
+    TRY_ALL(team, e);
+    r->cursor.tensor = m->tensor;
+    struct grid_spectrum info;
+    /* A twentieth of the tolerance is to be told from zero, so that values near the tolerance have digits
+     * left. */
+    double accuracy = 0.05 * spectrum_tolerance(m->rows, m->cols, 1);
+    TRY(grid_singular_values(g, m->rows, m->cols, cursor_rows, &r->cursor, accuracy, s, &info, a, e));
+    double floor = GRAM_RESOLVES * s[0];
+    if (info.finite && info.method == GRID_GRAM && r->p->tolerance > 0 && r->p->tolerance < floor &&
+        s[n - 1] < floor)
+        TRY(grid_singular_values(g, m->rows, m->cols, cursor_rows, &r->cursor, 0, s, &info, a, e));
+    if (team->me == 0) {
+        struct spectrum found = {0};
+        if (info.finite)
+            spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &found);
+        r->results[m->tensor] = (struct result){.processes = team->np,
+                                                .method = info.method,
+                                                .finite = info.finite,
+                                                .matrix_rank = found.matrix_rank,
+                                                .ambiguous = found.ambiguous,
+                                                .tolerance = found.tolerance,
+                                                .sigma_max = found.sigma_max,
+                                                .sigma_min = found.sigma_min,
+                                                .stable_rank = found.stable_rank,
+                                                .effective_rank = found.effective_rank,
+                                                .seconds = clock_sec() - started};
+        if (r->spectra)
+            h5_put(r->spectra, m->offset, n, s, e);
+    }
+    return comm_agree(team, e);
+}
+
+/* Collective on the node's processes. All matrices of team size t. */
+static err_t phase(struct rank *r, int t, struct err *e)
+{
+    const struct comm *c = r->ctx->comm;
+    int64_t here = 0;
+    for (int64_t i = 0; i < r->nmatrices; i++)
+        here += r->matrices[i].processes == t;
+    if (here == 0)
+        return ERR_OK;
+    int k = c->me / t, busy = k < c->np / t;
+    MPI_Comm mpi;
+    MPI_TRY(MPI_Comm_split(c->mpi, busy ? k : MPI_UNDEFINED, c->me, &mpi));
+    if (busy) {
+        struct comm team;
+        struct grid *g = NULL;
+        struct arena a = {0};
+        comm_init(&team, mpi);
+        arena_init(&a, r->ctx->arena->mem);
+        err_t code = grid_create(&g, &team, r->ctx->arena, e);
+        for (int64_t i = 0; i < r->nmatrices && code == ERR_OK; i++) {
+            const struct matrix *m = &r->matrices[i];
+            if (m->processes != t || m->team != k)
+                continue;
+            code = decompose(r, m, g, &team, &a, e);
+            err_item(e, "%s", r->cursor.layout->tensors[m->tensor].name);
+            arena_reset(&a);
+            r->done += cost(m->rows, m->cols) / t;
+            ctx_progress(r->ctx, r->done / r->planned, r->cursor.bytes_read * c->np);
+            r->cursor.bytes_read = 0;
+        }
+        if (code != ERR_OK && e->process >= 0)
+            e->process += k * t; /* the team's number, among all */
+        grid_destroy(g);
+        arena_release(&a);
+        MPI_TRY(MPI_Comm_free(&mpi));
+    }
+    return comm_agree(c, e);
+}
+
+/* Process 0. */
+static err_t write_tables(struct rank *r, struct err *e)
+{
+    struct ctx *ctx = r->ctx;
+    const struct layout *l = r->cursor.layout;
+    const char *cell = ctx->cell->name;
+    struct table ranks, methods, skipped;
+    table_init(&ranks, "rank", ctx->arena);
+    table_init(&methods, "methods", ctx->arena);
+    table_init(&skipped, "skipped", ctx->arena);
+    char text[300];
+    int64_t offset = 0;
+    for (int64_t i = 0; i < l->ntensors; i++) {
+        const struct layout_tensor *t = &l->tensors[i];
+        const struct result *x = &r->results[i];
+        const char *reason = skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
+        int64_t n = reason ? 0 : t->dims[0] < t->dims[1] ? t->dims[0] : t->dims[1], at = offset;
+        offset += n;
+        if (!reason && !x->finite)
+            reason = "non-finite update";
+        if (reason) {
+            TRY(TABLE_ADD(&skipped, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->elements),
+                          V_TEXT(reason)));
+            continue;
+        }
+        TRY(TABLE_ADD(&ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->layer),
+                      V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]), V_INT(x->matrix_rank),
+                      V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n), V_REAL(x->tolerance),
+                      V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank),
+                      V_REAL(x->effective_rank), V_INT(x->ambiguous), V_INT(r->spectra ? at : -1),
+                      V_INT(r->spectra ? n : 0)));
+        TRY(TABLE_ADD(&methods, e, V_TEXT(t->name), V_TEXT(x->method == GRID_SVD ? "svd" : "gram"),
+                      V_INT(x->processes), V_REAL(x->seconds)));
+    }
+    struct h5 *f;
+    TRY(artifact_tables(ctx->out, &f, e));
+    TRY(h5_table_write(f, "rank", &ranks, e));
+    TRY(h5_table_write(f, "methods", &methods, e));
+    return h5_table_write(f, "skipped", &skipped, e);
+}
+
+static err_t rank_run(struct ctx *ctx, struct err *e)
+{
+    const struct comm *c = ctx->comm;
+    struct rank r = {.ctx = ctx, .p = ctx->params, .cursor.block = -1};
+    struct arena *a = ctx->arena;
+    err_t code;
+    if (update_open(ctx_input(ctx, "delta", NULL)->path, a, &r.cursor.update, e) == ERR_OK) {
+        r.cursor.layout = update_layout(r.cursor.update);
+        int64_t n = r.cursor.layout->ntensors;
+        if (arena_array(a, "rank.difference", LAYOUT_BLOCK, &r.cursor.difference, e) == ERR_OK &&
+            arena_array(a, "rank.dense", LAYOUT_BLOCK, &r.cursor.dense, e) == ERR_OK &&
+            arena_array(a, "rank.results", n, &r.results, e) == ERR_OK &&
+            arena_array(a, "rank.matrices", n, &r.matrices, e) == ERR_OK)
+            arena_array(a, "rank.load", c->np, &r.load, e);
+    }
+    TRY_OUT(code, comm_agree(c, e));
+    double live = (double)a->mem->live_bytes + READ_BYTES;
+    comm_max_real(c, &live, 1);
+    deal(&r, live, e);
+    TRY_OUT(code, comm_agree(c, e));
+    if (r.p->spectrum == SPECTRUM_FULL && r.nvalues > 0) {
+        struct h5 *f;
+        TRY_OUT(code, artifact_bulk(ctx->out, &f, e));
+        TRY_OUT(
+            code,
+            h5_bulk(
+                f, "/spectra", H5_REAL64, r.nvalues, 0,
+                "singular values of the updates, descending, matrix after matrix; table rank says where each "
+                "begins; NaN where an update is not finite",
+                "weight units", &r.spectra, e));
+    }
+    grid_threads(c);
+    int largest = 1;
+    while (largest < c->np)
+        largest = next_team(largest, c->np);
+    for (int t = largest; t >= 1; t--) /* sizes that no matrix has cost nothing */
+        TRY_OUT(code, phase(&r, t, e));
+    TRY_OUT(code, artifact_bulk_done(ctx->out, e));
+    comm_sum_to_root(c, (int64_t *)r.results, r.cursor.layout->ntensors * RESULT_WORDS);
+    if (c->me == 0)
+        write_tables(&r, e);
+    code = comm_agree(c, e);
+out:
+    update_close(r.cursor.update);
+    return code;
+}
+
+const struct stage stage_rank = {.kind = "rank",
+                                 .brief = "singular values and numerical rank of each two-dimensional update",
+                                 .version = 1,
+                                 .scope = SCOPE_CELL,
+                                 .params = rank_params,
+                                 .params_size = sizeof(struct rank_params),
+                                 .inputs = rank_inputs,
+                                 .plan = rank_plan,
+                                 .run = rank_run};

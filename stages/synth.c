@@ -1,0 +1,795 @@
+/* synth: checkpoints in the published format with the real names and proportions of the families, tuned by
+ * simulated bf16 optimiser steps, and token logits. Everything it writes says that it is simulated, and
+ * nothing that does not is touched. */
+#include "stage.h"
+
+#include "families.h"
+#include "layout.h"
+#include "safetensors.h"
+#include "simulate.h"
+#include "text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RULE = 1 }; /* raised with the stage's version whenever the simulated numbers change */
+
+struct synth_params {
+    double scale;
+    int64_t layers, steps, seed, shards, logits;
+    const char *architecture;
+    int dtype_tuned;
+};
+
+static const char *const tuned_types[] = {"BF16", "F32", NULL};
+
+static const struct param synth_params[] = {
+    {"scale", PARAM_REAL, offsetof(struct synth_params, scale), "1", "0.015625", 1e-6, 1, NULL,
+     "factor on hidden, intermediate and vocabulary widths and on the number of experts; 1: true size"},
+    {"layers", PARAM_INT, offsetof(struct synth_params, layers), "layers", "2", 0, 10000, NULL,
+     "layers kept of each family; 0: all; a family with experts keeps at least one layer of each sort"},
+    {"steps", PARAM_INT, offsetof(struct synth_params, steps), "simulated steps", "8", 0, 100000, NULL,
+     "length of a tuning run, unless the cell has a step of its own"},
+    {"seed", PARAM_INT, offsetof(struct synth_params, seed), NULL, "0", -9e15, 9e15, NULL,
+     "of all weights and steps; the seeds of cells are apart from it"},
+    {"shards", PARAM_INT, offsetof(struct synth_params, shards), "files", "1", 1, 99999, NULL,
+     "model.safetensors, or so many shards with an index"},
+    {"dtype_tuned", PARAM_CHOICE, offsetof(struct synth_params, dtype_tuned), NULL, "BF16", 0, 0, tuned_types,
+     "type of tuned weights; F32: trained in float32 from the bf16 base, where small steps add up instead of "
+     "being absorbed"},
+    {"logits", PARAM_INT, offsetof(struct synth_params, logits), "tokens", "512", 1, 1e9, NULL,
+     "tokens per policy, where the matrix names logits"},
+    {"architecture", PARAM_TEXT, offsetof(struct synth_params, architecture), NULL, "", 0, 0, NULL,
+     "a known family's name: the architecture of all families, whatever they are called; empty: each "
+     "family's own"},
+    {0}};
+
+static const char *const synth_inputs[] = {NULL};
+
+/* One tensor to write. */
+struct part {
+    struct simulate_tensor how;
+    enum dtype dtype;
+    int file;
+    int64_t offset; /* first byte in its file */
+};
+
+/* One safetensors file to write. */
+struct output {
+    const char *path, *partial;
+    char *header;
+    int64_t header_bytes, size_bytes;
+};
+
+struct synth {
+    struct ctx *ctx;
+    const struct synth_params *p;
+    struct family family;                       /* at the study's size */
+    const struct simulate_algorithm *algorithm; /* NULL: this is a base */
+    int64_t steps;
+    const char *sentence; /* what every output says of itself */
+    uint64_t key;         /* of the family */
+    int64_t ntensors;
+    struct checkpoint_tensor *tensors; /* in the order of the files */
+    enum family_kind *kinds;           /* in the same order */
+    struct part *parts;
+    struct layout layout;
+    int nfiles;
+    struct output *files;
+    struct output logits; /* path NULL: none */
+    struct checkpoint_tensor logits_tensors[2];
+    uint64_t logits_key;
+    void *block;
+};
+
+/* ---- names ---- */
+
+/* 'synth knows no WHAT "X" (did you mean "Y"?); it knows a, b' */
+static void unknown_name(char *text, int size, const char *what, const char *name, const char *const *known,
+                         int n)
+{
+    const char *nearest = text_nearest(name, known, n);
+    int used = snprintf(text, (size_t)size, "synth knows no %s \"%s\"%s%s%s; it knows", what, name,
+                        nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "");
+    for (int i = 0; i < n && used > 0 && used < size; i++)
+        used += snprintf(text + used, (size_t)(size - used), "%s %s", i ? "," : "", known[i]);
+}
+
+enum { KNOWN_MAX = 64 };
+
+static int family_names(const char **names)
+{
+    int n;
+    const struct family *list = family_list(&n);
+    for (int i = 0; i < n && i < KNOWN_MAX; i++)
+        names[i] = list[i].name;
+    return n < KNOWN_MAX ? n : KNOWN_MAX;
+}
+
+static int algorithm_names(const char **names)
+{
+    int n;
+    const struct simulate_algorithm *list = simulate_algorithms(&n);
+    for (int i = 0; i < n && i < KNOWN_MAX; i++)
+        names[i] = list[i].name;
+    return n < KNOWN_MAX ? n : KNOWN_MAX;
+}
+
+static int synth_check(const void *params, char *problem, int size)
+{
+    const struct synth_params *p = params;
+    if (p->architecture[0] == '\0' || family_find(p->architecture))
+        return 0;
+    const char *names[KNOWN_MAX];
+    unknown_name(problem, size, "architecture", p->architecture, names, family_names(names));
+    return -1;
+}
+
+static const struct family *architecture_of(const struct synth_params *p, const struct cell *cell)
+{
+    return family_find(p->architecture[0] ? p->architecture : cell->family);
+}
+
+static void synth_plan(const struct plan_view *view, struct estimate *out)
+{
+    const struct synth_params *p = view->params;
+    const struct family *full = view->cell ? architecture_of(p, view->cell) : NULL;
+    if (!full)
+        return;
+    struct family f;
+    family_shrink(full, p->scale, p->layers, &f);
+    int64_t tensors;
+    double n = (double)family_parameters(&f, &tensors);
+    out->write_bytes = n * (p->dtype_tuned ? 4 : 2);
+    if (view->cell->logits_tuned || view->cell->logits_base)
+        out->write_bytes += (double)p->logits * (double)(4 * f.vocabulary + 8);
+    out->flops = n * (20 + 16 * (double)p->steps);
+    double row = 4 * (double)f.vocabulary, block = 4.0 * LAYOUT_BLOCK;
+    out->process_bytes = (row > block ? row : block) + 1000 * (double)tensors;
+    out->known = 1;
+}
+
+/* ---- what to write ---- */
+
+/* Standard deviations of trained weights by kind, about 0.02 (the initialisation of nearly all of these
+ * models), so that median magnitudes lie where published ones do (0.019 in arXiv:2602.03839). Norms are near
+ * 1 and therefore too large to be moved; the biases of qwen2 are large. */
+static const struct {
+    float centre, spread;
+} weights_of[FAMILY_KINDS] = {
+    [FAMILY_EMBEDDING] = {0, 0.020f}, [FAMILY_HEAD] = {0, 0.022f}, [FAMILY_QUERY_KEY] = {0, 0.030f},
+    [FAMILY_VALUE_OUT] = {0, 0.024f}, [FAMILY_MLP] = {0, 0.025f},  [FAMILY_ROUTER] = {0, 0.030f},
+    [FAMILY_NORM] = {1, 0.1f},        [FAMILY_BIAS] = {0, 0.5f},   [FAMILY_CORRECTION] = {0, 0.1f},
+};
+
+/* How a tensor's numbers come about: see simulate.h. */
+static struct simulate_tensor how_of(const struct synth *s, const char *name, enum family_kind kind)
+{
+    const struct cell *cell = s->ctx->cell;
+    struct simulate_tensor t = {.centre = weights_of[kind].centre, .spread = weights_of[kind].spread};
+    t.base = simulate_key(simulate_key(s->key, "base"), name);
+    if (kind != FAMILY_NORM) /* tensors of one kind differ by some 5 % */
+        t.spread *= 1 + 0.05f * simulate_normal(simulate_key(t.base, "spread"), 0);
+    if (!s->algorithm || kind == FAMILY_CORRECTION)
+        return t;
+    uint64_t loss = simulate_key(simulate_key(s->key, "loss"), cell->data);
+    uint64_t algorithm = simulate_key(simulate_key(s->key, "algorithm"), s->algorithm->name);
+    uint64_t seed = simulate_key(simulate_key_number(algorithm, cell->seed), cell->data);
+    t.loss = simulate_key(loss, name);
+    t.algorithm = simulate_key(algorithm, name);
+    t.seed = simulate_key(seed, name);
+    struct simulate_shares share = simulate_shares(s->algorithm);
+    double move = s->algorithm->step_size * s->algorithm->coherent;
+    t.part_loss = (float)(move * sqrt(share.loss));
+    t.part_algorithm = (float)(move * sqrt(share.algorithm));
+    t.part_seed = (float)(move * sqrt(share.seed));
+    t.part_step = (float)(move * sqrt(share.step));
+    t.steps = s->steps;
+    return t;
+}
+
+struct listing {
+    struct synth *s;
+    struct err *e;
+    int64_t n;
+};
+
+static int list_tensor(void *arg, const struct family_tensor *from)
+{
+    struct listing *list = arg;
+    struct synth *s = list->s;
+    struct checkpoint_tensor *t = &s->tensors[list->n];
+    t->name = arena_strdup(s->ctx->arena, from->name, list->e);
+    if (!t->name)
+        return -1;
+    s->kinds[list->n] = from->kind;
+    int float32 = from->kind == FAMILY_CORRECTION || (s->algorithm && s->p->dtype_tuned == 1);
+    t->dtype = float32 ? DTYPE_F32 : DTYPE_BF16;
+    t->ndim = from->ndim;
+    t->elements = 1;
+    for (int d = 0; d < from->ndim; d++) {
+        t->dims[d] = from->dims[d];
+        t->elements *= from->dims[d];
+    }
+    t->size_bytes = t->elements * dtype_bits(t->dtype) / 8;
+    t->layer = tensor_layer(t->name);
+    list->n++;
+    return 0;
+}
+
+/* Which algorithm, how many steps, and the sentence that every output carries. */
+static err_t describe(struct synth *s, struct err *e)
+{
+    const struct ctx *ctx = s->ctx;
+    const struct cell *cell = ctx->cell;
+    const char *names[KNOWN_MAX];
+    char problem[1200];
+    const struct family *full = architecture_of(s->p, cell);
+    if (!full) {
+        unknown_name(problem, sizeof problem, "family", cell->family, names, family_names(names));
+        return err_set(e, ERR_CONFIG, "%s; or name one of them as synth's architecture", problem);
+    }
+    family_shrink(full, s->p->scale, s->p->layers, &s->family);
+    s->key = simulate_key(simulate_key_number(simulate_key(0, "sinew synth"), s->p->seed), cell->family);
+    if (strcmp(ctx->role, "tuned") != 0) {
+        s->sentence = arena_printf(
+            ctx->arena, e,
+            "random base weights by sinew synth, rule %d: %s at scale %g, seed %lld; no trained model", RULE,
+            full->name, s->p->scale, (long long)s->p->seed);
+        return s->sentence ? ERR_OK : e->code;
+    }
+    if (strcmp(cell->tuned, ctx->checkpoint) != 0)
+        return err_set(e, ERR_CONFIG,
+                       "%s: is the base of cell %s and the tuned checkpoint of another; synth does not chain "
+                       "checkpoints",
+                       ctx->checkpoint, cell->name);
+    s->algorithm = simulate_find(cell->algorithm);
+    if (!s->algorithm) {
+        unknown_name(problem, sizeof problem, "algorithm", cell->algorithm, names, algorithm_names(names));
+        return err_set(e, ERR_CONFIG, "%s", problem);
+    }
+    s->steps = cell->step >= 0 ? cell->step : s->p->steps;
+    s->sentence = arena_printf(
+        ctx->arena, e,
+        "simulated optimiser steps by sinew synth, rule %d: %lld %s steps of %s, each %d x %g, on %s at "
+        "scale %g, seed %lld; no trained model",
+        RULE, (long long)s->steps, s->p->dtype_tuned == 1 ? "float32" : "bf16", s->algorithm->name,
+        s->algorithm->coherent, s->algorithm->step_size, full->name, s->p->scale, (long long)cell->seed);
+    return s->sentence ? ERR_OK : e->code;
+}
+
+static err_t add_output(struct synth *s, struct output *out, const char *path, struct checkpoint_tensor *t,
+                        int64_t n, struct err *e)
+{
+    struct arena *a = s->ctx->arena;
+    const char *const metadata[] = {"format", "pt", "simulated", s->sentence};
+    out->path = path;
+    out->partial = arena_printf(a, e, "%s.partial", path);
+    if (!out->partial)
+        return e->code;
+    TRY(safetensors_header(t, n, metadata, 2, a, &out->header, &out->header_bytes, e));
+    out->size_bytes = out->header_bytes;
+    for (int64_t i = 0; i < n; i++)
+        out->size_bytes += t[i].size_bytes;
+    return ERR_OK;
+}
+
+/* The files of the model: the tensors, in the model's order, are cut into shards of about equal bytes; in a
+ * file wider elements come first, so that every tensor is aligned to its type. */
+static err_t plan_files(struct synth *s, struct err *e)
+{
+    struct arena *a = s->ctx->arena;
+    int64_t total = 0, before = 0, first = 0;
+    for (int64_t i = 0; i < s->ntensors; i++)
+        total += s->tensors[i].size_bytes;
+    int nshards = (int)(s->p->shards < s->ntensors ? s->p->shards : s->ntensors);
+    TRY(arena_array(a, "synth.files", nshards, &s->files, e));
+    struct checkpoint_tensor *sorted;
+    TRY(arena_array(a, "synth.tensors", s->ntensors, &sorted, e));
+    TRY(arena_array(a, "synth.parts", s->ntensors, &s->parts, e));
+    TRY(arena_array(a, "synth.layout", s->ntensors, &s->layout.tensors, e));
+    s->layout.ntensors = s->ntensors;
+    for (int k = 0; k < nshards; k++) {
+        /* Shard k ends where k + 1 shares are full, but leaves a tensor to each shard after it. */
+        int64_t end = first;
+        do
+            before += s->tensors[end++].size_bytes;
+        while (end < s->ntensors - (nshards - 1 - k) &&
+               before + s->tensors[end].size_bytes / 2 < total / nshards * (k + 1));
+        if (k == nshards - 1)
+            end = s->ntensors;
+        int64_t n = first;
+        for (int wide = 1; wide >= 0; wide--)
+            for (int64_t i = first; i < end; i++)
+                if ((s->tensors[i].dtype == DTYPE_F32) == wide) {
+                    s->parts[n].how = how_of(s, s->tensors[i].name, s->kinds[i]);
+                    s->parts[n].dtype = s->tensors[i].dtype;
+                    s->parts[n].file = k;
+                    s->layout.tensors[n].elements = s->tensors[i].elements;
+                    sorted[n++] = s->tensors[i];
+                }
+        char *name = nshards == 1 ? arena_strdup(a, "model.safetensors", e)
+                                  : arena_printf(a, e, "model-%05d-of-%05d.safetensors", k + 1, nshards);
+        char *path = name ? path_join(a, s->ctx->checkpoint, name, e) : NULL;
+        if (!path)
+            return e->code;
+        TRY(add_output(s, &s->files[k], path, &sorted[first], end - first, e));
+        for (int64_t i = first; i < end; i++)
+            s->parts[i].offset = sorted[i].offset_bytes;
+        first = end;
+    }
+    s->nfiles = nshards;
+    s->tensors = sorted;
+    layout_number(&s->layout);
+    return ERR_OK;
+}
+
+static err_t plan_logits(struct synth *s, struct err *e)
+{
+    const struct cell *cell = s->ctx->cell;
+    const char *path = s->algorithm ? cell->logits_tuned : cell->logits_base;
+    if (!path)
+        return ERR_OK;
+    int64_t rows = s->p->logits, v = s->family.vocabulary;
+    s->logits_tensors[0] = (struct checkpoint_tensor){.name = "token_ids",
+                                                      .dtype = DTYPE_I64,
+                                                      .ndim = 1,
+                                                      .dims = {rows},
+                                                      .elements = rows,
+                                                      .size_bytes = 8 * rows};
+    s->logits_tensors[1] = (struct checkpoint_tensor){.name = "logits",
+                                                      .dtype = DTYPE_F32,
+                                                      .ndim = 2,
+                                                      .dims = {rows, v},
+                                                      .elements = rows * v,
+                                                      .size_bytes = 4 * rows * v};
+    s->logits_key = simulate_key(s->key, "logits");
+    if (s->algorithm) {
+        s->logits_key = simulate_key(simulate_key(s->logits_key, s->algorithm->name), cell->data);
+        s->logits_key = simulate_key_number(simulate_key_number(s->logits_key, cell->seed), s->steps);
+    }
+    return add_output(s, &s->logits, path, s->logits_tensors, 2, e);
+}
+
+/* Local. Everything that is known before a byte is written; the same on every process. */
+static err_t prepare(struct synth *s, struct err *e)
+{
+    struct arena *a = s->ctx->arena;
+    TRY(describe(s, e));
+    family_parameters(&s->family, &s->ntensors);
+    TRY(arena_array(a, "synth.tensors", s->ntensors, &s->tensors, e));
+    TRY(arena_array(a, "synth.kinds", s->ntensors, &s->kinds, e));
+    struct listing list = {.s = s, .e = e};
+    if (family_tensors(&s->family, list_tensor, &list) != 0)
+        return e->code;
+    TRY(plan_files(s, e));
+    TRY(plan_logits(s, e));
+    int64_t bytes = 4 * (int64_t)LAYOUT_BLOCK;
+    if (s->logits.path && 4 * s->family.vocabulary > bytes)
+        bytes = 4 * s->family.vocabulary;
+    char *block;
+    TRY(arena_array(a, "synth.block", bytes, &block, e));
+    s->block = block;
+    return ERR_OK;
+}
+
+/* ---- nothing of others is touched (process 0) ---- */
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static err_t not_ours(const char *path, const char *why, struct err *e)
+{
+    return err_set(
+        e, ERR_DATA,
+        "%s: %s; synth overwrites only what it has written itself: move it away, or give another place", path,
+        why);
+}
+
+/* Refuses a safetensors file that does not say it is simulated. */
+static err_t check_ours(struct synth *s, const char *path, struct err *e)
+{
+    struct safetensors file;
+    struct err found;
+    err_clear(&found);
+    if (safetensors_open(&file, path, s->ctx->arena, &found) != ERR_OK)
+        return not_ours(path, "stands there and cannot be read as simulated weights", e);
+    if (!safetensors_metadata(&file, "simulated"))
+        return not_ours(path, "holds tensors that are not marked as simulated", e);
+    return ERR_OK;
+}
+
+/* Does the folder's run.json say that its checkpoint is simulated? */
+static int run_is_simulated(struct synth *s, const char *path)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    char *text;
+    int64_t n;
+    return file_read(s->ctx->arena, path, 1 << 20, &text, &n, &ignored) == ERR_OK &&
+           strstr(text, "\"simulated\": true") != NULL;
+}
+
+/* Looks at one entry of the checkpoint's folder: refuses it if it is not ours; tells whether it is what an
+ * earlier run left in other shards. */
+static err_t check_entry(struct synth *s, const char *path, int ours, int *stale, struct err *e)
+{
+    const char *name = path_last(path);
+    int is_index = strcmp(name, "model.safetensors.index.json") == 0;
+    *stale = is_index && s->nfiles == 1;
+    if (ends_with(name, ".safetensors")) {
+        TRY(check_ours(s, path, e));
+        *stale = strncmp(name, "model", 5) == 0;
+        for (int k = 0; k < s->nfiles; k++)
+            *stale = *stale && strcmp(path_last(s->files[k].path), name) != 0;
+    } else if (strncmp(name, "pytorch_model", 13) == 0 || ends_with(name, ".bin") || ends_with(name, ".pt") ||
+               ends_with(name, ".pth") || ends_with(name, ".gguf")) {
+        return not_ours(path, "is a model file of another origin", e);
+    } else if (!ours && (is_index || strcmp(name, "config.json") == 0 || strcmp(name, "run.json") == 0)) {
+        return not_ours(path, "belongs to a checkpoint that is not marked as simulated", e);
+    }
+    return ERR_OK;
+}
+
+/* Once over the folder: looks at all entries, or removes the stale ones (only after all have been looked at).
+ */
+static err_t walk_folder(struct synth *s, int ours, int remove_stale, struct err *e)
+{
+    const char *folder = s->ctx->checkpoint;
+    DIR *dir = opendir(folder);
+    if (!dir)
+        return errno == ENOENT ? ERR_OK
+                               : err_set(e, ERR_SYSTEM, "%s: cannot be opened: %s", folder, strerror(errno));
+    const struct dirent *entry;
+    while (e->code == ERR_OK && (entry = readdir(dir))) {
+        int stale = 0;
+        char *path = path_join(s->ctx->arena, folder, entry->d_name, e);
+        if (path && check_entry(s, path, ours, &stale, e) == ERR_OK && stale && remove_stale &&
+            unlink(path) != 0)
+            err_set(e, ERR_SYSTEM, "%s: cannot be removed: %s", path, strerror(errno));
+    }
+    closedir(dir);
+    return e->code;
+}
+
+static err_t check_targets(struct synth *s, struct err *e)
+{
+    struct arena *a = s->ctx->arena;
+    const char *folder = s->ctx->checkpoint;
+    struct stat st;
+    if (s->logits.path && stat(s->logits.path, &st) == 0)
+        TRY(check_ours(s, s->logits.path, e));
+    if (ends_with(folder, ".safetensors"))
+        return err_set(e, ERR_CONFIG, "%s: synth writes a checkpoint as a folder; name one", folder);
+    char *run = path_join(a, folder, "run.json", e);
+    if (!run)
+        return e->code;
+    int ours = run_is_simulated(s, run);
+    TRY(walk_folder(s, ours, 0, e));
+    return walk_folder(s, ours, 1, e);
+}
+
+/* ---- JSON beside the weights (process 0) ---- */
+
+static err_t write_json(struct synth *s, const char *name, const struct text *t, struct err *e)
+{
+    char *path = path_join(s->ctx->arena, s->ctx->checkpoint, name, e);
+    return path ? file_write(path, t->text, t->used, e) : e->code;
+}
+
+static err_t add_int(struct text *t, const char *key, int64_t value, struct err *e)
+{
+    return text_add(t, e, "  \"%s\": %lld,\n", key, (long long)value);
+}
+
+static err_t add_real(struct text *t, const char *key, double value, struct err *e)
+{
+    return text_add(t, e, "  \"%s\": %.15g,\n", key, value);
+}
+
+static err_t add_string(struct text *t, const char *key, const char *value, struct err *e)
+{
+    TRY(text_add(t, e, "  \"%s\": ", key));
+    TRY(text_add_json(t, e, value));
+    return text_add(t, e, ",\n");
+}
+
+/* What the checkpoint is and how it was made. Its mark is what makes the folder ours on the next run, so it
+ * is written first. */
+static err_t write_run(struct synth *s, struct err *e)
+{
+    const struct cell *cell = s->ctx->cell;
+    const struct synth_params *p = s->p;
+    struct text t = {.arena = s->ctx->arena};
+    int64_t tensors, parameters = family_parameters(&s->family, &tensors);
+    TRY(text_add(&t, e, "{\n  \"simulated\": true,\n"));
+    TRY(add_string(&t, "what", s->sentence, e));
+    TRY(add_string(&t, "role", s->algorithm ? "tuned" : "base", e));
+    TRY(add_string(&t, "family", cell->family, e));
+    TRY(add_string(&t, "architecture", s->family.name, e));
+    TRY(add_string(&t, "stands_for", s->family.stands_for, e));
+    if (s->algorithm) {
+        struct simulate_shares share = simulate_shares(s->algorithm);
+        TRY(add_string(&t, "algorithm", s->algorithm->name, e));
+        TRY(add_int(&t, "cell_seed", cell->seed, e));
+        TRY(add_string(&t, "data", cell->data, e));
+        TRY(add_int(&t, "simulated_steps", s->steps, e));
+        TRY(add_real(&t, "step_size", s->algorithm->step_size, e));
+        TRY(add_int(&t, "optimiser_steps_per_simulated_step", s->algorithm->coherent, e));
+        TRY(add_string(&t, "optimiser_steps_are",
+                       "chosen so that sparsity lies in the published range; not measured", e));
+        TRY(add_real(&t, "share_loss", share.loss, e));
+        TRY(add_real(&t, "share_algorithm", share.algorithm, e));
+        TRY(add_real(&t, "share_seed", share.seed, e));
+        TRY(add_real(&t, "share_step", share.step, e));
+        TRY(add_string(
+            &t, "rule_text",
+            p->dtype_tuned == 1
+                ? "w <- w + step_size * optimiser_steps_per_simulated_step * u_t in float32, from the bf16 "
+                  "base"
+                : "w <- bf16(w + step_size * optimiser_steps_per_simulated_step * u_t), no float32 copy of w",
+            e));
+    }
+    TRY(add_int(&t, "rule", RULE, e));
+    TRY(add_real(&t, "scale", p->scale, e));
+    TRY(add_int(&t, "layers", p->layers, e));
+    TRY(add_int(&t, "steps", p->steps, e));
+    TRY(add_int(&t, "seed", p->seed, e));
+    TRY(add_int(&t, "shards", p->shards, e));
+    TRY(add_string(&t, "dtype_tuned", tuned_types[p->dtype_tuned], e));
+    TRY(add_int(&t, "logits", p->logits, e));
+    TRY(add_int(&t, "tensors", tensors, e));
+    TRY(text_add(&t, e, "  \"parameters\": %lld\n}\n", (long long)parameters));
+    return write_json(s, "run.json", &t, e);
+}
+
+static err_t write_config(struct synth *s, struct err *e)
+{
+    char config[4096];
+    int n = family_config(&s->family, s->algorithm && s->p->dtype_tuned == 1 ? "float32" : "bfloat16", config,
+                          sizeof config);
+    if (n >= (int)sizeof config)
+        return err_set(e, ERR_BUG, "config.json of %s needs %d bytes", s->family.name, n);
+    struct text t = {.arena = s->ctx->arena};
+    TRY(text_add(&t, e, "%s", config));
+    return write_json(s, "config.json", &t, e);
+}
+
+static err_t write_index(struct synth *s, struct err *e)
+{
+    struct text t = {.arena = s->ctx->arena};
+    int64_t total = 0;
+    for (int64_t i = 0; i < s->ntensors; i++)
+        total += s->tensors[i].size_bytes;
+    TRY(text_add(&t, e, "{\n  \"metadata\": {\"total_size\": %lld},\n  \"weight_map\": {\n",
+                 (long long)total));
+    for (int64_t i = 0; i < s->ntensors; i++)
+        TRY(text_add(&t, e, "    \"%s\": \"%s\"%s\n", s->tensors[i].name,
+                     path_last(s->files[s->parts[i].file].path), i + 1 < s->ntensors ? "," : ""));
+    TRY(text_add(&t, e, "  }\n}\n"));
+    return write_json(s, "model.safetensors.index.json", &t, e);
+}
+
+/* ---- weights and logits ---- */
+
+static err_t write_at(int fd, const char *path, const void *from, int64_t n, int64_t at, struct err *e)
+{
+    const char *p = from;
+    while (n > 0) {
+        ssize_t w = pwrite(fd, p, (size_t)(n < 1 << 30 ? n : 1 << 30), (off_t)at);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", path,
+                           w < 0 ? strerror(errno) : "nothing was accepted");
+        p += w;
+        n -= w;
+        at += w;
+    }
+    return ERR_OK;
+}
+
+/* Process 0: the partial file at its full size, with its header. */
+static err_t create_file(const struct output *out, struct err *e)
+{
+    int fd = open(out->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", out->partial, strerror(errno));
+    err_t code = write_at(fd, out->partial, out->header, out->header_bytes, 0, e);
+    if (code == ERR_OK && ftruncate(fd, (off_t)out->size_bytes) != 0)
+        code = err_set(e, ERR_SYSTEM, "%s: cannot be made %lld bytes long: %s", out->partial,
+                       (long long)out->size_bytes, strerror(errno));
+    if (close(fd) != 0 && code == ERR_OK)
+        code = err_set(e, ERR_SYSTEM, "%s: cannot be closed: %s", out->partial, strerror(errno));
+    return code;
+}
+
+/* Process 0: all that must stand before the others can write. */
+static err_t begin_files(struct synth *s, struct err *e)
+{
+    TRY(check_targets(s, e));
+    TRY(path_make_dir(s->ctx->checkpoint, e));
+    TRY(write_run(s, e));
+    TRY(write_config(s, e));
+    for (int k = 0; k < s->nfiles; k++)
+        TRY(create_file(&s->files[k], e));
+    if (s->logits.path) {
+        char *dir = path_dir(s->ctx->arena, s->logits.path, e);
+        if (!dir)
+            return e->code;
+        TRY(path_make_dir(dir, e));
+        TRY(create_file(&s->logits, e));
+    }
+    return ERR_OK;
+}
+
+static int open_part(const struct output *out, struct err *e)
+{
+    int fd = open(out->partial, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        err_set(e, ERR_SYSTEM, "%s: cannot be opened for writing: %s", out->partial, strerror(errno));
+    return fd;
+}
+
+static err_t close_part(int fd, const struct output *out, struct err *e)
+{
+    if (fd >= 0 && close(fd) != 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be closed: %s", out->partial, strerror(errno));
+    return e->code;
+}
+
+static void make_block(const struct synth *s, const struct part *t, int64_t first, int64_t n)
+{
+    if (t->dtype == DTYPE_BF16)
+        simulate_tuned_bf16(&t->how, first, n, s->block);
+    else if (s->algorithm && t->how.steps > 0)
+        simulate_tuned_f32(&t->how, first, n, s->block);
+    else
+        simulate_base_f32(&t->how, first, n, s->block);
+}
+
+/* Local. This process's blocks of the model. */
+static err_t write_weights(struct synth *s, struct err *e)
+{
+    const struct layout *l = &s->layout;
+    int64_t from, to;
+    layout_share(l, 0, l->nblocks, s->ctx->comm->np, s->ctx->comm->me, &from, &to);
+    int fd = -1, file = -1;
+    for (int64_t b = from; b < to && e->code == ERR_OK; b++) {
+        struct block at = layout_block(l, b);
+        const struct part *t = &s->parts[at.tensor];
+        if (t->file != file) {
+            close_part(fd, file >= 0 ? &s->files[file] : NULL, e);
+            file = t->file;
+            fd = open_part(&s->files[file], e);
+            if (fd < 0)
+                break;
+        }
+        int64_t width = dtype_bits(t->dtype) / 8;
+        make_block(s, t, at.first, at.n);
+        write_at(fd, s->files[file].partial, s->block, at.n * width, t->offset + at.first * width, e);
+        ctx_progress(s->ctx, (double)(b + 1 - from) / (double)(to - from),
+                     (double)(at.n * width * s->ctx->comm->np));
+    }
+    return close_part(fd, file >= 0 ? &s->files[file] : NULL, e);
+}
+
+/* Local. This process's rows of the logits. Training sharpens a policy: by a sixtieth per step on-policy, by
+ * half of that off-policy, at most by a quarter. */
+static err_t write_logits(struct synth *s, struct err *e)
+{
+    if (!s->logits.path || e->code != ERR_OK)
+        return e->code;
+    double sharpen = s->algorithm ? (double)s->steps / (s->algorithm->on_policy ? 60 : 120) : 0;
+    sharpen = 1 + (sharpen < 0.25 ? sharpen : 0.25);
+    int64_t v = s->family.vocabulary, from, to;
+    split(s->p->logits, s->ctx->comm->np, s->ctx->comm->me, &from, &to);
+    if (from == to)
+        return ERR_OK;
+    int fd = open_part(&s->logits, e);
+    for (int64_t row = from; row < to && e->code == ERR_OK; row++) {
+        int64_t id;
+        simulate_logits(s->logits_key, row, v, (float)sharpen, s->block, &id);
+        write_at(fd, s->logits.partial, s->block, 4 * v, s->logits_tensors[1].offset_bytes + 4 * v * row, e);
+        write_at(fd, s->logits.partial, &id, 8, s->logits_tensors[0].offset_bytes + 8 * row, e);
+    }
+    return close_part(fd, &s->logits, e);
+}
+
+/* Process 0: final names; the index last, since it is what makes shards a checkpoint. */
+static err_t finish_files(struct synth *s, struct err *e)
+{
+    for (int k = 0; k < s->nfiles; k++)
+        TRY(file_commit(s->files[k].partial, s->files[k].path, e));
+    if (s->nfiles > 1)
+        TRY(write_index(s, e));
+    return s->logits.path ? file_commit(s->logits.partial, s->logits.path, e) : ERR_OK;
+}
+
+/* ---- the artifact (process 0) ---- */
+
+static err_t add_file(struct synth *s, struct table *t, const char *path, int is_safetensors, struct err *e)
+{
+    char hash[17] = "";
+    int64_t size, mtime;
+    if (is_safetensors) {
+        struct safetensors file;
+        TRY(safetensors_open(&file, path, s->ctx->arena, e));
+        snprintf(hash, sizeof hash, "%016llx", (unsigned long long)file.header_hash);
+        size = file.size_bytes;
+        mtime = file.mtime_ns;
+    } else {
+        struct stat st;
+        if (stat(path, &st) != 0)
+            return err_set(e, ERR_SYSTEM, "%s: has vanished: %s", path, strerror(errno));
+        size = (int64_t)st.st_size;
+        mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    }
+    return TABLE_ADD(t, e, V_TEXT(path), V_INT(size), V_INT(mtime), V_TEXT(hash));
+}
+
+static err_t write_artifact(struct synth *s, struct err *e)
+{
+    struct ctx *ctx = s->ctx;
+    struct table t;
+    table_init(&t, "files", ctx->arena);
+    for (int k = 0; k < s->nfiles; k++)
+        TRY(add_file(s, &t, s->files[k].path, 1, e));
+    if (s->logits.path)
+        TRY(add_file(s, &t, s->logits.path, 1, e));
+    static const char *const beside[] = {"config.json", "run.json", "model.safetensors.index.json"};
+    for (int i = 0; i < (s->nfiles > 1 ? 3 : 2); i++) {
+        char *path = path_join(ctx->arena, ctx->checkpoint, beside[i], e);
+        if (!path)
+            return e->code;
+        TRY(add_file(s, &t, path, 0, e));
+    }
+    struct h5 *f;
+    TRY(artifact_tables(ctx->out, &f, e));
+    TRY(h5_table_write(f, "files", &t, e));
+    TRY(h5_set_text(f, "/", "simulated", s->sentence, e));
+    TRY(h5_set_text(f, "/", "architecture", s->family.name, e));
+    TRY(h5_set_text(f, "/", "stands_for", s->family.stands_for, e));
+    TRY(h5_set_int(f, "/", "rule", RULE, e));
+    TRY(h5_set_int(f, "/", "tensors", s->ntensors, e));
+    return h5_set_int(f, "/", "parameters", s->layout.elements, e);
+}
+
+static err_t synth_run(struct ctx *ctx, struct err *e)
+{
+    const struct comm *c = ctx->comm;
+    struct synth s = {.ctx = ctx, .p = ctx->params};
+    prepare(&s, e);
+    TRY_ALL(c, e);
+    if (c->me == 0)
+        begin_files(&s, e);
+    TRY_ALL(c, e);
+    write_weights(&s, e);
+    write_logits(&s, e);
+    TRY_ALL(c, e);
+    if (c->me == 0 && finish_files(&s, e) == ERR_OK)
+        write_artifact(&s, e);
+    return comm_agree(c, e);
+}
+
+const struct stage stage_synth = {
+    .kind = "synth",
+    .brief = "writes simulated checkpoints and logits with the families' real names and proportions",
+    .version = 1,
+    .scope = SCOPE_CHECKPOINT,
+    .params = synth_params,
+    .params_size = sizeof(struct synth_params),
+    .writes_files = 1,
+    .inputs = synth_inputs,
+    .check = synth_check,
+    .plan = synth_plan,
+    .run = synth_run};

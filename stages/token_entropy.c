@@ -1,0 +1,778 @@
+/* token-entropy: how undecided the policy is at each token, base against tuned, from logits kept beside the
+ * checkpoints.
+ *
+ * H = - sum p ln p in nats, p = softmax(logits / temperature), float64 (arXiv:2506.01939, section 2). Tokens
+ * are divided over processes in units of 64, so that a process owns whole words of the forking mask. The
+ * entropies go to the artifact; quantiles are exact order statistics, found by counting over the bits of the
+ * values, digit by digit, so that nothing is gathered or sorted. Sums are exact or in fixed point: no result
+ * depends on the number of processes. */
+#include "checkpoint.h"
+#include "entropy.h"
+#include "h5.h"
+#include "safetensors.h"
+#include "stage.h"
+#include "xsum.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    UNIT = 64,              /* tokens that stay on one process: one word of the forking mask */
+    READ_BYTES = 1 << 20,   /* logits read at once, at least one row */
+    ROUND_BYTES = 64 << 20, /* logits between two agreements */
+    ROUND_TOKENS = 1 << 16,
+    DIGIT_BITS = 11, /* of the selection; 64 bits are six digits */
+    BUCKETS = 1 << DIGIT_BITS,
+    FIXED_BITS = 54, /* H < 64 nats as an integer of 2^-54 nats, below 2^60 */
+    LOW_BITS = 28    /* its low part: 2^35 of them can be added, and 2^31 of the high part */
+};
+
+struct entropy_params {
+    double temperature, forking_share;
+    struct real_list quantiles;
+    int64_t histogram_bins, min_count;
+};
+
+#define AT(field) offsetof(struct entropy_params, field)
+static const struct param entropy_params[] = {
+    {.name = "temperature",
+     .kind = PARAM_REAL,
+     .offset = AT(temperature),
+     .fallback = "1",
+     .min = 0,
+     .max = 1e6,
+     .help = "logits are divided by it; above 0"},
+    {.name = "quantiles",
+     .kind = PARAM_REALS,
+     .offset = AT(quantiles),
+     .fallback = "[0.05, 0.25, 0.5, 0.8, 0.95]",
+     .min = 0,
+     .max = 1,
+     .help = "of the token entropies, exact with linear interpolation"},
+    {.name = "forking_share",
+     .kind = PARAM_REAL,
+     .offset = AT(forking_share),
+     .fallback = "0.2",
+     .min = 0,
+     .max = 1,
+     .help = "share of the tokens, those of highest entropy, that are called forking tokens"},
+    {.name = "histogram_bins",
+     .kind = PARAM_INT,
+     .offset = AT(histogram_bins),
+     .fallback = "50",
+     .min = 1,
+     .max = 100000,
+     .help = "equal bins from 0 to ln(vocabulary)"},
+    {.name = "min_count",
+     .kind = PARAM_INT,
+     .offset = AT(min_count),
+     .fallback = "1",
+     .min = 1,
+     .max = 1e15,
+     .help = "token ids seen less often get no row in table token_ids"},
+    {0},
+};
+#undef AT
+
+static int entropy_check(const void *params, char *problem, int size)
+{
+    const struct entropy_params *p = params;
+    if (p->temperature > 0 && isfinite(p->temperature))
+        return 0;
+    snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
+    return -1;
+}
+
+/* ---- a file of logits ---- */
+
+struct logits {
+    const char *path;
+    struct checkpoint checkpoint; /* the one file, for checkpoint_read */
+    struct checkpoint_file file;
+    const struct checkpoint_tensor *values, *ids, *mask; /* ids and mask may be NULL */
+    int64_t tokens, vocabulary;
+    int64_t per_sequence; /* tokens of one sequence, 0 where the tensor has no such dimension */
+};
+
+/* The file that a path of the config means: itself, or logits.safetensors in that folder. */
+static const char *logits_file(const char *path, struct arena *a, struct err *e)
+{
+    struct stat s;
+    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode))
+        return path_join(a, path, "logits.safetensors", e);
+    return path;
+}
+
+static const struct checkpoint_tensor *find(const struct safetensors *s, const char *name,
+                                            const char *or_name)
+{
+    const struct checkpoint_tensor *second = NULL;
+    for (int64_t i = 0; i < s->ntensors; i++) {
+        if (strcmp(s->tensors[i].name, name) == 0)
+            return &s->tensors[i];
+        if (or_name && strcmp(s->tensors[i].name, or_name) == 0)
+            second = &s->tensors[i];
+    }
+    return second;
+}
+
+/* A tensor beside the logits must have one element per token and one of the two or three types. */
+static err_t check_companion(const struct logits *l, const struct checkpoint_tensor *t, int fits,
+                             const char *types, struct err *e)
+{
+    if (!t)
+        return ERR_OK;
+    if (!fits)
+        return err_set(e, ERR_DATA, "%s: tensor %s: dtype %s, expected %s", l->path, t->name,
+                       dtype_name(t->dtype), types);
+    if (t->elements != l->tokens)
+        return err_set(e, ERR_DATA,
+                       "%s: tensor %s has %lld elements, expected one for each of the %lld tokens", l->path,
+                       t->name, (long long)t->elements, (long long)l->tokens);
+    return ERR_OK;
+}
+
+/* Local. l is borrowed by nobody and must not move while it is open. */
+static err_t logits_open(struct logits *l, const char *path, struct arena *a, struct err *e)
+{
+    struct safetensors s;
+    *l = (struct logits){.file = {.fd = -1}};
+    if (!(l->path = logits_file(path, a, e)))
+        return e->code;
+    TRY(safetensors_open(&s, l->path, a, e));
+    l->file = (struct checkpoint_file){.path = l->path,
+                                       .size_bytes = s.size_bytes,
+                                       .mtime_ns = s.mtime_ns,
+                                       .header_hash = s.header_hash,
+                                       .fd = -1};
+    l->checkpoint = (struct checkpoint){.path = l->path,
+                                        .format = "safetensors",
+                                        .ntensors = s.ntensors,
+                                        .nfiles = 1,
+                                        .tensors = s.tensors,
+                                        .files = &l->file};
+    const struct checkpoint_tensor *t = find(&s, "logits", NULL);
+    if (!t)
+        return err_set(e, ERR_DATA, "%s: no tensor named logits", l->path);
+    if (!dtype_is_compared(t->dtype))
+        return err_set(e, ERR_DATA, "%s: tensor logits: dtype %s, expected F32, F16 or BF16", l->path,
+                       dtype_name(t->dtype));
+    if (t->ndim != 2 && t->ndim != 3) {
+        char shape[160];
+        return err_set(
+            e, ERR_DATA,
+            "%s: tensor logits: shape %s, expected tokens x vocabulary or batch x tokens x vocabulary",
+            l->path, shape_text(t->ndim, t->dims, shape, sizeof shape));
+    }
+    if (t->elements == 0)
+        return err_set(e, ERR_DATA, "%s: tensor logits has no elements", l->path);
+    l->values = t;
+    l->vocabulary = t->dims[t->ndim - 1];
+    l->tokens = t->elements / l->vocabulary;
+    l->per_sequence = t->ndim == 3 ? t->dims[1] : 0;
+    l->ids = find(&s, "token_ids", "input_ids");
+    l->mask = find(&s, "mask", "attention_mask");
+    TRY(check_companion(l, l->ids, l->ids && (l->ids->dtype == DTYPE_I64 || l->ids->dtype == DTYPE_I32),
+                        "I64 or I32", e));
+    enum dtype m = l->mask ? l->mask->dtype : DTYPE_BOOL;
+    return check_companion(l, l->mask, m == DTYPE_BOOL || m == DTYPE_U8 || m == DTYPE_I64 || m == DTYPE_I32,
+                           "BOOL, U8, I64 or I32", e);
+}
+
+/* "token 17", or "sequence 2 token 5". */
+static const char *position(const struct logits *l, int64_t token, char *text, int size)
+{
+    if (l->per_sequence > 0)
+        snprintf(text, (size_t)size, "sequence %lld token %lld", (long long)(token / l->per_sequence),
+                 (long long)(token % l->per_sequence));
+    else
+        snprintf(text, (size_t)size, "token %lld", (long long)token);
+    return text;
+}
+
+/* Reads n integers of tensor t as int64. raw has room for 8 n bytes. */
+static err_t read_integers(struct logits *l, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+                           void *raw, int64_t *out, struct err *e)
+{
+    TRY(checkpoint_read(&l->checkpoint, t, first, n, raw, e));
+    for (int64_t i = 0; i < n; i++) {
+        if (dtype_bits(t->dtype) == 8)
+            out[i] = ((const uint8_t *)raw)[i];
+        else if (dtype_bits(t->dtype) == 32)
+            out[i] = ((const int32_t *)raw)[i];
+        else
+            out[i] = ((const int64_t *)raw)[i];
+    }
+    return ERR_OK;
+}
+
+/* ---- one policy ---- */
+
+/* What is measured of one policy; complete on process 0, mostly on all. */
+struct policy {
+    const char *name, *path; /* "base" or "tuned"; path NULL where no logits are given */
+    struct logits logits;
+    int64_t from, to;             /* this process's tokens */
+    double *kept;                 /* their entropies, or NULL: read back from the artifact */
+    double *buffer;               /* one round of entropies */
+    int64_t round, rounds;        /* tokens per round; rounds, the same on all processes */
+    struct h5_bulk *nats, *forks; /* in the artifact */
+    int64_t counted, below, forking;
+    struct xsum sum;
+    int64_t *ids; /* [3][vocabulary]: count, high and low parts of the sums; NULL without token ids */
+    int64_t *histogram;
+    double mean, median, p80, threshold, *quantiles;
+};
+
+/* Buffers for one block of rows. */
+struct rows {
+    int64_t room; /* tokens */
+    void *raw;
+    float *values;
+    int64_t *mask, *ids;
+};
+
+/* Entropies of n tokens from `first`, at most b->room, into nats: NaN for those not counted. */
+static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *b, int64_t first, int64_t n,
+                          double *nats, struct err *e)
+{
+    const struct entropy_params *p = ctx->params;
+    struct logits *l = &y->logits;
+    char where[64];
+    int64_t any = n, v = l->vocabulary;
+    if (l->mask) {
+        TRY(read_integers(l, l->mask, first, n, b->raw, b->mask, e));
+        any = 0;
+        for (int64_t i = 0; i < n; i++)
+            any += b->mask[i] != 0;
+    }
+    if (l->ids)
+        TRY(read_integers(l, l->ids, first, n, b->raw, b->ids, e));
+    if (any > 0) {
+        TRY(checkpoint_read(&l->checkpoint, l->values, first * v, n * v, b->raw, e));
+        tensor_to_compare(ARITHMETIC_F32, l->values->dtype, b->raw, n * v, b->values);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        nats[i] = NAN;
+        if (l->mask && b->mask[i] == 0)
+            continue;
+        int64_t at = 0;
+        switch (entropy_row(b->values + i * v, v, p->temperature, &nats[i], &at)) {
+        case ENTROPY_FINE:
+            break;
+        case ENTROPY_EMPTY:
+            return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path,
+                           position(l, first + i, where, sizeof where));
+        case ENTROPY_NAN:
+            return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is NaN", l->path,
+                           position(l, first + i, where, sizeof where), (long long)at);
+        case ENTROPY_INFINITE:
+            return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is +Inf", l->path,
+                           position(l, first + i, where, sizeof where), (long long)at);
+        }
+        y->counted++;
+        y->below += nats[i] < 0.01;
+        xsum_add(&y->sum, nats[i]);
+        if (!l->ids)
+            continue;
+        int64_t id = b->ids[i];
+        if (id < 0 || id >= v)
+            return err_set(e, ERR_DATA, "%s: %s: token id %lld, expected 0 to %lld", l->path,
+                           position(l, first + i, where, sizeof where), (long long)id, (long long)v - 1);
+        int64_t fixed = llrint(ldexp(nats[i], FIXED_BITS));
+        y->ids[id]++;
+        y->ids[v + id] += fixed >> LOW_BITS;
+        y->ids[2 * v + id] += fixed & (((int64_t)1 << LOW_BITS) - 1);
+    }
+    return ERR_OK;
+}
+
+static err_t rows_init(const struct policy *y, struct rows *b, struct arena *a, struct err *e)
+{
+    const struct logits *l = &y->logits;
+    int64_t element = dtype_bits(l->values->dtype) / 8, v = l->vocabulary;
+    b->room = READ_BYTES / 4 / v > 0 ? READ_BYTES / 4 / v : 1;
+    if (b->room > y->round)
+        b->room = y->round;
+    int64_t row_bytes =
+        v * element > 8 ? v * element : 8; /* the integers beside the logits pass through raw too */
+    TRY(arena_array(a, "token-entropy.values", b->room * v, &b->values, e));
+    TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));
+    TRY(arena_array(a, "token-entropy.integers", b->room, &b->ids, e));
+    return arena_array_at(a, "token-entropy.raw", b->room, (size_t)row_bytes, &b->raw, e);
+}
+
+/* Local. Opens the file, takes this process's share and its buffers. */
+static err_t policy_init(struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
+{
+    const struct entropy_params *p = ctx->params;
+    struct logits *l = &y->logits;
+    int64_t u0, u1;
+    TRY(logits_open(l, y->path, a, e));
+    split((l->tokens + UNIT - 1) / UNIT, ctx->comm->np, ctx->comm->me, &u0, &u1);
+    y->from = u0 * UNIT < l->tokens ? u0 * UNIT : l->tokens;
+    y->to = u1 * UNIT < l->tokens ? u1 * UNIT : l->tokens;
+    y->round = ROUND_BYTES / l->vocabulary / (dtype_bits(l->values->dtype) / 8) / UNIT * UNIT;
+    y->round = y->round < UNIT ? UNIT : y->round > ROUND_TOKENS ? ROUND_TOKENS : y->round;
+    split((l->tokens + UNIT - 1) / UNIT, ctx->comm->np, 0, &u0, &u1); /* the largest share */
+    if (y->round > u1 * UNIT)
+        y->round = u1 * UNIT;
+    y->rounds = (u1 * UNIT + y->round - 1) / y->round;
+    /* The entropies stay in memory where they take little of it; else each pass reads them back. */
+    int64_t n = y->to - y->from, bounded = ctx->memory_bytes > 0 ? ctx->memory_bytes / 8 : (int64_t)256 << 20;
+    if (n <= bounded / 8)
+        TRY(arena_array(a, "token-entropy.kept", n, &y->kept, e));
+    TRY(arena_array(a, "token-entropy.round", y->round, &y->buffer, e));
+    if (l->ids)
+        TRY(arena_array(a, "token-entropy.ids", 3 * l->vocabulary, &y->ids, e));
+    TRY(arena_array(ctx->arena, "token-entropy.quantiles", p->quantiles.n, &y->quantiles, e));
+    return arena_array(ctx->arena, "token-entropy.histogram", p->histogram_bins, &y->histogram, e);
+}
+
+/* Collective. The first pass: all entropies, into the artifact and, if they fit, into memory. share: progress
+ * before and after. */
+static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, double share_0,
+                            double share_1, struct err *e)
+{
+    const struct comm *c = ctx->comm;
+    struct rows b = {0};
+    rows_init(y, &b, a, e);
+    TRY_ALL(c, e);
+    struct logits *l = &y->logits;
+    double row_bytes = (double)l->vocabulary * dtype_bits(l->values->dtype) / 8;
+    for (int64_t r = 0; r < y->rounds; r++) {
+        int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
+        double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
+        for (int64_t done = 0; e->code == ERR_OK && done < n; done += b.room)
+            measure_rows(ctx, y, &b, first + done, n - done < b.room ? n - done : b.room, nats + done, e);
+        if (n > 0 && e->code == ERR_OK)
+            h5_put(y->nats, first, n, nats, e);
+        TRY_ALL(c, e);
+        ctx_progress(ctx, share_0 + (share_1 - share_0) * (double)(r + 1) / (double)y->rounds,
+                     n > 0 ? (double)n * (row_bytes + 8) : 0);
+    }
+    checkpoint_verify(&l->checkpoint, e);
+    TRY_ALL(c, e);
+    arena_drop(a, b.raw);
+    arena_drop(a, b.values);
+    comm_sum(c, &y->counted, 1);
+    comm_sum(c, &y->below, 1);
+    xsum_normalise(&y->sum);
+    comm_sum(c, y->sum.limb, XSUM_LIMBS);
+    if (y->ids)
+        comm_sum_to_root(c, y->ids, 3 * l->vocabulary);
+    if (y->counted == 0)
+        err_set(e, ERR_DATA, "%s: tensor %s leaves no token to count", l->path, l->mask->name);
+    y->mean = xsum_value(&y->sum) / (double)(y->counted > 0 ? y->counted : 1);
+    return comm_agree(c, e);
+}
+
+/* Local. Entropies [first, first + n) of this process's tokens, n <= round. */
+static err_t entropies(const struct policy *y, int64_t first, int64_t n, const double **nats, struct err *e)
+{
+    *nats = y->kept ? y->kept + (first - y->from) : y->buffer;
+    return y->kept ? ERR_OK : h5_get(y->nats, first, n, y->buffer, e);
+}
+
+/* ---- order statistics ---- */
+
+/* The image of a double >= 0 as an integer has the same order. */
+static uint64_t image(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double from_image(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Order statistics wanted, ascending: index among the sorted values, digits found so far, index within those.
+ */
+struct target {
+    int64_t index, left;
+    uint64_t prefix;
+    int64_t group; /* of targets with equal prefix */
+};
+
+static int64_t group_of(const uint64_t *prefix, int64_t n, uint64_t x)
+{
+    int64_t low = 0, high = n - 1;
+    while (low <= high) {
+        int64_t mid = (low + high) / 2;
+        if (prefix[mid] == x)
+            return mid;
+        if (prefix[mid] < x)
+            low = mid + 1;
+        else
+            high = mid - 1;
+    }
+    return -1;
+}
+
+/* Local. counts[group][digit] += this process's values that begin with the group's prefix. */
+static err_t count_digits(const struct policy *y, const uint64_t *prefix, int64_t ngroups, int shift,
+                          int bits, int64_t *counts, struct err *e)
+{
+    for (int64_t first = y->from; first < y->to; first += y->round) {
+        int64_t n = y->to - first < y->round ? y->to - first : y->round;
+        const double *nats;
+        TRY(entropies(y, first, n, &nats, e));
+        for (int64_t i = 0; i < n; i++) {
+            if (isnan(nats[i]))
+                continue;
+            uint64_t x = image(nats[i]);
+            int64_t g = group_of(prefix, ngroups, shift + bits < 64 ? x >> (shift + bits) : 0);
+            if (g >= 0)
+                counts[g * BUCKETS + (int64_t)((x >> shift) & (((uint64_t)1 << bits) - 1))]++;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Collective. The order statistics of t (n of them, by ascending index) among all counted entropies, by radix
+ * selection: six passes over the values find eleven bits each of all of them. The result is prefix, the
+ * value's image. */
+static err_t select_values(const struct ctx *ctx, const struct policy *y, struct target *t, int64_t n,
+                           struct arena *a, struct err *e)
+{
+    uint64_t *prefix = NULL;
+    int64_t *counts = NULL;
+    if (arena_array(a, "token-entropy.select", n, &prefix, e) == ERR_OK)
+        arena_array(a, "token-entropy.select", n * BUCKETS, &counts, e);
+    TRY_ALL(ctx->comm, e);
+    for (int shift = 64, bits; shift > 0;) {
+        bits = shift < DIGIT_BITS ? shift : DIGIT_BITS;
+        shift -= bits;
+        int64_t ngroups = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (i == 0 || t[i].prefix != t[i - 1].prefix)
+                prefix[ngroups++] = t[i].prefix;
+            t[i].group = ngroups - 1;
+        }
+        memset(counts, 0, (size_t)(ngroups * BUCKETS) * sizeof *counts);
+        count_digits(y, prefix, ngroups, shift, bits, counts, e);
+        TRY_ALL(ctx->comm, e);
+        comm_sum(ctx->comm, counts, ngroups * BUCKETS);
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t *count = counts + t[i].group * BUCKETS;
+            int digit = 0;
+            while (digit < BUCKETS - 1 && t[i].left >= count[digit])
+                t[i].left -= count[digit++];
+            t[i].prefix = t[i].prefix << bits | (uint64_t)digit;
+        }
+    }
+    arena_drop(a, prefix);
+    arena_drop(a, counts);
+    return ERR_OK;
+}
+
+/* The two neighbours of quantile q among n sorted values, and how far between them: numpy's and torch's
+ * linear method. */
+static int64_t neighbours(double q, int64_t n, int64_t *above, double *between)
+{
+    double at = (double)(n - 1) * q;
+    int64_t below = (int64_t)floor(at);
+    *between = at - (double)below;
+    *above = below + 1 < n ? below + 1 : n - 1;
+    return below;
+}
+
+static double value_at(const struct target *t, int64_t n, int64_t index)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (t[i].index == index)
+            return from_image(t[i].prefix);
+    return NAN;
+}
+
+/* Collective. Quantiles q[0..nq) of the counted entropies. */
+static err_t find_quantiles(const struct ctx *ctx, const struct policy *y, const double *q, int64_t nq,
+                            double *out, struct arena *a, struct err *e)
+{
+    struct target *t = NULL;
+    arena_array(a, "token-entropy.select", 2 * nq, &t, e);
+    TRY_ALL(ctx->comm, e);
+    int64_t n = 0, above;
+    double between;
+    for (int64_t i = 0; i < nq; i++) {
+        int64_t want[2];
+        want[0] = neighbours(q[i], y->counted, &above, &between);
+        want[1] = above;
+        for (int k = 0; k < 2; k++) {
+            int64_t at = n;
+            while (at > 0 && t[at - 1].index >= want[k])
+                at--;
+            if (at < n && t[at].index == want[k])
+                continue;
+            memmove(t + at + 1, t + at, (size_t)(n - at) * sizeof *t);
+            t[at] = (struct target){.index = want[k], .left = want[k]};
+            n++;
+        }
+    }
+    TRY(select_values(ctx, y, t, n, a, e));
+    for (int64_t i = 0; i < nq; i++) {
+        int64_t below = neighbours(q[i], y->counted, &above, &between);
+        out[i] = entropy_interpolate(value_at(t, n, below), value_at(t, n, above), between);
+    }
+    arena_drop(a, t);
+    return ERR_OK;
+}
+
+/* ---- histogram and forking tokens ---- */
+
+static double edge(int64_t bin, int64_t nbins, double top)
+{
+    return top * (double)bin / (double)nbins;
+}
+
+static int64_t bin_of(double x, int64_t nbins, double top)
+{
+    int64_t bin = top > 0 ? (int64_t)(x / top * (double)nbins) : nbins - 1;
+    bin = bin >= nbins ? nbins - 1 : bin;
+    /* The division may miss an edge by a rounding; the edges as written in the table decide. */
+    while (bin > 0 && x < edge(bin, nbins, top))
+        bin--;
+    while (bin < nbins - 1 && x >= edge(bin + 1, nbins, top))
+        bin++;
+    return bin;
+}
+
+/* Local. The last pass: histogram, and the mask of the tokens at or above the threshold into the artifact. */
+static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
+{
+    const struct entropy_params *p = ctx->params;
+    double top = log((double)y->logits.vocabulary);
+    uint64_t *words;
+    TRY(arena_array(a, "token-entropy.forks", y->round / UNIT, &words, e));
+    for (int64_t first = y->from; first < y->to; first += y->round) {
+        int64_t n = y->to - first < y->round ? y->to - first : y->round, nwords = (n + UNIT - 1) / UNIT;
+        const double *nats;
+        TRY(entropies(y, first, n, &nats, e));
+        memset(words, 0, (size_t)nwords * sizeof *words);
+        for (int64_t i = 0; i < n; i++) {
+            if (isnan(nats[i]))
+                continue;
+            y->histogram[bin_of(nats[i], p->histogram_bins, top)]++;
+            if (nats[i] >= y->threshold) {
+                words[i / UNIT] |= (uint64_t)1 << i % UNIT;
+                y->forking++;
+            }
+        }
+        TRY(h5_put(y->forks, first / UNIT, nwords, words, e));
+    }
+    arena_drop(a, words);
+    return ERR_OK;
+}
+
+/* Collective. Creates the policy's datasets in the artifact. */
+static err_t create_datasets(struct ctx *ctx, struct policy *y, struct err *e)
+{
+    struct h5 *f = NULL;
+    char name[64];
+    TRY(artifact_bulk(ctx->out, &f, e));
+    snprintf(name, sizeof name, "token_entropy/%s", y->name);
+    TRY(h5_bulk(f, name, H5_REAL64, y->logits.tokens, 0,
+                "entropy of each token's distribution; NaN where the mask leaves it out", "nats", &y->nats,
+                e));
+    snprintf(name, sizeof name, "forking/%s", y->name);
+    return h5_bulk(f, name, H5_BITS64, (y->logits.tokens + UNIT - 1) / UNIT, 0,
+                   "bit per token, least significant first: entropy at or above the threshold", NULL,
+                   &y->forks, e);
+}
+
+/* Collective. Everything about one policy; share: how far the node is before and after. */
+static err_t measure_policy(struct ctx *ctx, struct policy *y, struct arena *a, double share_0,
+                            double share_1, struct err *e)
+{
+    const struct entropy_params *p = ctx->params;
+    const struct comm *c = ctx->comm;
+    int64_t nq = p->quantiles.n;
+    double *q = NULL, *value = NULL;
+    if (policy_init(ctx, y, a, e) == ERR_OK &&
+        arena_array(a, "token-entropy.select", nq + 3, &q, e) == ERR_OK)
+        arena_array(a, "token-entropy.select", nq + 3, &value, e);
+    TRY_ALL(c, e);
+    TRY(create_datasets(ctx, y, e));
+    TRY(measure_tokens(ctx, y, a, share_0, share_1, e));
+    for (int64_t i = 0; i < nq; i++)
+        q[i] = p->quantiles.v[i];
+    q[nq] = 0.5;
+    q[nq + 1] = 0.8;
+    q[nq + 2] = 1 - p->forking_share;
+    TRY(find_quantiles(ctx, y, q, nq + 3, value, a, e));
+    for (int64_t i = 0; i < nq; i++)
+        y->quantiles[i] = value[i];
+    y->median = value[nq];
+    y->p80 = value[nq + 1];
+    y->threshold = value[nq + 2];
+    mark_forks(ctx, y, a, e);
+    TRY_ALL(c, e);
+    comm_sum(c, &y->forking, 1);
+    comm_sum_to_root(c, y->histogram, p->histogram_bins);
+    arena_drop(a, y->kept);
+    arena_drop(a, y->buffer);
+    y->kept = NULL;
+    return ERR_OK;
+}
+
+/* ---- results, on process 0 ---- */
+
+struct results {
+    struct table entropy, quantiles, histogram, ids, skipped;
+};
+
+static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct results *t, struct err *e)
+{
+    const struct entropy_params *p = ctx->params;
+    const union value cell = V_TEXT(ctx->cell->name), node = V_TEXT(ctx->node), name = V_TEXT(y->name);
+    if (!y->path) {
+        char reason[80];
+        snprintf(reason, sizeof reason, "no logits of the %s policy are given", y->name);
+        return TABLE_ADD(&t->skipped, e, cell, node, V_TEXT("logits"), V_INT(0), V_TEXT(reason));
+    }
+    int64_t v = y->logits.vocabulary;
+    TRY(TABLE_ADD(&t->entropy, e, cell, node, name, V_INT(y->counted), V_INT(v), V_REAL(p->temperature),
+                  V_REAL(y->mean), V_REAL(y->median), V_REAL(y->p80),
+                  V_REAL((double)y->below / (double)y->counted), V_REAL(y->threshold), V_INT(y->forking)));
+    for (int i = 0; i < p->quantiles.n; i++)
+        TRY(TABLE_ADD(&t->quantiles, e, cell, node, name, V_REAL(p->quantiles.v[i]),
+                      V_REAL(y->quantiles[i])));
+    double top = log((double)v);
+    for (int64_t i = 0; i < p->histogram_bins; i++)
+        TRY(TABLE_ADD(&t->histogram, e, cell, node, name, V_REAL(edge(i, p->histogram_bins, top)),
+                      V_REAL(edge(i + 1, p->histogram_bins, top)), V_INT(y->histogram[i])));
+    for (int64_t id = 0; y->ids && id < v; id++) {
+        if (y->ids[id] < p->min_count)
+            continue;
+        __int128 sum = ((__int128)y->ids[v + id] << LOW_BITS) + y->ids[2 * v + id];
+        double mean = ldexp((double)sum, -FIXED_BITS) / (double)y->ids[id];
+        TRY(TABLE_ADD(&t->ids, e, cell, node, name, V_INT(id), V_INT(y->ids[id]), V_REAL(mean)));
+    }
+    return ERR_OK;
+}
+
+static err_t write_results(struct ctx *ctx, const struct policy *y, struct arena *a, struct err *e)
+{
+    struct results t;
+    struct h5 *f = NULL;
+    table_init(&t.entropy, "entropy", a);
+    table_init(&t.quantiles, "entropy_quantiles", a);
+    table_init(&t.histogram, "entropy_histogram", a);
+    table_init(&t.ids, "token_ids", a);
+    table_init(&t.skipped, "skipped", a);
+    for (int i = 0; i < 2; i++)
+        TRY(add_policy(ctx, &y[i], &t, e));
+    TRY(artifact_tables(ctx->out, &f, e));
+    const struct table *all[] = {&t.entropy, &t.quantiles, &t.histogram, &t.ids, &t.skipped};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
+    return ERR_OK;
+}
+
+/* ---- the stage ---- */
+
+static err_t measure(struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
+{
+    double given = (y[0].path != NULL) + (y[1].path != NULL), done = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!y[i].path)
+            continue;
+        TRY(measure_policy(ctx, &y[i], a, done / given, (done + 1) / given, e));
+        done++;
+    }
+    TRY(artifact_bulk_done(ctx->out, e));
+    if (ctx->comm->me == 0)
+        write_results(ctx, y, a, e);
+    return comm_agree(ctx->comm, e);
+}
+
+static err_t entropy_run(struct ctx *ctx, struct err *e)
+{
+    struct policy y[2] = {{.name = "base", .path = ctx->cell->logits_base, .logits.file.fd = -1},
+                          {.name = "tuned", .path = ctx->cell->logits_tuned, .logits.file.fd = -1}};
+    struct arena a;
+    arena_init(&a, ctx->arena->mem);
+    measure(ctx, y, &a, e);
+    for (int i = 0; i < 2; i++)
+        checkpoint_close(&y[i].logits.checkpoint);
+    arena_release(&a);
+    return e->code;
+}
+
+static int entropy_applies(const struct cell *cell)
+{
+    return cell->logits_base || cell->logits_tuned;
+}
+
+static err_t entropy_files(const struct ctx *ctx, err_t (*add)(void *arg, const char *path, struct err *e),
+                           void *arg, struct err *e)
+{
+    const char *path[] = {ctx->cell->logits_base, ctx->cell->logits_tuned};
+    for (int i = 0; i < 2; i++) {
+        if (!path[i])
+            continue;
+        const char *file = logits_file(path[i], ctx->arena, e);
+        if (!file)
+            return e->code;
+        TRY(add(arg, file, e));
+    }
+    return ERR_OK;
+}
+
+/* Headers of the logits only; a file that is not there yet, or is no such file, leaves the cost unknown. */
+static void entropy_plan(const struct plan_view *view, struct estimate *out)
+{
+    const char *path[] = {view->cell->logits_base, view->cell->logits_tuned};
+    *out = (struct estimate){.known = 1};
+    for (int i = 0; i < 2; i++) {
+        if (!path[i])
+            continue;
+        struct mem m;
+        struct arena a;
+        struct err e;
+        struct logits l;
+        mem_init(&m, 0);
+        arena_init(&a, &m);
+        err_clear(&e);
+        if (logits_open(&l, path[i], &a, &e) == ERR_OK) {
+            double tokens = (double)l.tokens, v = (double)l.vocabulary;
+            double kept = tokens * 8 / view->np,
+                   bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
+            double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
+            double held = 2 * rows + ROUND_TOKENS * 8.0 + (kept < bounded ? kept : 0) + (l.ids ? v * 24 : 0);
+            out->read_bytes += (double)l.file.size_bytes;
+            out->write_bytes += tokens * (8 + 1.0 / 8);
+            out->flops += tokens * v * 30; /* an exponential and its sums */
+            out->process_bytes = held > out->process_bytes ? held : out->process_bytes;
+        } else
+            out->known = 0;
+        checkpoint_close(&l.checkpoint);
+        arena_release(&a);
+    }
+}
+
+static const char *const entropy_inputs[] = {"load", NULL};
+
+const struct stage stage_token_entropy = {
+    .kind = "token-entropy",
+    .brief =
+        "entropy of each token's distribution, its quantiles and forking tokens, base against tuned policy",
+    .version = 1,
+    .scope = SCOPE_CELL,
+    .params = entropy_params,
+    .params_size = sizeof(struct entropy_params),
+    .inputs = entropy_inputs,
+    .check = entropy_check,
+    .files = entropy_files,
+    .applies = entropy_applies,
+    .plan = entropy_plan,
+    .run = entropy_run,
+};

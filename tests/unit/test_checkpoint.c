@@ -1,0 +1,458 @@
+/* Checkpoints as folders: what is taken for the model, shards and their index (hostile ones too), reading, changes underneath. */
+#include "checkpoint.h"
+#include "safetensors.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct fixture {
+    struct mem mem;
+    struct arena a;
+    struct err e;
+    char dir[64];
+    struct checkpoint c;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    if (!f)
+        return -1;
+    mem_init(&f->mem, 0);
+    arena_init(&f->a, &f->mem);
+    err_clear(&f->e);
+    snprintf(f->dir, sizeof f->dir, "/tmp/sinew-test-XXXXXX");
+    if (!mkdtemp(f->dir))
+        return -1;
+    *state = f;
+    return 0;
+}
+
+static const char *in_dir(const struct fixture *f, const char *name, char path[400])
+{
+    snprintf(path, 400, "%s/%s", f->dir, name);
+    return path;
+}
+
+static void empty_dir(const struct fixture *f)
+{
+    char path[400];
+    DIR *d = opendir(f->dir);
+    for (struct dirent *entry = readdir(d); entry; entry = readdir(d))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            remove(in_dir(f, entry->d_name, path));
+    closedir(d);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char path[400];
+    checkpoint_close(&f->c);
+    arena_release(&f->a);
+    remove(in_dir(f, "sub/model-2.safetensors", path));
+    empty_dir(f);
+    rmdir(f->dir);
+    int leaked = f->mem.live_bytes != 0;
+    free(f);
+    return leaked;
+}
+
+static void write_text(const struct fixture *f, const char *name, const char *text)
+{
+    char path[400];
+    unlink(in_dir(f, name, path));
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+}
+
+/* A file of bf16 tensors of 6 elements, by names separated by spaces; element i of a tensor is i + 256 * its first letter. */
+static void write_model(struct fixture *f, const char *name, const char *tensors, const char *simulated)
+{
+    struct checkpoint_tensor t[8] = {0};
+    char words[400], path[400], *rest = words, *word, *header;
+    int64_t n = 0, header_bytes;
+    snprintf(words, sizeof words, "%s", tensors);
+    while ((word = strsep(&rest, " ")) && *word)
+        t[n++] = (struct checkpoint_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
+    const char *const metadata[] = {"simulated", simulated};
+    err_clear(&f->e);
+    assert_int_equal(safetensors_header(t, n, metadata, simulated ? 1 : 0, &f->a, &header, &header_bytes, &f->e), ERR_OK);
+    unlink(in_dir(f, name, path));
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(header, 1, (size_t)header_bytes, out), (size_t)header_bytes);
+    for (int64_t i = 0; i < n; i++)
+        for (unsigned k = 0; k < 6; k++) {
+            fputc((int)k, out);
+            fputc(t[i].name[0], out);
+        }
+    assert_int_equal(fclose(out), 0);
+}
+
+static err_t open_dir(struct fixture *f)
+{
+    err_clear(&f->e);
+    return checkpoint_open(&f->c, f->dir, &f->a, &f->e);
+}
+
+static void expect(struct fixture *f, err_t expected, const char *first, const char *second)
+{
+    err_t code = open_dir(f);
+    if (code != expected || (first && !strstr(f->e.text, first)) || (second && !strstr(f->e.text, second)))
+        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first ? first : "", second ? second : "", f->e.text);
+    if (getenv("SINEW_TEST_SHOW"))
+        print_message("%s\n", f->e.text);
+    for (const char *p = f->e.text; *p; p++)
+        assert_true((unsigned char)*p >= 0x20);
+    arena_reset(&f->a);
+    assert_int_equal(f->mem.live_bytes, 0);
+    f->c = (struct checkpoint){0};
+}
+
+static void check_tensor(struct fixture *f, const char *name)
+{
+    const struct checkpoint_tensor *t = checkpoint_find(&f->c, name);
+    uint16_t x[6];
+    assert_non_null(t);
+    assert_string_equal(t->name, name);
+    assert_int_equal(checkpoint_read(&f->c, t, 0, 6, x, &f->e), ERR_OK);
+    for (unsigned k = 0; k < 6; k++)
+        assert_int_equal(x[k], k + 256u * (unsigned char)name[0]);
+}
+
+static void test_one_file(void **state)
+{
+    struct fixture *f = *state;
+    char path[400];
+    assert_false(checkpoint_exists(f->dir));
+    write_model(f, "model.safetensors", "z.layers.3.up.weight b a", NULL);
+    write_model(f, "logits.safetensors", "logits", NULL); /* beside the weights, as users leave it: no shard */
+    assert_true(checkpoint_exists(f->dir));
+    assert_true(checkpoint_exists(in_dir(f, "model.safetensors", path)));
+    assert_int_equal(open_dir(f), ERR_OK);
+    assert_true(f->c.ntensors == 3 && f->c.nfiles == 1 && f->c.parameters == 18);
+    assert_string_equal(f->c.path, f->dir);
+    assert_string_equal(f->c.format, "safetensors");
+    assert_null(f->c.simulated);
+    assert_string_equal(f->c.tensors[0].name, "a");
+    assert_string_equal(f->c.tensors[2].name, "z.layers.3.up.weight");
+    assert_string_equal(f->c.tensors[2].module, "up");
+    assert_int_equal(f->c.tensors[2].layer, 3);
+    assert_int_equal(f->c.files[0].fd, -1); /* not before it is read */
+    check_tensor(f, "a");
+    check_tensor(f, "b");
+    check_tensor(f, "z.layers.3.up.weight");
+    assert_null(checkpoint_find(&f->c, "logits"));
+    assert_null(checkpoint_find(&f->c, ""));
+    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_OK);
+
+    const struct checkpoint_tensor *b = checkpoint_find(&f->c, "b");
+    uint16_t part[2];
+    assert_int_equal(checkpoint_read(&f->c, b, 4, 2, part, &f->e), ERR_OK);
+    assert_int_equal(part[1], 5 + 256 * 'b');
+    assert_int_equal(checkpoint_read(&f->c, b, 6, 0, part, &f->e), ERR_OK);
+    static const int64_t wrong[][2] = {{-1, 1}, {0, -1}, {0, 7}, {6, 1}, {7, 0}, {INT64_MAX, 2}, {2, INT64_MAX}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        err_clear(&f->e);
+        assert_int_equal(checkpoint_read(&f->c, b, wrong[i][0], wrong[i][1], part, &f->e), ERR_BUG);
+    }
+    checkpoint_close(&f->c);
+    assert_int_equal(f->c.nopen, 0);
+    err_clear(&f->e);
+    check_tensor(f, "b"); /* opened again */
+    checkpoint_close(&f->c);
+
+    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "logits.safetensors", path), &f->a, &f->e), ERR_OK);
+    check_tensor(f, "logits");
+    checkpoint_close(&f->c);
+    struct checkpoint none = {0};
+    checkpoint_close(&none);
+}
+
+#define INDEX(map) "{\"metadata\":{\"total_size\":1.5e300},\"weight_map\":{" map "}}"
+
+static void two_shards(struct fixture *f, const char *index)
+{
+    write_model(f, "model-00001-of-00002.safetensors", "b d", NULL);
+    write_model(f, "model-00002-of-00002.safetensors", "a c", "yes");
+    write_text(f, "model.safetensors.index.json", index);
+}
+
+#define ONE "model-00001-of-00002.safetensors"
+#define TWO "model-00002-of-00002.safetensors"
+#define FIT "\"a\":\"" TWO "\",\"b\":\"" ONE "\",\"c\":\"" TWO "\",\"d\":\"" ONE "\""
+
+static void test_shards(void **state)
+{
+    struct fixture *f = *state;
+    two_shards(f, INDEX(FIT));
+    write_model(f, "logits.safetensors", "logits", NULL);
+    write_model(f, "model-99.safetensors", "q", NULL); /* named by nobody */
+    assert_true(checkpoint_exists(f->dir));
+    assert_int_equal(open_dir(f), ERR_OK);
+    assert_true(f->c.ntensors == 4 && f->c.nfiles == 2 && f->c.parameters == 24);
+    assert_string_equal(f->c.simulated, "yes");
+    const char *const names[] = {"a", "b", "c", "d"};
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(f->c.tensors[i].name, names[i]);
+        check_tensor(f, names[i]);
+    }
+    assert_int_equal(f->c.nopen, 2);
+    checkpoint_close(&f->c);
+
+    two_shards(f, "{\"weight_map\":{" FIT "}}"); /* no metadata */
+    expect(f, ERR_OK, NULL, NULL);
+    two_shards(f, "{\"metadata\":{},\"weight_map\":{" FIT "},\"note\":[1.5,null]}");
+    expect(f, ERR_OK, NULL, NULL);
+
+    char path[400], to[400]; /* a shard below the folder, and one that is a link, as caches have it */
+    write_text(f, "model.safetensors.index.json", INDEX("\"a\":\"sub/model-2.safetensors\",\"b\":\"link.safetensors\""));
+    assert_int_equal(mkdir(in_dir(f, "sub", path), 0700), 0);
+    write_model(f, "sub/model-2.safetensors", "a", NULL);
+    write_model(f, "blob", "b", NULL);
+    assert_int_equal(symlink("blob", in_dir(f, "link.safetensors", to)), 0);
+    expect(f, ERR_OK, NULL, NULL);
+    unlink(in_dir(f, "blob", path));
+    expect(f, ERR_DATA, "link.safetensors: cannot be opened", NULL);
+    write_model(f, "model.safetensors", "m", NULL); /* wins over any index */
+    assert_int_equal(open_dir(f), ERR_OK);
+    assert_int_equal(f->c.ntensors, 1);
+}
+
+static void test_hostile_index(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *index, *first, *second;
+    } cases[] = {
+        {"", "no valid JSON", "index.json"},
+        {"{\"weight_map\":", "no valid JSON", "byte"},
+        {"[]", "weight_map", "found nothing"},
+        {"{}", "weight_map", "found nothing"},
+        {"{\"weight_map\":[]}", "weight_map", "found a list"},
+        {"{\"weight_map\":{}}", "names no tensor", NULL},
+        {INDEX("\"a\":7"), "tensor a", "found an integer"},
+        {INDEX("\"a\":null"), "tensor a", "found null"},
+        {INDEX("\"a\":\"" TWO "\",\"a\":\"" TWO "\""), "duplicate key \"a\"", NULL},
+        {INDEX("\"a\":\"/etc/passwd\""), "\"/etc/passwd\" is an absolute path", "tensor a"},
+        {INDEX("\"a\":\"/tmp/x.safetensors\""), "absolute", NULL},
+        {INDEX("\"a\":\"../x.safetensors\""), "leaves the folder", "tensor a"},
+        {INDEX("\"a\":\"sub/../../x.safetensors\""), "leaves the folder", NULL},
+        {INDEX("\"a\":\"sub//../x.safetensors\""), "leaves the folder", NULL},
+        {INDEX("\"a\":\"..\""), "leaves the folder", NULL},
+        {INDEX("\"a\":\"\""), "is empty", NULL},
+        {INDEX("\"a\":\".\""), "is no .safetensors file", NULL},
+        {INDEX("\"a\":\"pytorch_model.bin\""), "is no .safetensors file", NULL},
+        {INDEX("\"a\":\"x\\u001b.safetensors\""), "control character", NULL},
+        {INDEX("\"a\\n\":\"" TWO "\""), "control character", NULL},
+        {INDEX("\"a\":\"x\\u0000.safetensors\""), "no valid JSON", NULL},
+        {INDEX(FIT ",\"e\":\"model-00003-of-00003.safetensors\",\"f\":\"model-00003-of-00003.safetensors\""),
+         "model-00003-of-00003.safetensors: missing shard", "for 2 tensors (e, ...); expected 3 shards, found 2"},
+        {INDEX(FIT ",\"e\":\"" ONE "\""), "tensor e: expected in shard " ONE ", found in no shard", NULL},
+        {INDEX("\"a\":\"" TWO "\",\"b\":\"" ONE "\",\"c\":\"" TWO "\""),
+         "tensor d: found in shard " ONE ", but not in the index", NULL},
+        {INDEX("\"a\":\"" ONE "\",\"b\":\"" ONE "\",\"c\":\"" TWO "\",\"d\":\"" ONE "\""),
+         "tensor a: expected in shard " ONE ", found in shard " TWO, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        two_shards(f, cases[i].index);
+        expect(f, ERR_DATA, cases[i].first, cases[i].second);
+    }
+    two_shards(f, INDEX(FIT));
+    write_model(f, ONE, "b d a", NULL);
+    expect(f, ERR_DATA, "tensor a: expected in one shard, found in two: " ONE " and " TWO, NULL);
+    char path[400];
+    two_shards(f, INDEX(FIT));
+    struct stat st;
+    assert_int_equal(stat(in_dir(f, TWO, path), &st), 0);
+    assert_int_equal(truncate(path, st.st_size - 13), 0);
+    char sizes[100];
+    snprintf(sizes, sizeof sizes, "expected a file of %lld bytes, found %lld", (long long)st.st_size, (long long)st.st_size - 13);
+    expect(f, ERR_DATA, TWO ": truncated: tensor a is cut off", sizes);
+    write_text(f, TWO, "");
+    expect(f, ERR_DATA, TWO ": too short", NULL);
+    unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    expect(f, ERR_DATA, TWO ": is no regular file", NULL);
+    unlink(in_dir(f, "model.safetensors.index.json", path));
+    assert_int_equal(mkdir(path, 0700), 0);
+    expect(f, ERR_SYSTEM, "cannot be read", NULL);
+}
+
+static void test_choice(void **state)
+{
+    struct fixture *f = *state;
+    char path[400];
+    expect(f, ERR_DATA, "no model found: looked for model.safetensors", "found nothing");
+    write_text(f, "config.json", "{}");
+    write_text(f, "pytorch_model.bin", "x");
+    expect(f, ERR_DATA, "torch .bin files are not read, convert them to safetensors", "found config.json, pytorch_model.bin");
+    assert_false(checkpoint_exists(f->dir));
+    write_model(f, "model-fp16.safetensors", "a", NULL); /* the only one that begins with "model" */
+    write_model(f, "logits.safetensors", "logits", NULL);
+    assert_true(checkpoint_exists(f->dir));
+    expect(f, ERR_OK, NULL, NULL);
+    write_model(f, "model-fp32.safetensors", "a", NULL);
+    assert_false(checkpoint_exists(f->dir));
+    expect(f, ERR_DATA, "the index of these shards is missing", "model-fp16.safetensors");
+    empty_dir(f);
+    write_model(f, ONE, "a", NULL); /* half of a model */
+    expect(f, ERR_DATA, "the index of these shards is missing", ONE);
+    empty_dir(f);
+    write_model(f, "logits.safetensors", "logits", NULL);
+    expect(f, ERR_DATA, "no model found", "logits.safetensors");
+    for (int i = 0; i < 12; i++) {
+        char name[20];
+        snprintf(name, sizeof name, "n%02d", i);
+        write_text(f, name, "");
+    }
+    expect(f, ERR_DATA, "found logits.safetensors, n00, n01, n02, n03, n04, n05, n06, ...", NULL);
+    empty_dir(f);
+    write_text(f, "model.safetensors", "version https://git-lfs.github.com/spec/v1\n");
+    expect(f, ERR_DATA, "git-lfs pointer", NULL);
+
+    static const char *const files[][2] = {{"pytorch_model.bin", "convert them to safetensors"},
+                                           {"model.safetensors.index.json", "name its folder instead"},
+                                           {"weights.gguf", "expected a .safetensors file or a folder"}};
+    for (int i = 0; i < 3; i++) {
+        write_text(f, files[i][0], "x");
+        err_clear(&f->e);
+        assert_int_equal(checkpoint_open(&f->c, in_dir(f, files[i][0], path), &f->a, &f->e), ERR_DATA);
+        assert_non_null(strstr(f->e.text, files[i][1]));
+    }
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "absent", path), &f->a, &f->e), ERR_DATA);
+    assert_non_null(strstr(f->e.text, "absent: no checkpoint"));
+}
+
+/* A file that changes after it was opened: no signal, no wrong numbers, but a message. */
+static void test_changes(void **state)
+{
+    struct fixture *f = *state;
+    char path[400];
+    uint16_t x[6];
+    struct stat st;
+    write_model(f, "model.safetensors", "a b", NULL);
+    assert_int_equal(open_dir(f), ERR_OK);
+    check_tensor(f, "b");
+    assert_int_equal(stat(in_dir(f, "model.safetensors", path), &st), 0);
+    assert_int_equal(truncate(path, st.st_size - 5), 0); /* cut while open */
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 6, x, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 6, x, &f->e), ERR_DATA);
+    char expected[100];
+    snprintf(expected, sizeof expected, "tensor b is cut off: expected a file of %lld bytes, found %lld", (long long)st.st_size,
+             (long long)st.st_size - 5);
+    assert_non_null(strstr(f->e.text, expected));
+    assert_non_null(strstr(f->e.text, path));
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
+    assert_non_null(strstr(f->e.text, "changed since it was catalogued"));
+    checkpoint_close(&f->c);
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 1, x, &f->e), ERR_DATA); /* cut while closed */
+    assert_non_null(strstr(f->e.text, expected));
+
+    write_model(f, "model.safetensors", "a b", NULL);
+    assert_int_equal(open_dir(f), ERR_OK);
+    const struct timespec times[2] = {{1000, 0}, {1000, 1}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
+    assert_non_null(strstr(f->e.text, "run sinew run again"));
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->e), ERR_DATA);
+    assert_int_equal(f->c.nopen, 0);
+    unlink(path);
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
+    assert_non_null(strstr(f->e.text, "cannot be found"));
+    err_clear(&f->e);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->e), ERR_DATA);
+}
+
+/* More shards than descriptors may be open: the least recently used is closed. */
+static void test_many_shards(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = CHECKPOINT_MAX_OPEN + 9 };
+    char index[N * 40 + 100], *p = index;
+    p += snprintf(p, 40, "{\"weight_map\":{");
+    for (int i = 0; i < N; i++) {
+        char file[40], tensor[8];
+        snprintf(file, sizeof file, "part%d.safetensors", i);
+        snprintf(tensor, sizeof tensor, "%c%d", 'a' + i % 26, i);
+        write_model(f, file, tensor, NULL);
+        p += snprintf(p, 40, "%s\"%s\":\"%s\"", i ? "," : "", tensor, file);
+    }
+    snprintf(p, 3, "}}");
+    write_text(f, "model.safetensors.index.json", index);
+    assert_int_equal(open_dir(f), ERR_OK);
+    assert_int_equal(f->c.nfiles, N);
+    for (int round = 0; round < 3; round++)
+        for (int64_t i = 0; i < f->c.ntensors; i++) {
+            check_tensor(f, f->c.tensors[i].name);
+            check_tensor(f, f->c.tensors[0].name);
+            assert_true(f->c.nopen <= CHECKPOINT_MAX_OPEN);
+            assert_true(f->c.files[f->c.tensors[0].file].fd >= 0);
+        }
+    int open_now = 0;
+    for (int64_t i = 0; i < f->c.nfiles; i++)
+        open_now += f->c.files[i].fd >= 0;
+    assert_int_equal(open_now, CHECKPOINT_MAX_OPEN);
+    checkpoint_close(&f->c);
+    assert_int_equal(f->c.nopen, 0);
+}
+
+/* Real checkpoints, where they are at hand. */
+static void test_real(void **state)
+{
+    struct fixture *f = *state;
+    const char *root = getenv("SINEW_TINYRL");
+    char path[400];
+    if (root) {
+        snprintf(path, sizeof path, "%s/tiny-llama/grpo/seed-0", root);
+    } else { /* beside the project, as seen from this file */
+        const char *slash = strrchr(__FILE__, '/');
+        snprintf(path, sizeof path, "%.*s/../../../shared/tinyrl/tiny-llama/grpo/seed-0",
+                 slash ? (int)(slash - __FILE__) : 1, slash ? __FILE__ : ".");
+    }
+    if (!checkpoint_exists(path)) {
+        print_message("skipped: %s is not there\n", path);
+        skip();
+    }
+    assert_int_equal(checkpoint_open(&f->c, path, &f->a, &f->e), ERR_OK);
+    assert_true(f->c.ntensors == 39 && f->c.parameters == 799872 && f->c.nfiles == 1);
+    for (int64_t i = 0; i < f->c.ntensors; i++) {
+        const struct checkpoint_tensor *t = &f->c.tensors[i];
+        uint16_t *x = malloc((size_t)t->size_bytes);
+        assert_int_equal(t->dtype, DTYPE_BF16);
+        assert_int_equal(checkpoint_read(&f->c, t, 0, t->elements, x, &f->e), ERR_OK);
+        free(x);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_one_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shards, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hostile_index, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_choice, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_shards, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_real, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,154 @@
+/* Overlap counts against counting bit by bit, and against cases worked out by hand. */
+#include "overlap_counts.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* SplitMix64 (Steele, Lea, Flood 2014): the same numbers on every machine. */
+static uint64_t next(uint64_t *state)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static int bit(const uint64_t *mask, int64_t i)
+{
+    return (int)(mask[i / 64] >> (i % 64) & 1);
+}
+
+/* k masks of nwords words, a stride apart; mask 1 is empty, mask 2 full, the others of different densities.
+ */
+static void compare(int k, int64_t nwords, int64_t stride, uint64_t seed)
+{
+    uint64_t *masks = calloc((size_t)(k * stride + 1), sizeof *masks);
+    int64_t npairs = overlap_pairs(k);
+    int64_t *own = calloc((size_t)k, sizeof *own), *both = calloc((size_t)npairs + 1, sizeof *both);
+    int64_t *exactly = calloc((size_t)k + 1, sizeof *exactly), *want = calloc((size_t)k + 1, sizeof *want);
+    assert_true(masks && own && both && exactly && want);
+    for (int i = 0; i < k; i++)
+        for (int64_t w = 0; w < stride; w++) {
+            uint64_t x = next(&seed);
+            for (int thin = 0; thin < i % 4; thin++)
+                x &= next(&seed);
+            masks[i * stride + w] = i == 1 ? 0 : i == 2 ? UINT64_MAX : x;
+        }
+    exactly[0] = 7;
+    overlap_count(masks, stride, k, nwords, own, npairs > 0 ? both : NULL);
+    overlap_consensus(masks, stride, k, nwords, exactly);
+    for (int i = 0; i < k; i++) {
+        int64_t set = 0;
+        for (int64_t b = 0; b < 64 * nwords; b++)
+            set += bit(masks + i * stride, b);
+        assert_int_equal(own[i], set);
+        for (int j = i + 1; j < k; j++) {
+            int64_t shared = 0;
+            for (int64_t b = 0; b < 64 * nwords; b++)
+                shared += bit(masks + i * stride, b) & bit(masks + j * stride, b);
+            assert_int_equal(both[overlap_pair(k, i, j)], shared);
+        }
+    }
+    for (int64_t b = 0; b < 64 * nwords; b++) {
+        int n = 0;
+        for (int i = 0; i < k; i++)
+            n += bit(masks + i * stride, b);
+        want[n]++;
+    }
+    assert_int_equal(exactly[0], 7);
+    for (int n = 1; n <= k; n++)
+        assert_int_equal(exactly[n], want[n]);
+    free(masks);
+    free(own);
+    free(both);
+    free(exactly);
+    free(want);
+}
+
+static void test_against_bits(void **state)
+{
+    (void)state;
+    static const int cells[] = {1, 2, 3, 4, 5, 7, 8, 14, 15, 16, 31, 33, 63};
+    static const int64_t words[] = {0, 1, 2, 63, 64, 65, 301};
+    for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
+        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+            compare(cells[c], words[w], words[w] + (int64_t)(c % 3), 1 + c * 100 + w);
+}
+
+/* More words than a tile holds. */
+static void test_tiles(void **state)
+{
+    (void)state;
+    compare(2, 8192 + 8192 + 3, 16400, 5);
+    compare(260, 64 + 9, 80, 6);
+}
+
+static void test_counts_are_added(void **state)
+{
+    (void)state;
+    const uint64_t masks[2] = {0x0f, 0x3c};
+    int64_t own[2] = {10, 20}, both[1] = {30}, exactly[3] = {0, 40, 50};
+    overlap_count(masks, 1, 2, 1, own, both);
+    overlap_consensus(masks, 1, 2, 1, exactly);
+    assert_int_equal(own[0], 14);
+    assert_int_equal(own[1], 24);
+    assert_int_equal(both[0], 32);
+    assert_int_equal(exactly[1], 44);
+    assert_int_equal(exactly[2], 52);
+}
+
+static void test_pair_order(void **state)
+{
+    (void)state;
+    int64_t p = 0;
+    for (int64_t i = 0; i < 9; i++)
+        for (int64_t j = i + 1; j < 9; j++)
+            assert_int_equal(overlap_pair(9, i, j), p++);
+    assert_int_equal(overlap_pairs(9), p);
+    assert_int_equal(overlap_pairs(1), 0);
+}
+
+/* The hypergeometric distribution summed term by term, n small. */
+static void test_chance(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 9; n++)
+        for (int u1 = 0; u1 <= n; u1++)
+            for (int u2 = 0; u2 <= n; u2++) {
+                double mean = 0, variance = 0, sum = 0, m1 = 0, m2 = 0;
+                overlap_chance(n, u1, u2, &mean, &variance);
+                /* All subsets of u2 elements are equally likely; the first u1 elements are the other set. */
+                for (int s = 0; s < 1 << n; s++)
+                    if (__builtin_popcount((unsigned)s) == u2) {
+                        double x = __builtin_popcount((unsigned)s & ((1u << u1) - 1));
+                        sum++;
+                        m1 += x;
+                        m2 += x * x;
+                    }
+                m1 /= sum;
+                m2 /= sum;
+                assert_true(fabs(mean - m1) < 1e-13);
+                assert_true(fabs(variance - (m2 - m1 * m1)) < 1e-12);
+            }
+    double mean = 1, variance = 2;
+    overlap_chance(0, 0, 0, &mean, &variance);
+    assert_true(mean == 1 && variance == 2);
+    overlap_chance(700000000000, 100000000000, 140000000000, &mean, &variance); /* a product beyond 2^63 */
+    assert_true(fabs(mean / 20000000001 - 1) < 1e-15);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_bits),     cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_counts_are_added), cmocka_unit_test(test_pair_order),
+        cmocka_unit_test(test_chance),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* Catalogues and pairs: written and read back, matched by name, refused where they do not match, read in the compare type. */
+#include "pair.h"
+#include "safetensors.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { SIDES = 2 };
+
+struct fixture {
+    struct mem mem;
+    struct arena a;
+    struct err e;
+    char dir[64], model[SIDES][100], catalogue[SIDES][100];
+    struct pair p;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    if (!f)
+        return -1;
+    mem_init(&f->mem, 0);
+    arena_init(&f->a, &f->mem);
+    err_clear(&f->e);
+    h5_start();
+    snprintf(f->dir, sizeof f->dir, "/tmp/sinew-test-XXXXXX");
+    if (!mkdtemp(f->dir))
+        return -1;
+    for (int i = 0; i < SIDES; i++) {
+        snprintf(f->model[i], sizeof f->model[i], "%s/%s.safetensors", f->dir, i ? "tuned" : "base");
+        snprintf(f->catalogue[i], sizeof f->catalogue[i], "%s/%s.h5", f->dir, i ? "tuned" : "base");
+    }
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    pair_close(&f->p);
+    arena_release(&f->a);
+    for (int i = 0; i < SIDES; i++) {
+        unlink(f->model[i]);
+        unlink(f->catalogue[i]);
+    }
+    rmdir(f->dir);
+    int leaked = f->mem.live_bytes != 0;
+    free(f);
+    return leaked;
+}
+
+/* Writes a checkpoint whose bytes count up from `start`, and its catalogue. */
+static void make_side(struct fixture *f, int side, struct checkpoint_tensor *t, int64_t n, unsigned start)
+{
+    char *header;
+    int64_t header_bytes;
+    const char *const metadata[] = {"simulated", "for a test"};
+    struct checkpoint c;
+    struct h5 *h;
+    assert_int_equal(safetensors_header(t, n, metadata, side, &f->a, &header, &header_bytes, &f->e), ERR_OK);
+    unlink(f->model[side]);
+    FILE *out = fopen(f->model[side], "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(header, 1, (size_t)header_bytes, out), (size_t)header_bytes);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < t[i].size_bytes; k++)
+            fputc((int)((unsigned)k + start & 255u), out);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(checkpoint_open(&c, f->model[side], &f->a, &f->e), ERR_OK);
+    assert_int_equal(h5_create(f->catalogue[side], &f->a, &h, &f->e), ERR_OK);
+    assert_int_equal(catalogue_write(&c, h, &f->a, &f->e), ERR_OK);
+    assert_int_equal(h5_close(h, &f->e), ERR_OK);
+}
+
+static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct table *skipped)
+{
+    err_clear(&f->e);
+    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, "fam/ppo/0", "delta", skipped, &f->a, &f->e);
+}
+
+static void test_catalogue(void **state)
+{
+    struct fixture *f = *state;
+    struct checkpoint_tensor t[] = {
+        {.name = "model.layers.1.up.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 5}},
+        {.name = "empty", .dtype = DTYPE_F32, .ndim = 2, .dims = {0, 5}},
+        {.name = "scalar", .dtype = DTYPE_F16},
+        {.name = "packed", .dtype = DTYPE_F4, .ndim = 1, .dims = {6}},
+    };
+    make_side(f, 1, t, 4, 0);
+    struct checkpoint c, read;
+    assert_int_equal(checkpoint_open(&c, f->model[1], &f->a, &f->e), ERR_OK);
+    assert_int_equal(catalogue_read(&read, f->catalogue[1], &f->a, &f->e), ERR_OK);
+    assert_true(c.ntensors == read.ntensors && c.nfiles == read.nfiles && c.parameters == read.parameters);
+    assert_string_equal(c.path, read.path);
+    assert_string_equal(c.format, read.format);
+    assert_string_equal(read.simulated, "for a test");
+    assert_string_equal(c.files[0].path, read.files[0].path);
+    assert_true(c.files[0].size_bytes == read.files[0].size_bytes && c.files[0].mtime_ns == read.files[0].mtime_ns);
+    assert_true(c.files[0].header_hash == read.files[0].header_hash && read.files[0].fd == -1);
+    for (int64_t i = 0; i < c.ntensors; i++) {
+        const struct checkpoint_tensor *x = &c.tensors[i], *y = &read.tensors[i];
+        assert_string_equal(x->name, y->name);
+        assert_string_equal(x->module, y->module);
+        assert_true(x->dtype == y->dtype && x->ndim == y->ndim && x->elements == y->elements && x->layer == y->layer);
+        assert_true(x->file == y->file && x->offset_bytes == y->offset_bytes && x->size_bytes == y->size_bytes);
+        assert_memory_equal(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims);
+    }
+    assert_int_equal(checkpoint_verify(&read, &f->e), ERR_OK);
+    make_side(f, 0, t, 1, 0);
+    assert_int_equal(catalogue_read(&read, f->catalogue[0], &f->a, &f->e), ERR_OK);
+    assert_null(read.simulated);
+    assert_int_not_equal(catalogue_read(&read, f->dir, &f->a, &f->e), ERR_OK);
+}
+
+static void test_read(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = LAYOUT_BLOCK + 100 };
+    struct checkpoint_tensor base[] = {{.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {N}},
+                                       {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
+                                       {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}},
+                                       {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {3}},
+                                       {.name = "half", .dtype = DTYPE_F64, .ndim = 1, .dims = {1}},
+                                       {.name = "s", .dtype = DTYPE_F32}};
+    struct checkpoint_tensor tuned[] = {{.name = "s", .dtype = DTYPE_BF16},
+                                        {.name = "ids", .dtype = DTYPE_F32, .ndim = 1, .dims = {3}},
+                                        {.name = "half", .dtype = DTYPE_F64, .ndim = 1, .dims = {1}},
+                                        {.name = "b", .dtype = DTYPE_F32, .ndim = 1, .dims = {N}},
+                                        {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
+                                        {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}}};
+    struct table skipped;
+    table_init(&skipped, "skipped", &f->a);
+    make_side(f, 0, base, 6, 0);
+    make_side(f, 1, tuned, 6, 100);
+    assert_int_equal(open_pair(f, ARITHMETIC_BF16, &skipped), ERR_OK);
+    assert_int_equal(skipped.nrows, 2);
+    assert_string_equal(table_text(&skipped, 0, "tensor"), "half");
+    assert_string_equal(table_text(&skipped, 0, "reason"), "type F64 is not compared");
+    assert_string_equal(table_text(&skipped, 1, "tensor"), "ids");
+    assert_string_equal(table_text(&skipped, 1, "reason"), "type I64 is not compared");
+    assert_string_equal(table_text(&skipped, 1, "cell"), "fam/ppo/0");
+    assert_string_equal(table_text(&skipped, 1, "node"), "delta");
+    assert_int_equal(table_int(&skipped, 1, "parameters"), 3);
+    const struct layout *l = &f->p.layout;
+    const char *const names[] = {"a", "b", "e", "s"};
+    assert_int_equal(l->ntensors, 4);
+    for (int i = 0; i < 4; i++)
+        assert_string_equal(l->tensors[i].name, names[i]);
+    assert_true(l->elements == 6 + N + 0 + 1 && l->nblocks == 1 + 2 + 0 + 1);
+    assert_string_equal(l->tensors[1].dtype_base, "BF16");
+    assert_string_equal(l->tensors[1].dtype_tuned, "F32");
+
+    for (int arithmetic = 0; arithmetic < ARITHMETIC_COUNT; arithmetic++) {
+        if (arithmetic > 0)
+            assert_int_equal(open_pair(f, (enum arithmetic)arithmetic, NULL), ERR_OK);
+        int bytes = arithmetic_bytes((enum arithmetic)arithmetic);
+        char *w0 = malloc((size_t)LAYOUT_BLOCK * 4), *w1 = malloc((size_t)LAYOUT_BLOCK * 4);
+        unsigned char raw[400], want[400];
+        for (int64_t first = 0; first < N; first += LAYOUT_BLOCK) {
+            int64_t n = N - first < LAYOUT_BLOCK ? N - first : LAYOUT_BLOCK;
+            assert_int_equal(pair_read(&f->p, 1, first, n, w0, w1, &f->e), ERR_OK);
+            for (int k = 0; k < 200; k++)
+                raw[k] = (unsigned char)(2 * first + k);
+            tensor_to_compare((enum arithmetic)arithmetic, DTYPE_BF16, raw, 100, want);
+            assert_memory_equal(w0, want, 100 * (size_t)bytes);
+            for (int k = 0; k < 400; k++)
+                raw[k] = (unsigned char)(4 * first + k + 100);
+            tensor_to_compare((enum arithmetic)arithmetic, DTYPE_F32, raw, 100, want);
+            assert_memory_equal(w1, want, 100 * (size_t)bytes);
+        }
+        for (int k = 0; k < 12; k++)
+            raw[k] = (unsigned char)k;
+        tensor_to_compare((enum arithmetic)arithmetic, DTYPE_F16, raw, 6, want);
+        assert_int_equal(pair_read(&f->p, 0, 0, 6, w0, w1, &f->e), ERR_OK);
+        assert_memory_equal(w0, want, 6 * (size_t)bytes);
+        assert_int_equal(pair_read(&f->p, 2, 0, 0, w0, w1, &f->e), ERR_OK);
+        assert_int_equal(pair_read(&f->p, 3, 0, 1, w0, w1, &f->e), ERR_OK);
+        assert_int_equal(pair_read(&f->p, 4, 0, 1, w0, w1, &f->e), ERR_BUG);
+        pair_close(&f->p);
+        free(w0);
+        free(w1);
+    }
+}
+
+static void expect(struct fixture *f, const char *first, const char *second)
+{
+    err_t code = open_pair(f, ARITHMETIC_BF16, NULL);
+    if (code != ERR_DATA || !strstr(f->e.text, first) || !strstr(f->e.text, second))
+        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first, second, f->e.text);
+    if (getenv("SINEW_TEST_SHOW"))
+        print_message("%s\n", f->e.text);
+    err_clear(&f->e);
+}
+
+static void test_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct checkpoint_tensor abc[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}},
+                                      {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
+                                      {.name = "c", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
+    struct checkpoint_tensor other[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 2}},
+                                        {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
+                                        {.name = "d", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
+    struct checkpoint_tensor ids = {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {4}};
+    make_side(f, 0, abc, 3, 0);
+    make_side(f, 1, abc, 1, 0);
+    expect(f, "tensor b is in the base checkpoint", "in the base only: 2, in the tuned only: 0");
+    make_side(f, 0, abc, 2, 0);
+    make_side(f, 1, abc, 3, 0);
+    expect(f, "tensor c is in the tuned checkpoint", "in the base only: 0, in the tuned only: 1");
+    make_side(f, 0, abc, 3, 0);
+    make_side(f, 1, other, 3, 0);
+    expect(f, "tensor c is in the base checkpoint", "in the base only: 1, in the tuned only: 1");
+    make_side(f, 0, abc, 1, 0);
+    make_side(f, 1, other, 1, 0);
+    expect(f, "tensor a: shape 2x3 in the base checkpoint", ", 3x2 in the tuned checkpoint");
+    make_side(f, 0, &ids, 1, 0);
+    make_side(f, 1, &ids, 1, 0);
+    expect(f, "nothing to compare", "tuned.safetensors");
+
+    make_side(f, 0, abc, 2, 0);
+    make_side(f, 1, abc, 2, 0);
+    assert_int_equal(open_pair(f, ARITHMETIC_BF16, NULL), ERR_OK);
+    assert_int_equal(truncate(f->model[1], 150), 0);
+    expect(f, "tuned.safetensors: changed since it was catalogued", "run sinew run again");
+    unlink(f->model[0]);
+    expect(f, "base.safetensors: was catalogued, but cannot be found now", "No such file");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_catalogue, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,258 @@
+/* Text, paths and files: hand-computed cases. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "text.h"
+
+struct bench {
+    struct mem mem;
+    struct arena arena;
+    struct err err;
+    char folder[64];
+};
+
+static int setup(void **state)
+{
+    struct bench *b = calloc(1, sizeof *b);
+    if (!b)
+        return -1;
+    mem_init(&b->mem, 0);
+    arena_init(&b->arena, &b->mem);
+    err_clear(&b->err);
+    snprintf(b->folder, sizeof b->folder, "/tmp/sinew-text-XXXXXX");
+    *state = b;
+    return mkdtemp(b->folder) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct bench *b = *state;
+    arena_release(&b->arena);
+    int leaked = b->mem.live_bytes != 0;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", b->folder);
+    leaked |= system(command) != 0;
+    free(b);
+    return leaked;
+}
+
+static void grows(void **state)
+{
+    struct bench *b = *state;
+    struct text t = {.arena = &b->arena};
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(text_add(&t, &b->err, "%d,", i % 10), ERR_OK);
+    assert_int_equal(t.used, 2000);
+    assert_int_equal(strlen(t.text), 2000);
+    assert_memory_equal(t.text, "0,1,2,3,4,5,6,7,8,9,0,", 22);
+}
+
+static void json(void **state)
+{
+    struct bench *b = *state;
+    static const char *const cases[][2] = {
+        {"", "\"\""},
+        {"a\"b\\c", "\"a\\\"b\\\\c\""},
+        {"\n\t\r\x01\x7f", "\"\\n\\t\\r\\u0001\\u007f\""},
+        {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
+        {"\xc2\x85\xe2\x80\xa8\xef\xbb\xbf", "\"\\u0085\\u2028\\ufeff\""},
+        {"a\xff\xc3", "\"a\\ufffd\\ufffd\""},
+        {"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""}, /* a surrogate */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text t = {.arena = &b->arena};
+        assert_int_equal(text_add_json(&t, &b->err, cases[i][0]), ERR_OK);
+        assert_string_equal(t.text, cases[i][1]);
+    }
+}
+
+static void utf8(void **state)
+{
+    (void)state;
+    assert_int_equal(text_utf8("a", 1), 1);
+    assert_int_equal(text_utf8("\xc3\xa9", 2), 2);
+    assert_int_equal(text_utf8("\xc3", 1), 0);
+    assert_int_equal(text_utf8("\xc0\x80", 2), 0); /* longer than needed */
+    assert_int_equal(text_utf8("\xe0\x80\x80", 3), 0);
+    assert_int_equal(text_utf8("\xf0\x80\x80\x80", 4), 0);
+    assert_int_equal(text_utf8("\xf4\x8f\xbf\xbf", 4), 4); /* U+10FFFF */
+    assert_int_equal(text_utf8("\xf4\x90\x80\x80", 4), 0);
+    assert_int_equal(text_utf8("\x80", 1), 0);
+    assert_int_equal(text_utf8("", 0), 0);
+}
+
+static void nearest(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"families", "algorithms", "seeds", "base", "tuned", "load"};
+    int n = 6;
+    assert_string_equal(text_nearest("famlies", words, n), "families");
+    assert_string_equal(text_nearest("algorihtms", words, n), "algorithms");
+    assert_string_equal(text_nearest("Seeds", words, n), "seeds");
+    assert_string_equal(text_nearest("laod", words, n), "load"); /* a swap counts one */
+    assert_string_equal(text_nearest("lod", words, n), "load");
+    assert_null(text_nearest("x", words, n));
+    assert_null(text_nearest("", words, n));
+    assert_null(text_nearest("publisher", words, n));
+    assert_null(text_nearest("seeds", words, 0));
+    char huge[1000];
+    memset(huge, 'a', sizeof huge - 1);
+    huge[sizeof huge - 1] = '\0';
+    assert_null(text_nearest(huge, words, n));
+}
+
+static void joins(void **state)
+{
+    struct bench *b = *state;
+    static const char *const words[] = {"a", "", "ccc"};
+    assert_string_equal(text_join(&b->arena, words, 3, ", ", &b->err), "a, , ccc");
+    assert_string_equal(text_join(&b->arena, words, 0, ", ", &b->err), "");
+    assert_string_equal(path_join(&b->arena, "a/", "b", &b->err), "a/b");
+    assert_string_equal(path_join(&b->arena, "/", "b", &b->err), "/b");
+    assert_string_equal(path_join(&b->arena, ".", "b", &b->err), "b");
+    assert_string_equal(path_join(&b->arena, "", "b", &b->err), "b");
+    assert_string_equal(path_join(&b->arena, "a", "/b", &b->err), "a/b");
+}
+
+static void cleans(void **state)
+{
+    struct bench *b = *state;
+    static const char *const cases[][2] = {
+        {"a//b///c/", "a/b/c"},
+        {"./a/./b/.", "a/b"},
+        {"/", "/"},
+        {"///", "/"},
+        {"", "."},
+        {"./", "."},
+        {"../a/..", "../a/.."},
+        {"/./a", "/a"},
+        {".a/..b/.c.", ".a/..b/.c."},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(path_clean(&b->arena, cases[i][0], &b->err), cases[i][1]);
+    assert_string_equal(path_last("a/b"), "b");
+    assert_string_equal(path_last("b"), "b");
+    assert_string_equal(path_dir(&b->arena, "a/b/c", &b->err), "a/b");
+    assert_string_equal(path_dir(&b->arena, "c", &b->err), ".");
+    assert_string_equal(path_dir(&b->arena, "/c", &b->err), "/");
+    assert_string_equal(path_dir(&b->arena, "a//c", &b->err), "a");
+}
+
+static void relates(void **state)
+{
+    struct bench *b = *state;
+    static const char *const cases[][3] = {
+        {"a/b", "a/c/d", "../c/d"}, {"a/b", "a/b/c", "c"},        {"a/b", "a/b", "."},
+        {"/x/y", "/z", "../../z"},  {"a/bc", "a/b/c", "../b/c"},  {".", "a/b", "a/b"},
+        {"a", ".", ".."},           {"../o", "../m/w", "../m/w"}, {"../o/p", "../o/m", "../m"},
+        {"a//b/", "./a/b/c", "c"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(path_relative(&b->arena, cases[i][0], cases[i][1], &b->err), cases[i][2]);
+    /* where "..", seen backwards, is unknown: absolute */
+    char here[512];
+    assert_non_null(getcwd(here, sizeof here));
+    const char *far = path_relative(&b->arena, "../o", "m", &b->err);
+    assert_int_equal(far[0], '/');
+    const char *absolute = path_absolute(&b->arena, "x/./y", &b->err);
+    assert_memory_equal(absolute, here, strlen(here));
+    assert_string_equal(absolute + strlen(absolute) - 4, "/x/y");
+    assert_string_equal(path_absolute(&b->arena, "/x//y", &b->err), "/x/y");
+    /* one absolute, one not */
+    assert_string_equal(path_relative(&b->arena, here, "q", &b->err), "q");
+}
+
+static void folders(void **state)
+{
+    struct bench *b = *state;
+    char *deep = path_join(&b->arena, b->folder, "a/b/c", &b->err);
+    assert_int_equal(path_make_dir(deep, &b->err), ERR_OK);
+    assert_int_equal(path_make_dir(deep, &b->err), ERR_OK);
+    struct stat st;
+    assert_int_equal(stat(deep, &st), 0);
+    assert_true(S_ISDIR(st.st_mode));
+    char *file = path_join(&b->arena, b->folder, "file", &b->err);
+    assert_int_equal(file_write(file, "x", 1, &b->err), ERR_OK);
+    char *below = path_join(&b->arena, file, "d", &b->err);
+    assert_int_equal(path_make_dir(below, &b->err), ERR_SYSTEM);
+    assert_non_null(strstr(b->err.text, "in the way"));
+}
+
+static void files(void **state)
+{
+    struct bench *b = *state;
+    char *path = path_join(&b->arena, b->folder, "out", &b->err);
+    int64_t size = 300000, n;
+    char *bytes, *text;
+    assert_int_equal(arena_array(&b->arena, "test", size, &bytes, &b->err), ERR_OK);
+    for (int64_t i = 0; i < size; i++)
+        bytes[i] = (char)(i % 251);
+    assert_int_equal(file_write(path, bytes, size, &b->err), ERR_OK);
+    assert_int_not_equal(access(arena_printf(&b->arena, &b->err, "%s.partial", path), F_OK), 0);
+    assert_int_equal(file_read(&b->arena, path, size, &text, &n, &b->err), ERR_OK);
+    assert_int_equal(n, size);
+    assert_memory_equal(text, bytes, (size_t)size);
+    assert_int_equal(text[n], 0);
+    /* written anew, shorter, empty */
+    assert_int_equal(file_write(path, "ab", 2, &b->err), ERR_OK);
+    assert_int_equal(file_read(&b->arena, path, 2, &text, &n, &b->err), ERR_OK);
+    assert_string_equal(text, "ab");
+    assert_int_equal(file_write(path, "", 0, &b->err), ERR_OK);
+    assert_int_equal(file_read(&b->arena, path, 0, &text, &n, &b->err), ERR_OK);
+    assert_int_equal(n, 0);
+    /* a file of unknown length, as pipes and /proc are */
+    assert_int_equal(file_read(&b->arena, "/proc/self/status", 1 << 20, &text, &n, &b->err), ERR_OK);
+    assert_true(n > 100);
+    assert_int_equal(text[n], 0);
+}
+
+static void refuses(void **state)
+{
+    struct bench *b = *state;
+    char *text;
+    int64_t n;
+    char *path = path_join(&b->arena, b->folder, "out", &b->err);
+    assert_int_equal(file_write(path, "abc", 3, &b->err), ERR_OK);
+    assert_int_equal(file_read(&b->arena, path, 2, &text, &n, &b->err), ERR_DATA);
+    assert_null(text);
+    err_clear(&b->err);
+    assert_int_equal(file_read(&b->arena, "/proc/self/status", 10, &text, &n, &b->err), ERR_DATA);
+    err_clear(&b->err);
+    assert_int_equal(file_read(&b->arena, "/nowhere/at/all", 10, &text, &n, &b->err), ERR_SYSTEM);
+    assert_non_null(strstr(b->err.text, "/nowhere/at/all"));
+    err_clear(&b->err);
+    assert_int_equal(file_read(&b->arena, b->folder, 10000000, &text, &n, &b->err), ERR_SYSTEM);
+    err_clear(&b->err);
+    assert_int_equal(file_write("/nowhere/at/all", "x", 1, &b->err), ERR_SYSTEM);
+    err_clear(&b->err);
+    assert_int_equal(file_commit("/nowhere/x.partial", "/nowhere/x", &b->err), ERR_SYSTEM);
+    /* a full disk leaves nothing behind */
+    err_clear(&b->err);
+    if (access("/dev/full", W_OK) == 0) {
+        char *link = path_join(&b->arena, b->folder, "full.partial", &b->err);
+        assert_int_equal(symlink("/dev/full", link), 0);
+        assert_int_equal(file_write(path_join(&b->arena, b->folder, "full", &b->err), "x", 1, &b->err),
+                         ERR_SYSTEM);
+        assert_non_null(strstr(b->err.text, "No space"));
+        assert_int_not_equal(access(link, F_OK), 0);
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {TEST(grows), TEST(json),   TEST(utf8),    TEST(nearest),
+                                       TEST(joins), TEST(cleans), TEST(relates), TEST(folders),
+                                       TEST(files), TEST(refuses)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
