@@ -29,7 +29,8 @@ struct build {
     int64_t *spectra; /* per declared stage: singular values in all its artifacts */
     struct h5_bulk **spectrum;
     int64_t *spectrum_at;
-    char simulated[512];
+    int ncheckpoints, nsimulated;
+    char simulated[512]; /* what a simulated checkpoint says of itself */
 };
 
 static void archive_key(const struct dag *d, const struct freshness *all, struct text *t, char key[HASH_TEXT],
@@ -79,8 +80,12 @@ static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct 
     struct err ignored;
     err_clear(&ignored);
     char *simulated;
-    if (!b->simulated[0] && h5_get_text(h, "/", "simulated", &simulated, &ignored) == ERR_OK)
-        strncpy(b->simulated, simulated, sizeof b->simulated - 1);
+    if (h5_has_table(h, "catalogue") && h5_get_text(h, "/", "simulated", &simulated, &ignored) == ERR_OK) {
+        b->ncheckpoints++;
+        b->nsimulated += simulated[0] != '\0';
+        if (simulated[0])
+            snprintf(b->simulated, sizeof b->simulated, "%s", simulated);
+    }
     for (int k = 0; k < b->nparts; k++) {
         struct part *p = &b->part[k];
         int64_t nrows = 0;
@@ -272,11 +277,20 @@ static err_t write_root(struct build *b, const char *key, struct err *e)
     TRY(h5_set_text(b->archive, "/", "study", c->study, e));
     TRY(h5_set_text(b->archive, "/", "sinew_version", SINEW_VERSION, e));
     TRY(h5_set_text(b->archive, "/", "created", created, e));
-    TRY(h5_set_text(b->archive, "/", "simulated", b->simulated, e));
     TRY(h5_set_text(b->archive, "/", "key", key, e));
     TRY(h5_write_text(b->archive, "/config", c->text, "the configuration file as read", e));
     return h5_write_text(b->archive, "/resolved", c->resolved,
                          "the configuration with all defaults and cells filled in; it re-creates the run", e);
+}
+
+/* Says in the archive whether its checkpoints are simulated, and how; empty where none is. */
+static err_t write_simulated(struct build *b, struct err *e)
+{
+    char text[640] = "";
+    if (b->nsimulated > 0)
+        snprintf(text, sizeof text, "%d of %d checkpoints are simulated, for instance: %s", b->nsimulated,
+                 b->ncheckpoints, b->simulated);
+    return h5_set_text(b->archive, "/", "simulated", text, e);
 }
 
 static err_t fill(struct build *b, const struct provenance *p, const char *key, struct arena *keep,
@@ -285,6 +299,7 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
     const struct config *c = b->dag->config;
     TRY(write_root(b, key, e));
     TRY(each_artifact(b, survey, e));
+    TRY(write_simulated(b, e));
     struct table cells, published;
     table_init(&cells, "cells", keep);
     table_init(&published, "published", keep);

@@ -481,8 +481,7 @@ err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, i
     if (first < 0 || n < 0 || first > t->elements - n || t->file < 0 || t->file >= c->nfiles ||
         dtype_bits(t->dtype) % 8 != 0)
         return err_set(e, ERR_BUG, "%lld elements from %lld on of tensor %s (%lld of %s) were asked for",
-                       (long long)n, (long long)first, t->name, (long long)t->elements,
-                       dtype_name(t->dtype));
+                       (long long)n, (long long)first, t->name, (long long)t->elements, dtype_name(t->dtype));
     if (n == 0)
         return ERR_OK;
     struct checkpoint_file *f = &c->files[t->file];

@@ -1,4 +1,5 @@
-/* Config: the study's YAML file, checked in full: every error found is listed with its place before any work starts.
+/* Config: the study's YAML file, checked in full: every error found is listed with its place before any work
+ * starts.
  *
  * Process 0 reads the file; all processes parse the same bytes, so nothing else needs to be sent. */
 #ifndef SINEW_CONFIG_H
@@ -14,28 +15,29 @@ struct node_decl {
     const char *name;          /* "mask-loose" */
     const struct stage *stage; /* of kind */
     void *params;              /* the stage's parameter struct, defaults filled */
-    const char *params_text;   /* canonical "key: value, ..." of all parameters: equal parameters, equal text */
+    const char *params_text; /* canonical "key: value, ..." of all parameters: equal parameters, equal text */
     int nneeds;
-    int *needs;                /* indices into config.nodes */
+    int *needs; /* indices into config.nodes */
     struct mark mark;
 };
 
 struct config {
-    const char *file;          /* as given on the command line */
-    const char *text;          /* the YAML as read */
+    const char *file; /* as given on the command line */
+    const char *text; /* the YAML as read */
     int64_t text_bytes;
     const char *study, *output;
     int64_t memory_bytes;
     int ncells;
-    struct cell *cells;        /* matrix product in the order of the axes (families slowest), then the explicit cells */
+    struct cell
+        *cells; /* matrix product in the order of the axes (families slowest), then the explicit cells */
     int nnodes;
-    struct node_decl *nodes;   /* in the order of the file */
-    const char *resolved;      /* YAML text with defaults filled in and patterns expanded; re-creates the run */
+    struct node_decl *nodes; /* in the order of the file */
+    const char *resolved;    /* YAML text with defaults filled in and patterns expanded; re-creates the run */
 };
 
-/* Local. Parses and validates the bytes of a config. Errors in it go to `problems`, all of them, as FILE:LINE:COL: text; if
- * there are any, CONFIG is returned and e says how many. Everything is owned by the arena. Nothing outside is looked at but
- * the environment. */
+/* Local. Parses and validates the bytes of a config. Errors in it go to `problems`, all of them, as
+ * FILE:LINE:COL: text; if there are any, CONFIG is returned and e says how many. Everything is owned by the
+ * arena. Nothing outside is looked at but the environment. */
 err_t config_parse(struct config *c, const char *file, const char *text, int64_t n, struct problems *problems,
                    struct arena *a, struct err *e);
 

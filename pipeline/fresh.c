@@ -19,12 +19,12 @@ const char *fresh_name(enum fresh_state s)
     return s < STATE_COUNT ? names[s] : "?";
 }
 
-/* Collects the fingerprints of the files a node reads. */
+/* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent". */
 struct prints {
     struct text text;
     struct arena *arena;
-    int gone;
 };
+static const char ABSENT[] = " absent";
 
 static err_t print_file(struct prints *p, const char *path, const struct stat *st, struct err *e)
 {
@@ -44,18 +44,16 @@ static err_t add_print(void *arg, const char *path, struct err *e)
 {
     struct prints *p = arg;
     struct stat st;
-    if (stat(path, &st) != 0) {
-        p->gone = 1;
-        return text_add(&p->text, e, "%s absent\n", path);
-    }
+    if (stat(path, &st) != 0)
+        return text_add(&p->text, e, "%s%s\n", path, ABSENT);
     if (!S_ISDIR(st.st_mode))
         return print_file(p, path, &st, e);
     struct checkpoint c = {0};
     struct err bad; /* a checkpoint that cannot be read is the stage's to report */
     err_clear(&bad);
     if (!checkpoint_exists(path))
-        p->gone = 1;
-    if (p->gone || checkpoint_open(&c, path, p->arena, &bad) != ERR_OK)
+        return text_add(&p->text, e, "%s%s\n", path, ABSENT);
+    if (checkpoint_open(&c, path, p->arena, &bad) != ERR_OK)
         return text_add(&p->text, e, "%s unreadable\n", path);
     err_t code = ERR_OK;
     for (int64_t i = 0; i < c.nfiles && code == ERR_OK; i++)
@@ -66,7 +64,8 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     return code;
 }
 
-static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct arena *a, struct err *e)
+static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct arena *a,
+                           struct arena *keep, struct err *e)
 {
     const struct node *n = &d->nodes[i];
     const struct node_decl *decl = &d->config->nodes[n->decl];
@@ -100,9 +99,36 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
         struct ctx ctx = node_ctx(d, n, a);
         TRY(n->stage->files(&ctx, add_print, &p, e));
     }
-    hash_text(p.text.text, f->files);
-    f->files_gone = p.gone;
-    return ERR_OK;
+    f->files_text = arena_strdup(keep, p.text.text, e);
+    if (f->files_text)
+        hash_text(f->files_text, f->files);
+    return e->code;
+}
+
+/* Files that are gone cannot have changed: their lines are taken from what the artifact recorded, the lines
+ * of files below a folder that is gone with it. */
+static err_t recall_absent(struct freshness *f, const char *recorded, struct arena *a, struct arena *keep,
+                           struct err *e)
+{
+    struct text merged = {.arena = a};
+    for (const char *line = f->files_text; *line;) {
+        size_t n = strcspn(line, "\n"), mark = strlen(ABSENT);
+        if (n <= mark || memcmp(line + n - mark, ABSENT, mark) != 0) {
+            TRY(text_add(&merged, e, "%.*s\n", (int)n, line));
+        } else {
+            n -= mark;
+            for (const char *old = recorded; *old;
+                 old += strcspn(old, "\n") + (old[strcspn(old, "\n")] == '\n'))
+                if (strncmp(old, line, n) == 0 && (old[n] == ' ' || old[n] == '/'))
+                    TRY(text_add(&merged, e, "%.*s\n", (int)strcspn(old, "\n"), old));
+            n += mark;
+        }
+        line += n + (line[n] == '\n');
+    }
+    f->files_text = arena_strdup(keep, merged.text ? merged.text : "", e);
+    if (f->files_text)
+        hash_text(f->files_text, f->files);
+    return e->code;
 }
 
 static void compute_key(struct freshness *f)
@@ -113,16 +139,12 @@ static void compute_key(struct freshness *f)
 }
 
 /* Does the attribute hold this part? Damaged or absent counts as no. */
-static int same_part(struct h5 *h, const char *name, char *part, int take_recorded)
+static int same_part(struct h5 *h, const char *name, const char *part)
 {
     struct err ignored;
     err_clear(&ignored);
     char *recorded;
-    if (h5_get_text(h, "/", name, &recorded, &ignored) != ERR_OK)
-        return 0;
-    if (take_recorded && strlen(recorded) == HASH_TEXT - 1)
-        memcpy(part, recorded, HASH_TEXT);
-    return strcmp(recorded, part) == 0;
+    return h5_get_text(h, "/", name, &recorded, &ignored) == ERR_OK && strcmp(recorded, part) == 0;
 }
 
 /* Files that the stage wrote beside its artifact still stand as it left them; otherwise the first that does
@@ -149,7 +171,7 @@ static int outputs_stand(struct h5 *h, struct arena *a, char *why, int size)
     return 1;
 }
 
-static void judge(const struct node *n, struct freshness *f, struct arena *a)
+static void judge(const struct node *n, struct freshness *f, struct arena *a, struct arena *keep)
 {
     char partial[4096];
     f->why[0] = '\0';
@@ -168,13 +190,16 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a)
         compute_key(f);
         return;
     }
-    if (!same_part(h, "key_stage", f->stage, 0))
+    char *recorded;
+    if (strstr(f->files_text, ABSENT) && h5_read_text(h, "/files_read", &recorded, &ignored) == ERR_OK)
+        recall_absent(f, recorded, a, keep, &ignored);
+    if (!same_part(h, "key_stage", f->stage))
         snprintf(f->why, sizeof f->why, "made by another version of the stage");
-    else if (!same_part(h, "key_params", f->params, 0))
+    else if (!same_part(h, "key_params", f->params))
         snprintf(f->why, sizeof f->why, "its parameters changed");
-    else if (!same_part(h, "key_files", f->files, f->files_gone))
+    else if (!same_part(h, "key_files", f->files))
         snprintf(f->why, sizeof f->why, "the files it reads changed");
-    else if (!same_part(h, "key_inputs", f->inputs, 0))
+    else if (!same_part(h, "key_inputs", f->inputs))
         snprintf(f->why, sizeof f->why, "what it needs changed");
     else if (!n->stage->writes_files || outputs_stand(h, a, f->why, (int)sizeof f->why))
         f->state = STATE_FRESH;
@@ -182,11 +207,16 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a)
     compute_key(f);
 }
 
-err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *scratch, struct err *e)
+err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e)
 {
     struct freshness *f = &all[i];
-    TRY(compute_parts(d, i, all, scratch, e));
-    judge(&d->nodes[i], f, scratch);
+    struct arena scratch;
+    arena_init(&scratch, keep->mem);
+    err_t code = compute_parts(d, i, all, &scratch, keep, e);
+    if (code == ERR_OK)
+        judge(&d->nodes[i], f, &scratch, keep);
+    arena_release(&scratch);
+    TRY(code);
     if (f->state == STATE_STALE && strcmp(f->why, "what it needs changed") == 0)
         for (int k = 0; k < d->nodes[i].ninputs; k++) {
             const struct node *below = &d->nodes[d->nodes[i].input_nodes[k]];
@@ -213,5 +243,8 @@ err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h
     TRY(h5_set_text(artifact, "/", "key_params", f->params, e));
     TRY(h5_set_text(artifact, "/", "key_inputs", f->inputs, e));
     TRY(h5_set_text(artifact, "/", "key_files", f->files, e));
+    if (n->stage->files)
+        TRY(h5_write_text(artifact, "/files_read", f->files_text,
+                          "files the stage read: path, bytes, modification time, hash of the header", e));
     return h5_set_text(artifact, "/", "key", f->key, e);
 }

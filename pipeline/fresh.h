@@ -17,8 +17,8 @@ struct freshness {
     enum fresh_state state;
     int known; /* the parts have been computed */
     char stage[HASH_TEXT], params[HASH_TEXT], inputs[HASH_TEXT], files[HASH_TEXT], key[HASH_TEXT];
-    int files_gone; /* some file that the node reads does not exist */
-    char why[160];  /* stale: what changed; "" otherwise */
+    const char *files_text; /* the fingerprints behind `files`, one line per file */
+    char why[160];          /* stale: what changed; "" otherwise */
 };
 
 /* Local. "fresh", "stale", "partial", "missing". */
@@ -27,7 +27,7 @@ const char *fresh_name(enum fresh_state s);
 /* Local (process 0's work). Computes the freshness of node i into all[i]; all[] of the nodes it needs must
  * have been computed (known). scratch: for what is read on the way. Errors: SYSTEM (memory); a damaged
  * artifact is stale, not an error. */
-err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *scratch, struct err *e);
+err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e);
 
 /* Local, process 0. Writes the key and its parts into an artifact about to be completed. */
 err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h5 *artifact, struct err *e);

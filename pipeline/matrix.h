@@ -15,8 +15,8 @@ struct cells {
 
 enum { MATRIX_CELLS = 100000 }; /* of one study, at most */
 
-/* Local. Expands `matrix:`; families slowest, then algorithms, seeds, data, steps. Complaints go to r->problems; a matrix with
- * any of them adds no cell. Errors: SYSTEM (memory) in r->e. */
+/* Local. Expands `matrix:`; families slowest, then algorithms, seeds, data, steps. Complaints go to
+ * r->problems; a matrix with any of them adds no cell. Errors: SYSTEM (memory) in r->e. */
 void matrix_expand(const struct reader *r, const struct item *matrix, struct mark at, struct cells *out);
 
 /* Local. Reads `cells:`. Cells with a complaint are left out. */

@@ -255,8 +255,8 @@ static err_t match(struct pair *p, const char *cell, const char *node, struct ta
     return ERR_OK;
 }
 
-err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned, const char *cell, struct arena *a,
-                 struct err *e)
+err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned, const char *cell,
+                 struct arena *a, struct err *e)
 {
     struct pair p = {.base = *base, .tuned = *tuned};
     err_t code = match(&p, cell, "", NULL, a, e);

@@ -23,8 +23,8 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
                 struct arena *a, struct err *e);
 
 /* Local. Would pair_open match these two opened checkpoints? Errors: DATA as there. */
-err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned, const char *cell, struct arena *a,
-                 struct err *e);
+err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned, const char *cell,
+                 struct arena *a, struct err *e);
 
 /* Local. Elements [first, first+n) of the layout's tensor t from both sides, n <= LAYOUT_BLOCK, in the
  * compare type. */

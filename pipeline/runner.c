@@ -181,18 +181,14 @@ static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
     const struct comm *c = w->r->comm;
     const struct selection *s = w->selection;
     if (c->me == 0) {
-        struct arena scratch;
-        arena_init(&scratch, w->r->mem);
         for (int i = from; i < to && e->code == ERR_OK; i++) {
             const struct node *node = &w->r->dag->nodes[i];
-            fresh_node(w->r->dag, i, w->all, &scratch, e);
-            arena_reset(&scratch);
+            fresh_node(w->r->dag, i, w->all, w->r->arena, e);
             int picked = selection_has(s, w->r->dag, node);
             w->todo[i] = picked && (s->force || s->nstages > 0 || w->all[i].state != STATE_FRESH);
             if (w->todo[i] && e->code == ERR_OK)
                 check_inputs(w, i, e);
         }
-        arena_release(&scratch);
     }
     TRY_ALL(c, e);
     comm_bcast(c, w->todo + from, to - from, 0);
@@ -333,12 +329,9 @@ err_t runner_report(struct runner *r, struct err *e)
         for (int i = d->first[k]; i < d->first[k + 1]; i++)
             if (strcmp(d->nodes[i].stage->kind, "report") == 0) {
                 int64_t n;
-                for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++) {
-                    struct arena scratch; /* keys of what lies below, for the report's own */
-                    arena_init(&scratch, r->mem);
-                    fresh_node(d, below, w.all, &scratch, e);
-                    arena_release(&scratch);
-                }
+                for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++)
+                    fresh_node(d, below, w.all, r->arena,
+                               e); /* keys of what lies below, for the report's own */
                 TRY(decide(&w, i, i + 1, &n, e));
                 TRY(run_node(&w, i, NULL, 0, e));
             }

@@ -154,7 +154,8 @@ static err_t read_numbers(const char *path, const char *name, const char *field,
     for (int i = 0; i < (int)count; i++) {
         const struct json_item *number = json_item_at(v, i);
         if (json_item_kind(number) == JSON_KIND_REAL)
-            return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected an integer of 64 bits, found the real number %.17g",
+            return err_set(e, ERR_DATA,
+                           "%s: tensor %s: %s: expected an integer of 64 bits, found the real number %.17g",
                            path, name, field, json_item_real(number));
         if (json_item_kind(number) != JSON_KIND_INT)
             return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected an integer, found %s", path, name, field,
@@ -301,8 +302,9 @@ static err_t check_places(struct safetensors *s, struct err *e)
                            s->path, t->name, (long long)begin, (long long)end);
         if (begin != at)
             return err_set(
-                e, ERR_DATA, "%s: tensor %s: data_offsets [%lld, %lld] %s: expected to begin at byte %lld, %s%s",
-                s->path, t->name, (long long)begin, (long long)end,
+                e, ERR_DATA,
+                "%s: tensor %s: data_offsets [%lld, %lld] %s: expected to begin at byte %lld, %s%s", s->path,
+                t->name, (long long)begin, (long long)end,
                 begin < at ? "overlap another tensor" : "leave a hole", (long long)at,
                 i > 0 ? "at the end of tensor " : "the start of the data", i > 0 ? t[-1].name : "");
         enum count_fault fault = count_bytes(t, &t->elements, &bytes);
@@ -421,7 +423,8 @@ static err_t add_tensor(struct text *out, struct checkpoint_tensor *t, int64_t b
 
 static err_t refuse_long(uint64_t bytes, int64_t ntensors, struct err *e)
 {
-    return err_set(e, ERR_DATA, "a header of %" PRIu64 " bytes or more for %lld tensors: the format allows %d", bytes,
+    return err_set(e, ERR_DATA,
+                   "a header of %" PRIu64 " bytes or more for %lld tensors: the format allows %d", bytes,
                    (long long)ntensors, MAX_HEADER_BYTES);
 }
 

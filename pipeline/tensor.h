@@ -54,12 +54,13 @@ const char *arithmetic_name(enum arithmetic a);
 int arithmetic_bytes(enum arithmetic a);
 
 /* Local. Converts n raw little-endian elements of type t to the compare type: bf16 by rounding to nearest
- * even as torch does (a NaN becomes 0x7fc0 when narrowed), f32 by widening. out: n uint16 or uint32 bit
- * patterns. in and out may be the same buffer only where the element sizes agree. t must be BF16, F16 or F32.
- */
+ * even as torch does, f32 by widening. A NaN becomes 0x7fc0 when it is narrowed: the rule of torch's
+ * round_to_nearest_even, which its F16 to bf16 follows; F32 to bf16 in torch 1.13 gives 0xffff instead. out:
+ * n uint16 or uint32 bit patterns. in and out may be the same buffer only where the element sizes agree. t
+ * must be BF16, F16 or F32. */
 void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t n, void *out);
 
-/* Local. Scalar conversions, bit-exact with torch 1.13. */
+/* Local. Scalar conversions, bit-exact with torch 1.13 but for NaN (above). */
 uint16_t bf16_from_float(float x);
 float bf16_to_float(uint16_t bits);
 float f16_to_float(uint16_t bits);

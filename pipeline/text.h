@@ -1,4 +1,5 @@
-/* Text and paths: growing strings, the nearest valid word, path pieces, files read whole. Nothing here knows of sinew. */
+/* Text and paths: growing strings, the nearest valid word, path pieces, files read whole. Nothing here knows
+ * of sinew. */
 #ifndef SINEW_TEXT_H
 #define SINEW_TEXT_H
 
@@ -7,7 +8,8 @@
 
 #include <stddef.h>
 
-/* A string that grows in an arena. Zero-initialise, set arena, append; text is NULL until the first append. */
+/* A string that grows in an arena. Zero-initialise, set arena, append; text is NULL until the first append.
+ */
 struct text {
     struct arena *arena;
     char *text;
@@ -23,8 +25,9 @@ err_t text_add_json(struct text *t, struct err *e, const char *s);
 /* Local. Bytes of the valid UTF-8 character at s (1 to 4) of at most n; 0 where there is none. */
 int text_utf8(const char *s, int64_t n);
 
-/* Local. The word of the list nearest to `word` by edit distance (Damerau: adjacent swaps count one; case is free), or NULL
- * where none is near enough: a third of its letters may change, or 2 of 4 and more, or 1 of 2 and 3. */
+/* Local. The word of the list nearest to `word` by edit distance (Damerau: adjacent swaps count one; case is
+ * free), or NULL where none is near enough: a third of its letters may change, or 2 of 4 and more, or 1 of 2
+ * and 3. */
 const char *text_nearest(const char *word, const char *const *words, int n);
 
 /* Local. "a, b, c" into an arena string. */
@@ -42,8 +45,8 @@ const char *path_last(const char *path);
 /* Local. All but the last piece ("." where there is none). Arena-owned. */
 char *path_dir(struct arena *a, const char *path, struct err *e);
 
-/* Local. `to` as seen from folder `from_dir`, both absolute or both relative to the same place ("../b/c"); absolute where that
- * cannot be told from the text. Arena-owned. */
+/* Local. `to` as seen from folder `from_dir`, both absolute or both relative to the same place ("../b/c");
+ * absolute where that cannot be told from the text. Arena-owned. */
 char *path_relative(struct arena *a, const char *from_dir, const char *to, struct err *e);
 
 /* Local. The path made absolute with the current folder (no links are followed). Arena-owned. */
@@ -52,13 +55,16 @@ char *path_absolute(struct arena *a, const char *path, struct err *e);
 /* Local. Creates a folder and its parents. Errors: SYSTEM with the system's reason. */
 err_t path_make_dir(const char *path, struct err *e);
 
-/* Local. The whole file, NUL-terminated, arena-owned; at most max_bytes. Errors: SYSTEM not readable, DATA too large. */
+/* Local. The whole file, NUL-terminated, arena-owned; at most max_bytes. Errors: SYSTEM not readable, DATA
+ * too large. */
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e);
 
-/* Local. Writes path.partial, flushes it to the disk and renames it to path: a file under its final name is complete. */
+/* Local. Writes path.partial, flushes it to the disk and renames it to path: a file under its final name is
+ * complete. */
 err_t file_write(const char *path, const char *text, int64_t n, struct err *e);
 
-/* Local. Flushes path.partial (already written and closed) to the disk and renames it to path, the folder flushed too. */
+/* Local. Flushes path.partial (already written and closed) to the disk and renames it to path, the folder
+ * flushed too. */
 err_t file_commit(const char *partial, const char *path, struct err *e);
 
 #endif

@@ -183,7 +183,6 @@ static err_t plan_root(struct runner *r, struct err *e)
     const struct config *c = d->config;
     struct inputs in = {.arena = r->arena};
     struct freshness *all;
-    struct arena scratch;
     TRY(check_root(r, &in, e));
     TRY(arena_array(r->arena, "plan.states", d->nnodes, &all, e));
     char memory[32];
@@ -202,10 +201,7 @@ static err_t plan_root(struct runner *r, struct err *e)
         for (int i = 0; i < decl->nneeds; i++)
             TRY(text_add(&needs, e, "%s%s", i ? ", " : "", c->nodes[decl->needs[i]].name));
         for (int i = d->first[k]; i < d->first[k + 1]; i++) {
-            arena_init(&scratch, r->mem);
-            err_t code = fresh_node(d, i, all, &scratch, e);
-            arena_release(&scratch);
-            TRY(code);
+            TRY(fresh_node(d, i, all, r->arena, e));
             add_node(r, &in, &d->nodes[i], &all[i], &at);
         }
         print_line(decl->name, needs.text, &at);
@@ -256,10 +252,7 @@ static err_t status_root(struct runner *r, struct err *e)
     TRY(arena_array(r->arena, "status.states", d->nnodes, &all, e));
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
-        arena_init(&scratch, r->mem);
-        err_t code = fresh_node(d, i, all, &scratch, e);
-        arena_release(&scratch);
-        TRY(code);
+        TRY(fresh_node(d, i, all, r->arena, e));
         count[all[i].state]++;
         missing += n->stage->scope != SCOPE_STUDY && all[i].state != STATE_FRESH;
         printf("%-8s %-16s %s%s%s\n", fresh_name(all[i].state), d->config->nodes[n->decl].name, n->label,

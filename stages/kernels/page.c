@@ -133,7 +133,9 @@ static void section_head(struct summary *sum, struct text *md, struct err *e)
              "parameters in %lld\n",
              (long long)sum->cells.nrows, sum->cells.nrows == 1 ? "cell" : "cells", (double)parameters,
              (long long)tensors);
-    text_add(md, e, "tensors were compared, and %lld tensors left out (listed at the end, with reasons).\n\n",
+    text_add(md, e,
+             "tensors were compared, %lld tensors could not be. What each stage left out stands at the end, "
+             "with the reason.\n\n",
              (long long)skipped);
     say_axis(md, &sum->families, "family", "families", e);
     say_axis(md, &sum->algorithms, "algorithm", "algorithms", e);

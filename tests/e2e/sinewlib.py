@@ -295,15 +295,9 @@ def plain(rows):
 
 
 def table(path, name):
-    """Rows of a table of an archive (or of an artifact, for what reaches the archive), as dicts."""
+    """Rows of a table of an archive or artifact, as dicts."""
     with h5py.File(path, "r") as f:
         return plain(f["tables/" + name][()])
-
-
-def compared(path):
-    """The compared tensors of an artifact, in the order of its bitmap."""
-    with h5py.File(path, "r") as f:
-        return plain(f["compared"][()])
 
 
 def tables(path):

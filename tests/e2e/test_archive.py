@@ -105,7 +105,7 @@ class Archive(lib.Case):
                     for node in ("delta", "mask", "rank", "token-entropy"):
                         self.assertGreater(len(group[node]), 0, (cell, node))
                         seen += 1
-                    self.assertIn("tables", group["delta"])
+                    self.assertIn("tables/tensors", group["delta"])
                     self.assertGreater(group["mask"]["mask"].shape[0], 0)
                     link = group.get("delta", getlink=True)
                     self.assertIsInstance(link, h5py.ExternalLink)

@@ -173,7 +173,7 @@ class Reference:
         for cell in CELLS:
             for node, (criterion, tolerance) in MASKS.items():
                 path = self.artifact(cell, node)
-                order = lib.compared(path)
+                order = lib.table(path, "compared")
                 self.assertEqual([r["tensor"] for r in order], self.names)
                 with h5py.File(path, "r") as f:
                     self.assertEqual(f["mask"].dtype, np.uint64)
@@ -186,7 +186,7 @@ class Reference:
     def test_update_rebuilds_both_models(self):
         for cell in CELLS:
             path = self.artifact(cell, "delta")
-            order = lib.compared(path)
+            order = lib.table(path, "compared")
             with h5py.File(path, "r") as f:
                 words, old, new = (f["update/" + x][()] for x in ("bitmap", "old", "new"))
             at = 0

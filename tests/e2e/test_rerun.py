@@ -88,6 +88,14 @@ class Rerun(lib.Case):
         for node in ("overlap", "overlap-bits"):
             self.assertEqual(len(ran[node]), 1)
 
+    def test_one_input_gone_and_another_changed(self):
+        """That a file is gone hides no change of the others."""
+        os.remove(self.path("models", "tiny-a", "ppo", "seed-0", "logits.safetensors"))
+        with open(self.path("models", "tiny-a", "base", "logits.safetensors"), "r+b") as f:
+            f.seek(-600, os.SEEK_END)
+            f.write(b"\0" * 4)
+        self.assertRegex(self.status_of("token-entropy"), "stale.*tiny-a/ppo/0")
+
     def test_one_stage_of_one_cell(self):
         ran = self.changed(["run", self.config, "--stage", "rank", "--cell", "tiny-a/dpo/1"])
         self.assertEqual(ran, {"rank": ["tiny-a/dpo/1"]})

@@ -211,7 +211,7 @@ class TinyRl(unittest.TestCase):
         for cell in self.cells:
             path = os.path.join(self.output, "cells", cell, "delta.h5")
             tuned = lib.read_checkpoint(self.folder(cell))
-            order = lib.compared(path)
+            order = lib.table(path, "compared")
             with h5py.File(path, "r") as f:
                 words, old, new = (f["update/" + x][()] for x in ("bitmap", "old", "new"))
             at = 0

@@ -68,6 +68,8 @@ class Config(lib.Case):
         self.assertFalse(os.path.exists(self.path("out")))
         self.assertEqual(len(run.errors()), 1, run.text())
         self.assertIn("study.yaml", run.errors()[0])
+        for _, _, complaint in places:
+            self.assertNotIn("study.yaml:", complaint, "the place stands there twice")
         return run, places
 
     def make_models(self):

@@ -209,8 +209,17 @@ class Input(lib.Case):
         x[17, 3] = np.nan
         self.write_logits(x, ids)
         self.refused(3, "logits", "17", check=False)
+
+    def test_missing_logits(self):
+        self.configure(logits=True)
+        self.write_logits(np.zeros((50, 8), np.float32), np.zeros(50, np.int64))
         os.remove(self.path("models", "tuned", "logits.safetensors"))
         self.refused(3, "tuned/logits.safetensors")
+
+    def test_logits_whose_sizes_differ(self):
+        self.configure(logits=True)
+        self.write_logits(np.zeros((50, 8), np.float32), np.zeros(49, np.int64))
+        self.refused(3, "logits.safetensors", "50", "49", check=False)
 
     def test_output_that_cannot_be_written(self):
         self.write("file", "no folder")
@@ -220,10 +229,10 @@ class Input(lib.Case):
     def test_memory_budget(self):
         """A matrix whose share is over the budget: a refusal that names it, not a crash."""
         rng = np.random.default_rng(1)
-        base = lib.bf16_round(rng.standard_normal((3000, 3000)).astype(np.float32))
+        base = lib.bf16_round(rng.standard_normal((4096, 4096)).astype(np.float32))
         for side, bits in (("base", base), ("tuned", base ^ (rng.random(base.shape) < 0.05).astype(np.uint16))):
             lib.write_checkpoint(self.path("models", side), {"big.weight": ("BF16", bits)})
-        self.configure(memory="48 MiB")
+        self.configure(memory="64 MiB")  # the smallest a config may name; the Gram matrix alone takes twice that
         run = lib.run_sinew(1, ["run", self.config], cwd=self.dir, timeout=60)
         self.assertEqual(run.returncode, 4, run.text())
         self.assertEqual(len(run.errors()), 1, run.text())

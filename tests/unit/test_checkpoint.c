@@ -1,4 +1,5 @@
-/* Checkpoints as folders: what is taken for the model, shards and their index (hostile ones too), reading, changes underneath. */
+/* Checkpoints as folders: what is taken for the model, shards and their index (hostile ones too), reading,
+ * changes underneath. */
 #include "checkpoint.h"
 #include "safetensors.h"
 
@@ -78,7 +79,8 @@ static void write_text(const struct fixture *f, const char *name, const char *te
     assert_int_equal(fclose(out), 0);
 }
 
-/* A file of bf16 tensors of 6 elements, by names separated by spaces; element i of a tensor is i + 256 * its first letter. */
+/* A file of bf16 tensors of 6 elements, by names separated by spaces; element i of a tensor is i + 256 * its
+ * first letter. */
 static void write_model(struct fixture *f, const char *name, const char *tensors, const char *simulated)
 {
     struct checkpoint_tensor t[8] = {0};
@@ -89,7 +91,8 @@ static void write_model(struct fixture *f, const char *name, const char *tensors
         t[n++] = (struct checkpoint_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
     const char *const metadata[] = {"simulated", simulated};
     err_clear(&f->e);
-    assert_int_equal(safetensors_header(t, n, metadata, simulated ? 1 : 0, &f->a, &header, &header_bytes, &f->e), ERR_OK);
+    assert_int_equal(
+        safetensors_header(t, n, metadata, simulated ? 1 : 0, &f->a, &header, &header_bytes, &f->e), ERR_OK);
     unlink(in_dir(f, name, path));
     FILE *out = fopen(path, "wb");
     assert_non_null(out);
@@ -112,7 +115,8 @@ static void expect(struct fixture *f, err_t expected, const char *first, const c
 {
     err_t code = open_dir(f);
     if (code != expected || (first && !strstr(f->e.text, first)) || (second && !strstr(f->e.text, second)))
-        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first ? first : "", second ? second : "", f->e.text);
+        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first ? first : "",
+                 second ? second : "", f->e.text);
     if (getenv("SINEW_TEST_SHOW"))
         print_message("%s\n", f->e.text);
     for (const char *p = f->e.text; *p; p++)
@@ -139,7 +143,8 @@ static void test_one_file(void **state)
     char path[400];
     assert_false(checkpoint_exists(f->dir));
     write_model(f, "model.safetensors", "z.layers.3.up.weight b a", NULL);
-    write_model(f, "logits.safetensors", "logits", NULL); /* beside the weights, as users leave it: no shard */
+    write_model(f, "logits.safetensors", "logits",
+                NULL); /* beside the weights, as users leave it: no shard */
     assert_true(checkpoint_exists(f->dir));
     assert_true(checkpoint_exists(in_dir(f, "model.safetensors", path)));
     assert_int_equal(open_dir(f), ERR_OK);
@@ -164,7 +169,8 @@ static void test_one_file(void **state)
     assert_int_equal(checkpoint_read(&f->c, b, 4, 2, part, &f->e), ERR_OK);
     assert_int_equal(part[1], 5 + 256 * 'b');
     assert_int_equal(checkpoint_read(&f->c, b, 6, 0, part, &f->e), ERR_OK);
-    static const int64_t wrong[][2] = {{-1, 1}, {0, -1}, {0, 7}, {6, 1}, {7, 0}, {INT64_MAX, 2}, {2, INT64_MAX}};
+    static const int64_t wrong[][2] = {{-1, 1}, {0, -1},        {0, 7},        {6, 1},
+                                       {7, 0},  {INT64_MAX, 2}, {2, INT64_MAX}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         err_clear(&f->e);
         assert_int_equal(checkpoint_read(&f->c, b, wrong[i][0], wrong[i][1], part, &f->e), ERR_BUG);
@@ -219,7 +225,8 @@ static void test_shards(void **state)
     expect(f, ERR_OK, NULL, NULL);
 
     char path[400], to[400]; /* a shard below the folder, and one that is a link, as caches have it */
-    write_text(f, "model.safetensors.index.json", INDEX("\"a\":\"sub/model-2.safetensors\",\"b\":\"link.safetensors\""));
+    write_text(f, "model.safetensors.index.json",
+               INDEX("\"a\":\"sub/model-2.safetensors\",\"b\":\"link.safetensors\""));
     assert_int_equal(mkdir(in_dir(f, "sub", path), 0700), 0);
     write_model(f, "sub/model-2.safetensors", "a", NULL);
     write_model(f, "blob", "b", NULL);
@@ -260,7 +267,8 @@ static void test_hostile_index(void **state)
         {INDEX("\"a\\n\":\"" TWO "\""), "control character", NULL},
         {INDEX("\"a\":\"x\\u0000.safetensors\""), "no valid JSON", NULL},
         {INDEX(FIT ",\"e\":\"model-00003-of-00003.safetensors\",\"f\":\"model-00003-of-00003.safetensors\""),
-         "model-00003-of-00003.safetensors: missing shard", "for 2 tensors (e, ...); expected 3 shards, found 2"},
+         "model-00003-of-00003.safetensors: missing shard",
+         "for 2 tensors (e, ...); expected 3 shards, found 2"},
         {INDEX(FIT ",\"e\":\"" ONE "\""), "tensor e: expected in shard " ONE ", found in no shard", NULL},
         {INDEX("\"a\":\"" TWO "\",\"b\":\"" ONE "\",\"c\":\"" TWO "\""),
          "tensor d: found in shard " ONE ", but not in the index", NULL},
@@ -280,7 +288,8 @@ static void test_hostile_index(void **state)
     assert_int_equal(stat(in_dir(f, TWO, path), &st), 0);
     assert_int_equal(truncate(path, st.st_size - 13), 0);
     char sizes[100];
-    snprintf(sizes, sizeof sizes, "expected a file of %lld bytes, found %lld", (long long)st.st_size, (long long)st.st_size - 13);
+    snprintf(sizes, sizeof sizes, "expected a file of %lld bytes, found %lld", (long long)st.st_size,
+             (long long)st.st_size - 13);
     expect(f, ERR_DATA, TWO ": truncated: tensor a is cut off", sizes);
     write_text(f, TWO, "");
     expect(f, ERR_DATA, TWO ": too short", NULL);
@@ -299,7 +308,8 @@ static void test_choice(void **state)
     expect(f, ERR_DATA, "no model found: looked for model.safetensors", "found nothing");
     write_text(f, "config.json", "{}");
     write_text(f, "pytorch_model.bin", "x");
-    expect(f, ERR_DATA, "torch .bin files are not read, convert them to safetensors", "found config.json, pytorch_model.bin");
+    expect(f, ERR_DATA, "torch .bin files are not read, convert them to safetensors",
+           "found config.json, pytorch_model.bin");
     assert_false(checkpoint_exists(f->dir));
     write_model(f, "model-fp16.safetensors", "a", NULL); /* the only one that begins with "model" */
     write_model(f, "logits.safetensors", "logits", NULL);
@@ -353,8 +363,8 @@ static void test_changes(void **state)
     assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 6, x, &f->e), ERR_OK);
     assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 6, x, &f->e), ERR_DATA);
     char expected[100];
-    snprintf(expected, sizeof expected, "tensor b is cut off: expected a file of %lld bytes, found %lld", (long long)st.st_size,
-             (long long)st.st_size - 5);
+    snprintf(expected, sizeof expected, "tensor b is cut off: expected a file of %lld bytes, found %lld",
+             (long long)st.st_size, (long long)st.st_size - 5);
     assert_non_null(strstr(f->e.text, expected));
     assert_non_null(strstr(f->e.text, path));
     err_clear(&f->e);
@@ -362,7 +372,8 @@ static void test_changes(void **state)
     assert_non_null(strstr(f->e.text, "changed since it was catalogued"));
     checkpoint_close(&f->c);
     err_clear(&f->e);
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 1, x, &f->e), ERR_DATA); /* cut while closed */
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 1, x, &f->e),
+                     ERR_DATA); /* cut while closed */
     assert_non_null(strstr(f->e.text, expected));
 
     write_model(f, "model.safetensors", "a b", NULL);
@@ -419,7 +430,7 @@ static void test_many_shards(void **state)
 static void test_real(void **state)
 {
     struct fixture *f = *state;
-    const char *root = getenv("SINEW_TINYRL");
+    const char *root = getenv("TINYRL");
     char path[400];
     if (root) {
         snprintf(path, sizeof path, "%s/tiny-llama/grpo/seed-0", root);

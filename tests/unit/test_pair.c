@@ -1,4 +1,5 @@
-/* Catalogues and pairs: written and read back, matched by name, refused where they do not match, read in the compare type. */
+/* Catalogues and pairs: written and read back, matched by name, refused where they do not match, read in the
+ * compare type. */
 #include "pair.h"
 #include "safetensors.h"
 
@@ -72,7 +73,7 @@ static void make_side(struct fixture *f, int side, struct checkpoint_tensor *t, 
     assert_int_equal(fwrite(header, 1, (size_t)header_bytes, out), (size_t)header_bytes);
     for (int64_t i = 0; i < n; i++)
         for (int64_t k = 0; k < t[i].size_bytes; k++)
-            fputc((int)((unsigned)k + start & 255u), out);
+            fputc((int)(((unsigned)k + start) & 255u), out);
     assert_int_equal(fclose(out), 0);
     assert_int_equal(checkpoint_open(&c, f->model[side], &f->a, &f->e), ERR_OK);
     assert_int_equal(h5_create(f->catalogue[side], &f->a, &h, &f->e), ERR_OK);
@@ -83,7 +84,8 @@ static void make_side(struct fixture *f, int side, struct checkpoint_tensor *t, 
 static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct table *skipped)
 {
     err_clear(&f->e);
-    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, "fam/ppo/0", "delta", skipped, &f->a, &f->e);
+    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, "fam/ppo/0", "delta", skipped,
+                     &f->a, &f->e);
 }
 
 static void test_catalogue(void **state)
@@ -104,14 +106,17 @@ static void test_catalogue(void **state)
     assert_string_equal(c.format, read.format);
     assert_string_equal(read.simulated, "for a test");
     assert_string_equal(c.files[0].path, read.files[0].path);
-    assert_true(c.files[0].size_bytes == read.files[0].size_bytes && c.files[0].mtime_ns == read.files[0].mtime_ns);
+    assert_true(c.files[0].size_bytes == read.files[0].size_bytes &&
+                c.files[0].mtime_ns == read.files[0].mtime_ns);
     assert_true(c.files[0].header_hash == read.files[0].header_hash && read.files[0].fd == -1);
     for (int64_t i = 0; i < c.ntensors; i++) {
         const struct checkpoint_tensor *x = &c.tensors[i], *y = &read.tensors[i];
         assert_string_equal(x->name, y->name);
         assert_string_equal(x->module, y->module);
-        assert_true(x->dtype == y->dtype && x->ndim == y->ndim && x->elements == y->elements && x->layer == y->layer);
-        assert_true(x->file == y->file && x->offset_bytes == y->offset_bytes && x->size_bytes == y->size_bytes);
+        assert_true(x->dtype == y->dtype && x->ndim == y->ndim && x->elements == y->elements &&
+                    x->layer == y->layer);
+        assert_true(x->file == y->file && x->offset_bytes == y->offset_bytes &&
+                    x->size_bytes == y->size_bytes);
         assert_memory_equal(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims);
     }
     assert_int_equal(checkpoint_verify(&read, &f->e), ERR_OK);

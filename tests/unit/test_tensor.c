@@ -1,4 +1,5 @@
-/* Conversions against a second, slow implementation on doubles; names, shapes, tolerances against hand-made cases. */
+/* Conversions against a second, slow implementation on doubles; names, shapes, tolerances against hand-made
+ * cases. */
 #include "tensor.h"
 
 #include <math.h>
@@ -130,8 +131,10 @@ static void test_types(void **state)
     assert_int_equal(dtype_find("F8"), DTYPE_COUNT);
     assert_int_equal(dtype_find(""), DTYPE_COUNT);
     assert_int_equal(dtype_find("bf16"), DTYPE_COUNT);
-    assert_true(dtype_is_compared(DTYPE_BF16) && dtype_is_compared(DTYPE_F16) && dtype_is_compared(DTYPE_F32));
-    assert_false(dtype_is_compared(DTYPE_F64) || dtype_is_compared(DTYPE_I64) || dtype_is_compared(DTYPE_COUNT));
+    assert_true(dtype_is_compared(DTYPE_BF16) && dtype_is_compared(DTYPE_F16) &&
+                dtype_is_compared(DTYPE_F32));
+    assert_false(dtype_is_compared(DTYPE_F64) || dtype_is_compared(DTYPE_I64) ||
+                 dtype_is_compared(DTYPE_COUNT));
     assert_int_equal(arithmetic_bytes(ARITHMETIC_BF16), 2);
     assert_int_equal(arithmetic_bytes(ARITHMETIC_F32), 4);
 }
@@ -182,7 +185,8 @@ static void test_names(void **state)
         char module[64];
         tensor_module(cases[i].name, module, sizeof module);
         if (tensor_layer(cases[i].name) != cases[i].layer || strcmp(module, cases[i].module) != 0)
-            fail_msg("\"%s\": layer %lld, module \"%s\"", cases[i].name, (long long)tensor_layer(cases[i].name), module);
+            fail_msg("\"%s\": layer %lld, module \"%s\"", cases[i].name,
+                     (long long)tensor_layer(cases[i].name), module);
     }
     char small[4];
     tensor_module("a.q_proj.weight", small, sizeof small);
@@ -192,9 +196,20 @@ static void test_names(void **state)
 static void test_shapes(void **state)
 {
     (void)state;
-    static const char *const good[] = {"scalar", "0", "1", "4096x1024", "2x0x3", "1x2x3x4x5x6x7x8", "9223372036854775807"};
-    static const char *const bad[] = {"",  "x",   "4x",  "x4",    "4xx4", "-1",   "4X4",
-                                      " 4", "4 ", "1x1x1x1x1x1x1x1x1", "9223372036854775808", "scalarx1"};
+    static const char *const good[] = {
+        "scalar", "0", "1", "4096x1024", "2x0x3", "1x2x3x4x5x6x7x8", "9223372036854775807"};
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "4x",
+                                      "x4",
+                                      "4xx4",
+                                      "-1",
+                                      "4X4",
+                                      " 4",
+                                      "4 ",
+                                      "1x1x1x1x1x1x1x1x1",
+                                      "9223372036854775808",
+                                      "scalarx1"};
     struct err e;
     char text[200];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -218,8 +233,8 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_halves), cmocka_unit_test(test_floats), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_tolerance), cmocka_unit_test(test_names), cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_halves),    cmocka_unit_test(test_floats), cmocka_unit_test(test_types),
+        cmocka_unit_test(test_tolerance), cmocka_unit_test(test_names),  cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
