@@ -2,9 +2,17 @@
 
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,bmi,bmi2,popcnt,lzcnt")))
+#define AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
+#endif
+
+/* ---- portable, and the same loops for AVX2 ---- */
+
 /* One 64-bit word from 64 comparisons. The byte array in between lets the compiler compare and narrow with
  * vector instructions; the multiplication gathers eight 0/1 bytes into eight bits. */
-static inline uint64_t gather(const uint8_t *flag)
+static inline __attribute__((always_inline)) uint64_t gather(const uint8_t *flag)
 {
     uint64_t word = 0;
     for (int k = 0; k < 8; k++) {
@@ -15,49 +23,116 @@ static inline uint64_t gather(const uint8_t *flag)
     return word;
 }
 
-#define DIFFER(name, type)                                        \
-    static uint64_t name(const type *a, const type *b, int64_t n) \
-    {                                                             \
-        uint8_t flag[64] = {0};                                   \
-        if (n == 64)                                              \
-            for (int i = 0; i < 64; i++)                          \
-                flag[i] = a[i] != b[i];                           \
-        else                                                      \
-            for (int i = 0; i < n; i++)                           \
-                flag[i] = a[i] != b[i];                           \
-        return gather(flag);                                      \
+/* exponent: mask of the exponent bits of the type. */
+#define COMPARE(name, type, exponent)                                                             \
+    static inline __attribute__((always_inline)) struct bits_found name(                          \
+        const type *a, const type *b, int64_t n, uint64_t *words, type *old_bits, type *new_bits) \
+    {                                                                                             \
+        struct bits_found found = {0, 0};                                                         \
+        for (int64_t i = 0; i < n; i += 64) {                                                     \
+            uint8_t flag[64] = {0}, odd = 0;                                                      \
+            const type *x = a + i, *y = b + i;                                                    \
+            if (n - i >= 64)                                                                      \
+                for (int k = 0; k < 64; k++) {                                                    \
+                    flag[k] = x[k] != y[k];                                                       \
+                    odd |= (x[k] & (exponent)) == (exponent);                                     \
+                }                                                                                 \
+            else                                                                                  \
+                for (int k = 0; k < n - i; k++) {                                                 \
+                    flag[k] = x[k] != y[k];                                                       \
+                    odd |= (x[k] & (exponent)) == (exponent);                                     \
+                }                                                                                 \
+            found.nonfinite |= odd;                                                               \
+            uint64_t word = words[i / 64] = gather(flag);                                         \
+            for (; word; word &= word - 1) {                                                      \
+                int k = __builtin_ctzll(word);                                                    \
+                old_bits[found.differ] = x[k];                                                    \
+                new_bits[found.differ++] = y[k];                                                  \
+            }                                                                                     \
+        }                                                                                         \
+        return found;                                                                             \
     }
-DIFFER(differ16, uint16_t)
-DIFFER(differ32, uint32_t)
+COMPARE(compare16, uint16_t, 0x7f80)
+COMPARE(compare32, uint32_t, 0x7f800000)
 
-int64_t bits_differ(int bytes, const void *a, const void *b, int64_t n, uint64_t *words)
+static struct bits_found compare_portable(int bytes, const void *a, const void *b, int64_t n, uint64_t *words,
+                                          void *old_bits, void *new_bits)
 {
-    int64_t set = 0;
-    for (int64_t i = 0; i < n; i += 64) {
-        int64_t part = n - i < 64 ? n - i : 64;
-        uint64_t w = bytes == 2 ? differ16((const uint16_t *)a + i, (const uint16_t *)b + i, part)
-                                : differ32((const uint32_t *)a + i, (const uint32_t *)b + i, part);
-        words[i / 64] = w;
-        set += __builtin_popcountll(w);
-    }
-    return set;
+    return bytes == 2 ? compare16(a, b, n, words, old_bits, new_bits)
+                      : compare32(a, b, n, words, old_bits, new_bits);
 }
 
-#define PACK(name, type)                                                            \
-    static int64_t name(const uint64_t *words, int64_t n, const type *v, type *out) \
-    {                                                                               \
-        int64_t k = 0;                                                              \
-        for (int64_t w = 0; w < bits_words(n); w++)                                 \
-            for (uint64_t left = words[w]; left; left &= left - 1)                  \
-                out[k++] = v[64 * w + __builtin_ctzll(left)];                       \
-        return k;                                                                   \
-    }
-PACK(pack16, uint16_t)
-PACK(pack32, uint32_t)
-
-int64_t bits_pack(int bytes, const uint64_t *words, int64_t n, const void *v, void *out)
+#if defined(__x86_64__)
+AVX2 static struct bits_found compare_avx2(int bytes, const void *a, const void *b, int64_t n,
+                                           uint64_t *words, void *old_bits, void *new_bits)
 {
-    return bytes == 2 ? pack16(words, n, v, out) : pack32(words, n, v, out);
+    return bytes == 2 ? compare16(a, b, n, words, old_bits, new_bits)
+                      : compare32(a, b, n, words, old_bits, new_bits);
+}
+
+/* ---- AVX-512: compress in registers (the form that stores to memory is slow on some processors) ---- */
+
+AVX512 static struct bits_found compare16_avx512(const uint16_t *a, const uint16_t *b, int64_t n,
+                                                 uint64_t *words, uint16_t *old_bits, uint16_t *new_bits)
+{
+    const __m512i exponent = _mm512_set1_epi16(0x7f80);
+    int64_t differ = 0;
+    __mmask32 odd = 0;
+    for (int64_t i = 0; i < n; i += 64) {
+        uint64_t word = 0;
+        for (int half = 0; half < 2; half++) {
+            int64_t at = i + 32 * half, left = n - at;
+            __mmask32 in = left >= 32 ? 0xffffffffu : left > 0 ? (1u << left) - 1 : 0;
+            __m512i x = _mm512_maskz_loadu_epi16(in, a + at), y = _mm512_maskz_loadu_epi16(in, b + at);
+            __mmask32 k = _mm512_cmpneq_epi16_mask(x, y);
+            odd |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x, exponent), exponent);
+            _mm512_storeu_si512(old_bits + differ, _mm512_maskz_compress_epi16(k, x));
+            _mm512_storeu_si512(new_bits + differ, _mm512_maskz_compress_epi16(k, y));
+            differ += __builtin_popcount(k);
+            word |= (uint64_t)k << (32 * half);
+        }
+        words[i / 64] = word;
+    }
+    return (struct bits_found){differ, odd != 0};
+}
+
+AVX512 static struct bits_found compare32_avx512(const uint32_t *a, const uint32_t *b, int64_t n,
+                                                 uint64_t *words, uint32_t *old_bits, uint32_t *new_bits)
+{
+    const __m512i exponent = _mm512_set1_epi32(0x7f800000);
+    int64_t differ = 0;
+    __mmask16 odd = 0;
+    for (int64_t i = 0; i < n; i += 64) {
+        uint64_t word = 0;
+        for (int part = 0; part < 4; part++) {
+            int64_t at = i + 16 * part, left = n - at;
+            __mmask16 in = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
+            __m512i x = _mm512_maskz_loadu_epi32(in, a + at), y = _mm512_maskz_loadu_epi32(in, b + at);
+            __mmask16 k = _mm512_cmpneq_epi32_mask(x, y);
+            odd |= _mm512_cmpeq_epi32_mask(_mm512_and_si512(x, exponent), exponent);
+            _mm512_storeu_si512(old_bits + differ, _mm512_maskz_compress_epi32(k, x));
+            _mm512_storeu_si512(new_bits + differ, _mm512_maskz_compress_epi32(k, y));
+            differ += __builtin_popcount(k);
+            word |= (uint64_t)k << (16 * part);
+        }
+        words[i / 64] = word;
+    }
+    return (struct bits_found){differ, odd != 0};
+}
+#endif
+
+struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const void *b, int64_t n,
+                               uint64_t *words, void *old_bits, void *new_bits)
+{
+#if defined(__x86_64__)
+    if (isa == ISA_AVX512)
+        return bytes == 2 ? compare16_avx512(a, b, n, words, old_bits, new_bits)
+                          : compare32_avx512(a, b, n, words, old_bits, new_bits);
+    if (isa == ISA_AVX2)
+        return compare_avx2(bytes, a, b, n, words, old_bits, new_bits);
+#endif
+    (void)isa;
+    return compare_portable(bytes, a, b, n, words, old_bits, new_bits);
 }
 
 #define UNPACK(name, type)                                                             \

@@ -1,10 +1,15 @@
 /* Bitmaps of elements: least significant bit first, row major, in 64-bit words; the inner loops that make and
  * use them. Pure: no MPI, no files, no allocation. Elements are uint16 (bf16) or uint32 (f32) bit patterns,
- * `bytes` 2 or 4 wide. */
+ * `bytes` 2 or 4 wide. Every instruction set gives the same bits. */
 #ifndef SINEW_BITS_H
 #define SINEW_BITS_H
 
+#include "isa.h"
+
 #include <stdint.h>
+
+/* Packed values are written in whole vectors: an output needs room for so many elements more than it gets. */
+enum { BITS_SLACK = 64 };
 
 /* Words that n bits take. */
 static inline int64_t bits_words(int64_t n)
@@ -12,13 +17,17 @@ static inline int64_t bits_words(int64_t n)
     return (n + 63) / 64;
 }
 
-/* Local. words[i/64] bit i%64 = (a[i] != b[i]) for i < n; the rest of the last word is 0. Returns how many
- * bits are set. */
-int64_t bits_differ(int bytes, const void *a, const void *b, int64_t n, uint64_t *words);
+/* What bits_compare found. */
+struct bits_found {
+    int64_t differ; /* elements that differ */
+    int nonfinite;  /* some element of a has all exponent bits set (NaN or Inf) */
+};
 
-/* Local. Packs the elements of v whose bit is set, in order, into out (room for all of them). Returns how
- * many. */
-int64_t bits_pack(int bytes, const uint64_t *words, int64_t n, const void *v, void *out);
+/* Local. One pass over n elements of a and b: words[i/64] bit i%64 = (a[i] != b[i]), the rest of the last
+ * word 0; the differing elements of a and b are packed in order into old_bits and new_bits (room for all of
+ * them and BITS_SLACK). */
+struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const void *b, int64_t n,
+                               uint64_t *words, void *old_bits, void *new_bits);
 
 /* Local. The reverse: v[i] = the next of packed, where bit i is set; other elements of v stay. Returns how
  * many were used. */

@@ -19,9 +19,7 @@ struct update {
     int64_t npositions;
     struct pair pair; /* store: none */
     void *w0, *w1;
-    /* buffers of the part handed out last */
-    struct update_part part;
-    int64_t cap_words, cap_values, cap_blocks, cap_nonfinite, cap_nonfinite_bits;
+    struct update_part part; /* handed out last */
 };
 
 /* ---- pure parts ---- */
@@ -40,44 +38,71 @@ void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *
     }
 }
 
-static int is_nonfinite(int bytes, const void *w, int64_t i)
+/* ---- parts ---- */
+
+void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct arena *a)
 {
-    return bytes == 2 ? (((const uint16_t *)w)[i] & 0x7f80) == 0x7f80
-                      : (((const uint32_t *)w)[i] & 0x7f800000) == 0x7f800000;
+    *p = (struct update_part){.arithmetic = arithmetic, .isa = isa_best(), .arena = a};
 }
 
-/* Nearly always 0: the loop that vectorises, before the one that looks at each element. */
-int64_t update_count_nonfinite(enum arithmetic arithmetic, const void *w, int64_t n)
+/* Room for so many of each; what is there stays. */
+static err_t reserve(struct update_part *p, int64_t nblocks, int64_t nwords, int64_t nvalues,
+                     int64_t nnonfinite, struct err *e)
 {
-    int32_t found = 0; /* n is a block's: it fits, and narrow counters vectorise better */
-    if (arithmetic == ARITHMETIC_BF16) {
-        const uint16_t *v = w;
-        for (int64_t i = 0; i < n; i++)
-            found += (v[i] & 0x7f80) == 0x7f80;
-    } else {
-        const uint32_t *v = w;
-        for (int64_t i = 0; i < n; i++)
-            found += (v[i] & 0x7f800000) == 0x7f800000;
-    }
-    return found;
+    size_t bytes = (size_t)arithmetic_bytes(p->arithmetic);
+    TRY(arena_grow(p->arena, "update.first", nblocks + 1, &p->cap_blocks, &p->first_value, e));
+    TRY(arena_grow(p->arena, "update.bitmap", nwords, &p->cap_words, &p->words, e));
+    TRY(arena_grow_at(p->arena, "update.old", nvalues + BITS_SLACK, &p->cap_old, bytes, &p->old_bits, e));
+    TRY(arena_grow_at(p->arena, "update.new", nvalues + BITS_SLACK, &p->cap_values, bytes, &p->new_bits, e));
+    TRY(arena_grow(p->arena, "update.nonfinite", nnonfinite, &p->cap_nonfinite, &p->nonfinite, e));
+    return arena_grow_at(p->arena, "update.nonfinite", nnonfinite, &p->cap_nonfinite_bits, bytes,
+                         &p->nonfinite_bits, e);
 }
 
-int64_t update_compare(enum arithmetic arithmetic, const void *w0, const void *w1, int64_t n, uint64_t *words,
-                       void *old_bits, void *new_bits, int64_t bit0, int64_t *nonfinite, void *nonfinite_bits,
-                       int64_t *nnonfinite)
+err_t update_part_start(struct update_part *p, int64_t from, int64_t to, struct err *e)
 {
-    int bytes = arithmetic_bytes(arithmetic);
-    bits_differ(bytes, w0, w1, n, words);
-    int64_t nvalues = bits_pack(bytes, words, n, w0, old_bits);
-    bits_pack(bytes, words, n, w1, new_bits);
-    if (update_count_nonfinite(arithmetic, w0, n) > 0)
-        for (int64_t i = 0; i < n; i++)
-            if (is_nonfinite(bytes, w0, i) && !(words[i / 64] >> (i % 64) & 1)) {
-                memcpy((char *)nonfinite_bits + *nnonfinite * bytes, (const char *)w0 + i * bytes,
-                       (size_t)bytes);
-                nonfinite[(*nnonfinite)++] = bit0 + i;
-            }
-    return nvalues;
+    p->from = from;
+    p->to = to;
+    p->nwords = p->nvalues = p->nnonfinite = 0;
+    return reserve(p, to - from, 0, 0, 0, e);
+}
+
+void update_part_block(struct update_part *p, int64_t b)
+{
+    p->first_value[b - p->from] = p->nvalues;
+}
+
+/* Is element i unchanged, and NaN or Inf? */
+static int is_odd(const struct update_part *p, const uint64_t *words, const void *w, int64_t i)
+{
+    int nonfinite = p->arithmetic == ARITHMETIC_BF16 ? (((const uint16_t *)w)[i] & 0x7f80) == 0x7f80
+                                                     : (((const uint32_t *)w)[i] & 0x7f800000) == 0x7f800000;
+    return nonfinite && !(words[i / 64] >> (i % 64) & 1);
+}
+
+err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, struct err *e)
+{
+    int bytes = arithmetic_bytes(p->arithmetic);
+    TRY(reserve(p, p->to - p->from, p->nwords + bits_words(n), p->nvalues + n, p->nnonfinite, e));
+    uint64_t *words = p->words + p->nwords;
+    struct bits_found found =
+        bits_compare(p->isa, bytes, w0, w1, n, words, (char *)p->old_bits + p->nvalues * bytes,
+                     (char *)p->new_bits + p->nvalues * bytes);
+    int64_t odd = 0, bit0 = 64 * p->nwords;
+    p->nvalues += found.differ;
+    p->nwords += bits_words(n);
+    if (!found.nonfinite)
+        return ERR_OK;
+    for (int64_t i = 0; i < n; i++)
+        odd += is_odd(p, words, w0, i);
+    TRY(reserve(p, p->to - p->from, p->nwords, p->nvalues, p->nnonfinite + odd, e));
+    for (int64_t i = 0; i < n; i++)
+        if (is_odd(p, p->words + bit0 / 64, w0, i)) {
+            memcpy((char *)p->nonfinite_bits + p->nnonfinite * bytes, (const char *)w0 + i * bytes,
+                   (size_t)bytes);
+            p->nonfinite[p->nnonfinite++] = bit0 + i;
+        }
+    return ERR_OK;
 }
 
 /* ---- reading ---- */
@@ -117,6 +142,7 @@ err_t update_open(const char *delta_artifact, struct arena *a, struct update **o
     if (code == ERR_OK)
         u->arithmetic =
             strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    update_part_init(&u->part, u->arithmetic, a);
     if (code == ERR_OK && h5_has(u->file, BITMAP)) {
         code = open_stored(u, e);
     } else if (code == ERR_OK) {
@@ -165,35 +191,17 @@ enum arithmetic update_arithmetic(const struct update *u)
     return u->arithmetic;
 }
 
-static err_t reserve(struct update *u, int64_t nblocks, int64_t nwords, int64_t nvalues, struct err *e)
-{
-    struct update_part *p = &u->part;
-    size_t bytes = (size_t)arithmetic_bytes(u->arithmetic);
-    int64_t cap_old = u->cap_values;
-    TRY(arena_grow(u->arena, "update.first", nblocks + 1, &u->cap_blocks, &p->first_value, e));
-    TRY(arena_grow(u->arena, "update.bitmap", nwords, &u->cap_words, &p->words, e));
-    TRY(arena_grow_at(u->arena, "update.old", nvalues, &cap_old, bytes, &p->old_bits, e));
-    return arena_grow_at(u->arena, "update.new", nvalues, &u->cap_values, bytes, &p->new_bits, e);
-}
-
-static err_t reserve_nonfinite(struct update *u, int64_t n, struct err *e)
-{
-    TRY(arena_grow(u->arena, "update.nonfinite", n, &u->cap_nonfinite, &u->part.nonfinite, e));
-    return arena_grow_at(u->arena, "update.nonfinite", n, &u->cap_nonfinite_bits,
-                         (size_t)arithmetic_bytes(u->arithmetic), &u->part.nonfinite_bits, e);
-}
-
 static err_t read_stored(struct update *u, int64_t from, int64_t to, int64_t word0, int64_t nwords,
                          struct err *e)
 {
     struct update_part *p = &u->part;
-    TRY(reserve(u, to - from, nwords, 0, e));
+    TRY(reserve(p, to - from, nwords, 0, 0, e));
     TRY(h5_get(u->first_value, from, to - from + 1, p->first_value, e));
     int64_t first = p->first_value[0], n = p->first_value[to - from] - first;
     if (n < 0 || n > nwords * 64)
         return err_set(e, ERR_DATA, "the stored update's value index is damaged at block %lld",
                        (long long)from);
-    TRY(reserve(u, to - from, nwords, n, e));
+    TRY(reserve(p, to - from, nwords, n, 0, e));
     for (int64_t i = 0; i <= to - from; i++) {
         p->first_value[i] -= first;
         if (p->first_value[i] < 0 || p->first_value[i] > n ||
@@ -220,45 +228,36 @@ static err_t read_stored(struct update *u, int64_t from, int64_t to, int64_t wor
     p->nnonfinite = 0;
     while (low + p->nnonfinite < u->npositions && u->positions[low + p->nnonfinite] < 64 * (word0 + nwords))
         p->nnonfinite++;
-    TRY(reserve_nonfinite(u, p->nnonfinite, e));
+    TRY(reserve(p, to - from, nwords, n, p->nnonfinite, e));
     for (int64_t i = 0; i < p->nnonfinite; i++)
         p->nonfinite[i] = u->positions[low + i] - 64 * word0;
     return h5_get(u->nonfinite_bits, low, p->nnonfinite, p->nonfinite_bits, e);
 }
 
-static err_t read_pair(struct update *u, int64_t from, int64_t to, int64_t word0, int64_t nwords,
-                       struct err *e)
+static err_t read_pair(struct update *u, int64_t from, int64_t to, struct err *e)
 {
-    struct update_part *p = &u->part;
-    int64_t bytes = arithmetic_bytes(u->arithmetic);
-    p->nvalues = p->nnonfinite = 0;
-    TRY(reserve(u, to - from, nwords, 0, e));
     for (int64_t b = from; b < to; b++) {
         struct block at = layout_block(&u->layout, b);
-        TRY(reserve(u, to - from, nwords, p->nvalues + at.n, e));
         TRY(pair_read(&u->pair, at.tensor, at.first, at.n, u->w0, u->w1, e));
-        TRY(reserve_nonfinite(u, p->nnonfinite + update_count_nonfinite(u->arithmetic, u->w0, at.n), e));
-        p->first_value[b - from] = p->nvalues;
-        p->nvalues +=
-            update_compare(u->arithmetic, u->w0, u->w1, at.n, p->words + (at.word - word0),
-                           (char *)p->old_bits + p->nvalues * bytes, (char *)p->new_bits + p->nvalues * bytes,
-                           64 * (at.word - word0), p->nonfinite, p->nonfinite_bits, &p->nnonfinite);
+        update_part_block(&u->part, b);
+        TRY(update_part_add(&u->part, u->w0, u->w1, at.n, e));
     }
-    p->first_value[to - from] = p->nvalues;
+    update_part_block(&u->part, to);
     return ERR_OK;
 }
 
 err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e)
 {
     struct update_part *p = &u->part;
-    p->from = from;
-    p->to = to;
-    p->nvalues = p->nnonfinite = p->nwords = 0;
+    TRY(update_part_start(p, from, to, e));
     if (from < to) {
         struct block first = layout_block(&u->layout, from), last = layout_block(&u->layout, to - 1);
-        p->nwords = last.word + last.nwords - first.word;
-        TRY(u->bitmap ? read_stored(u, from, to, first.word, p->nwords, e)
-                      : read_pair(u, from, to, first.word, p->nwords, e));
+        if (u->bitmap) {
+            p->nwords = last.word + last.nwords - first.word;
+            TRY(read_stored(u, from, to, first.word, p->nwords, e));
+        } else {
+            TRY(read_pair(u, from, to, e));
+        }
     }
     *part = *p;
     return ERR_OK;

@@ -11,20 +11,38 @@
 #define SINEW_UPDATE_H
 
 #include "artifact.h"
+#include "bits.h"
 #include "layout.h"
 #include "pair.h"
 
-/* A run of blocks of the update, in memory. */
+/* A run of blocks of the update, in memory, growing as elements are compared. */
 struct update_part {
-    int64_t from, to; /* blocks */
-    uint64_t *words;  /* bitmap from block `from`'s first word on, blocks one after the other */
+    enum arithmetic arithmetic;
+    enum isa isa;
+    struct arena *arena; /* owns the buffers, which are kept from one run to the next */
+    int64_t from, to;    /* blocks */
+    uint64_t *words;     /* bitmap from block `from`'s first word on, blocks one after the other */
     int64_t nwords, nvalues;
     void *old_bits, *new_bits; /* nvalues each */
     int64_t *first_value;      /* to-from+1: where each block's values begin in old_bits */
     int64_t *nonfinite;        /* bit positions relative to words[0], ascending */
     void *nonfinite_bits;      /* their bits in the compare type */
     int64_t nnonfinite;
+    int64_t cap_words, cap_values, cap_old, cap_blocks, cap_nonfinite, cap_nonfinite_bits;
 };
+
+/* Local. An empty part. */
+void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct arena *a);
+
+/* Local. Empties the part and makes it blocks [from, to). */
+err_t update_part_start(struct update_part *p, int64_t from, int64_t to, struct err *e);
+
+/* Local. Says that block b begins here (b = to: that the last one has ended). */
+void update_part_block(struct update_part *p, int64_t b);
+
+/* Local. Compares n elements of both sides in the compare type and appends what differs. A block may come in
+ * pieces of a multiple of 64 elements, its last piece of any length. */
+err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, struct err *e);
 
 struct update; /* an open update */
 
@@ -44,16 +62,6 @@ err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part
  * difference of the two bf16 values rounded to bf16, as float. Pure. */
 void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *new_bits, int64_t n,
                   float *delta);
-
-/* Local. NaN and Inf among the n elements of a block in the compare type. Pure. */
-int64_t update_count_nonfinite(enum arithmetic arithmetic, const void *w, int64_t n);
-
-/* Local. Compares one block of a pair: words gets the bitmap, old and new the packed bits (room for n), and
- * positions of unchanged non-finite elements are appended to nonfinite (room for update_count_nonfinite of
- * w0), offset by bit0, and their bits. Returns the number of values. Pure. */
-int64_t update_compare(enum arithmetic arithmetic, const void *w0, const void *w1, int64_t n, uint64_t *words,
-                       void *old_bits, void *new_bits, int64_t bit0, int64_t *nonfinite, void *nonfinite_bits,
-                       int64_t *nnonfinite);
 
 /* Writing, by delta. A writer appends windows in order; each process brings the part for its own share of the
  * window. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 enum {
+    PIECE = 1 << 16,     /* elements read and compared at once, so that they stay in a near cache */
     WINDOW_BLOCKS = 32,  /* blocks a process holds at once: 8.4 M elements */
     WINDOW_TENSORS = 64, /* tensors whose sums are open at once */
     STORE_UPDATE = 0
@@ -77,8 +78,8 @@ struct delta {
     enum arithmetic arithmetic;
     struct pair pair;
     struct update_part part; /* this process's blocks of the window */
-    void *w0, *w1;           /* one block in the compare type */
-    float *difference, *scratch;
+    void *w0, *w1;           /* one piece in the compare type */
+    struct change_pairs *pairs;
     struct change *open; /* sums of the tensors of the window, then of its successor */
     int64_t first_open;  /* tensor of open[0] */
     double tolerance[CHANGE_TOLERANCES];
@@ -86,8 +87,7 @@ struct delta {
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     struct change *total; /* of the cell */
     int64_t *nonzero;     /* per tensor */
-    int64_t cap_nonfinite, cap_nonfinite_bits;
-    double read_bytes; /* by this process, since the last progress */
+    double read_bytes;    /* by this process, since the last progress */
 };
 
 /* Compares the blocks of this process's share and adds them to the open sums. */
@@ -96,33 +96,26 @@ static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err
     const struct layout *l = &d->pair.layout;
     struct update_part *p = &d->part;
     int64_t bytes = arithmetic_bytes(d->arithmetic);
-    p->from = from;
-    p->to = to;
-    p->nwords = p->nvalues = p->nnonfinite = 0;
+    TRY(update_part_start(p, from, to, e));
     for (int64_t b = from; b < to; b++) {
         struct block at = layout_block(l, b);
-        TRY(pair_read(&d->pair, at.tensor, at.first, at.n, d->w0, d->w1, e));
-        d->read_bytes += 4.0 * (double)at.n;
-        char *old_bits = (char *)p->old_bits + p->nvalues * bytes,
-             *new_bits = (char *)p->new_bits + p->nvalues * bytes;
-        int64_t same = p->nnonfinite, more = update_count_nonfinite(d->arithmetic, d->w0, at.n);
-        TRY(arena_grow(d->ctx->arena, "delta.nonfinite", same + more, &d->cap_nonfinite, &p->nonfinite, e));
-        TRY(arena_grow_at(d->ctx->arena, "delta.nonfinite", same + more, &d->cap_nonfinite_bits,
-                          (size_t)bytes, &p->nonfinite_bits, e));
-        int64_t n = update_compare(d->arithmetic, d->w0, d->w1, at.n, p->words + p->nwords, old_bits,
-                                   new_bits, 64 * p->nwords, p->nonfinite, p->nonfinite_bits, &p->nnonfinite);
         struct change *c = &d->open[at.tensor - d->first_open];
-        change_add_base(c, d->arithmetic, d->w0, at.n);
-        update_delta(d->arithmetic, old_bits, new_bits, n, d->difference);
-        change_add(c, d->arithmetic, old_bits, new_bits, d->difference, n, d->tolerance, d->p->tolerances.n,
-                   d->scratch);
-        change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + same * bytes, p->nnonfinite - same,
+        int64_t value = p->nvalues, odd = p->nnonfinite;
+        update_part_block(p, b);
+        for (int64_t done = 0; done < at.n; done += PIECE) {
+            int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
+            TRY(pair_read(&d->pair, at.tensor, at.first + done, n, d->w0, d->w1, e));
+            TRY(update_part_add(p, d->w0, d->w1, n, e));
+            change_add_base(c, d->pairs, p->isa, d->arithmetic, d->w0, n);
+        }
+        change_flush(c, d->pairs);
+        d->read_bytes += 4.0 * (double)at.n;
+        change_add(c, p->isa, d->arithmetic, (char *)p->old_bits + value * bytes,
+                   (char *)p->new_bits + value * bytes, p->nvalues - value, d->tolerance, d->p->tolerances.n);
+        change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
                              d->p->tolerances.n);
-        p->first_value[b - from] = p->nvalues;
-        p->nvalues += n;
-        p->nwords += at.nwords;
     }
-    p->first_value[to - from] = p->nvalues;
+    update_part_block(p, to);
     return ERR_OK;
 }
 
@@ -188,21 +181,11 @@ static err_t allocate(struct delta *d, struct err *e)
 {
     struct arena *a = d->ctx->arena;
     size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
-    /* A share is at most a block above its equal part of the window; small tensors add blocks but few
-     * elements. */
-    int64_t block = LAYOUT_BLOCK, held = (int64_t)(WINDOW_BLOCKS + 1) * LAYOUT_BLOCK;
-    int64_t most_blocks = WINDOW_BLOCKS + 1 + WINDOW_TENSORS;
-    if (held > d->pair.layout.elements)
-        held = d->pair.layout.elements;
-    TRY(arena_array_at(a, "delta.block", block, bytes, &d->w0, e));
-    TRY(arena_array_at(a, "delta.block", block, bytes, &d->w1, e));
-    TRY(arena_array(a, "delta.difference", block, &d->difference, e));
-    TRY(arena_array(a, "delta.scratch", block, &d->scratch, e));
+    TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
+    TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
+    TRY(arena_array(a, "delta.pairs", 1, &d->pairs, e));
     TRY(arena_array(a, "delta.sums", WINDOW_TENSORS + 1, &d->open, e));
-    TRY(arena_array_at(a, "delta.old", held, bytes, &d->part.old_bits, e));
-    TRY(arena_array_at(a, "delta.new", held, bytes, &d->part.new_bits, e));
-    TRY(arena_array(a, "delta.bitmap", held / 64 + most_blocks + 1, &d->part.words, e));
-    TRY(arena_array(a, "delta.first", most_blocks + 1, &d->part.first_value, e));
+    update_part_init(&d->part, d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
         TRY(arena_array(a, "delta.nonzero", d->pair.layout.ntensors, &d->nonzero, e));
         TRY(arena_array(a, "delta.total", 1, &d->total, e));

@@ -1,5 +1,7 @@
 #include "change.h"
 
+#include "change_loops.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -28,83 +30,78 @@ static inline int64_t steps_between(int64_t mag0, int negative0, int64_t mag1, i
     return a > b ? a - b : b - a;
 }
 
-static inline void add_steps(struct change_counts *k, int64_t steps)
-{
-    k->steps[steps == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)steps)]++;
-}
-
-static void add_bf16(struct change_counts *k, const uint16_t *a, const uint16_t *b, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t ma = a[i] & 0x7fff, mb = b[i] & 0x7fff;
-        k->bin_updated[change_bin(ARITHMETIC_BF16, a, i)]++;
-        if (ma > 0x7f80 || mb > 0x7f80)
-            k->nan_count++;
-        else
-            add_steps(k, steps_between(ma, a[i] >> 15, mb, b[i] >> 15));
-        k->inf_count += ma == 0x7f80 || mb == 0x7f80;
-    }
-}
-
-static void add_f32(struct change_counts *k, const uint32_t *a, const uint32_t *b, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        int64_t ma = a[i] & 0x7fffffff, mb = b[i] & 0x7fffffff;
-        k->bin_updated[change_bin(ARITHMETIC_F32, a, i)]++;
-        if (ma > 0x7f800000 || mb > 0x7f800000)
-            k->nan_count++;
-        else
-            add_steps(k, steps_between(ma, a[i] >> 31, mb, b[i] >> 31));
-        k->inf_count += ma == 0x7f800000 || mb == 0x7f800000;
-    }
-}
-
-/* Sums in eight fixed lanes, so that a vector version gives the same bits. |delta| of a non-finite element
- * counts as 0. */
-static void add_norms(struct change *c, const float *size, int64_t n)
-{
-    enum { LANES = 8 };
-    double abs_lane[LANES] = {0}, square_lane[LANES] = {0};
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        float x = size[i] <= 3.402823466e38f ? size[i] : 0;
-        abs_lane[i % LANES] += (double)x;
-        square_lane[i % LANES] += (double)x * (double)x;
-        most = x > most ? x : most;
-        if (x > 0)
-            c->counts.exponents[exponent_of(x) - CHANGE_EXPONENT_0]++;
-    }
-    for (int i = 0; i < LANES; i++) {
-        xsum_add(&c->counts.sum_abs, abs_lane[i]);
-        xsum_add(&c->counts.sum_squares, square_lane[i]);
-    }
-    if (most > c->max_abs)
-        c->max_abs = most;
-}
-
-void change_add(struct change *c, enum arithmetic arithmetic, const void *old_bits, const void *new_bits,
-                const float *delta, int64_t n, const double *tolerance, int ntolerances, float *scratch)
+/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. */
+static inline float add_element(struct change *c, uint32_t mag0, int negative0, uint32_t mag1, int negative1,
+                                uint32_t infinity, float delta, const float *limit, int ntolerances)
 {
     struct change_counts *k = &c->counts;
-    k->bit_changed += n;
-    int64_t nonzero = 0;
-    for (int64_t i = 0; i < n; i++) {
-        scratch[i] = fabsf(delta[i]);
-        nonzero += !(scratch[i] == 0);
+    float size = fabsf(delta);
+    k->nonzero += !(size == 0);
+    for (int t = 0; t < ntolerances; t++)
+        k->updated[t] += !(size <= limit[t]); /* NaN and Inf are never close */
+    if (mag0 > infinity || mag1 > infinity) {
+        k->nan_count++;
+    } else {
+        int64_t steps = steps_between(mag0, negative0, mag1, negative1);
+        k->steps[steps == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)steps)]++;
     }
-    k->nonzero += nonzero;
-    for (int t = 0; t < ntolerances; t++) {
-        float limit = (float)tolerance[t]; /* exact: it was rounded to the compare type */
-        int64_t updated = 0;
-        for (int64_t i = 0; i < n; i++)
-            updated += !(scratch[i] <= limit); /* NaN and Inf are never close */
-        k->updated[t] += updated;
+    k->inf_count += mag0 == infinity || mag1 == infinity;
+    if (!(size <= 3.402823466e38f))
+        return 0;
+    if (size > 0)
+        k->exponents[exponent_of(size) - CHANGE_EXPONENT_0]++;
+    if (size > c->max_abs)
+        c->max_abs = size;
+    return size;
+}
+
+void change_add_lanes(struct change *c, const struct change_lanes *lanes)
+{
+    for (int i = 0; i < CHANGE_LANES; i++) {
+        xsum_add(&c->counts.sum_abs, lanes->abs[i]);
+        xsum_add(&c->counts.sum_squares, lanes->squares[i]);
     }
-    if (arithmetic == ARITHMETIC_BF16)
-        add_bf16(k, old_bits, new_bits, n);
-    else
-        add_f32(k, old_bits, new_bits, n);
-    add_norms(c, scratch, n);
+}
+
+void change_add_range(struct change *c, struct change_lanes *lanes, enum arithmetic arithmetic,
+                      const void *old_bits, const void *new_bits, int64_t from, int64_t to,
+                      const float *limit, int ntolerances)
+{
+    for (int64_t i = from; i < to; i++) {
+        float size;
+        c->counts.bin_updated[change_bin(arithmetic, old_bits, i)]++;
+        if (arithmetic == ARITHMETIC_BF16) {
+            uint16_t a = ((const uint16_t *)old_bits)[i], b = ((const uint16_t *)new_bits)[i];
+            float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
+            size =
+                add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit, ntolerances);
+        } else {
+            uint32_t a = ((const uint32_t *)old_bits)[i], b = ((const uint32_t *)new_bits)[i];
+            float delta = ((const float *)new_bits)[i] - ((const float *)old_bits)[i];
+            size = add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta, limit,
+                               ntolerances);
+        }
+        lanes->abs[i % CHANGE_LANES] += (double)size;
+        lanes->squares[i % CHANGE_LANES] += (double)size * (double)size;
+    }
+}
+
+void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
+                const void *new_bits, int64_t n, const double *tolerance, int ntolerances)
+{
+    struct change_lanes lanes = {{0}, {0}};
+    float limit[CHANGE_TOLERANCES];
+    for (int t = 0; t < ntolerances; t++)
+        limit[t] = (float)tolerance[t]; /* exact: it was rounded to the compare type */
+    c->counts.bit_changed += n;
+    int64_t done = 0;
+#if defined(__x86_64__)
+    if (isa == ISA_AVX512 && arithmetic == ARITHMETIC_BF16)
+        done = change_add_bf16_avx512(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
+#endif
+    (void)isa;
+    change_add_range(c, &lanes, arithmetic, old_bits, new_bits, done, n, limit, ntolerances);
+    change_add_lanes(c, &lanes);
 }
 
 void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const void *bits, int64_t n,
@@ -121,35 +118,64 @@ void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const vo
         c->counts.updated[t] += n;
 }
 
-void change_add_base(struct change *c, enum arithmetic arithmetic, const void *w0, int64_t n)
+/* ---- the base's magnitudes ---- */
+
+/* Four tables: consecutive weights often share a bin, and an increment must not wait for the one before. */
+static void bins_portable(int64_t *bins, enum arithmetic arithmetic, const void *w0, int64_t n)
 {
-    /* Four tables: consecutive weights often share a bin, and an increment must not wait for the one before.
-     */
     enum { TABLES = 4 };
     uint32_t table[TABLES][CHANGE_BINS];
     memset(table, 0, sizeof table);
     int64_t i = 0;
-    if (arithmetic == ARITHMETIC_BF16) {
-        const uint16_t *w = w0;
-        for (; i + TABLES <= n; i += TABLES)
+    if (arithmetic == ARITHMETIC_BF16)
+        for (const uint16_t *w = w0; i + TABLES <= n; i += TABLES)
             for (int t = 0; t < TABLES; t++)
                 table[t][(w[i + t] & 0x7fff) >> 5]++;
-        for (; i < n; i++)
-            table[0][change_bin(arithmetic, w, i)]++;
-    } else {
-        const uint32_t *w = w0;
-        for (; i + TABLES <= n; i += TABLES)
+    else
+        for (const uint32_t *w = w0; i + TABLES <= n; i += TABLES)
             for (int t = 0; t < TABLES; t++)
                 table[t][(w[i + t] & 0x7fffffff) >> 21]++;
-        for (; i < n; i++)
-            table[0][change_bin(arithmetic, w, i)]++;
+    for (; i < n; i++)
+        table[0][change_bin(arithmetic, w0, i)]++;
+    for (int b = 0; b < CHANGE_BINS; b++)
+        bins[b] += (int64_t)table[0][b] + table[1][b] + table[2][b] + table[3][b];
+}
+
+void change_add_base(struct change *c, struct change_pairs *pairs, enum isa isa, enum arithmetic arithmetic,
+                     const void *w0, int64_t n)
+{
+#if defined(__x86_64__)
+    if (isa == ISA_AVX512) {
+        int64_t done = arithmetic == ARITHMETIC_BF16
+                           ? change_pairs_bf16_avx512(c->counts.bin_elements, pairs, w0, n)
+                           : change_pairs_f32_avx512(c->counts.bin_elements, pairs, w0, n);
+        for (; done < n; done++)
+            c->counts.bin_elements[change_bin(arithmetic, w0, done)]++;
+        return;
     }
-    for (int b = 0; b < CHANGE_BINS; b++) {
+#endif
+    (void)isa;
+    (void)pairs;
+    bins_portable(c->counts.bin_elements, arithmetic, w0, n);
+}
+
+void change_flush(struct change *c, struct change_pairs *pairs)
+{
+    if (pairs->elements == 0)
+        return;
+    int64_t low[CHANGE_WINDOW] = {0};
+    for (int high = 0; high < CHANGE_WINDOW; high++) {
+        const uint32_t *row = pairs->count + high * CHANGE_WINDOW;
         int64_t sum = 0;
-        for (int t = 0; t < TABLES; t++)
-            sum += table[t][b];
-        c->counts.bin_elements[b] += sum;
+        for (int i = 0; i < CHANGE_WINDOW; i++) {
+            low[i] += row[i];
+            sum += row[i];
+        }
+        c->counts.bin_elements[CHANGE_WINDOW_0 + high] += sum;
     }
+    for (int i = 0; i < CHANGE_WINDOW; i++)
+        c->counts.bin_elements[CHANGE_WINDOW_0 + i] += low[i];
+    memset(pairs, 0, sizeof *pairs);
 }
 
 void change_merge(struct change *dst, const struct change *src)

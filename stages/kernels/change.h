@@ -7,6 +7,7 @@
 #ifndef SINEW_CHANGE_H
 #define SINEW_CHANGE_H
 
+#include "isa.h"
 #include "tensor.h"
 #include "xsum.h"
 
@@ -46,19 +47,32 @@ static inline int change_bin(enum arithmetic arithmetic, const void *bits, int64
 /* Local. Lower edge of a magnitude bin in weight units. */
 double change_bin_lower(int bin);
 
-/* Local. Adds n changed elements of one block: their old and new bits in the compare type and delta
- * (update_delta's). tolerance: ntolerances values as rounded by tolerance_rounded. scratch: room for n
- * floats. The result depends on the elements and their order in the block only. */
-void change_add(struct change *c, enum arithmetic arithmetic, const void *old_bits, const void *new_bits,
-                const float *delta, int64_t n, const double *tolerance, int ntolerances, float *scratch);
+/* Local. Adds n changed elements of one block: their old and new bits in the compare type. delta is new - old
+ * rounded to the compare type. tolerance: ntolerances values as rounded by tolerance_rounded. The result
+ * depends on the elements and their order in the block only, not on isa. */
+void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
+                const void *new_bits, int64_t n, const double *tolerance, int ntolerances);
 
 /* Local. Adds n elements that did not change but are not finite (their bits in the compare type): never close
  * to anything, as torch.isclose has it. */
 void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const void *bits, int64_t n,
                           int ntolerances);
 
-/* Local. Adds all n elements of a block of the base to bin_elements. */
-void change_add_base(struct change *c, enum arithmetic arithmetic, const void *w0, int64_t n);
+/* A histogram of pairs of neighbouring magnitude bins, so that one increment counts two elements: 7 bits each
+ * of the window of 32 octaves in which nearly all weights lie. Must be flushed before its struct change is
+ * read. */
+struct change_pairs {
+    uint32_t count[1 << 14];
+    int64_t elements; /* in the table */
+};
+
+/* Local. Adds n elements of the base to bin_elements, some of them by way of the pairs table. n < 2^31
+ * between flushes. */
+void change_add_base(struct change *c, struct change_pairs *pairs, enum isa isa, enum arithmetic arithmetic,
+                     const void *w0, int64_t n);
+
+/* Local. Moves what is in the pairs table to bin_elements. */
+void change_flush(struct change *c, struct change_pairs *pairs);
 
 /* Local. dst += src, src unchanged; xsums of src must be normalised. */
 void change_merge(struct change *dst, const struct change *src);

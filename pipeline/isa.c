@@ -1,0 +1,29 @@
+#include "isa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"portable", "avx2", "avx512"};
+
+const char *isa_name(enum isa isa)
+{
+    return names[isa];
+}
+
+enum isa isa_best(void)
+{
+    enum isa best = ISA_PORTABLE;
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
+        best = ISA_AVX2;
+    if (best == ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vbmi2"))
+        best = ISA_AVX512;
+#endif
+    const char *wanted = getenv("SINEW_ISA");
+    for (int i = 0; wanted && i < (int)best; i++)
+        if (strcmp(wanted, names[i]) == 0)
+            return (enum isa)i;
+    return best;
+}
