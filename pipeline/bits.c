@@ -152,6 +152,49 @@ int64_t bits_unpack(int bytes, const uint64_t *words, int64_t n, const void *pac
     return bytes == 2 ? unpack16(words, n, packed, v) : unpack32(words, n, packed, v);
 }
 
+/* The next n bits (1..64) of a bit stream, from bit `at` on. */
+static inline uint64_t next_bits(const uint64_t *stream, int64_t at)
+{
+    uint64_t low = stream[at / 64] >> (at % 64);
+    return at % 64 ? low | stream[at / 64 + 1] << (64 - at % 64) : low;
+}
+
+static void narrow_portable(uint64_t *words, int64_t nwords, const uint64_t *keep)
+{
+    int64_t at = 0;
+    for (int64_t w = 0; w < nwords; w++) {
+        uint64_t kept = 0, bits = words[w] ? next_bits(keep, at) : 0;
+        at += __builtin_popcountll(words[w]);
+        for (uint64_t left = words[w]; left; left &= left - 1, bits >>= 1)
+            kept |= bits & 1 ? left & -left : 0;
+        words[w] = kept;
+    }
+}
+
+#if defined(__x86_64__)
+AVX2 static void narrow_bmi2(uint64_t *words, int64_t nwords, const uint64_t *keep)
+{
+    int64_t at = 0;
+    for (int64_t w = 0; w < nwords; w++) {
+        uint64_t word = words[w];
+        words[w] = word ? _pdep_u64(next_bits(keep, at), word) : 0;
+        at += __builtin_popcountll(word);
+    }
+}
+#endif
+
+void bits_narrow(enum isa isa, uint64_t *words, int64_t nwords, const uint64_t *keep)
+{
+#if defined(__x86_64__)
+    if (isa != ISA_PORTABLE) {
+        narrow_bmi2(words, nwords, keep);
+        return;
+    }
+#endif
+    (void)isa;
+    narrow_portable(words, nwords, keep);
+}
+
 int64_t bits_count(const uint64_t *words, int64_t nwords)
 {
     int64_t set = 0;

@@ -33,6 +33,11 @@ struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const voi
  * many were used. */
 int64_t bits_unpack(int bytes, const uint64_t *words, int64_t n, const void *packed, void *v);
 
+/* Local. Narrows a bitmap in place: of its set bits, in order, keeps those whose bit in `keep` is set (bit i
+ * of keep speaks of set bit i of words, least significant first). keep has room for one bit per set bit and
+ * one word more. */
+void bits_narrow(enum isa isa, uint64_t *words, int64_t nwords, const uint64_t *keep);
+
 /* Local. Set bits of words; of a AND b. */
 int64_t bits_count(const uint64_t *words, int64_t nwords);
 int64_t bits_count_and(const uint64_t *a, const uint64_t *b, int64_t nwords);

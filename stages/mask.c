@@ -62,8 +62,8 @@ struct mask {
     enum arithmetic arithmetic;
     double tolerance;
     struct h5_bulk *bits;
-    float *difference; /* of the part's values */
-    int64_t cap_difference;
+    uint64_t *keep; /* of the part's values, a bit each: updated or not */
+    int64_t cap_keep;
     struct tally *open;
     int64_t first_open;
     /* process 0 */
@@ -71,46 +71,65 @@ struct mask {
     struct table bins; /* of this mask */
 };
 
-/* Does value i of a part count as updated? NaN and Inf differences always do, as torch.isclose never calls
- * them close. */
-static int is_updated(const struct mask *m, const struct update_part *p, int64_t i)
+/* Flags of n values: 1 where the difference counts as updated. NaN and Inf differences always do, as
+ * torch.isclose never calls them close: the comparisons are written so that NaN answers yes. */
+static void flag_values(const struct mask *m, const void *old_bits, const void *new_bits,
+                        const float *difference, int64_t n, uint8_t *flag)
 {
-    if (m->p->criterion == CRITERION_BITS)
-        return 1;
-    float size = fabsf(m->difference[i]);
-    if (m->p->criterion == CRITERION_ABSOLUTE)
-        return !((double)size <= m->tolerance) || !isfinite(size);
-    float w0, w1;
-    if (m->arithmetic == ARITHMETIC_BF16) {
-        w0 = bf16_to_float(((const uint16_t *)p->old_bits)[i]);
-        w1 = bf16_to_float(((const uint16_t *)p->new_bits)[i]);
+    const float infinity = INFINITY, limit = (float)m->tolerance; /* exact: rounded to the compare type */
+    if (m->p->criterion == CRITERION_BITS) {
+        memset(flag, 1, (size_t)n);
+    } else if (m->p->criterion == CRITERION_ABSOLUTE) {
+        for (int64_t i = 0; i < n; i++)
+            flag[i] = !(fabsf(difference[i]) <= limit) | !(fabsf(difference[i]) < infinity);
     } else {
-        w0 = ((const float *)p->old_bits)[i];
-        w1 = ((const float *)p->new_bits)[i];
+        for (int64_t i = 0; i < n; i++) {
+            float w0 = m->arithmetic == ARITHMETIC_BF16 ? bf16_to_float(((const uint16_t *)old_bits)[i])
+                                                        : ((const float *)old_bits)[i];
+            float w1 = m->arithmetic == ARITHMETIC_BF16 ? bf16_to_float(((const uint16_t *)new_bits)[i])
+                                                        : ((const float *)new_bits)[i];
+            double most = m->p->eta * fmax(fabs((double)w0), fabs((double)w1));
+            flag[i] = !((double)fabsf(difference[i]) <= most) || !(fabsf(difference[i]) < infinity);
+        }
     }
-    double limit = m->p->eta * fmax(fabs((double)w0), fabs((double)w1));
-    return !((double)size <= limit) || !isfinite(size);
+}
+
+/* The flags of a part's values as a bit stream, and the magnitudes of those that are set into each block's
+ * tensor. */
+static void flag_part(struct mask *m, const struct update_part *p)
+{
+    enum { BUNCH = 4096 };
+    float difference[BUNCH];
+    uint8_t flag[BUNCH];
+    int64_t bytes = arithmetic_bytes(m->arithmetic);
+    memset(m->keep, 0, (size_t)(p->nvalues / 64 + 2) * sizeof *m->keep);
+    for (int64_t b = p->from; b < p->to; b++) {
+        struct tally *t = &m->open[layout_block(m->layout, b).tensor - m->first_open];
+        int64_t end = p->first_value[b + 1 - p->from];
+        for (int64_t at = p->first_value[b - p->from]; at < end; at += BUNCH) {
+            int64_t n = end - at < BUNCH ? end - at : BUNCH;
+            const char *old_bits = (const char *)p->old_bits + at * bytes,
+                       *new_bits = (const char *)p->new_bits + at * bytes;
+            update_delta(m->arithmetic, old_bits, new_bits, n, difference);
+            flag_values(m, old_bits, new_bits, difference, n, flag);
+            for (int64_t i = 0; i < n; i++) {
+                m->keep[(at + i) / 64] |= (uint64_t)flag[i] << ((at + i) % 64);
+                t->bins[change_bin(m->arithmetic, old_bits, i)] += flag[i];
+            }
+        }
+    }
 }
 
 /* Turns the part's bitmap of changed elements into the mask, in place, and counts. */
 static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
 {
-    TRY(arena_grow(m->ctx->arena, "mask.difference", p->nvalues, &m->cap_difference, &m->difference, e));
-    update_delta(m->arithmetic, p->old_bits, p->new_bits, p->nvalues, m->difference);
-    int64_t value = 0, nonfinite = 0, word = 0;
+    TRY(arena_grow(m->ctx->arena, "mask.flags", p->nvalues / 64 + 2, &m->cap_keep, &m->keep, e));
+    flag_part(m, p);
+    bits_narrow(p->isa, p->words, p->nwords, m->keep);
+    int64_t nonfinite = 0, word = 0;
     for (int64_t b = p->from; b < p->to; b++) {
         struct block at = layout_block(m->layout, b);
         struct tally *t = &m->open[at.tensor - m->first_open];
-        for (int64_t w = word; w < word + at.nwords; w++) {
-            uint64_t kept = 0;
-            for (uint64_t left = p->words[w]; left; left &= left - 1, value++) {
-                if (!is_updated(m, p, value))
-                    continue;
-                kept |= left & -left;
-                t->bins[change_bin(m->arithmetic, p->old_bits, value)]++;
-            }
-            p->words[w] = kept;
-        }
         for (; nonfinite < p->nnonfinite && p->nonfinite[nonfinite] < 64 * (word + at.nwords); nonfinite++) {
             if (m->p->criterion == CRITERION_BITS)
                 continue;
