@@ -1,6 +1,6 @@
 #include "runner.h"
 
-#include "registry.h"
+#include "schedule.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -74,29 +74,28 @@ int selection_has(const struct selection *s, const struct dag *d, const struct n
 struct work {
     struct runner *r;
     const struct selection *selection;
-    struct freshness *all; /* per node; meaningful on process 0 */
+    struct comm alone;     /* this process by itself, for nodes that run side by side */
+    struct freshness *all; /* per node; of nodes to do on all processes, of the others on process 0 */
     char *todo;            /* per node, same on all processes */
+    int *owner;            /* of the stage's nodes: see schedule.h; same on all processes */
     int64_t ran;           /* nodes that ran */
-    double stage_bytes;
-    double time_min, time_mean, time_max; /* of the stage's nodes */
-    int64_t peak_bytes;
+    double stage_bytes;    /* read and written by the stage's nodes this process took part in */
+    double busy_sec;       /* spent in them */
+    size_t peak_bytes;
 };
 
-/* Wall time and memory of a node over the processes; on process 0 into the artifact. */
-static void add_times(struct work *w, double sec, size_t peak, struct h5 *artifact, double bytes,
-                      struct err *e)
+/* Collective on c. Wall time and memory of a node over its processes, into the artifact. */
+static void write_times(const struct comm *c, double sec, size_t peak, struct h5 *artifact, double bytes,
+                        struct err *e)
 {
-    const struct comm *c = w->r->comm;
     double min = sec, max = sec, sum = sec;
     int64_t most = (int64_t)peak;
-    MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
-    MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
-    MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
-    comm_max(c, &most, 1);
-    w->time_min += min;
-    w->time_max += max;
-    w->time_mean += sum / c->np;
-    w->peak_bytes = most > w->peak_bytes ? most : w->peak_bytes;
+    if (c->np > 1) {
+        MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        comm_max(c, &most, 1);
+    }
     if (!artifact)
         return;
     h5_set_real(artifact, "/", "time_min_sec", min, e);
@@ -104,45 +103,45 @@ static void add_times(struct work *w, double sec, size_t peak, struct h5 *artifa
     h5_set_real(artifact, "/", "time_max_sec", max, e);
     h5_set_real(artifact, "/", "bytes_moved", bytes, e);
     h5_set_real(artifact, "/", "peak_bytes", (double)most, e);
+    h5_set_int(artifact, "/", "processes", c->np, e);
 }
 
-/* Collective. Runs node i and completes its artifact. */
-static err_t run_node(struct work *w, int i, struct progress *progress, int64_t done, struct err *e)
+/* Collective on c. Runs node i on the processes of c and completes its artifact. */
+static err_t run_node(struct work *w, int i, const struct comm *c, struct progress *progress, int64_t done,
+                      struct err *e)
 {
     struct runner *r = w->r;
     const struct node *n = &r->dag->nodes[i];
     const struct node_decl *decl = &r->dag->config->nodes[n->decl];
     struct arena arena;
-    struct artifact out = {.comm = r->comm};
+    struct artifact out = {.comm = c};
     double before = w->stage_bytes, started = clock_sec();
     arena_init(&arena, r->mem);
     r->mem->peak_bytes = r->mem->live_bytes;
     struct ctx ctx = node_ctx(r->dag, n, &arena);
-    ctx.comm = r->comm;
+    ctx.comm = c;
     ctx.log = r->log;
     ctx.progress = progress;
     ctx.progress_done = done;
     ctx.out = &out;
     ctx.bytes_done = &w->stage_bytes;
     log_detail(r->log, "%s of %s", decl->name, n->label);
-    err_t code = artifact_begin(&out, r->comm, n->path, &arena, e);
+    err_t code = artifact_begin(&out, c, n->path, &arena, e);
     if (code == ERR_OK)
         code = n->stage->run(&ctx, e);
     if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
         struct h5 *h = NULL;
-        if (r->comm->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
+        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
             fresh_mark(r->dag, i, &w->all[i], h, e);
-        add_times(w, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
-        code = comm_agree(r->comm, e);
+        write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
+        code = comm_agree(c, e);
     }
     artifact_end(&out, code == ERR_OK, e);
     code = e->code;
     err_item(e, "%s of %s", decl->name, n->label);
+    w->busy_sec += clock_sec() - started;
+    w->peak_bytes = r->mem->peak_bytes > w->peak_bytes ? r->mem->peak_bytes : w->peak_bytes;
     arena_release(&arena);
-    if (code == ERR_OK) {
-        w->all[i].state = STATE_FRESH;
-        w->ran++;
-    }
     return code;
 }
 
@@ -175,6 +174,36 @@ static err_t check_inputs(struct work *w, int i, struct err *e)
     return ERR_OK;
 }
 
+/* Collective. Whoever runs a node writes its key: process 0 hands out what it found out about nodes [from,
+ * to). */
+static err_t share_keys(struct work *w, int from, int to, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    if (c->np == 1)
+        return ERR_OK;
+    int64_t bytes = 0, at = 0;
+    char *texts = NULL;
+    for (int i = from; i < to && c->me == 0; i++)
+        bytes += w->todo[i] ? (int64_t)strlen(w->all[i].files_text) + 1 : 0;
+    comm_bcast(c, &bytes, (int64_t)sizeof bytes, 0);
+    arena_array(w->r->arena, "runner.files", bytes, &texts, e);
+    TRY_ALL(c, e);
+    for (int i = from; i < to && c->me == 0; i++) {
+        size_t n = w->todo[i] ? strlen(w->all[i].files_text) + 1 : 0;
+        memcpy(texts + at, w->all[i].files_text, n);
+        at += (int64_t)n;
+    }
+    comm_bcast(c, texts, bytes, 0);
+    comm_bcast(c, w->all + from, (to - from) * (int64_t)sizeof *w->all, 0);
+    at = 0;
+    for (int i = from; i < to; i++)
+        if (w->todo[i]) {
+            w->all[i].files_text = texts + at; /* process 0's own, or the other's copy of it */
+            at += (int64_t)strlen(texts + at) + 1;
+        }
+    return ERR_OK;
+}
+
 /* Collective. Decides which of nodes [from, to) run; returns how many through *n. */
 static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
 {
@@ -190,12 +219,19 @@ static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
                 check_inputs(w, i, e);
         }
     }
+    if (c->me == 0 && e->code == ERR_OK) {
+        struct arena scratch;
+        arena_init(&scratch, w->r->mem);
+        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->owner, &scratch, e);
+        arena_release(&scratch);
+    }
     TRY_ALL(c, e);
     comm_bcast(c, w->todo + from, to - from, 0);
+    comm_bcast(c, w->owner, (to - from) * (int64_t)sizeof *w->owner, 0);
     *n = 0;
     for (int i = from; i < to; i++)
         *n += w->todo[i];
-    return ERR_OK;
+    return share_keys(w, from, to, e);
 }
 
 static const char *units_of(enum scope s)
@@ -204,6 +240,61 @@ static const char *units_of(enum scope s)
            : s == SCOPE_CELL     ? "cells"
            : s == SCOPE_BASE     ? "bases"
                                  : "study";
+}
+
+/* Collective. The stage's last line: wall time, time of a process, rate over all, largest memory of one. */
+static void report_stage(struct work *w, const char *name, const char *units, int64_t n, double sec)
+{
+    const struct comm *c = w->r->comm;
+    double min, mean, max, bytes;
+    int64_t most = (int64_t)w->peak_bytes;
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &mean, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->stage_bytes, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    comm_max(c, &most, 1);
+    char time[32], rate[32], peak[32];
+    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
+             name, (long long)n, units, human_sec(sec, time, sizeof time), min, mean / c->np, max,
+             bytes > 0 ? ", " : "", bytes > 0 ? human_bytes(bytes / sec, rate, sizeof rate) : "",
+             bytes > 0 ? "/s" : "", human_bytes((double)most, peak, sizeof peak));
+}
+
+/* Collective. The nodes to do of [from, to): first those that run side by side, each process its own, then
+ * those on all processes. A failure of one process's node is agreed upon when the others have finished
+ * theirs, which are small. */
+static err_t run_nodes(struct work *w, int from, int to, int64_t n, const char *name, const char *units,
+                       struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    struct progress progress;
+    int64_t done = 0, alone = 0;
+    progress_start(&progress, w->r->log, name, units, n);
+    for (int i = from; i < to && e->code == ERR_OK; i++) {
+        if (!w->todo[i] || w->owner[i - from] != c->me)
+            continue;
+        run_node(w, i, &w->alone, &progress, done, e);
+        done += c->np; /* the others are about as far */
+        progress_at(&progress, done < n ? done : n, 0, w->stage_bytes * c->np);
+    }
+    TRY_ALL(c, e);
+    for (int i = from; i < to; i++)
+        alone += w->todo[i] && w->owner[i - from] != SCHEDULE_ALL;
+    done = alone;
+    for (int i = from; i < to; i++) {
+        if (!w->todo[i] || w->owner[i - from] != SCHEDULE_ALL)
+            continue;
+        double before = w->stage_bytes;
+        TRY(run_node(w, i, c, &progress, done, e));
+        progress_at(&progress, ++done, 0, w->stage_bytes);
+        if (c->me != 0)
+            w->stage_bytes = before; /* process 0 has counted all processes' bytes */
+    }
+    for (int i = from; i < to; i++)
+        if (w->todo[i])
+            w->all[i].state = STATE_FRESH;
+    w->ran += n;
+    return ERR_OK;
 }
 
 /* Collective. All nodes of the k-th declared stage in order. */
@@ -220,26 +311,12 @@ static err_t run_stage(struct work *w, int k, struct err *e)
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;
     }
-    struct progress progress;
     double started = clock_sec();
-    w->stage_bytes = w->time_min = w->time_mean = w->time_max = 0;
+    w->stage_bytes = w->busy_sec = 0;
     w->peak_bytes = 0;
     log_info(w->r->log, "%-14s %lld of %d %s to do", name, (long long)n, to - from, units);
-    progress_start(&progress, w->r->log, name, units, n);
-    int64_t done = 0;
-    for (int i = from; i < to; i++) {
-        if (!w->todo[i])
-            continue;
-        TRY(run_node(w, i, &progress, done, e));
-        progress_at(&progress, ++done, 0, w->stage_bytes);
-    }
-    char time[32], rate[32], peak[32];
-    double sec = clock_sec() - started;
-    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
-             name, (long long)n, units, human_sec(sec, time, sizeof time), w->time_min, w->time_mean,
-             w->time_max, w->stage_bytes > 0 ? ", " : "",
-             w->stage_bytes > 0 ? human_bytes(w->stage_bytes / sec, rate, sizeof rate) : "",
-             w->stage_bytes > 0 ? "/s" : "", human_bytes((double)w->peak_bytes, peak, sizeof peak));
+    TRY(run_nodes(w, from, to, n, name, units, e));
+    report_stage(w, name, units, n, clock_sec() - started);
     return ERR_OK;
 }
 
@@ -283,8 +360,10 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
 static err_t work_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
 {
     *w = (struct work){.r = r, .selection = s};
-    if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK)
-        arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e);
+    comm_init(&w->alone, MPI_COMM_SELF);
+    if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
+        arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
+        arena_array(r->arena, "runner.owner", r->dag->nnodes, &w->owner, e);
     return comm_agree(r->comm, e);
 }
 
@@ -333,7 +412,8 @@ err_t runner_report(struct runner *r, struct err *e)
                     fresh_node(d, below, w.all, r->arena,
                                e); /* keys of what lies below, for the report's own */
                 TRY(decide(&w, i, i + 1, &n, e));
-                TRY(run_node(&w, i, NULL, 0, e));
+                TRY(run_node(&w, i, r->comm, NULL, 0, e));
+                w.ran++;
             }
     if (w.ran == 0)
         return err_set(e, ERR_CONFIG,
