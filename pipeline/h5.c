@@ -1,25 +1,14 @@
 #include "h5.h"
 
+#include "h5_internal.h"
+
 #include <errno.h>
-#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    PASS_BYTES = 1 << 29,       /* per transfer: far below the 2 GiB where MPI-IO breaks */
-    TABLE_PASS_BYTES = 1 << 20, /* rows are converted in pieces of this size */
-    CHUNK_BYTES = 1 << 20       /* the largest chunk of a growable dataset */
-};
-
-struct h5 {
-    hid_t id;
-    const char *path;
-    struct arena *arena;
-    const struct comm *comm; /* NULL: serial */
-    struct h5_bulk *bulks;   /* open datasets */
-};
+enum { PASS_BYTES = 1 << 29 }; /* per transfer: far below the 2 GiB where MPI-IO breaks */
 
 struct h5_bulk {
     hid_t id, type;
@@ -40,7 +29,7 @@ static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
-static err_t fail(struct err *e, err_t code, const char *path, const char *doing, const char *name)
+err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name)
 {
     char why[300] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
@@ -86,7 +75,7 @@ err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
     *f = NULL;
     hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
-        return fail(e, ERR_SYSTEM, path, "create the file", "");
+        return h5_fail(e, ERR_SYSTEM, path, "create the file", "");
     return wrap(id, path, NULL, a, f, e);
 }
 
@@ -97,7 +86,7 @@ err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, st
     if (id < 0 && access(path, R_OK) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));
     if (id < 0)
-        return fail(e, ERR_DATA, path, "open the file, it is damaged or no HDF5 file", "");
+        return h5_fail(e, ERR_DATA, path, "open the file, it is damaged or no HDF5 file", "");
     return wrap(id, path, NULL, a, f, e);
 }
 
@@ -110,7 +99,7 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a
     hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     H5Pclose(access);
     if (id < 0)
-        fail(e, ERR_SYSTEM, path, "create the file", "");
+        h5_fail(e, ERR_SYSTEM, path, "create the file", "");
     else
         wrap(id, path, c, a, f, e);
     return comm_agree(c, e);
@@ -130,9 +119,10 @@ err_t h5_close(struct h5 *f, struct err *e)
     if (!f)
         return ERR_OK;
     close_bulks(f);
+    h5_sources_close(f);
     herr_t status = H5Fclose(f->id);
     if (status < 0)
-        fail(e, ERR_SYSTEM, f->path, "close the file", "");
+        h5_fail(e, ERR_SYSTEM, f->path, "close the file", "");
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 
@@ -158,7 +148,7 @@ static hid_t half_type(void)
     return t;
 }
 
-static hid_t make_type(enum h5_type type)
+hid_t h5_make_type(enum h5_type type)
 {
     switch (type) {
     case H5_BITS8:
@@ -184,7 +174,7 @@ static hid_t make_type(enum h5_type type)
 }
 
 /* Links with their parent groups made on the way; names in UTF-8. */
-static hid_t link_list(void)
+hid_t h5_link_list(void)
 {
     hid_t p = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(p, 1);
@@ -192,7 +182,7 @@ static hid_t link_list(void)
     return p;
 }
 
-static hid_t text_type(size_t width)
+hid_t h5_text_type(size_t width)
 {
     hid_t t = H5Tcopy(H5T_C_S1);
     H5Tset_size(t, width > 0 ? width : 1);
@@ -201,9 +191,9 @@ static hid_t text_type(size_t width)
     return t;
 }
 
-static herr_t attach_text(hid_t object, const char *name, const char *value)
+herr_t h5_attach_text(hid_t object, const char *name, const char *value)
 {
-    hid_t type = text_type(strlen(value)), space = H5Screate(H5S_SCALAR);
+    hid_t type = h5_text_type(strlen(value)), space = H5Screate(H5S_SCALAR);
     if (H5Aexists(object, name) > 0)
         H5Adelete(object, name);
     hid_t at = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
@@ -248,11 +238,11 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
                             int64_t grow_to, struct h5_bulk **d, struct err *e)
 {
     *d = NULL;
-    hid_t t = make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = link_list();
+    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
     hsize_t unlimited = H5S_UNLIMITED;
     H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
     if (grow_to > 0) {
-        hsize_t chunk = 4096, most = CHUNK_BYTES / H5Tget_size(t);
+        hsize_t chunk = 4096, most = H5_CHUNK_BYTES / H5Tget_size(t);
         while (chunk < most && (int64_t)chunk < grow_to / 32)
             chunk *= 2;
         H5Pset_chunk(create, 1, &chunk);
@@ -264,7 +254,7 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
     H5Pclose(create);
     if (id < 0) {
         H5Tclose(t);
-        return fail(e, ERR_SYSTEM, f->path, "create dataset", name);
+        return h5_fail(e, ERR_SYSTEM, f->path, "create dataset", name);
     }
     return keep_bulk(f, id, t, name, d, e);
 }
@@ -274,9 +264,9 @@ err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int6
 {
     hsize_t dims = (hsize_t)n;
     err_t code = create_dataset(f, name, type, 1, &dims, grow_to, d, e);
-    if (code == ERR_OK && (attach_text((*d)->id, "description", description) < 0 ||
-                           (units && attach_text((*d)->id, "units", units) < 0)))
-        fail(e, ERR_SYSTEM, f->path, "describe dataset", name);
+    if (code == ERR_OK && (h5_attach_text((*d)->id, "description", description) < 0 ||
+                           (units && h5_attach_text((*d)->id, "units", units) < 0)))
+        h5_fail(e, ERR_SYSTEM, f->path, "describe dataset", name);
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 
@@ -284,7 +274,7 @@ err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e)
 {
     d->dims[0] = (hsize_t)n;
     if (H5Dset_extent(d->id, d->dims) < 0)
-        fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
+        h5_fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
     return d->file->comm ? comm_agree(d->file->comm, e) : e->code;
 }
 
@@ -294,8 +284,8 @@ err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk 
     *d = NULL;
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
-        return fail(e, ERR_DATA, f->path, "open dataset", name);
-    hid_t want = make_type(type), have = H5Dget_type(id);
+        return h5_fail(e, ERR_DATA, f->path, "open dataset", name);
+    hid_t want = h5_make_type(type), have = H5Dget_type(id);
     int same = H5Tequal(want, have) > 0;
     H5Tclose(have);
     if (!same) {
@@ -336,7 +326,7 @@ static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void 
     }
     H5Sclose(space);
     if (status < 0)
-        return fail(e, ERR_SYSTEM, d->file->path, write ? "write dataset" : "read dataset", d->name);
+        return h5_fail(e, ERR_SYSTEM, d->file->path, write ? "write dataset" : "read dataset", d->name);
     return ERR_OK;
 }
 
@@ -363,7 +353,7 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
 {
     hsize_t size[16], bytes = 1;
     int n = to_hsize(ndim, dims, size);
-    hid_t t = make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = link_list();
+    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
     for (int i = 0; i < n; i++)
         bytes *= size[i];
     bytes *= H5Tget_size(t);
@@ -376,7 +366,7 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
     H5Pclose(create);
     H5Tclose(t);
     if (id < 0)
-        return fail(e, ERR_SYSTEM, f->path, "create external dataset", name);
+        return h5_fail(e, ERR_SYSTEM, f->path, "create external dataset", name);
     H5Dclose(id);
     return ERR_OK;
 }
@@ -393,286 +383,6 @@ err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, cons
 err_t h5_array_put_rows(struct h5_bulk *d, int64_t row, int64_t nrows, const void *buf, struct err *e)
 {
     return transfer(d, 1, row, nrows, (void *)buf, e);
-}
-
-/* ---- tables ---- */
-
-static hid_t column_type(const struct column *c, size_t width)
-{
-    return c->kind == COLUMN_TEXT ? text_type(width)
-                                  : H5Tcopy(c->kind == COLUMN_INT ? H5T_STD_I64LE : H5T_IEEE_F64LE);
-}
-
-/* The compound type of a row; offset[i] gets each column's place. widths: of the text columns. */
-static hid_t row_type(const struct schema *s, const int *widths, size_t *offset, size_t *row_bytes)
-{
-    size_t bytes = 0;
-    for (int i = 0; i < s->ncolumns; i++) {
-        offset[i] = bytes;
-        bytes += s->columns[i].kind == COLUMN_TEXT ? (size_t)(widths[i] > 0 ? widths[i] : 1) : 8;
-    }
-    hid_t t = H5Tcreate(H5T_COMPOUND, bytes);
-    for (int i = 0; i < s->ncolumns; i++) {
-        hid_t member = column_type(&s->columns[i], (size_t)widths[i]);
-        H5Tinsert(t, s->columns[i].name, offset[i], member);
-        H5Tclose(member);
-    }
-    *row_bytes = bytes;
-    return t;
-}
-
-enum { MAX_COLUMNS = 32, MAX_NAME = 128 };
-
-/* Tables live in the group /tables, in artifacts as in the archive, unless the name says where. */
-static const char *table_path(const char *name, char path[MAX_NAME])
-{
-    snprintf(path, MAX_NAME, "%s%s", strchr(name, '/') ? "" : "tables/", name);
-    return path;
-}
-
-static err_t create_table(struct h5 *f, const char *name, const struct schema *s, const int *widths,
-                          int64_t nrows, int growing, struct err *e)
-{
-    size_t offset[MAX_COLUMNS], row_bytes;
-    hid_t type = row_type(s, widths, offset, &row_bytes), links = link_list(),
-          create = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t n = growing ? 0 : (hsize_t)nrows, unlimited = H5S_UNLIMITED;
-    if (growing) {
-        hsize_t chunk = (hsize_t)(nrows > 0 ? nrows : 1), most = CHUNK_BYTES / row_bytes + 1;
-        if (chunk > most)
-            chunk = most;
-        H5Pset_chunk(create, 1, &chunk);
-    }
-    hid_t space = H5Screate_simple(1, &n, growing ? &unlimited : NULL);
-    hid_t id = H5Dcreate2(f->id, name, type, space, links, create, H5P_DEFAULT);
-    H5Sclose(space);
-    H5Pclose(create);
-    H5Pclose(links);
-    H5Tclose(type);
-    if (id < 0)
-        return fail(e, ERR_SYSTEM, f->path, "create table", name);
-    herr_t status = attach_text(id, "description", s->description);
-    for (int i = 0; growing && i < s->ncolumns; i++) {
-        char attribute[96];
-        snprintf(attribute, sizeof attribute, "%s.description", s->columns[i].name);
-        status |= attach_text(id, attribute, s->columns[i].description);
-        snprintf(attribute, sizeof attribute, "%s.units", s->columns[i].name);
-        if (s->columns[i].units)
-            status |= attach_text(id, attribute, s->columns[i].units);
-    }
-    H5Dclose(id);
-    if (status < 0)
-        return fail(e, ERR_SYSTEM, f->path, "describe table", name);
-    return ERR_OK;
-}
-
-/* Width of each text column in a file's compound type; the table must have all columns of the schema. */
-static err_t file_widths(const char *path, hid_t id, const char *name, const struct schema *s, int *widths,
-                         struct err *e)
-{
-    hid_t type = H5Dget_type(id);
-    err_t code =
-        H5Tget_class(type) == H5T_COMPOUND ? ERR_OK : err_set(e, ERR_DATA, "%s: %s is no table", path, name);
-    for (int i = 0; code == ERR_OK && i < s->ncolumns; i++) {
-        int member = H5Tget_member_index(type, s->columns[i].name);
-        H5Eclear2(H5E_DEFAULT);
-        hid_t mt = member < 0 ? -1 : H5Tget_member_type(type, (unsigned)member);
-        if (mt < 0 || (s->columns[i].kind == COLUMN_TEXT) != (H5Tget_class(mt) == H5T_STRING))
-            code = err_set(e, ERR_DATA, "%s: table %s lacks column %s as this version expects it", path, name,
-                           s->columns[i].name);
-        widths[i] = mt >= 0 ? (int)H5Tget_size(mt) : 8;
-        if (mt >= 0)
-            H5Tclose(mt);
-    }
-    H5Tclose(type);
-    return code;
-}
-
-/* Writes the rows of t to [at, at+n) of an open dataset whose text columns are widths wide. */
-static err_t write_rows(struct h5 *f, hid_t id, const char *name, const struct table *t, const int *widths,
-                        int64_t at, struct err *e)
-{
-    const struct schema *s = t->schema;
-    size_t offset[MAX_COLUMNS], row_bytes;
-    hid_t type = row_type(s, widths, offset, &row_bytes), space = H5Dget_space(id);
-    int64_t pass = TABLE_PASS_BYTES / (int64_t)row_bytes + 1;
-    if (pass > t->nrows)
-        pass = t->nrows;
-    char *rows = NULL;
-    err_t code = arena_array_at(f->arena, "h5.rows", pass, row_bytes, (void **)&rows, e);
-    for (int64_t done = 0; code == ERR_OK && done < t->nrows; done += pass) {
-        int64_t n = t->nrows - done < pass ? t->nrows - done : pass;
-        memset(rows, 0, (size_t)n * row_bytes);
-        for (int64_t r = 0; r < n; r++)
-            for (int i = 0; i < s->ncolumns; i++) {
-                const union value *v = &t->values[(done + r) * s->ncolumns + i];
-                char *to = rows + (size_t)r * row_bytes + offset[i];
-                if (s->columns[i].kind == COLUMN_TEXT) {
-                    size_t len = strlen(v->text);
-                    if (len > (size_t)(widths[i] > 0 ? widths[i] : 1))
-                        code = err_set(e, ERR_BUG, "table %s, column %s: text longer than the column", name,
-                                       s->columns[i].name);
-                    else
-                        memcpy(to, v->text, len);
-                } else {
-                    memcpy(to, &v->i, 8);
-                }
-            }
-        hsize_t start = (hsize_t)(at + done), count = (hsize_t)n;
-        hid_t memory = H5Screate_simple(1, &count, NULL);
-        H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
-        if (code == ERR_OK && H5Dwrite(id, type, memory, space, H5P_DEFAULT, rows) < 0)
-            code = fail(e, ERR_SYSTEM, f->path, "write table", name);
-        H5Sclose(memory);
-    }
-    arena_drop(f->arena, rows);
-    H5Sclose(space);
-    H5Tclose(type);
-    return code;
-}
-
-err_t h5_table_write(struct h5 *f, const char *table, const struct table *t, struct err *e)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    const struct schema *s = t->schema;
-    int widths[MAX_COLUMNS] = {0};
-    for (int64_t r = 0; r < t->nrows; r++)
-        for (int i = 0; i < s->ncolumns; i++)
-            if (s->columns[i].kind == COLUMN_TEXT) {
-                int len = (int)strlen(t->values[r * s->ncolumns + i].text);
-                widths[i] = len > widths[i] ? len : widths[i];
-            }
-    TRY(create_table(f, name, s, widths, t->nrows, 0, e));
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return fail(e, ERR_SYSTEM, f->path, "open table", name);
-    err_t code = write_rows(f, id, name, t, widths, 0, e);
-    H5Dclose(id);
-    return code;
-}
-
-err_t h5_table_create(struct h5 *f, const char *table, const struct schema *s, const int *widths,
-                      int64_t nrows, struct err *e)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    return create_table(f, name, s, widths, nrows, 1, e);
-}
-
-err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, struct err *e)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return fail(e, ERR_SYSTEM, f->path, "open table", name);
-    int widths[MAX_COLUMNS] = {0};
-    hid_t space = H5Dget_space(id);
-    hsize_t n = 0;
-    H5Sget_simple_extent_dims(space, &n, NULL);
-    H5Sclose(space);
-    err_t code = file_widths(f->path, id, name, t->schema, widths, e);
-    hsize_t grown = n + (hsize_t)t->nrows;
-    if (code == ERR_OK && t->nrows > 0 && H5Dset_extent(id, &grown) < 0)
-        code = fail(e, ERR_SYSTEM, f->path, "extend table", name);
-    if (code == ERR_OK && t->nrows > 0)
-        code = write_rows(f, id, name, t, widths, (int64_t)n, e);
-    H5Dclose(id);
-    return code;
-}
-
-err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, int *widths, int64_t *nrows,
-                      struct err *e)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return fail(e, ERR_DATA, f->path, "open table", name);
-    int have[MAX_COLUMNS] = {0};
-    err_t code = file_widths(f->path, id, name, s, have, e);
-    for (int i = 0; i < s->ncolumns; i++)
-        if (have[i] > widths[i])
-            widths[i] = have[i];
-    hid_t space = H5Dget_space(id);
-    hsize_t n = 0;
-    H5Sget_simple_extent_dims(space, &n, NULL);
-    H5Sclose(space);
-    H5Dclose(id);
-    *nrows = (int64_t)n;
-    return code;
-}
-
-/* Adds rows from a buffer to t; texts are cut at their padding. */
-static err_t take_rows(struct table *t, const char *rows, int64_t n, const int *widths, const size_t *offset,
-                       size_t row_bytes, char *text, struct err *e)
-{
-    const struct schema *s = t->schema;
-    union value row[MAX_COLUMNS];
-    for (int64_t r = 0; r < n; r++) {
-        char *at = text;
-        for (int i = 0; i < s->ncolumns; i++) {
-            const char *from = rows + (size_t)r * row_bytes + offset[i];
-            if (s->columns[i].kind == COLUMN_TEXT) {
-                size_t len = strnlen(from, (size_t)(widths[i] > 0 ? widths[i] : 1));
-                memcpy(at, from, len);
-                at[len] = '\0';
-                row[i].text = at;
-                at += len + 1;
-            } else {
-                memcpy(&row[i].i, from, 8);
-            }
-        }
-        TRY(table_add_n(t, row, s->ncolumns, e));
-    }
-    return ERR_OK;
-}
-
-err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t from, int64_t n,
-                    int64_t *nrows_in_file, struct err *e)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    const struct schema *s = t->schema;
-    int widths[MAX_COLUMNS] = {0};
-    int64_t total = 0;
-    TRY(h5_table_widths(f, name, s, widths, &total, e));
-    if (nrows_in_file)
-        *nrows_in_file = total;
-    if (from > total)
-        from = total;
-    if (n < 0 || n > total - from)
-        n = total - from;
-    size_t offset[MAX_COLUMNS], row_bytes, text_bytes = 1;
-    for (int i = 0; i < s->ncolumns; i++)
-        text_bytes += (size_t)widths[i] + 2;
-    hid_t type = row_type(s, widths, offset, &row_bytes), id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    hid_t space = H5Dget_space(id);
-    int64_t pass = TABLE_PASS_BYTES / (int64_t)row_bytes + 1;
-    if (pass > n)
-        pass = n;
-    char *rows = NULL, *text = NULL;
-    err_t code = arena_array_at(f->arena, "h5.rows", pass, row_bytes, (void **)&rows, e);
-    if (code == ERR_OK)
-        code = arena_array_at(f->arena, "h5.text", 1, text_bytes, (void **)&text, e);
-    for (int64_t done = 0; code == ERR_OK && done < n; done += pass) {
-        int64_t part = n - done < pass ? n - done : pass;
-        hsize_t start = (hsize_t)(from + done), count = (hsize_t)part;
-        hid_t memory = H5Screate_simple(1, &count, NULL);
-        H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
-        if (H5Dread(id, type, memory, space, H5P_DEFAULT, rows) < 0)
-            code = fail(e, ERR_SYSTEM, f->path, "read table", name);
-        H5Sclose(memory);
-        if (code == ERR_OK)
-            code = take_rows(t, rows, part, widths, offset, row_bytes, text, e);
-    }
-    arena_drop(f->arena, text);
-    arena_drop(f->arena, rows);
-    H5Sclose(space);
-    H5Dclose(id);
-    H5Tclose(type);
-    return code;
 }
 
 /* ---- names, attributes, texts, links ---- */
@@ -699,21 +409,6 @@ int h5_has(struct h5 *f, const char *name)
     return 1;
 }
 
-int h5_has_table(struct h5 *f, const char *table)
-{
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    H5O_info_t info;
-    if (!h5_has(f, name) || H5Oget_info_by_name1(f->id, name, &info, H5P_DEFAULT) < 0 ||
-        info.type != H5O_TYPE_DATASET)
-        return 0;
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT), type = H5Dget_type(id);
-    int is_table = H5Tget_class(type) == H5T_COMPOUND;
-    H5Tclose(type);
-    H5Dclose(id);
-    return is_table;
-}
-
 static hid_t open_object(struct h5 *f, const char *where)
 {
     return H5Oopen(f->id, where, H5P_DEFAULT);
@@ -722,10 +417,10 @@ static hid_t open_object(struct h5 *f, const char *where)
 err_t h5_set_text(struct h5 *f, const char *where, const char *name, const char *value, struct err *e)
 {
     hid_t o = open_object(f, where);
-    herr_t status = o < 0 ? -1 : attach_text(o, name, value);
+    herr_t status = o < 0 ? -1 : h5_attach_text(o, name, value);
     if (o >= 0)
         H5Oclose(o);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
 }
 
 static err_t set_number(struct h5 *f, const char *where, const char *name, hid_t type, const void *value,
@@ -742,7 +437,7 @@ static err_t set_number(struct h5 *f, const char *where, const char *name, hid_t
     H5Sclose(space);
     if (o >= 0)
         H5Oclose(o);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
 }
 
 err_t h5_set_int(struct h5 *f, const char *where, const char *name, int64_t value, struct err *e)
@@ -760,7 +455,7 @@ static hid_t open_attribute(struct h5 *f, const char *where, const char *name, H
 {
     hid_t at = H5Aopen_by_name(f->id, where, name, H5P_DEFAULT, H5P_DEFAULT);
     if (at < 0) {
-        fail(e, ERR_DATA, f->path, "read attribute", name);
+        h5_fail(e, ERR_DATA, f->path, "read attribute", name);
         return -1;
     }
     hid_t type = H5Aget_type(at);
@@ -786,7 +481,7 @@ err_t h5_get_text(struct h5 *f, const char *where, const char *name, char **valu
                      ? err_set(e, ERR_DATA, "%s: attribute %s is no fixed text", f->path, name)
                      : arena_array(f->arena, "text", (int64_t)n + 1, value, e);
     if (code == ERR_OK && H5Aread(at, type, *value) < 0)
-        code = fail(e, ERR_SYSTEM, f->path, "read attribute", name);
+        code = h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name);
     H5Tclose(type);
     H5Aclose(at);
     return code;
@@ -800,7 +495,7 @@ static err_t get_number(struct h5 *f, const char *where, const char *name, H5T_c
         return e->code;
     herr_t status = H5Aread(at, type, value);
     H5Aclose(at);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "read attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name) : ERR_OK;
 }
 
 err_t h5_get_int(struct h5 *f, const char *where, const char *name, int64_t *value, struct err *e)
@@ -815,17 +510,17 @@ err_t h5_get_real(struct h5 *f, const char *where, const char *name, double *val
 
 err_t h5_write_text(struct h5 *f, const char *name, const char *text, const char *description, struct err *e)
 {
-    hid_t type = text_type(strlen(text)), space = H5Screate(H5S_SCALAR), links = link_list();
+    hid_t type = h5_text_type(strlen(text)), space = H5Screate(H5S_SCALAR), links = h5_link_list();
     hid_t id = H5Dcreate2(f->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
     herr_t status = id < 0 ? -1 : H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
     if (status >= 0)
-        status = attach_text(id, "description", description);
+        status = h5_attach_text(id, "description", description);
     if (id >= 0)
         H5Dclose(id);
     H5Pclose(links);
     H5Sclose(space);
     H5Tclose(type);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "write", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write", name) : ERR_OK;
 }
 
 err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
@@ -833,13 +528,13 @@ err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
     *text = NULL;
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
-        return fail(e, ERR_DATA, f->path, "open", name);
+        return h5_fail(e, ERR_DATA, f->path, "open", name);
     hid_t type = H5Dget_type(id);
     err_t code = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0
                      ? arena_array(f->arena, "text", (int64_t)H5Tget_size(type) + 1, text, e)
                      : err_set(e, ERR_DATA, "%s: %s is no fixed text", f->path, name);
     if (code == ERR_OK && H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)
-        code = fail(e, ERR_SYSTEM, f->path, "read", name);
+        code = h5_fail(e, ERR_SYSTEM, f->path, "read", name);
     H5Tclose(type);
     H5Dclose(id);
     return code;
@@ -849,18 +544,18 @@ err_t h5_group(struct h5 *f, const char *name, const char *description, struct e
 {
     if (h5_has(f, name))
         return ERR_OK;
-    hid_t links = link_list(), id = H5Gcreate2(f->id, name, links, H5P_DEFAULT, H5P_DEFAULT);
-    herr_t status = id < 0 ? -1 : attach_text(id, "description", description);
+    hid_t links = h5_link_list(), id = H5Gcreate2(f->id, name, links, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t status = id < 0 ? -1 : h5_attach_text(id, "description", description);
     if (id >= 0)
         H5Gclose(id);
     H5Pclose(links);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "create group", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create group", name) : ERR_OK;
 }
 
 err_t h5_link_external(struct h5 *f, const char *name, const char *file, const char *target, struct err *e)
 {
-    hid_t links = link_list();
+    hid_t links = h5_link_list();
     herr_t status = H5Lcreate_external(file, target, f->id, name, links, H5P_DEFAULT);
     H5Pclose(links);
-    return status < 0 ? fail(e, ERR_SYSTEM, f->path, "create link", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create link", name) : ERR_OK;
 }

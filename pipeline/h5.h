@@ -1,4 +1,4 @@
-/* HDF5, behind one file: nothing else includes hdf5.h.
+/* HDF5, behind one header: only the files of this module (h5.c, h5_table.c, h5_source.c) include hdf5.h.
  *
  * Two ways to have a file open. Serial: one process, the ordinary driver; tables, attributes, links, and all
  * reading (every process reads for itself, read-only). Parallel: all processes of a communicator, the MPI-IO
@@ -13,6 +13,7 @@
 #include "err.h"
 #include "mem.h"
 #include "table.h"
+#include "tensor.h"
 
 #include <stdint.h>
 
@@ -74,6 +75,30 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
 err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
                struct h5_bulk **d, struct err *e);
 err_t h5_array_put_rows(struct h5_bulk *d, int64_t row, int64_t nrows, const void *buf, struct err *e);
+
+/* Sources: datasets that others wrote, of any number of dimensions, checked before anything is read.
+ *
+ * Floating point types of 16 (IEEE and bfloat16), 32 and 64 bits in either byte order are given as F16, BF16,
+ * F32 and F64; integers of any width, and h5py's bools, as I64. dims: as in the file, ndim 0 for a scalar. */
+struct h5_source;
+struct h5_source_info {
+    enum dtype dtype;
+    int ndim;
+    int64_t dims[TENSOR_MAX_NDIM], elements;
+};
+
+/* Local, serial file. Opens dataset `name` to be read in rows: the last row_ndim dimensions make a row (0: an
+ * element is one), all before them count the rows. The cache for the chunks of a row is counted against the
+ * memory budget; the source lives until h5_close. Errors: DATA where the type is none of those above, where
+ * the values stand in other files (external storage or links, virtual datasets), where chunks were never
+ * written, or where one row needs chunks of more than a quarter of the budget (256 MiB where there is none).
+ */
+err_t h5_source_open(struct h5 *f, const char *name, int row_ndim, struct h5_source **s,
+                     struct h5_source_info *info, struct err *e);
+
+/* Local. Rows [first, first+n) as elements of info.dtype, in the machine's byte order. Errors: DATA with
+ * HDF5's reason. */
+err_t h5_source_read(struct h5_source *s, int64_t first, int64_t n, void *buf, struct err *e);
 
 /* Tables live in the group /tables, in artifacts as in the archive: the name of one is "rank", or a whole
  * path ("/provenance/files").

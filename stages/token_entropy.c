@@ -1,15 +1,14 @@
 /* token-entropy: how undecided the policy is at each token, base against tuned, from logits kept beside the
- * checkpoints.
+ * checkpoints, or from entropies that others computed.
  *
  * H = - sum p ln p in nats, p = softmax(logits / temperature), float64 (arXiv:2506.01939, section 2). Tokens
  * are divided over processes in units of 64, so that a process owns whole words of the forking mask. The
  * entropies go to the artifact; quantiles are exact order statistics, found by counting over the bits of the
  * values, digit by digit, so that nothing is gathered or sorted. Sums are exact or in fixed point: no result
  * depends on the number of processes. */
-#include "checkpoint.h"
 #include "entropy.h"
 #include "h5.h"
-#include "safetensors.h"
+#include "logits.h"
 #include "stage.h"
 #include "xsum.h"
 
@@ -17,7 +16,6 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
     UNIT = 64,              /* tokens that stay on one process: one word of the forking mask */
@@ -27,7 +25,9 @@ enum {
     DIGIT_BITS = 11, /* of the selection; 64 bits are six digits */
     BUCKETS = 1 << DIGIT_BITS,
     FIXED_BITS = 54, /* H < 64 nats as an integer of 2^-54 nats, below 2^60 */
-    LOW_BITS = 28    /* its low part: 2^35 of them can be added, and 2^31 of the high part */
+    LOW_BITS = 28,   /* its low part: 2^35 of them can be added, and 2^31 of the high part */
+    MOST_NATS = 64,
+    MAX_GIVEN_IDS = 1 << 24 /* token ids beside entropies, where no vocabulary bounds them */
 };
 
 struct entropy_params {
@@ -44,7 +44,7 @@ static const struct param entropy_params[] = {
      .fallback = "1",
      .min = 0,
      .max = 1e6,
-     .help = "logits are divided by it; above 0"},
+     .help = "logits are divided by it; above 0; 1 where entropies are given"},
     {.name = "quantiles",
      .kind = PARAM_REALS,
      .offset = AT(quantiles),
@@ -65,7 +65,7 @@ static const struct param entropy_params[] = {
      .fallback = "50",
      .min = 1,
      .max = 100000,
-     .help = "equal bins from 0 to ln(vocabulary)"},
+     .help = "equal bins from 0 to ln(vocabulary), to the largest where entropies are given"},
     {.name = "min_count",
      .kind = PARAM_INT,
      .offset = AT(min_count),
@@ -86,129 +86,6 @@ static int entropy_check(const void *params, char *problem, int size)
     return -1;
 }
 
-/* ---- a file of logits ---- */
-
-struct logits {
-    const char *path;
-    struct checkpoint checkpoint; /* the one file, for checkpoint_read */
-    struct checkpoint_file file;
-    const struct checkpoint_tensor *values, *ids, *mask; /* ids and mask may be NULL */
-    int64_t tokens, vocabulary;
-    int64_t per_sequence; /* tokens of one sequence, 0 where the tensor has no such dimension */
-};
-
-/* The file that a path of the config means: itself, or logits.safetensors in that folder. */
-static const char *logits_file(const char *path, struct arena *a, struct err *e)
-{
-    struct stat s;
-    if (stat(path, &s) == 0 && S_ISDIR(s.st_mode))
-        return path_join(a, path, "logits.safetensors", e);
-    return path;
-}
-
-static const struct checkpoint_tensor *find(const struct safetensors *s, const char *name,
-                                            const char *or_name)
-{
-    const struct checkpoint_tensor *second = NULL;
-    for (int64_t i = 0; i < s->ntensors; i++) {
-        if (strcmp(s->tensors[i].name, name) == 0)
-            return &s->tensors[i];
-        if (or_name && strcmp(s->tensors[i].name, or_name) == 0)
-            second = &s->tensors[i];
-    }
-    return second;
-}
-
-/* A tensor beside the logits must have one element per token and one of the two or three types. */
-static err_t check_companion(const struct logits *l, const struct checkpoint_tensor *t, int fits,
-                             const char *types, struct err *e)
-{
-    if (!t)
-        return ERR_OK;
-    if (!fits)
-        return err_set(e, ERR_DATA, "%s: tensor %s: dtype %s, expected %s", l->path, t->name,
-                       dtype_name(t->dtype), types);
-    if (t->elements != l->tokens)
-        return err_set(e, ERR_DATA,
-                       "%s: tensor %s has %lld elements, expected one for each of the %lld tokens", l->path,
-                       t->name, (long long)t->elements, (long long)l->tokens);
-    return ERR_OK;
-}
-
-/* Local. l is borrowed by nobody and must not move while it is open. */
-static err_t logits_open(struct logits *l, const char *path, struct arena *a, struct err *e)
-{
-    struct safetensors s;
-    *l = (struct logits){.file = {.fd = -1}};
-    if (!(l->path = logits_file(path, a, e)))
-        return e->code;
-    TRY(safetensors_open(&s, l->path, a, e));
-    l->file = (struct checkpoint_file){.path = l->path,
-                                       .size_bytes = s.size_bytes,
-                                       .mtime_ns = s.mtime_ns,
-                                       .header_hash = s.header_hash,
-                                       .fd = -1};
-    l->checkpoint = (struct checkpoint){.path = l->path,
-                                        .format = "safetensors",
-                                        .ntensors = s.ntensors,
-                                        .nfiles = 1,
-                                        .tensors = s.tensors,
-                                        .files = &l->file};
-    const struct checkpoint_tensor *t = find(&s, "logits", NULL);
-    if (!t)
-        return err_set(e, ERR_DATA, "%s: no tensor named logits", l->path);
-    if (!dtype_is_compared(t->dtype))
-        return err_set(e, ERR_DATA, "%s: tensor logits: dtype %s, expected F32, F16 or BF16", l->path,
-                       dtype_name(t->dtype));
-    if (t->ndim != 2 && t->ndim != 3) {
-        char shape[160];
-        return err_set(
-            e, ERR_DATA,
-            "%s: tensor logits: shape %s, expected tokens x vocabulary or batch x tokens x vocabulary",
-            l->path, shape_text(t->ndim, t->dims, shape, sizeof shape));
-    }
-    if (t->elements == 0)
-        return err_set(e, ERR_DATA, "%s: tensor logits has no elements", l->path);
-    l->values = t;
-    l->vocabulary = t->dims[t->ndim - 1];
-    l->tokens = t->elements / l->vocabulary;
-    l->per_sequence = t->ndim == 3 ? t->dims[1] : 0;
-    l->ids = find(&s, "token_ids", "input_ids");
-    l->mask = find(&s, "mask", "attention_mask");
-    TRY(check_companion(l, l->ids, l->ids && (l->ids->dtype == DTYPE_I64 || l->ids->dtype == DTYPE_I32),
-                        "I64 or I32", e));
-    enum dtype m = l->mask ? l->mask->dtype : DTYPE_BOOL;
-    return check_companion(l, l->mask, m == DTYPE_BOOL || m == DTYPE_U8 || m == DTYPE_I64 || m == DTYPE_I32,
-                           "BOOL, U8, I64 or I32", e);
-}
-
-/* "token 17", or "sequence 2 token 5". */
-static const char *position(const struct logits *l, int64_t token, char *text, int size)
-{
-    if (l->per_sequence > 0)
-        snprintf(text, (size_t)size, "sequence %lld token %lld", (long long)(token / l->per_sequence),
-                 (long long)(token % l->per_sequence));
-    else
-        snprintf(text, (size_t)size, "token %lld", (long long)token);
-    return text;
-}
-
-/* Reads n integers of tensor t as int64. raw has room for 8 n bytes. */
-static err_t read_integers(struct logits *l, const struct checkpoint_tensor *t, int64_t first, int64_t n,
-                           void *raw, int64_t *out, struct err *e)
-{
-    TRY(checkpoint_read(&l->checkpoint, t, first, n, raw, e));
-    for (int64_t i = 0; i < n; i++) {
-        if (dtype_bits(t->dtype) == 8)
-            out[i] = ((const uint8_t *)raw)[i];
-        else if (dtype_bits(t->dtype) == 32)
-            out[i] = ((const int32_t *)raw)[i];
-        else
-            out[i] = ((const int64_t *)raw)[i];
-    }
-    return ERR_OK;
-}
-
 /* ---- one policy ---- */
 
 /* What is measured of one policy; complete on process 0, mostly on all. */
@@ -222,18 +99,71 @@ struct policy {
     struct h5_bulk *nats, *forks; /* in the artifact */
     int64_t counted, below, forking;
     struct xsum sum;
-    int64_t *ids; /* [3][vocabulary]: count, high and low parts of the sums; NULL without token ids */
+    int64_t nids; /* ids are below this: the vocabulary, or the largest found and one */
+    int64_t *ids; /* [3][nids]: count, high and low parts of the sums; NULL without token ids */
     int64_t *histogram;
+    double top; /* upper edge of the histogram: ln(vocabulary), or the largest entropy */
     double mean, median, p80, threshold, *quantiles;
 };
 
 /* Buffers for one block of rows. */
 struct rows {
-    int64_t room; /* tokens */
-    void *raw;
-    float *values;
+    int64_t room;   /* tokens */
+    double *values; /* logits, or entropies where these are given */
     int64_t *mask, *ids;
 };
+
+/* Entropy of one token: of its logits, or the given one. */
+static err_t measure_token(const struct logits *l, int64_t token, const double *values, double temperature,
+                           double *nats, struct err *e)
+{
+    char where[64];
+    int64_t at = 0;
+    logits_position(l, token, where, sizeof where);
+    if (l->vocabulary == 0) {
+        if (!(values[0] >= 0 && values[0] < MOST_NATS)) /* NaN is not either */
+            return err_set(e, ERR_DATA, "%s: %s: entropy %g, expected 0 nats and above, below %d", l->path,
+                           where, values[0], MOST_NATS);
+        *nats = values[0] + 0.0; /* -0 becomes 0: their images are compared as integers */
+        return ERR_OK;
+    }
+    switch (entropy_row(values, l->vocabulary, temperature, nats, &at)) {
+    case ENTROPY_FINE:
+        break;
+    case ENTROPY_EMPTY:
+        return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path, where);
+    case ENTROPY_NAN:
+        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is NaN", l->path, where,
+                       (long long)at);
+    case ENTROPY_INFINITE:
+        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is +Inf", l->path, where,
+                       (long long)at);
+    }
+    return ERR_OK;
+}
+
+static err_t check_id(const struct logits *l, int64_t token, int64_t id, int64_t nids, struct err *e)
+{
+    char where[64];
+    if (id >= 0 && id < nids)
+        return ERR_OK;
+    return err_set(e, ERR_DATA, "%s: %s: token id %lld, expected 0 to %lld", l->path,
+                   logits_position(l, token, where, sizeof where), (long long)id, (long long)nids - 1);
+}
+
+/* Reads which of n tokens from `first` count, and their ids, as far as the file has them. */
+static err_t read_companions(struct logits *l, struct rows *b, int64_t first, int64_t n, int64_t *counted,
+                             struct err *e)
+{
+    *counted = n;
+    if (l->has_mask) {
+        TRY(logits_read_mask(l, first, n, b->mask, e));
+        *counted = 0;
+        for (int64_t i = 0; i < n; i++)
+            *counted += b->mask[i];
+    }
+    return l->has_ids ? logits_read_ids(l, first, n, b->ids, e) : ERR_OK;
+}
 
 /* Entropies of n tokens from `first`, at most b->room, into nats: NaN for those not counted. */
 static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *b, int64_t first, int64_t n,
@@ -241,68 +171,76 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
 {
     const struct entropy_params *p = ctx->params;
     struct logits *l = &y->logits;
-    char where[64];
-    int64_t any = n, v = l->vocabulary;
-    if (l->mask) {
-        TRY(read_integers(l, l->mask, first, n, b->raw, b->mask, e));
-        any = 0;
-        for (int64_t i = 0; i < n; i++)
-            any += b->mask[i] != 0;
-    }
-    if (l->ids)
-        TRY(read_integers(l, l->ids, first, n, b->raw, b->ids, e));
-    if (any > 0) {
-        TRY(checkpoint_read(&l->checkpoint, l->values, first * v, n * v, b->raw, e));
-        tensor_to_compare(ARITHMETIC_F32, l->values->dtype, b->raw, n * v, b->values);
-    }
+    int64_t any, width = l->vocabulary > 0 ? l->vocabulary : 1;
+    TRY(read_companions(l, b, first, n, &any, e));
+    if (any > 0)
+        TRY(logits_read(l, first, n, b->values, e));
     for (int64_t i = 0; i < n; i++) {
         nats[i] = NAN;
-        if (l->mask && b->mask[i] == 0)
+        if (l->has_mask && b->mask[i] == 0)
             continue;
-        int64_t at = 0;
-        switch (entropy_row(b->values + i * v, v, p->temperature, &nats[i], &at)) {
-        case ENTROPY_FINE:
-            break;
-        case ENTROPY_EMPTY:
-            return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path,
-                           position(l, first + i, where, sizeof where));
-        case ENTROPY_NAN:
-            return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is NaN", l->path,
-                           position(l, first + i, where, sizeof where), (long long)at);
-        case ENTROPY_INFINITE:
-            return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is +Inf", l->path,
-                           position(l, first + i, where, sizeof where), (long long)at);
-        }
+        TRY(measure_token(l, first + i, b->values + i * width, p->temperature, &nats[i], e));
         y->counted++;
         y->below += nats[i] < 0.01;
         xsum_add(&y->sum, nats[i]);
-        if (!l->ids)
+        if (l->vocabulary == 0 && nats[i] > y->top)
+            y->top = nats[i];
+        if (!l->has_ids)
             continue;
-        int64_t id = b->ids[i];
-        if (id < 0 || id >= v)
-            return err_set(e, ERR_DATA, "%s: %s: token id %lld, expected 0 to %lld", l->path,
-                           position(l, first + i, where, sizeof where), (long long)id, (long long)v - 1);
-        int64_t fixed = llrint(ldexp(nats[i], FIXED_BITS));
+        TRY(check_id(l, first + i, b->ids[i], y->nids, e));
+        int64_t id = b->ids[i], fixed = llrint(ldexp(nats[i], FIXED_BITS));
         y->ids[id]++;
-        y->ids[v + id] += fixed >> LOW_BITS;
-        y->ids[2 * v + id] += fixed & (((int64_t)1 << LOW_BITS) - 1);
+        y->ids[y->nids + id] += fixed >> LOW_BITS;
+        y->ids[2 * y->nids + id] += fixed & (((int64_t)1 << LOW_BITS) - 1);
     }
     return ERR_OK;
 }
 
-static err_t rows_init(const struct policy *y, struct rows *b, struct arena *a, struct err *e)
+static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct err *e)
 {
-    const struct logits *l = &y->logits;
-    int64_t element = dtype_bits(l->values->dtype) / 8, v = l->vocabulary;
-    b->room = READ_BYTES / 4 / v > 0 ? READ_BYTES / 4 / v : 1;
+    struct logits *l = &y->logits;
+    int64_t width = l->vocabulary > 0 ? l->vocabulary : 1;
+    b->room = READ_BYTES / 4 / width > 0 ? READ_BYTES / 4 / width : 1;
     if (b->room > y->round)
         b->room = y->round;
-    int64_t row_bytes =
-        v * element > 8 ? v * element : 8; /* the integers beside the logits pass through raw too */
-    TRY(arena_array(a, "token-entropy.values", b->room * v, &b->values, e));
+    TRY(arena_array(a, "token-entropy.values", b->room * width, &b->values, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->ids, e));
-    return arena_array_at(a, "token-entropy.raw", b->room, (size_t)row_bytes, &b->raw, e);
+    return logits_reserve(l, b->room, a, e);
+}
+
+/* Local. The largest id of this process's tokens, where no vocabulary says it. */
+static err_t find_largest_id(struct policy *y, struct rows *b, int64_t *largest, struct err *e)
+{
+    struct logits *l = &y->logits;
+    for (int64_t first = y->from; first < y->to; first += b->room) {
+        int64_t n = y->to - first < b->room ? y->to - first : b->room, any;
+        TRY(read_companions(l, b, first, n, &any, e));
+        for (int64_t i = 0; i < n; i++) {
+            if (l->has_mask && b->mask[i] == 0)
+                continue;
+            TRY(check_id(l, first + i, b->ids[i], MAX_GIVEN_IDS, e));
+            *largest = b->ids[i] > *largest ? b->ids[i] : *largest;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Collective. Counters for each token id. */
+static err_t ids_init(const struct ctx *ctx, struct policy *y, struct rows *b, struct arena *a, struct err *e)
+{
+    y->nids = y->logits.vocabulary;
+    if (!y->logits.has_ids)
+        return ERR_OK;
+    if (y->nids == 0) {
+        int64_t largest = -1;
+        find_largest_id(y, b, &largest, e);
+        TRY_ALL(ctx->comm, e);
+        comm_max(ctx->comm, &largest, 1);
+        y->nids = largest + 1;
+    }
+    arena_array(a, "token-entropy.ids", 3 * y->nids, &y->ids, e);
+    return comm_agree(ctx->comm, e);
 }
 
 /* Local. Opens the file, takes this process's share and its buffers. */
@@ -312,10 +250,15 @@ static err_t policy_init(struct ctx *ctx, struct policy *y, struct arena *a, str
     struct logits *l = &y->logits;
     int64_t u0, u1;
     TRY(logits_open(l, y->path, a, e));
+    if (l->vocabulary == 0 && p->temperature != 1)
+        return err_set(e, ERR_CONFIG,
+                       "%s holds entropies already computed: temperature must be 1 for them, found %g",
+                       l->path, p->temperature);
+    y->top = l->vocabulary > 0 ? log((double)l->vocabulary) : 0;
     split((l->tokens + UNIT - 1) / UNIT, ctx->comm->np, ctx->comm->me, &u0, &u1);
     y->from = u0 * UNIT < l->tokens ? u0 * UNIT : l->tokens;
     y->to = u1 * UNIT < l->tokens ? u1 * UNIT : l->tokens;
-    y->round = ROUND_BYTES / l->vocabulary / (dtype_bits(l->values->dtype) / 8) / UNIT * UNIT;
+    y->round = ROUND_BYTES / l->row_bytes / UNIT * UNIT;
     y->round = y->round < UNIT ? UNIT : y->round > ROUND_TOKENS ? ROUND_TOKENS : y->round;
     split((l->tokens + UNIT - 1) / UNIT, ctx->comm->np, 0, &u0, &u1); /* the largest share */
     if (y->round > u1 * UNIT)
@@ -326,8 +269,6 @@ static err_t policy_init(struct ctx *ctx, struct policy *y, struct arena *a, str
     if (n <= bounded / 8)
         TRY(arena_array(a, "token-entropy.kept", n, &y->kept, e));
     TRY(arena_array(a, "token-entropy.round", y->round, &y->buffer, e));
-    if (l->ids)
-        TRY(arena_array(a, "token-entropy.ids", 3 * l->vocabulary, &y->ids, e));
     TRY(arena_array(ctx->arena, "token-entropy.quantiles", p->quantiles.n, &y->quantiles, e));
     return arena_array(ctx->arena, "token-entropy.histogram", p->histogram_bins, &y->histogram, e);
 }
@@ -341,8 +282,8 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     struct rows b = {0};
     rows_init(y, &b, a, e);
     TRY_ALL(c, e);
+    TRY(ids_init(ctx, y, &b, a, e));
     struct logits *l = &y->logits;
-    double row_bytes = (double)l->vocabulary * dtype_bits(l->values->dtype) / 8;
     for (int64_t r = 0; r < y->rounds; r++) {
         int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
         double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
@@ -352,20 +293,21 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
             h5_put(y->nats, first, n, nats, e);
         TRY_ALL(c, e);
         ctx_progress(ctx, share_0 + (share_1 - share_0) * (double)(r + 1) / (double)y->rounds,
-                     n > 0 ? (double)n * (row_bytes + 8) : 0);
+                     n > 0 ? (double)n * (double)(l->row_bytes + 8) : 0);
     }
-    checkpoint_verify(&l->checkpoint, e);
+    logits_verify(l, e);
     TRY_ALL(c, e);
-    arena_drop(a, b.raw);
+    logits_reserve(l, 0, a, e);
     arena_drop(a, b.values);
     comm_sum(c, &y->counted, 1);
     comm_sum(c, &y->below, 1);
+    comm_max_real(c, &y->top, 1);
     xsum_normalise(&y->sum);
     comm_sum(c, y->sum.limb, XSUM_LIMBS);
     if (y->ids)
-        comm_sum_to_root(c, y->ids, 3 * l->vocabulary);
+        comm_sum_to_root(c, y->ids, 3 * y->nids);
     if (y->counted == 0)
-        err_set(e, ERR_DATA, "%s: tensor %s leaves no token to count", l->path, l->mask->name);
+        err_set(e, ERR_DATA, "%s: %s leaves no token to count", l->path, l->mask.name);
     y->mean = xsum_value(&y->sum) / (double)(y->counted > 0 ? y->counted : 1);
     return comm_agree(c, e);
 }
@@ -549,7 +491,6 @@ static int64_t bin_of(double x, int64_t nbins, double top)
 static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
 {
     const struct entropy_params *p = ctx->params;
-    double top = log((double)y->logits.vocabulary);
     uint64_t *words;
     TRY(arena_array(a, "token-entropy.forks", y->round / UNIT, &words, e));
     for (int64_t first = y->from; first < y->to; first += y->round) {
@@ -560,7 +501,7 @@ static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a
         for (int64_t i = 0; i < n; i++) {
             if (isnan(nats[i]))
                 continue;
-            y->histogram[bin_of(nats[i], p->histogram_bins, top)]++;
+            y->histogram[bin_of(nats[i], p->histogram_bins, y->top)]++;
             if (nats[i] >= y->threshold) {
                 words[i / UNIT] |= (uint64_t)1 << i % UNIT;
                 y->forking++;
@@ -638,21 +579,19 @@ static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct re
         snprintf(reason, sizeof reason, "no logits of the %s policy are given", y->name);
         return TABLE_ADD(&t->skipped, e, cell, node, V_TEXT("logits"), V_INT(0), V_TEXT(reason));
     }
-    int64_t v = y->logits.vocabulary;
-    TRY(TABLE_ADD(&t->entropy, e, cell, node, name, V_INT(y->counted), V_INT(v), V_REAL(p->temperature),
-                  V_REAL(y->mean), V_REAL(y->median), V_REAL(y->p80),
+    TRY(TABLE_ADD(&t->entropy, e, cell, node, name, V_INT(y->counted), V_INT(y->logits.vocabulary),
+                  V_REAL(p->temperature), V_REAL(y->mean), V_REAL(y->median), V_REAL(y->p80),
                   V_REAL((double)y->below / (double)y->counted), V_REAL(y->threshold), V_INT(y->forking)));
     for (int i = 0; i < p->quantiles.n; i++)
         TRY(TABLE_ADD(&t->quantiles, e, cell, node, name, V_REAL(p->quantiles.v[i]),
                       V_REAL(y->quantiles[i])));
-    double top = log((double)v);
     for (int64_t i = 0; i < p->histogram_bins; i++)
-        TRY(TABLE_ADD(&t->histogram, e, cell, node, name, V_REAL(edge(i, p->histogram_bins, top)),
-                      V_REAL(edge(i + 1, p->histogram_bins, top)), V_INT(y->histogram[i])));
-    for (int64_t id = 0; y->ids && id < v; id++) {
+        TRY(TABLE_ADD(&t->histogram, e, cell, node, name, V_REAL(edge(i, p->histogram_bins, y->top)),
+                      V_REAL(edge(i + 1, p->histogram_bins, y->top)), V_INT(y->histogram[i])));
+    for (int64_t id = 0; y->ids && id < y->nids; id++) {
         if (y->ids[id] < p->min_count)
             continue;
-        __int128 sum = ((__int128)y->ids[v + id] << LOW_BITS) + y->ids[2 * v + id];
+        __int128 sum = ((__int128)y->ids[y->nids + id] << LOW_BITS) + y->ids[2 * y->nids + id];
         double mean = ldexp((double)sum, -FIXED_BITS) / (double)y->ids[id];
         TRY(TABLE_ADD(&t->ids, e, cell, node, name, V_INT(id), V_INT(y->ids[id]), V_REAL(mean)));
     }
@@ -696,13 +635,13 @@ static err_t measure(struct ctx *ctx, struct policy *y, struct arena *a, struct 
 
 static err_t entropy_run(struct ctx *ctx, struct err *e)
 {
-    struct policy y[2] = {{.name = "base", .path = ctx->cell->logits_base, .logits.file.fd = -1},
-                          {.name = "tuned", .path = ctx->cell->logits_tuned, .logits.file.fd = -1}};
+    struct policy y[2] = {{.name = "base", .path = ctx->cell->logits_base},
+                          {.name = "tuned", .path = ctx->cell->logits_tuned}};
     struct arena a;
     arena_init(&a, ctx->arena->mem);
     measure(ctx, y, &a, e);
     for (int i = 0; i < 2; i++)
-        checkpoint_close(&y[i].logits.checkpoint);
+        logits_close(&y[i].logits);
     arena_release(&a);
     return e->code;
 }
@@ -747,14 +686,15 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
             double kept = tokens * 8 / view->np,
                    bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
-            double held = 2 * rows + ROUND_TOKENS * 8.0 + (kept < bounded ? kept : 0) + (l.ids ? v * 24 : 0);
-            out->read_bytes += (double)l.file.size_bytes;
+            double held =
+                3 * rows + ROUND_TOKENS * 8.0 + (kept < bounded ? kept : 0) + (l.has_ids ? v * 24 : 0);
+            out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
             out->flops += tokens * v * 30; /* an exponential and its sums */
             out->process_bytes = held > out->process_bytes ? held : out->process_bytes;
         } else
             out->known = 0;
-        checkpoint_close(&l.checkpoint);
+        logits_close(&l);
         arena_release(&a);
     }
 }
@@ -765,7 +705,7 @@ const struct stage stage_token_entropy = {
     .kind = "token-entropy",
     .brief =
         "entropy of each token's distribution, its quantiles and forking tokens, base against tuned policy",
-    .version = 1,
+    .version = 2,
     .scope = SCOPE_CELL,
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),

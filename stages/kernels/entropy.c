@@ -11,10 +11,10 @@ enum { LANES = 8, RUN = 1024 };
 static const double EXP_ZERO = -746.0;
 
 /* First pass. Index of the largest logit; -1 and the fault where there is none or a logit is no logit. */
-static int64_t largest(const float *x, int64_t n, enum entropy_fault *fault, int64_t *at)
+static int64_t largest(const double *x, int64_t n, enum entropy_fault *fault, int64_t *at)
 {
     int64_t best = -1;
-    float top = -INFINITY;
+    double top = -INFINITY;
     for (int64_t j = 0; j < n; j++) {
         /* False for NaN as well, which is then sorted out once. */
         if (x[j] <= top)
@@ -33,13 +33,13 @@ static int64_t largest(const float *x, int64_t n, enum entropy_fault *fault, int
 }
 
 /* s += exp(z), a += -z exp(z) over n logits, n <= RUN. */
-static void add_run(const float *x, int64_t n, double top, double temperature, double *s, double *a)
+static void add_run(const double *x, int64_t n, double top, double temperature, double *s, double *a)
 {
     double lane_s[LANES] = {0}, lane_a[LANES] = {0};
     for (int64_t j = 0; j < n; j += LANES) {
         int width = n - j < LANES ? (int)(n - j) : LANES;
         for (int k = 0; k < width; k++) {
-            double z = ((double)x[j + k] - top) / temperature;
+            double z = (x[j + k] - top) / temperature;
             if (z < EXP_ZERO)
                 continue;
             double p = exp(z);
@@ -56,7 +56,7 @@ static void add_run(const float *x, int64_t n, double top, double temperature, d
     *a += lane_a[0];
 }
 
-enum entropy_fault entropy_row(const float *logits, int64_t n, double temperature, double *nats, int64_t *at)
+enum entropy_fault entropy_row(const double *logits, int64_t n, double temperature, double *nats, int64_t *at)
 {
     enum entropy_fault fault = ENTROPY_FINE;
     *nats = NAN;

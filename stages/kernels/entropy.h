@@ -17,7 +17,8 @@ enum entropy_fault {
  * sum of exp(z) over all but the largest, H = ln(1 + s) + (sum of -z exp(z)) / (1 + s), which is the
  * definition rewritten, both terms >= 0. On a fault *at (may not be NULL) is the vocabulary index of the
  * first bad logit (0 where the row is empty) and *nats NaN. */
-enum entropy_fault entropy_row(const float *logits, int64_t n, double temperature, double *nats, int64_t *at);
+enum entropy_fault entropy_row(const double *logits, int64_t n, double temperature, double *nats,
+                               int64_t *at);
 
 /* Local. numpy's and torch's linear interpolation between order statistics a <= b at 0 <= t < 1, rounded as
  * numpy rounds it. */

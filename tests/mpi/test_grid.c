@@ -1,5 +1,6 @@
-/* Singular values against closed forms, on as many processes as the program is started with. One line per
- * failed check; exit status 0 or 1. All matrices are exact in float: Sylvester-Hadamard matrices have entries
+/* Singular values, and counts of them, against closed forms, by all methods, on as many processes as the
+ * program is started with. One line per failed check; exit status 0 or 1. All matrices are exact in float:
+ * Sylvester-Hadamard matrices have entries
  * +-1 and orthogonal columns, so that H_m[:, :k] diag(d) H_n[:, :k]' with small integers d has exactly the
  * singular values sqrt(m * n) * d. */
 #include "grid.h"
@@ -53,7 +54,60 @@ static int hadamard(int64_t i, int64_t j)
     return __builtin_popcountll((unsigned long long)(i & j)) % 2 ? -1 : 1;
 }
 
-/* Runs one matrix by both methods and compares with its singular values (any order; sorted here). */
+static const enum grid_method methods[] = {GRID_GRAM, GRID_CYCLIC, GRID_SVD};
+
+static struct source source_of(const struct comm *c, int64_t rows, int64_t cols, const float *x)
+{
+    struct source s = {.rows = rows, .cols = cols, .x = x};
+    split(rows, c->np, c->me, &s.from, &s.to);
+    return s;
+}
+
+/* Counts above a tolerance that is a share of the largest singular value (as a share, and as an absolute
+ * value), with bands around it. */
+static void compare_count(struct grid *g, const struct comm *c, struct arena *a, const char *what,
+                          int64_t rows, int64_t cols, const float *x, const double *expected, double share,
+                          double band)
+{
+    int64_t n = rows < cols ? rows : cols, above = 0;
+    double top = n > 0 ? expected[0] : 0, squares = 0;
+    int ambiguous = 0;
+    for (int64_t i = 0; i < n; i++) {
+        above += expected[i] > share * top;
+        /* the zeros of a zero matrix lie on a share of it, but there is nothing doubtful about them */
+        ambiguous |= top > 0 && fabs(expected[i] - share * top) <= band * top;
+        squares += expected[i] * expected[i];
+    }
+    for (int absolute = 0; absolute < 2; absolute++) {
+        struct source from = source_of(c, rows, cols, x);
+        struct grid_bound bound = {.tolerance = absolute ? share * top : 0, .share = share, .band = band};
+        struct grid_count found;
+        struct err e;
+        err_clear(&e);
+        size_t live = a->mem->live_bytes;
+        a->mem->peak_bytes = live;
+        grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+        check(e.code == ERR_OK, what, e.text, absolute);
+        check(!from.misused, what, "rows asked for twice, out of order or of another process", 0);
+        check(a->mem->live_bytes == live, what, "memory kept", (double)a->mem->live_bytes);
+        double used = (double)(a->mem->peak_bytes - live),
+               planned = grid_spectrum_bytes(GRID_GRAM, rows, cols, c->np);
+        check(used <= planned + 4096, what, "count used more memory than planned, bytes", used - planned);
+        check(found.finite && found.resolved, what, "count", found.resolved);
+        check(found.above == above, what, "counted", (double)found.above);
+        check(found.ambiguous == ambiguous, what, "ambiguous", found.ambiguous);
+        check(fabs(found.sigma_max - top) <= 1e-7 * top, what, "largest", found.sigma_max / top - 1);
+        check(fabs(found.tolerance - share * top) <= 1e-7 * top, what, "tolerance", found.tolerance);
+        if (top > 0)
+            check(fabs(found.stable_rank - squares / (top * top)) <= 1e-6 * found.stable_rank, what,
+                  "stable rank", found.stable_rank);
+        struct grid_count first = found; /* all processes have it to the bit */
+        comm_bcast(c, &first, sizeof first, 0);
+        check(memcmp(&first, &found, sizeof found) == 0, what, "processes differ", 0);
+    }
+}
+
+/* Runs one matrix by all methods and compares with its singular values (any order; sorted here). */
 static void compare(struct grid *g, const struct comm *c, struct arena *a, const char *what, int64_t rows,
                     int64_t cols, const float *x, double *expected)
 {
@@ -61,32 +115,35 @@ static void compare(struct grid *g, const struct comm *c, struct arena *a, const
     if (n > 0)
         qsort(expected, (size_t)n, sizeof *expected, descending);
     double *s = calloc((size_t)n + 1, sizeof *s);
-    for (int method = 0; method < 2; method++) {
-        struct source from = {.rows = rows, .cols = cols, .x = x};
-        split(rows, c->np, c->me, &from.from, &from.to);
-        struct grid_spectrum info;
+    for (int k = 0; k < 3; k++) {
+        struct source from = source_of(c, rows, cols, x);
+        int finite;
         struct err e;
         err_clear(&e);
         size_t live = a->mem->live_bytes;
         a->mem->peak_bytes = live;
         s[n] = 42;
-        grid_singular_values(g, rows, cols, get_rows, &from, method ? 1e-12 : 1e-6, s, &info, a, &e);
-        check(e.code == ERR_OK, what, e.text, method);
-        check(!from.misused, what, "rows asked for twice, out of order or of another process", method);
-        check(info.finite == 1 && info.method == (method ? GRID_SVD : GRID_GRAM), what, "info", method);
-        check(s[n] == 42, what, "wrote past the end", method);
+        grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+        check(e.code == ERR_OK, what, e.text, k);
+        check(!from.misused, what, "rows asked for twice, out of order or of another process", k);
+        check(finite == 1, what, "finite", k);
+        check(s[n] == 42, what, "wrote past the end", k);
         check(a->mem->live_bytes == live, what, "memory kept", (double)a->mem->live_bytes);
         double used = (double)(a->mem->peak_bytes - live),
-               planned = grid_spectrum_bytes(info.method, rows, cols, c->np);
-        check(used <= planned + 4096, what, "used more memory than planned, bytes", used - planned);
-        double limit = method ? 1e-13 : 1e-7;
+               planned = grid_spectrum_bytes(methods[k], rows, cols, c->np);
+        check(used <= planned + 4096, what, grid_method_name(methods[k]), used - planned);
+        double limit = methods[k] == GRID_SVD ? 1e-13 : 1e-7;
         for (int64_t i = 0; i < n; i++)
             if (!(fabs(s[i] - expected[i]) <= limit * expected[0])) {
-                check(0, what, method ? "svd differs, in units of s0" : "gram differs, in units of s0",
-                      (s[i] - expected[i]) / expected[0]);
+                check(0, what, grid_method_name(methods[k]), (s[i] - expected[i]) / expected[0]);
                 break;
             }
     }
+    compare_count(g, c, a, what, rows, cols, x, expected, 1e-4, 1e-6);
+    /* Integer multiples of a seventh: bands that stop before one, and that hold one. */
+    compare_count(g, c, a, what, rows, cols, x, expected, 0.3, 1e-3);
+    compare_count(g, c, a, what, rows, cols, x, expected, 2.02 / 7, 0.021);
+    compare_count(g, c, a, what, rows, cols, x, expected, 2.02 / 7, 0.002);
     free(s);
 }
 
@@ -161,15 +218,21 @@ static void nonfinite_case(struct grid *g, const struct comm *c, struct arena *a
     for (int64_t i = 0; i < rows * cols; i++)
         x[i] = (float)(i % 3);
     x[rows * cols - 1] = bad;
-    for (int method = 0; method < 2; method++) {
-        struct source from = {.rows = rows, .cols = cols, .x = x};
-        split(rows, c->np, c->me, &from.from, &from.to);
-        struct grid_spectrum info;
+    for (int k = 0; k < 3; k++) {
+        struct source from = source_of(c, rows, cols, x);
+        int finite;
         struct err e;
         err_clear(&e);
-        grid_singular_values(g, rows, cols, get_rows, &from, method ? 0 : 1, s, &info, a, &e);
-        check(e.code == ERR_OK && info.finite == 0 && isnan(s[0]), what, "not recognised", s[0]);
+        grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+        check(e.code == ERR_OK && finite == 0 && isnan(s[0]), what, "not recognised", s[0]);
     }
+    struct source from = source_of(c, rows, cols, x);
+    struct grid_bound bound = {.share = 1e-4, .band = 1e-6};
+    struct grid_count found;
+    struct err e;
+    err_clear(&e);
+    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+    check(e.code == ERR_OK && found.finite == 0, what, "not recognised while counting", found.finite);
     free(x);
     free(s);
 }
@@ -183,25 +246,80 @@ static void failure_case(struct grid *g, const struct comm *c, struct arena *a)
     for (int i = 0; i < COLS * ROWS; i++)
         x[i] = (float)(i % 3);
     for (int wide = 0; wide < 2; wide++)
-        for (int method = 0; method < 2; method++)
+        for (int k = 0; k < 4; k++)
             for (int starved = 0; starved < 2; starved++) {
                 int64_t rows = wide ? COLS : ROWS, cols = wide ? ROWS : COLS;
-                struct source from = {
-                    .rows = rows, .cols = cols, .x = x, .fail = !starved && c->me == c->np - 1};
-                split(rows, c->np, c->me, &from.from, &from.to);
-                struct grid_spectrum info;
+                struct source from = source_of(c, rows, cols, x);
+                struct grid_bound bound = {.share = 1e-4, .band = 1e-6};
+                struct grid_count found;
+                int finite;
+                from.fail = !starved && c->me == c->np - 1;
                 struct err e;
                 err_clear(&e);
                 size_t live = a->mem->live_bytes;
                 if (starved && c->me == c->np - 1)
                     a->mem->budget_bytes = live + 12000;
-                grid_singular_values(g, rows, cols, get_rows, &from, method ? 0 : 1, s, &info, a, &e);
+                if (k < 3)
+                    grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+                else
+                    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
                 a->mem->budget_bytes = 0;
                 check(e.code == (starved ? ERR_SYSTEM : ERR_DATA) && e.process == c->np - 1, "failure",
                       e.text, starved);
-                check(a->mem->live_bytes == live, "failure", "memory kept", method);
+                check(a->mem->live_bytes == live, "failure", "memory kept", k);
             }
     free(x);
+}
+
+static uint64_t next(uint64_t *state)
+{
+    *state += 0x9e3779b97f4a7c15U;
+    uint64_t z = *state;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+}
+
+/* A sparse random matrix, with rows (or columns) that repeat others and some that are tiny: the count must
+ * agree with the singular values of the SVD, by factorisation and not by solving. density in 1/256. */
+static void sparse_case(struct grid *g, const struct comm *c, struct arena *a, const char *what, int64_t rows,
+                        int64_t cols, int density, int repeats, double share, enum grid_method expected)
+{
+    int64_t n = rows < cols ? rows : cols;
+    float *x = calloc((size_t)(rows * cols), sizeof *x);
+    double *s = calloc((size_t)n, sizeof *s), band = share / 50;
+    uint64_t state = (uint64_t)(rows * 1000 + cols);
+    for (int64_t i = 0; i < rows * cols; i++)
+        if ((int)(next(&state) & 255) < density)
+            x[i] = (float)((double)(int64_t)next(&state) * 0x1p-63);
+    for (int k = 0; k < repeats; k++)
+        for (int64_t i = 0; i < (rows < cols ? cols : rows); i++)
+            if (rows < cols)
+                x[(3 + 5 * k) * cols + i] = 0.5F * x[(50 + 3 * k) * cols + i];
+            else
+                x[i * cols + 3 + 5 * k] = 0.5F * x[i * cols + 50 + 3 * k];
+    struct source from = source_of(c, rows, cols, x);
+    int finite;
+    struct err e;
+    err_clear(&e);
+    grid_singular_values(g, GRID_SVD, rows, cols, get_rows, &from, s, &finite, a, &e);
+    check(e.code == ERR_OK && finite, what, e.text, 0);
+    int64_t above = 0;
+    int ambiguous = 0;
+    for (int64_t i = 0; i < n; i++) {
+        above += s[i] > share * s[0];
+        ambiguous |= fabs(s[i] - share * s[0]) <= band * s[0];
+    }
+    from = source_of(c, rows, cols, x);
+    struct grid_bound bound = {.share = share, .band = band};
+    struct grid_count found;
+    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+    check(e.code == ERR_OK, what, e.text, 0);
+    check(found.method == expected, what, grid_method_name(found.method), (double)(n - above));
+    check(found.above == above, what, "counted", (double)(found.above - above));
+    check(found.ambiguous == ambiguous, what, "ambiguous", found.ambiguous);
+    free(x);
+    free(s);
 }
 
 int main(int argc, char **argv)
@@ -251,6 +369,15 @@ int main(int argc, char **argv)
         nonfinite_case(g, &c, &a, "NaN, wide", 10, 600, NAN);
         nonfinite_case(g, &c, &a, "Inf", 20, 20, -INFINITY);
         nonfinite_case(g, &c, &a, "NaN, 1 x 1", 1, 1, NAN);
+        sparse_case(g, &c, &a, "sparse wide", 200, 900, 30, 0, 1e-3, GRID_CHOLESKY);
+        sparse_case(g, &c, &a, "sparse tall", 900, 200, 30, 0, 1e-3, GRID_CHOLESKY);
+        sparse_case(g, &c, &a, "dense wide", 250, 300, 256, 0, 1e-3, GRID_CHOLESKY);
+        sparse_case(g, &c, &a, "sparse square", 300, 300, 40, 0, 2e-2, GRID_INERTIA);
+        sparse_case(g, &c, &a, "repeated rows", 300, 700, 40, 20, 1e-3, GRID_INERTIA);
+        sparse_case(g, &c, &a, "repeated columns", 700, 300, 200, 20, 1e-3, GRID_INERTIA);
+        sparse_case(g, &c, &a, "many below", 300, 310, 40, 0, 0.35, GRID_GRAM);
+        sparse_case(g, &c, &a, "large wide", 700, 1300, 40, 0, 1e-3, GRID_CHOLESKY);
+        diagonal_case(g, &c, &a, "large diagonal", 1100, 600, 1e-20);
         failure_case(g, &c, &a);
         grid_destroy(g);
     }

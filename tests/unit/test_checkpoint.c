@@ -1,54 +1,32 @@
 /* Checkpoints as folders: what is taken for the model, shards and their index (hostile ones too), reading,
  * changes underneath. */
+#include "unitlib.h"
+
 #include "checkpoint.h"
-#include "safetensors.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 struct fixture {
-    struct mem mem;
-    struct arena a;
-    struct err e;
-    char dir[64];
+    struct bench bench;
     struct checkpoint c;
 };
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    if (!f)
-        return -1;
-    mem_init(&f->mem, 0);
-    arena_init(&f->a, &f->mem);
-    err_clear(&f->e);
-    snprintf(f->dir, sizeof f->dir, "/tmp/sinew-test-XXXXXX");
-    if (!mkdtemp(f->dir))
-        return -1;
-    *state = f;
-    return 0;
+    return bench_new(state, sizeof(struct fixture), WITH_FOLDER);
 }
 
 static const char *in_dir(const struct fixture *f, const char *name, char path[400])
 {
-    snprintf(path, 400, "%s/%s", f->dir, name);
+    snprintf(path, 400, "%s/%s", f->bench.folder, name);
     return path;
 }
 
 static void empty_dir(const struct fixture *f)
 {
     char path[400];
-    DIR *d = opendir(f->dir);
+    DIR *d = opendir(f->bench.folder);
     for (struct dirent *entry = readdir(d); entry; entry = readdir(d))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             remove(in_dir(f, entry->d_name, path));
@@ -58,15 +36,8 @@ static void empty_dir(const struct fixture *f)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char path[400];
     checkpoint_close(&f->c);
-    arena_release(&f->a);
-    remove(in_dir(f, "sub/model-2.safetensors", path));
-    empty_dir(f);
-    rmdir(f->dir);
-    int leaked = f->mem.live_bytes != 0;
-    free(f);
-    return leaked;
+    return bench_delete(state);
 }
 
 static void write_text(const struct fixture *f, const char *name, const char *text)
@@ -83,46 +54,47 @@ static void write_text(const struct fixture *f, const char *name, const char *te
  * first letter. */
 static void write_model(struct fixture *f, const char *name, const char *tensors, const char *simulated)
 {
-    struct checkpoint_tensor t[8] = {0};
-    char words[400], path[400], *rest = words, *word, *header;
-    int64_t n = 0, header_bytes;
+    enum { MOST = 8, ELEMENTS = 6 };
+    struct checkpoint_tensor t[MOST] = {0};
+    unsigned char content[MOST][2 * ELEMENTS];
+    const void *bytes[MOST];
+    char words[400], path[400], *rest = words, *word;
+    int64_t n = 0;
     snprintf(words, sizeof words, "%s", tensors);
-    while ((word = strsep(&rest, " ")) && *word)
-        t[n++] = (struct checkpoint_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
-    const char *const metadata[] = {"simulated", simulated};
-    err_clear(&f->e);
-    assert_int_equal(
-        safetensors_header(t, n, metadata, simulated ? 1 : 0, &f->a, &header, &header_bytes, &f->e), ERR_OK);
-    unlink(in_dir(f, name, path));
-    FILE *out = fopen(path, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(header, 1, (size_t)header_bytes, out), (size_t)header_bytes);
-    for (int64_t i = 0; i < n; i++)
-        for (unsigned k = 0; k < 6; k++) {
-            fputc((int)k, out);
-            fputc(t[i].name[0], out);
+    while ((word = strsep(&rest, " ")) && *word) {
+        for (int k = 0; k < ELEMENTS; k++) {
+            content[n][2 * k] = (unsigned char)k;
+            content[n][2 * k + 1] = (unsigned char)word[0];
         }
-    assert_int_equal(fclose(out), 0);
+        bytes[n] = content[n];
+        t[n++] = (struct checkpoint_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
+    }
+    const char *const metadata[] = {"simulated", simulated};
+    err_clear(&f->bench.err);
+    assert_int_equal(model_write(in_dir(f, name, path), t, n, bytes, metadata, simulated ? 1 : 0,
+                                 &f->bench.arena, &f->bench.err),
+                     0);
 }
 
 static err_t open_dir(struct fixture *f)
 {
-    err_clear(&f->e);
-    return checkpoint_open(&f->c, f->dir, &f->a, &f->e);
+    err_clear(&f->bench.err);
+    return checkpoint_open(&f->c, f->bench.folder, &f->bench.arena, &f->bench.err);
 }
 
 static void expect(struct fixture *f, err_t expected, const char *first, const char *second)
 {
     err_t code = open_dir(f);
-    if (code != expected || (first && !strstr(f->e.text, first)) || (second && !strstr(f->e.text, second)))
+    if (code != expected || (first && !strstr(f->bench.err.text, first)) ||
+        (second && !strstr(f->bench.err.text, second)))
         fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first ? first : "",
-                 second ? second : "", f->e.text);
+                 second ? second : "", f->bench.err.text);
     if (getenv("SINEW_TEST_SHOW"))
-        print_message("%s\n", f->e.text);
-    for (const char *p = f->e.text; *p; p++)
+        print_message("%s\n", f->bench.err.text);
+    for (const char *p = f->bench.err.text; *p; p++)
         assert_true((unsigned char)*p >= 0x20);
-    arena_reset(&f->a);
-    assert_int_equal(f->mem.live_bytes, 0);
+    arena_reset(&f->bench.arena);
+    assert_int_equal(f->bench.mem.live_bytes, 0);
     f->c = (struct checkpoint){0};
 }
 
@@ -132,7 +104,7 @@ static void check_tensor(struct fixture *f, const char *name)
     uint16_t x[6];
     assert_non_null(t);
     assert_string_equal(t->name, name);
-    assert_int_equal(checkpoint_read(&f->c, t, 0, 6, x, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_read(&f->c, t, 0, 6, x, &f->bench.err), ERR_OK);
     for (unsigned k = 0; k < 6; k++)
         assert_int_equal(x[k], k + 256u * (unsigned char)name[0]);
 }
@@ -141,15 +113,15 @@ static void test_one_file(void **state)
 {
     struct fixture *f = *state;
     char path[400];
-    assert_false(checkpoint_exists(f->dir));
+    assert_false(checkpoint_exists(f->bench.folder));
     write_model(f, "model.safetensors", "z.layers.3.up.weight b a", NULL);
     write_model(f, "logits.safetensors", "logits",
                 NULL); /* beside the weights, as users leave it: no shard */
-    assert_true(checkpoint_exists(f->dir));
+    assert_true(checkpoint_exists(f->bench.folder));
     assert_true(checkpoint_exists(in_dir(f, "model.safetensors", path)));
     assert_int_equal(open_dir(f), ERR_OK);
     assert_true(f->c.ntensors == 3 && f->c.nfiles == 1 && f->c.parameters == 18);
-    assert_string_equal(f->c.path, f->dir);
+    assert_string_equal(f->c.path, f->bench.folder);
     assert_string_equal(f->c.format, "safetensors");
     assert_null(f->c.simulated);
     assert_string_equal(f->c.tensors[0].name, "a");
@@ -162,26 +134,28 @@ static void test_one_file(void **state)
     check_tensor(f, "z.layers.3.up.weight");
     assert_null(checkpoint_find(&f->c, "logits"));
     assert_null(checkpoint_find(&f->c, ""));
-    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_verify(&f->c, &f->bench.err), ERR_OK);
 
     const struct checkpoint_tensor *b = checkpoint_find(&f->c, "b");
     uint16_t part[2];
-    assert_int_equal(checkpoint_read(&f->c, b, 4, 2, part, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_read(&f->c, b, 4, 2, part, &f->bench.err), ERR_OK);
     assert_int_equal(part[1], 5 + 256 * 'b');
-    assert_int_equal(checkpoint_read(&f->c, b, 6, 0, part, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_read(&f->c, b, 6, 0, part, &f->bench.err), ERR_OK);
     static const int64_t wrong[][2] = {{-1, 1}, {0, -1},        {0, 7},        {6, 1},
                                        {7, 0},  {INT64_MAX, 2}, {2, INT64_MAX}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        err_clear(&f->e);
-        assert_int_equal(checkpoint_read(&f->c, b, wrong[i][0], wrong[i][1], part, &f->e), ERR_BUG);
+        err_clear(&f->bench.err);
+        assert_int_equal(checkpoint_read(&f->c, b, wrong[i][0], wrong[i][1], part, &f->bench.err), ERR_BUG);
     }
     checkpoint_close(&f->c);
     assert_int_equal(f->c.nopen, 0);
-    err_clear(&f->e);
+    err_clear(&f->bench.err);
     check_tensor(f, "b"); /* opened again */
     checkpoint_close(&f->c);
 
-    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "logits.safetensors", path), &f->a, &f->e), ERR_OK);
+    assert_int_equal(
+        checkpoint_open(&f->c, in_dir(f, "logits.safetensors", path), &f->bench.arena, &f->bench.err),
+        ERR_OK);
     check_tensor(f, "logits");
     checkpoint_close(&f->c);
     struct checkpoint none = {0};
@@ -207,7 +181,7 @@ static void test_shards(void **state)
     two_shards(f, INDEX(FIT));
     write_model(f, "logits.safetensors", "logits", NULL);
     write_model(f, "model-99.safetensors", "q", NULL); /* named by nobody */
-    assert_true(checkpoint_exists(f->dir));
+    assert_true(checkpoint_exists(f->bench.folder));
     assert_int_equal(open_dir(f), ERR_OK);
     assert_true(f->c.ntensors == 4 && f->c.nfiles == 2 && f->c.parameters == 24);
     assert_string_equal(f->c.simulated, "yes");
@@ -307,16 +281,16 @@ static void test_choice(void **state)
     char path[400];
     expect(f, ERR_DATA, "no model found: looked for model.safetensors", "found nothing");
     write_text(f, "config.json", "{}");
-    write_text(f, "pytorch_model.bin", "x");
-    expect(f, ERR_DATA, "torch .bin files are not read, convert them to safetensors",
-           "found config.json, pytorch_model.bin");
-    assert_false(checkpoint_exists(f->dir));
+    write_text(f, "pytorch_model-00001-of-00002.bin", "x");
+    expect(f, ERR_DATA, "the index of these shards is missing",
+           "found config.json, pytorch_model-00001-of-00002.bin");
+    assert_false(checkpoint_exists(f->bench.folder));
     write_model(f, "model-fp16.safetensors", "a", NULL); /* the only one that begins with "model" */
     write_model(f, "logits.safetensors", "logits", NULL);
-    assert_true(checkpoint_exists(f->dir));
+    assert_true(checkpoint_exists(f->bench.folder));
     expect(f, ERR_OK, NULL, NULL);
     write_model(f, "model-fp32.safetensors", "a", NULL);
-    assert_false(checkpoint_exists(f->dir));
+    assert_false(checkpoint_exists(f->bench.folder));
     expect(f, ERR_DATA, "the index of these shards is missing", "model-fp16.safetensors");
     empty_dir(f);
     write_model(f, ONE, "a", NULL); /* half of a model */
@@ -334,18 +308,53 @@ static void test_choice(void **state)
     write_text(f, "model.safetensors", "version https://git-lfs.github.com/spec/v1\n");
     expect(f, ERR_DATA, "git-lfs pointer", NULL);
 
-    static const char *const files[][2] = {{"pytorch_model.bin", "convert them to safetensors"},
-                                           {"model.safetensors.index.json", "name its folder instead"},
-                                           {"weights.gguf", "expected a .safetensors file or a folder"}};
+    static const char *const files[][2] = {
+        {"pytorch_model.bin", "no torch file"},
+        {"model.safetensors.index.json", "name its folder instead"},
+        {"weights.gguf", "expected a .safetensors, .bin, .pt or .pth file or a folder"}};
     for (int i = 0; i < 3; i++) {
         write_text(f, files[i][0], "x");
-        err_clear(&f->e);
-        assert_int_equal(checkpoint_open(&f->c, in_dir(f, files[i][0], path), &f->a, &f->e), ERR_DATA);
-        assert_non_null(strstr(f->e.text, files[i][1]));
+        err_clear(&f->bench.err);
+        assert_int_equal(checkpoint_open(&f->c, in_dir(f, files[i][0], path), &f->bench.arena, &f->bench.err),
+                         ERR_DATA);
+        assert_non_null(strstr(f->bench.err.text, files[i][1]));
     }
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "absent", path), &f->a, &f->e), ERR_DATA);
-    assert_non_null(strstr(f->e.text, "absent: no checkpoint"));
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "absent", path), &f->bench.arena, &f->bench.err),
+                     ERR_DATA);
+    assert_non_null(strstr(f->bench.err.text, "absent: no checkpoint"));
+}
+
+/* Torch's files stand behind those of safetensors, as in transformers; what is taken is told by its message.
+ */
+static void test_order(void **state)
+{
+    struct fixture *f = *state;
+    char path[400];
+    write_model(f, "model-fp16.safetensors", "a", NULL);
+    write_text(f, "pytorch_model.bin.index.json", "{}");
+    expect(f, ERR_DATA, "pytorch_model.bin.index.json: expected a map \"weight_map\"", NULL);
+    write_text(f, "pytorch_model.bin", "x");
+    expect(f, ERR_DATA, "pytorch_model.bin: no torch file", NULL);
+    write_text(f, "model.safetensors.index.json", "{}");
+    expect(f, ERR_DATA, "model.safetensors.index.json: expected a map \"weight_map\"", NULL);
+    write_model(f, "model.safetensors", "a", NULL);
+    expect(f, ERR_OK, NULL, NULL);
+
+    static const char *const faults[][2] = {
+        {INDEX("\"a\":\"model.safetensors\""), "\"model.safetensors\" is no .bin file"},
+        {INDEX("\"a\":\"../x.bin\""), "leaves the folder"},
+        {INDEX("\"a\":\"/x.bin\""), "is an absolute path"},
+        {INDEX("\"a\":\"x.bin\""), "x.bin: missing shard"},
+        {INDEX("\"a\":\"pytorch_model.bin\",\"a\":\"x.bin\""), "duplicate key \"a\""},
+    };
+    const char *const away[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"};
+    for (int i = 0; i < 3; i++)
+        unlink(in_dir(f, away[i], path));
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        write_text(f, "pytorch_model.bin.index.json", faults[i][0]);
+        expect(f, ERR_DATA, faults[i][1], NULL);
+    }
 }
 
 /* A file that changes after it was opened: no signal, no wrong numbers, but a message. */
@@ -360,37 +369,37 @@ static void test_changes(void **state)
     check_tensor(f, "b");
     assert_int_equal(stat(in_dir(f, "model.safetensors", path), &st), 0);
     assert_int_equal(truncate(path, st.st_size - 5), 0); /* cut while open */
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 6, x, &f->e), ERR_OK);
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 6, x, &f->e), ERR_DATA);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 6, x, &f->bench.err), ERR_OK);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 6, x, &f->bench.err), ERR_DATA);
     char expected[100];
     snprintf(expected, sizeof expected, "tensor b is cut off: expected a file of %lld bytes, found %lld",
              (long long)st.st_size, (long long)st.st_size - 5);
-    assert_non_null(strstr(f->e.text, expected));
-    assert_non_null(strstr(f->e.text, path));
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
-    assert_non_null(strstr(f->e.text, "changed since it was catalogued"));
+    assert_non_null(strstr(f->bench.err.text, expected));
+    assert_non_null(strstr(f->bench.err.text, path));
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_verify(&f->c, &f->bench.err), ERR_DATA);
+    assert_non_null(strstr(f->bench.err.text, "changed since it was catalogued"));
     checkpoint_close(&f->c);
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 1, x, &f->e),
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[1], 0, 1, x, &f->bench.err),
                      ERR_DATA); /* cut while closed */
-    assert_non_null(strstr(f->e.text, expected));
+    assert_non_null(strstr(f->bench.err.text, expected));
 
     write_model(f, "model.safetensors", "a b", NULL);
     assert_int_equal(open_dir(f), ERR_OK);
     const struct timespec times[2] = {{1000, 0}, {1000, 1}};
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
-    assert_non_null(strstr(f->e.text, "run sinew run again"));
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->e), ERR_DATA);
+    assert_int_equal(checkpoint_verify(&f->c, &f->bench.err), ERR_DATA);
+    assert_non_null(strstr(f->bench.err.text, "run sinew run again"));
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->bench.err), ERR_DATA);
     assert_int_equal(f->c.nopen, 0);
     unlink(path);
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_verify(&f->c, &f->e), ERR_DATA);
-    assert_non_null(strstr(f->e.text, "cannot be found"));
-    err_clear(&f->e);
-    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->e), ERR_DATA);
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_verify(&f->c, &f->bench.err), ERR_DATA);
+    assert_non_null(strstr(f->bench.err.text, "cannot be found"));
+    err_clear(&f->bench.err);
+    assert_int_equal(checkpoint_read(&f->c, &f->c.tensors[0], 0, 1, x, &f->bench.err), ERR_DATA);
 }
 
 /* More shards than descriptors may be open: the least recently used is closed. */
@@ -443,13 +452,13 @@ static void test_real(void **state)
         print_message("skipped: %s is not there\n", path);
         skip();
     }
-    assert_int_equal(checkpoint_open(&f->c, path, &f->a, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_open(&f->c, path, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_true(f->c.ntensors == 39 && f->c.parameters == 799872 && f->c.nfiles == 1);
     for (int64_t i = 0; i < f->c.ntensors; i++) {
         const struct checkpoint_tensor *t = &f->c.tensors[i];
         uint16_t *x = malloc((size_t)t->size_bytes);
         assert_int_equal(t->dtype, DTYPE_BF16);
-        assert_int_equal(checkpoint_read(&f->c, t, 0, t->elements, x, &f->e), ERR_OK);
+        assert_int_equal(checkpoint_read(&f->c, t, 0, t->elements, x, &f->bench.err), ERR_OK);
         free(x);
     }
 }
@@ -457,13 +466,8 @@ static void test_real(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_one_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_shards, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_hostile_index, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_choice, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many_shards, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_real, setup, teardown),
+        TEST(test_one_file), TEST(test_shards),  TEST(test_hostile_index), TEST(test_choice),
+        TEST(test_order),    TEST(test_changes), TEST(test_many_shards),   TEST(test_real),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,7 @@
 /* Config: what is accepted and what it becomes; what is refused, each mistake once, at its place. The stages
  * are stand-ins. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unitlib.h"
 
 #include "config.h"
 #include "order.h"
@@ -93,59 +86,48 @@ const struct stage *registry_find(const char *kind)
 
 /* ---- helpers ---- */
 
-struct bench {
-    struct mem mem;
-    struct arena arena;
-    struct err err;
+struct fixture {
+    struct bench bench;
     struct problems problems;
     struct config config;
 };
 
 static int setup(void **state)
 {
-    struct bench *b = calloc(1, sizeof *b);
-    if (!b)
+    if (bench_new(state, sizeof(struct fixture), WITHOUT_FOLDER) != 0)
         return -1;
-    mem_init(&b->mem, 0);
-    arena_init(&b->arena, &b->mem);
-    err_clear(&b->err);
     setenv("MODELS", "/models", 1);
     setenv("EMPTY", "", 1);
     unsetenv("SINEW_UNSET");
-    *state = b;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct bench *b = *state;
-    arena_release(&b->arena);
-    int leaked = b->mem.live_bytes != 0;
-    free(b);
-    return leaked;
+    return bench_delete(state);
 }
 
-static err_t parse_bytes(struct bench *b, const char *text, int64_t n)
+static err_t parse_bytes(struct fixture *b, const char *text, int64_t n)
 {
-    arena_reset(&b->arena);
-    err_clear(&b->err);
-    return config_parse(&b->config, "s.yaml", text, n, &b->problems, &b->arena, &b->err);
+    arena_reset(&b->bench.arena);
+    err_clear(&b->bench.err);
+    return config_parse(&b->config, "s.yaml", text, n, &b->problems, &b->bench.arena, &b->bench.err);
 }
 
-static err_t parse(struct bench *b, const char *text)
+static err_t parse(struct fixture *b, const char *text)
 {
     return parse_bytes(b, text, (int64_t)strlen(text));
 }
 
-static void show(const struct bench *b)
+static void show(const struct fixture *b)
 {
     for (int i = 0; i < b->problems.n; i++)
         print_message("  %s\n", b->problems.list[i].text);
-    if (b->err.code)
-        print_message("  (%s)\n", b->err.text);
+    if (b->bench.err.code)
+        print_message("  (%s)\n", b->bench.err.text);
 }
 
-static void accept(struct bench *b, const char *text)
+static void accept(struct fixture *b, const char *text)
 {
     if (parse(b, text) == ERR_OK)
         return;
@@ -154,7 +136,7 @@ static void accept(struct bench *b, const char *text)
 }
 
 /* Each problem must contain its text, in order, and there must be no other. said ends with NULL. */
-static void refuse_bytes(struct bench *b, const char *text, int64_t n, const char *const *said)
+static void refuse_bytes(struct fixture *b, const char *text, int64_t n, const char *const *said)
 {
     err_t code = parse_bytes(b, text, n);
     int count = 0;
@@ -283,7 +265,7 @@ static void check_full(const struct config *c)
 
 static void full_config(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     accept(b, full);
     check_full(&b->config);
     assert_string_equal(b->config.text, full);
@@ -294,7 +276,7 @@ static void full_config(void **state)
 
 static void resolved_round_trip(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     accept(b, full);
     char *resolved = strdup(b->config.resolved);
     setenv("MODELS", "/elsewhere", 1); /* all is expanded already */
@@ -318,7 +300,7 @@ static void resolved_round_trip(void **state)
 
 static void small_configs(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     accept(b, HEAD CELLS STAGES);
     assert_int_equal(b->config.memory_bytes, 2147483648);
     assert_int_equal(b->config.cells[0].seed, 0);
@@ -339,7 +321,7 @@ static void small_configs(void **state)
 
 static void five_mistakes(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b,
            "study: demo\n"
            "output: out\n"
@@ -360,7 +342,7 @@ static void five_mistakes(void **state)
            "s.yaml:8:9: matrix.base: the environment variable SINEW_UNSET is not set",
            "s.yaml:12:19: stages.delta.needs: there is no node \"laod\"; did you mean load?",
            "s.yaml:13:37: stages.mask.tolerance: expected a number from 0 to 1, found \"7\"");
-    assert_string_equal(b->err.text, "s.yaml: 5 errors");
+    assert_string_equal(b->bench.err.text, "s.yaml: 5 errors");
     REFUSE(b,
            "study: demo\noutput: out\noutput: out2\n" CELLS "stages:\n"
            "  load: {}\n"
@@ -381,7 +363,7 @@ static void five_mistakes(void **state)
 
 static void keys(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b, "{}", "1:1: the config: missing key study", "missing key output", "missing key matrix or cells",
            "missing key stages");
     REFUSE(b, "[]", "1:1: the config: expected a map, found a list");
@@ -418,7 +400,7 @@ static void keys(void **state)
 
 static void values(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b, "study: [a]\noutput: {}\nmemory_per_process: lots\nmatrix: 1\ncells: {}\nstages: []\n",
            "1:8: study: expected a text, found a list", "2:9: output: expected a text, found a map",
            "3:21: memory_per_process: expected a size (\"2 GiB\", \"512 MB\") of at least 64 MiB, found "
@@ -473,7 +455,7 @@ static void values(void **state)
 
 static void environment(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b,
            "study: ${SINEW_UNSET}\noutput: ${\nmemory_per_process: ${1}\n"
            "cells: [{family: '${A-b}', algorithm: '${}', base: '${A', tuned: "
@@ -499,7 +481,7 @@ static void environment(void **state)
 
 static void patterns(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b, HEAD AXES "  base: '{familiy}/{model}'\n  tuned: '{seed'\n" STAGES,
            "7:9: matrix.base: unknown placeholder {familiy}; did you mean {family}?",
            "7:9: matrix.base: unknown placeholder \"{model}\"; there are {family} {algorithm} {seed} {data} "
@@ -525,7 +507,7 @@ static void patterns(void **state)
 
 static void cells_twice(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b,
            HEAD AXES PATHS "cells:\n  - {family: f, algorithm: b, seed: 1, base: x, tuned: y}\n"
                            "  - {family: h, algorithm: b, seed: 1, base: x, tuned: y}\n"
@@ -537,16 +519,16 @@ static void cells_twice(void **state)
 
 static void too_many_cells(void **state)
 {
-    struct bench *b = *state;
-    struct text t = {.arena = &b->arena};
-    text_add(&t, &b->err,
+    struct fixture *b = *state;
+    struct text t = {.arena = &b->bench.arena};
+    text_add(&t, &b->bench.err,
              HEAD "matrix:\n  families: f\n  algorithms: [a, b]\n  base: b\n  tuned: t\n  seeds: [0");
     for (int i = 1; i < 1000; i++)
-        text_add(&t, &b->err, ",%d", i);
-    text_add(&t, &b->err, "]\n  steps: [0");
+        text_add(&t, &b->bench.err, ",%d", i);
+    text_add(&t, &b->bench.err, "]\n  steps: [0");
     for (int i = 1; i < 60; i++)
-        text_add(&t, &b->err, ",%d", i);
-    text_add(&t, &b->err, "]\n" STAGES);
+        text_add(&t, &b->bench.err, ",%d", i);
+    text_add(&t, &b->bench.err, "]\n" STAGES);
     char *copy = strdup(t.text);
     REFUSE(b, copy, "3:1: matrix: more than 100000 cells");
     free(copy);
@@ -554,7 +536,7 @@ static void too_many_cells(void **state)
 
 static void needs(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
 #define NODES(text) HEAD CELLS "stages:\n  load: {}\n" text
     REFUSE(b, NODES("  delta: {}\n"),
            "6:3: stages.delta: delta needs a node of kind load; write needs: [load]");
@@ -583,7 +565,7 @@ static void needs(void **state)
 
 static void circles(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b, NODES("  delta: {needs: [delta]}\n"), "6:19: stages.delta.needs: a circle: delta -> delta");
     REFUSE(b,
            NODES("  delta: {needs: [load, c]}\n  b: {kind: mask, needs: [delta]}\n  c: {kind: report, needs: "
@@ -598,23 +580,25 @@ static void circles(void **state)
 
 static void order(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     int none[1] = {0}, two[] = {2, 3}, three[] = {3}, *lists[] = {two, three, three, none},
         counts[] = {2, 1, 1, 0};
     int sorted[4], ncycles;
     struct order_cycle *cycles;
-    assert_int_equal(order_sort(4, counts, lists, sorted, &cycles, &ncycles, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(order_sort(4, counts, lists, sorted, &cycles, &ncycles, &b->bench.arena, &b->bench.err),
+                     ERR_OK);
     assert_int_equal(ncycles, 0);
     static const int expected[] = {3, 1, 2, 0};
     assert_memory_equal(sorted, expected, sizeof sorted);
-    assert_int_equal(order_sort(0, NULL, NULL, sorted, &cycles, &ncycles, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(order_sort(0, NULL, NULL, sorted, &cycles, &ncycles, &b->bench.arena, &b->bench.err),
+                     ERR_OK);
 }
 
 /* ---- hostile files ---- */
 
 static void no_yaml(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     REFUSE(b, "", "1:1: the file is empty");
     REFUSE(b, "# nothing\n", "1:1: the file is empty");
     REFUSE(b, "---\n", "the config: expected a map, found nothing");
@@ -633,15 +617,15 @@ static void no_yaml(void **state)
 
 static void aliases(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     /* each level nine times the one before: 9^9 items if they were copied */
-    struct text t = {.arena = &b->arena};
-    text_add(&t, &b->err, HEAD CELLS STAGES "a: &a [x,x,x,x,x,x,x,x,x]\n");
+    struct text t = {.arena = &b->bench.arena};
+    text_add(&t, &b->bench.err, HEAD CELLS STAGES "a: &a [x,x,x,x,x,x,x,x,x]\n");
     for (char c = 'b'; c <= 'i'; c++) {
-        text_add(&t, &b->err, "%c: &%c [", c, c);
+        text_add(&t, &b->bench.err, "%c: &%c [", c, c);
         for (int i = 0; i < 9; i++)
-            text_add(&t, &b->err, "%s*%c", i ? "," : "", c - 1);
-        text_add(&t, &b->err, "]\n");
+            text_add(&t, &b->bench.err, "%s*%c", i ? "," : "", c - 1);
+        text_add(&t, &b->bench.err, "]\n");
     }
     char *bomb = strdup(t.text);
     assert_int_equal(parse(b, bomb), ERR_CONFIG);
@@ -650,7 +634,7 @@ static void aliases(void **state)
     for (int i = 0; i < 10; i++)
         said += strstr(b->problems.list[i].text, "anchors and aliases") != NULL;
     assert_int_equal(said, 1);
-    assert_true(b->mem.peak_bytes < 1000000);
+    assert_true(b->bench.mem.peak_bytes < 1000000);
     free(bomb);
     REFUSE(b, "study: &s demo\noutput: *s\n" CELLS STAGES, "1:8: anchors and aliases");
     REFUSE(b, "study: *s\noutput: o\n" CELLS STAGES, "1:8: anchors and aliases");
@@ -661,7 +645,7 @@ static void aliases(void **state)
 
 static void deep(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     static char text[200000];
     for (int kind = 0; kind < 4; kind++) {
         static const char *const openers[] = {"[", "{a: ", "- ", "? "};
@@ -677,11 +661,11 @@ static void deep(void **state)
 
 static void many_keys(void **state)
 {
-    struct bench *b = *state;
-    struct text t = {.arena = &b->arena};
-    text_add(&t, &b->err, HEAD CELLS "stages: {load: {}}\nmatrix:\n");
+    struct fixture *b = *state;
+    struct text t = {.arena = &b->bench.arena};
+    text_add(&t, &b->bench.err, HEAD CELLS "stages: {load: {}}\nmatrix:\n");
     for (int i = 0; i < 20000; i++)
-        text_add(&t, &b->err, " k%d: 1\n", i % 10000);
+        text_add(&t, &b->bench.err, " k%d: 1\n", i % 10000);
     char *copy = strdup(t.text);
     assert_int_equal(parse(b, copy), ERR_CONFIG);
     assert_int_equal(b->problems.n, 10000 + 10000 + 5);
@@ -690,10 +674,10 @@ static void many_keys(void **state)
 
 static void no_memory(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     int done = 0;
     for (size_t budget = 100; !done; budget += budget < 4000 ? 53 : 1000) {
-        b->mem.budget_bytes = budget;
+        b->bench.mem.budget_bytes = budget;
         err_t code = parse(b, full);
         done = code == ERR_OK;
         assert_true(done || code == ERR_SYSTEM);
@@ -701,19 +685,19 @@ static void no_memory(void **state)
     }
     done = 0;
     for (size_t budget = 100; !done; budget += 97) {
-        b->mem.budget_bytes = budget;
+        b->bench.mem.budget_bytes = budget;
         err_t code = parse(b, "study: ~\nmatrix: {a: b}\nstages: {rank: {a: b, needs: rank}}\n");
         done = code == ERR_CONFIG;
         assert_true(done || code == ERR_SYSTEM);
         assert_true(budget < 1000000);
     }
-    b->mem.budget_bytes = 0;
+    b->bench.mem.budget_bytes = 0;
 }
 
 /* Every prefix and every one-byte change of a config is either taken or complained of, never worse. */
 static void damaged(void **state)
 {
-    struct bench *b = *state;
+    struct fixture *b = *state;
     char text[sizeof full];
     for (size_t n = 0; n < sizeof full - 1; n++) {
         err_t code = parse_bytes(b, full, (int64_t)n);
@@ -730,7 +714,6 @@ static void damaged(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {TEST(full_config),   TEST(resolved_round_trip),
                                        TEST(small_configs), TEST(five_mistakes),
                                        TEST(keys),          TEST(values),

@@ -23,7 +23,7 @@ static double uniform(uint64_t *state)
 }
 
 /* H = ln(sum) - (sum of z exp(z)) / sum, largest logit subtracted, in the 64-bit mantissa of long double. */
-static double reference(const float *x, int64_t n, double temperature)
+static double reference(const double *x, int64_t n, double temperature)
 {
     long double top = -INFINITY, s = 0, a = 0;
     for (int64_t j = 0; j < n; j++)
@@ -38,7 +38,7 @@ static double reference(const float *x, int64_t n, double temperature)
     return (double)(logl(s) - a / s);
 }
 
-static double nats(const float *x, int64_t n, double temperature)
+static double nats(const double *x, int64_t n, double temperature)
 {
     double h = -1;
     int64_t at = -1;
@@ -54,22 +54,22 @@ static void near(double found, double expected, double relative)
 static void test_closed_forms(void **state)
 {
     (void)state;
-    float x[1000];
+    double x[1000];
     for (int i = 0; i < 1000; i++)
-        x[i] = -3.5f;
+        x[i] = -3.5;
     for (int n = 1; n <= 1000; n++)
         near(nats(x, n, 0.7), log(n), 1e-15 * n);
     /* Two logits d apart: a coin with p = 1 / (1 + exp(-d)). */
     for (double d = 0; d < 700; d += 0.5) {
-        float two[2] = {(float)-d, 0};
+        double two[2] = {-d, 0};
         double q = exp(-d);
         near(nats(two, 2, 1), log1p(q) + d * q / (1 + q), 1e-15);
         two[0] = 5;
-        two[1] = 5 - (float)d;
+        two[1] = 5 - d;
         near(nats(two, 2, 1), log1p(q) + d * q / (1 + q), 1e-15);
     }
-    assert_true(nats((const float[]){1, -INFINITY, -INFINITY}, 3, 1) == 0);
-    near(nats((const float[]){-INFINITY, 2, -INFINITY, 2}, 4, 1), log(2), 1e-15);
+    assert_true(nats((const double[]){1, -INFINITY, -INFINITY}, 3, 1) == 0);
+    near(nats((const double[]){-INFINITY, 2, -INFINITY, 2}, 4, 1), log(2), 1e-15);
 }
 
 static void test_against_definition(void **state)
@@ -78,7 +78,7 @@ static void test_against_definition(void **state)
     static const int64_t sizes[] = {2, 7, 8, 9, 48, 1023, 1024, 1025, 2049, 32000, 152064};
     static const double widths[] = {0.01, 1, 8, 40};
     static const double temperatures[] = {0.25, 1, 3};
-    float *x = malloc(152064 * sizeof *x);
+    double *x = malloc(152064 * sizeof *x);
     uint64_t seed = 11;
     assert_non_null(x);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -86,7 +86,7 @@ static void test_against_definition(void **state)
             for (size_t t = 0; t < sizeof temperatures / sizeof *temperatures; t++) {
                 for (int64_t j = 0; j < sizes[s]; j++)
                     x[j] = uniform(&seed) < 0.1 ? -INFINITY
-                                                : (float)(widths[w] * (uniform(&seed) + uniform(&seed) - 1));
+                                                : (widths[w] * (uniform(&seed) + uniform(&seed) - 1));
                 x[sizes[s] / 2] = 0;
                 double h = nats(x, sizes[s], temperatures[t]), r = reference(x, sizes[s], temperatures[t]);
                 /* The reference cancels where H is small. */
@@ -100,15 +100,15 @@ static void test_faults(void **state)
     (void)state;
     double h = 0;
     int64_t at = -1;
-    assert_int_equal(entropy_row((const float[]){1, NAN, INFINITY}, 3, 1, &h, &at), ENTROPY_NAN);
+    assert_int_equal(entropy_row((const double[]){1, NAN, INFINITY}, 3, 1, &h, &at), ENTROPY_NAN);
     assert_int_equal(at, 1);
     assert_true(isnan(h));
-    assert_int_equal(entropy_row((const float[]){NAN, 2, 3}, 3, 1, &h, &at), ENTROPY_NAN);
+    assert_int_equal(entropy_row((const double[]){NAN, 2, 3}, 3, 1, &h, &at), ENTROPY_NAN);
     assert_int_equal(at, 0);
-    assert_int_equal(entropy_row((const float[]){1, -INFINITY, INFINITY, NAN}, 4, 1, &h, &at),
+    assert_int_equal(entropy_row((const double[]){1, -INFINITY, INFINITY, NAN}, 4, 1, &h, &at),
                      ENTROPY_INFINITE);
     assert_int_equal(at, 2);
-    assert_int_equal(entropy_row((const float[]){-INFINITY, -INFINITY}, 2, 1, &h, &at), ENTROPY_EMPTY);
+    assert_int_equal(entropy_row((const double[]){-INFINITY, -INFINITY}, 2, 1, &h, &at), ENTROPY_EMPTY);
     assert_true(isnan(h));
     assert_int_equal(entropy_row(NULL, 0, 1, &h, &at), ENTROPY_EMPTY);
 }
@@ -117,12 +117,14 @@ static void test_faults(void **state)
 static void test_extremes(void **state)
 {
     (void)state;
-    const float wide[3] = {-3.4e38f, 3.4e38f, 3.4e38f}, same[2] = {-3.4e38f, -3.4e38f};
+    const double wide[3] = {-3.4e38, 3.4e38, 3.4e38}, same[2] = {-3.4e38, -3.4e38},
+                 wider[3] = {-1.7e308, 1.7e308, 1.7e308};
     near(nats(wide, 3, 1), log(2), 1e-15);
+    near(nats(wider, 3, 1), log(2), 1e-15);
     near(nats(wide, 3, 1e-300), log(2), 1e-15);
     near(nats(same, 2, 1e-300), log(2), 1e-15);
     near(nats(wide, 3, 1e300), log(3), 1e-15);
-    assert_true(nats((const float[]){0, -1e-30f}, 2, 1e-300) == 0);
+    assert_true(nats((const double[]){0, -1e-30}, 2, 1e-300) == 0);
 }
 
 static void test_interpolate(void **state)

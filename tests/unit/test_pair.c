@@ -1,45 +1,28 @@
 /* Catalogues and pairs: written and read back, matched by name, refused where they do not match, read in the
  * compare type. */
+#include "unitlib.h"
+
 #include "pair.h"
-#include "safetensors.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <cmocka.h>
-
-enum { SIDES = 2 };
+enum { SIDES = 2, SIDE_TENSORS = 8 };
 
 struct fixture {
-    struct mem mem;
-    struct arena a;
-    struct err e;
-    char dir[64], model[SIDES][100], catalogue[SIDES][100];
+    struct bench bench;
+    char model[SIDES][250], catalogue[SIDES][250];
     struct pair p;
 };
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    if (!f)
+    if (bench_new(state, sizeof(struct fixture), WITH_FOLDER) != 0)
         return -1;
-    mem_init(&f->mem, 0);
-    arena_init(&f->a, &f->mem);
-    err_clear(&f->e);
+    struct fixture *f = *state;
     h5_start();
-    snprintf(f->dir, sizeof f->dir, "/tmp/sinew-test-XXXXXX");
-    if (!mkdtemp(f->dir))
-        return -1;
     for (int i = 0; i < SIDES; i++) {
-        snprintf(f->model[i], sizeof f->model[i], "%s/%s.safetensors", f->dir, i ? "tuned" : "base");
-        snprintf(f->catalogue[i], sizeof f->catalogue[i], "%s/%s.h5", f->dir, i ? "tuned" : "base");
+        const char *side = i ? "tuned" : "base";
+        snprintf(f->model[i], sizeof f->model[i], "%s/%s.safetensors", f->bench.folder, side);
+        snprintf(f->catalogue[i], sizeof f->catalogue[i], "%s/%s.h5", f->bench.folder, side);
     }
-    *state = f;
     return 0;
 }
 
@@ -47,45 +30,41 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     pair_close(&f->p);
-    arena_release(&f->a);
-    for (int i = 0; i < SIDES; i++) {
-        unlink(f->model[i]);
-        unlink(f->catalogue[i]);
-    }
-    rmdir(f->dir);
-    int leaked = f->mem.live_bytes != 0;
-    free(f);
-    return leaked;
+    return bench_delete(state);
 }
 
 /* Writes a checkpoint whose bytes count up from `start`, and its catalogue. */
 static void make_side(struct fixture *f, int side, struct checkpoint_tensor *t, int64_t n, unsigned start)
 {
-    char *header;
-    int64_t header_bytes;
     const char *const metadata[] = {"simulated", "for a test"};
+    const void *bytes[SIDE_TENSORS];
     struct checkpoint c;
     struct h5 *h;
-    assert_int_equal(safetensors_header(t, n, metadata, side, &f->a, &header, &header_bytes, &f->e), ERR_OK);
-    unlink(f->model[side]);
-    FILE *out = fopen(f->model[side], "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(header, 1, (size_t)header_bytes, out), (size_t)header_bytes);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < t[i].size_bytes; k++)
-            fputc((int)(((unsigned)k + start) & 255u), out);
-    assert_int_equal(fclose(out), 0);
-    assert_int_equal(checkpoint_open(&c, f->model[side], &f->a, &f->e), ERR_OK);
-    assert_int_equal(h5_create(f->catalogue[side], &f->a, &h, &f->e), ERR_OK);
-    assert_int_equal(catalogue_write(&c, h, &f->a, &f->e), ERR_OK);
-    assert_int_equal(h5_close(h, &f->e), ERR_OK);
+    assert_true(n <= SIDE_TENSORS);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t size = dtype_bits(t[i].dtype);
+        for (int d = 0; d < t[i].ndim; d++)
+            size *= t[i].dims[d];
+        unsigned char *content;
+        assert_int_equal(arena_array(&f->bench.arena, "content", size / 8, &content, &f->bench.err), ERR_OK);
+        for (int64_t k = 0; k < size / 8; k++)
+            content[k] = (unsigned char)((unsigned)k + start);
+        bytes[i] = content;
+    }
+    assert_int_equal(model_write(f->model[side], t, n, bytes, metadata, side, &f->bench.arena, &f->bench.err),
+                     0);
+    assert_int_equal(checkpoint_open(&c, f->model[side], &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(h5_create(f->catalogue[side], &f->bench.arena, &h, &f->bench.err), ERR_OK);
+    assert_int_equal(catalogue_write(&c, h, &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(h5_close(h, &f->bench.err), ERR_OK);
 }
 
 static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct table *skipped)
 {
-    err_clear(&f->e);
-    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, "fam/ppo/0", "delta", skipped,
-                     &f->a, &f->e);
+    err_clear(&f->bench.err);
+    static const struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, &policy, "fam/ppo/0", "delta", skipped,
+                     &f->bench.arena, &f->bench.err);
 }
 
 static void test_catalogue(void **state)
@@ -99,8 +78,8 @@ static void test_catalogue(void **state)
     };
     make_side(f, 1, t, 4, 0);
     struct checkpoint c, read;
-    assert_int_equal(checkpoint_open(&c, f->model[1], &f->a, &f->e), ERR_OK);
-    assert_int_equal(catalogue_read(&read, f->catalogue[1], &f->a, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, f->model[1], &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(catalogue_read(&read, f->catalogue[1], &f->bench.arena, &f->bench.err), ERR_OK);
     assert_true(c.ntensors == read.ntensors && c.nfiles == read.nfiles && c.parameters == read.parameters);
     assert_string_equal(c.path, read.path);
     assert_string_equal(c.format, read.format);
@@ -119,11 +98,11 @@ static void test_catalogue(void **state)
                     x->size_bytes == y->size_bytes);
         assert_memory_equal(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims);
     }
-    assert_int_equal(checkpoint_verify(&read, &f->e), ERR_OK);
+    assert_int_equal(checkpoint_verify(&read, &f->bench.err), ERR_OK);
     make_side(f, 0, t, 1, 0);
-    assert_int_equal(catalogue_read(&read, f->catalogue[0], &f->a, &f->e), ERR_OK);
+    assert_int_equal(catalogue_read(&read, f->catalogue[0], &f->bench.arena, &f->bench.err), ERR_OK);
     assert_null(read.simulated);
-    assert_int_not_equal(catalogue_read(&read, f->dir, &f->a, &f->e), ERR_OK);
+    assert_int_not_equal(catalogue_read(&read, f->bench.folder, &f->bench.arena, &f->bench.err), ERR_OK);
 }
 
 static void test_read(void **state)
@@ -134,28 +113,28 @@ static void test_read(void **state)
                                        {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
                                        {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}},
                                        {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {3}},
-                                       {.name = "half", .dtype = DTYPE_F64, .ndim = 1, .dims = {1}},
+                                       {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
                                        {.name = "s", .dtype = DTYPE_F32}};
     struct checkpoint_tensor tuned[] = {{.name = "s", .dtype = DTYPE_BF16},
                                         {.name = "ids", .dtype = DTYPE_F32, .ndim = 1, .dims = {3}},
-                                        {.name = "half", .dtype = DTYPE_F64, .ndim = 1, .dims = {1}},
+                                        {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
                                         {.name = "b", .dtype = DTYPE_F32, .ndim = 1, .dims = {N}},
                                         {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
                                         {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}}};
     struct table skipped;
-    table_init(&skipped, "skipped", &f->a);
+    table_init(&skipped, "skipped", &f->bench.arena);
     make_side(f, 0, base, 6, 0);
     make_side(f, 1, tuned, 6, 100);
     assert_int_equal(open_pair(f, ARITHMETIC_BF16, &skipped), ERR_OK);
     assert_int_equal(skipped.nrows, 2);
     assert_string_equal(table_text(&skipped, 0, "tensor"), "half");
-    assert_string_equal(table_text(&skipped, 0, "reason"), "type F64 is not compared");
+    assert_string_equal(table_text(&skipped, 0, "reason"), "type F8_E5M2 is not compared");
     assert_string_equal(table_text(&skipped, 1, "tensor"), "ids");
-    assert_string_equal(table_text(&skipped, 1, "reason"), "type I64 is not compared");
+    assert_string_equal(table_text(&skipped, 1, "reason"), "type I64 in the base is not compared with F32 in the tuned checkpoint");
     assert_string_equal(table_text(&skipped, 1, "cell"), "fam/ppo/0");
     assert_string_equal(table_text(&skipped, 1, "node"), "delta");
     assert_int_equal(table_int(&skipped, 1, "parameters"), 3);
-    const struct layout *l = &f->p.layout;
+    const struct layout *l = &f->p.match.main.layout;
     const char *const names[] = {"a", "b", "e", "s"};
     assert_int_equal(l->ntensors, 4);
     for (int i = 0; i < 4; i++)
@@ -172,7 +151,7 @@ static void test_read(void **state)
         unsigned char raw[400], want[400];
         for (int64_t first = 0; first < N; first += LAYOUT_BLOCK) {
             int64_t n = N - first < LAYOUT_BLOCK ? N - first : LAYOUT_BLOCK;
-            assert_int_equal(pair_read(&f->p, 1, first, n, w0, w1, &f->e), ERR_OK);
+            assert_int_equal(pair_read(&f->p, 1, first, n, w0, w1, &f->bench.err), ERR_OK);
             for (int k = 0; k < 200; k++)
                 raw[k] = (unsigned char)(2 * first + k);
             tensor_to_compare((enum arithmetic)arithmetic, DTYPE_BF16, raw, 100, want);
@@ -185,11 +164,11 @@ static void test_read(void **state)
         for (int k = 0; k < 12; k++)
             raw[k] = (unsigned char)k;
         tensor_to_compare((enum arithmetic)arithmetic, DTYPE_F16, raw, 6, want);
-        assert_int_equal(pair_read(&f->p, 0, 0, 6, w0, w1, &f->e), ERR_OK);
+        assert_int_equal(pair_read(&f->p, 0, 0, 6, w0, w1, &f->bench.err), ERR_OK);
         assert_memory_equal(w0, want, 6 * (size_t)bytes);
-        assert_int_equal(pair_read(&f->p, 2, 0, 0, w0, w1, &f->e), ERR_OK);
-        assert_int_equal(pair_read(&f->p, 3, 0, 1, w0, w1, &f->e), ERR_OK);
-        assert_int_equal(pair_read(&f->p, 4, 0, 1, w0, w1, &f->e), ERR_BUG);
+        assert_int_equal(pair_read(&f->p, 2, 0, 0, w0, w1, &f->bench.err), ERR_OK);
+        assert_int_equal(pair_read(&f->p, 3, 0, 1, w0, w1, &f->bench.err), ERR_OK);
+        assert_int_equal(pair_read(&f->p, 4, 0, 1, w0, w1, &f->bench.err), ERR_BUG);
         pair_close(&f->p);
         free(w0);
         free(w1);
@@ -199,11 +178,11 @@ static void test_read(void **state)
 static void expect(struct fixture *f, const char *first, const char *second)
 {
     err_t code = open_pair(f, ARITHMETIC_BF16, NULL);
-    if (code != ERR_DATA || !strstr(f->e.text, first) || !strstr(f->e.text, second))
-        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first, second, f->e.text);
+    if (code != ERR_DATA || !strstr(f->bench.err.text, first) || !strstr(f->bench.err.text, second))
+        fail_msg("code %d, expected \"%s\" and \"%s\": %s", (int)code, first, second, f->bench.err.text);
     if (getenv("SINEW_TEST_SHOW"))
-        print_message("%s\n", f->e.text);
-    err_clear(&f->e);
+        print_message("%s\n", f->bench.err.text);
+    err_clear(&f->bench.err);
 }
 
 static void test_refused(void **state)
@@ -244,9 +223,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_catalogue, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_read, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+        TEST(test_catalogue),
+        TEST(test_read),
+        TEST(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

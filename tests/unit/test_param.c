@@ -1,13 +1,6 @@
 /* Parameters: every kind, its range and its canonical text. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "unitlib.h"
 
 #include "param.h"
 
@@ -37,33 +30,6 @@ static const struct param table[] = {
     {"words", PARAM_TEXTS, offsetof(struct values, words), NULL, "[a, \"b, c\" , 'd' ]", 0, 0, NULL, "help"},
     {0},
 };
-
-struct bench {
-    struct mem mem;
-    struct arena arena;
-    struct err err;
-};
-
-static int setup(void **state)
-{
-    struct bench *b = calloc(1, sizeof *b);
-    if (!b)
-        return -1;
-    mem_init(&b->mem, 0);
-    arena_init(&b->arena, &b->mem);
-    err_clear(&b->err);
-    *state = b;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct bench *b = *state;
-    arena_release(&b->arena);
-    int leaked = b->mem.live_bytes != 0;
-    free(b);
-    return leaked;
-}
 
 static const char *text_of(struct bench *b, int which, const struct values *v)
 {
@@ -252,8 +218,8 @@ static void numbers_round_trip(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(defaults), TEST(defaults_absent), TEST(accepts),
-                                       TEST(refuses),  TEST(lists),           TEST(numbers_round_trip)};
+    const struct CMUnitTest tests[] = {TEST_BENCH(defaults), TEST_BENCH(defaults_absent),
+                                       TEST_BENCH(accepts),  TEST_BENCH(refuses),
+                                       TEST_BENCH(lists),    TEST_BENCH(numbers_round_trip)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

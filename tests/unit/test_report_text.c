@@ -1,51 +1,38 @@
 /* The text helpers of report: CSV fields, aligned sheets, pivots, and the summary's choices. */
+#include "unitlib.h"
+
 #include "page.h"
 #include "pivot.h"
 #include "sheet.h"
 #include "summary.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
 
 struct fixture {
-    struct mem mem;
-    struct arena a, scratch;
-    struct err e;
+    struct bench bench;
+    struct arena scratch;
 };
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    if (!f)
+    if (bench_new(state, sizeof(struct fixture), WITHOUT_FOLDER) != 0)
         return -1;
-    mem_init(&f->mem, 0);
-    arena_init(&f->a, &f->mem);
-    arena_init(&f->scratch, &f->mem);
-    *state = f;
+    struct fixture *f = *state;
+    arena_init(&f->scratch, &f->bench.mem);
     return 0;
 }
 
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    arena_release(&f->a);
     arena_release(&f->scratch);
-    int leaked = f->mem.live_bytes != 0;
-    free(f);
-    return leaked;
+    return bench_delete(state);
 }
 
 static void check_csv(struct fixture *f, const char *text, const char *expected)
 {
-    struct text out = {.arena = &f->a};
-    assert_int_equal(csv_text(&out, text, &f->e), ERR_OK);
+    struct text out = {.arena = &f->bench.arena};
+    assert_int_equal(csv_text(&out, text, &f->bench.err), ERR_OK);
     assert_string_equal(out.text, expected);
 }
 
@@ -66,19 +53,19 @@ static void test_csv_real(void **state)
     static const double values[] = {
         0.1, 1.0 / 3, 1e-8, 5e-324, 1.7976931348623157e308, -0.0, 9007199254740993.0, 0.30000000000000004};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        struct text out = {.arena = &f->a};
-        assert_int_equal(csv_real(&out, values[i], &f->e), ERR_OK);
+        struct text out = {.arena = &f->bench.arena};
+        assert_int_equal(csv_real(&out, values[i], &f->bench.err), ERR_OK);
         double back = strtod(out.text, NULL);
         assert_memory_equal(&back, &values[i], sizeof back);
     }
-    struct text out = {.arena = &f->a};
-    csv_real(&out, NAN, &f->e);
-    text_add(&out, &f->e, " ");
-    csv_real(&out, INFINITY, &f->e);
-    text_add(&out, &f->e, " ");
-    csv_real(&out, -INFINITY, &f->e);
-    text_add(&out, &f->e, " ");
-    csv_real(&out, 0.1, &f->e);
+    struct text out = {.arena = &f->bench.arena};
+    csv_real(&out, NAN, &f->bench.err);
+    text_add(&out, &f->bench.err, " ");
+    csv_real(&out, INFINITY, &f->bench.err);
+    text_add(&out, &f->bench.err, " ");
+    csv_real(&out, -INFINITY, &f->bench.err);
+    text_add(&out, &f->bench.err, " ");
+    csv_real(&out, 0.1, &f->bench.err);
     assert_string_equal(out.text, "nan inf -inf 0.1");
 }
 
@@ -99,24 +86,24 @@ static void test_sheet(void **state)
 {
     struct fixture *f = *state;
     struct sheet s;
-    sheet_init(&s, &f->a);
-    sheet_column(&s, 'l', &f->e, "cell");
-    sheet_column(&s, 'r', &f->e, "n");
-    sheet_column(&s, 'r', &f->e, "%%");
-    sheet_cell(&s, &f->e, "a|b");
-    sheet_count(&s, 1234567, &f->e);
-    sheet_real(&s, 81.375, 1, &f->e);
-    sheet_cell(&s, &f->e, "\xc3\xa9");
-    sheet_count(&s, -999, &f->e);
-    sheet_real(&s, NAN, 1, &f->e);
+    sheet_init(&s, &f->bench.arena);
+    sheet_column(&s, 'l', &f->bench.err, "cell");
+    sheet_column(&s, 'r', &f->bench.err, "n");
+    sheet_column(&s, 'r', &f->bench.err, "%%");
+    sheet_cell(&s, &f->bench.err, "a|b");
+    sheet_count(&s, 1234567, &f->bench.err);
+    sheet_real(&s, 81.375, 1, &f->bench.err);
+    sheet_cell(&s, &f->bench.err, "\xc3\xa9");
+    sheet_count(&s, -999, &f->bench.err);
+    sheet_real(&s, NAN, 1, &f->bench.err);
     assert_int_equal(sheet_rows(&s), 2);
-    struct text md = {.arena = &f->a}, plain = {.arena = &f->a};
-    assert_int_equal(sheet_markdown(&s, &md, &f->e), ERR_OK);
+    struct text md = {.arena = &f->bench.arena}, plain = {.arena = &f->bench.arena};
+    assert_int_equal(sheet_markdown(&s, &md, &f->bench.err), ERR_OK);
     assert_string_equal(md.text, "| cell |         n |    % |\n"
                                  "|:-----|----------:|-----:|\n"
                                  "| a\\|b | 1,234,567 | 81.4 |\n"
                                  "| \xc3\xa9    |      -999 |    - |\n");
-    assert_int_equal(sheet_plain(&s, &plain, &f->e), ERR_OK);
+    assert_int_equal(sheet_plain(&s, &plain, &f->bench.err), ERR_OK);
     assert_string_equal(plain.text, "cell          n     %\n"
                                     "----  ---------  ----\n"
                                     "a|b   1,234,567  81.4\n"
@@ -127,28 +114,28 @@ static void test_sheet_lines(void **state)
 {
     struct fixture *f = *state;
     struct sheet s;
-    sheet_init(&s, &f->a);
-    sheet_column(&s, 'l', &f->e, "one");
-    sheet_cell(&s, &f->e, "a\nb");
+    sheet_init(&s, &f->bench.arena);
+    sheet_column(&s, 'l', &f->bench.err, "one");
+    sheet_cell(&s, &f->bench.err, "a\nb");
     assert_string_equal(s.cells[1], "a b");
-    assert_int_equal(f->e.code, ERR_OK);
-    sheet_column(&s, 'l', &f->e, "late");
-    assert_int_equal(f->e.code, ERR_BUG);
-    struct text out = {.arena = &f->a};
-    assert_int_equal(sheet_plain(&s, &out, &f->e), ERR_BUG);
+    assert_int_equal(f->bench.err.code, ERR_OK);
+    sheet_column(&s, 'l', &f->bench.err, "late");
+    assert_int_equal(f->bench.err.code, ERR_BUG);
+    struct text out = {.arena = &f->bench.arena};
+    assert_int_equal(sheet_plain(&s, &out, &f->bench.err), ERR_BUG);
 }
 
 static void test_pivot(void **state)
 {
     struct fixture *f = *state;
     struct pivot p;
-    pivot_init(&p, &f->a);
-    pivot_add(&p, "10", "x", 3, &f->e);
-    pivot_add(&p, "none", "x", 9, &f->e);
-    pivot_add(&p, "9", "x", 1, &f->e);
-    pivot_add(&p, "9", "x", 2, &f->e);
-    pivot_add(&p, "9", "x", NAN, &f->e);
-    pivot_add(&p, "9", "y", NAN, &f->e);
+    pivot_init(&p, &f->bench.arena);
+    pivot_add(&p, "10", "x", 3, &f->bench.err);
+    pivot_add(&p, "none", "x", 9, &f->bench.err);
+    pivot_add(&p, "9", "x", 1, &f->bench.err);
+    pivot_add(&p, "9", "x", 2, &f->bench.err);
+    pivot_add(&p, "9", "x", NAN, &f->bench.err);
+    pivot_add(&p, "9", "y", NAN, &f->bench.err);
     struct tally t = pivot_at(&p, "9", "x");
     assert_int_equal(t.n, 2);
     assert_true(tally_mean(&t) == 1.5 && t.least == 1 && t.greatest == 2);
@@ -169,13 +156,13 @@ static void test_pivot_columns(void **state)
 {
     struct fixture *f = *state;
     struct pivot p;
-    pivot_init(&p, &f->a);
+    pivot_init(&p, &f->bench.arena);
     for (int i = 0; i < PIVOT_COLUMNS + 10; i++) {
         char col[16];
         snprintf(col, sizeof col, "c%d", i);
-        pivot_add(&p, "r", col, i, &f->e);
+        pivot_add(&p, "r", col, i, &f->bench.err);
     }
-    assert_int_equal(f->e.code, ERR_OK);
+    assert_int_equal(f->bench.err.code, ERR_OK);
     assert_int_equal(p.cols.n, PIVOT_COLUMNS);
     assert_int_equal(pivot_at(&p, "r", "others").n, 11);
 }
@@ -183,39 +170,39 @@ static void test_pivot_columns(void **state)
 static void test_keys_list(void **state)
 {
     struct fixture *f = *state;
-    struct keys k = {.arena = &f->a};
-    keys_add(&k, "a", &f->e);
-    keys_add(&k, "b", &f->e);
-    keys_add(&k, "a", &f->e);
-    keys_add(&k, "c", &f->e);
-    assert_string_equal(keys_list(&k, 3, &f->e), "a, b, c");
-    assert_string_equal(keys_list(&k, 2, &f->e), "a, b and 1 more");
+    struct keys k = {.arena = &f->bench.arena};
+    keys_add(&k, "a", &f->bench.err);
+    keys_add(&k, "b", &f->bench.err);
+    keys_add(&k, "a", &f->bench.err);
+    keys_add(&k, "c", &f->bench.err);
+    assert_string_equal(keys_list(&k, 3, &f->bench.err), "a, b, c");
+    assert_string_equal(keys_list(&k, 2, &f->bench.err), "a, b and 1 more");
 }
 
 static void take_study(struct fixture *f, struct summary *sum)
 {
     struct table cells, sparsity, published;
-    summary_init(sum, &f->a, &f->scratch, 40);
-    table_init(&cells, "cells", &f->a);
-    table_init(&sparsity, "sparsity", &f->a);
-    table_init(&published, "published", &f->a);
-    TABLE_ADD(&cells, &f->e, V_TEXT("m/dpo/0"), V_TEXT("m"), V_TEXT("dpo"), V_INT(0), V_TEXT(""), V_INT(-1),
-              V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(1000), V_INT(250), V_INT(250));
+    summary_init(sum, &f->bench.arena, &f->scratch, 40);
+    table_init(&cells, "cells", &f->bench.arena);
+    table_init(&sparsity, "sparsity", &f->bench.arena);
+    table_init(&published, "published", &f->bench.arena);
+    TABLE_ADD(&cells, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("m"), V_TEXT("dpo"), V_INT(0), V_TEXT(""),
+              V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(0), V_INT(1000), V_INT(250), V_INT(250));
     static const double tolerances[] = {0, 1e-8, 1e-5};
     for (int i = 0; i < 3; i++)
-        TABLE_ADD(&sparsity, &f->e, V_TEXT("m/dpo/0"), V_TEXT("delta"), V_TEXT("absolute"),
+        TABLE_ADD(&sparsity, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("delta"), V_TEXT("absolute"),
                   V_REAL(tolerances[i]), V_INT(1000), V_INT(250 - 50 * i), V_REAL(0.75 + 0.05 * i));
-    TABLE_ADD(&sparsity, &f->e, V_TEXT("m/dpo/0"), V_TEXT("mask"), V_TEXT("absolute"), V_REAL(1e-5),
+    TABLE_ADD(&sparsity, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("mask"), V_TEXT("absolute"), V_REAL(1e-5),
               V_INT(1000), V_INT(150), V_REAL(0.85));
     for (int i = 0; i < 2; i++)
-        TABLE_ADD(&published, &f->e, V_TEXT("table 1"), V_TEXT("sparsity"), V_TEXT("dpo"), V_TEXT("m"),
-                  V_REAL(0.814));
-    TABLE_ADD(&published, &f->e, V_TEXT("table 6"), V_TEXT("sparsity"), V_TEXT("dpo"), V_TEXT("m"),
+        TABLE_ADD(&published, &f->bench.err, V_TEXT("table 1"), V_TEXT("sparsity"), V_TEXT("dpo"),
+                  V_TEXT("m"), V_REAL(0.814));
+    TABLE_ADD(&published, &f->bench.err, V_TEXT("table 6"), V_TEXT("sparsity"), V_TEXT("dpo"), V_TEXT("m"),
               V_REAL(76.42));
-    summary_take(sum, &cells, &f->e);
-    summary_take(sum, &sparsity, &f->e);
-    summary_take(sum, &published, &f->e);
-    assert_int_equal(f->e.code, ERR_OK);
+    summary_take(sum, &cells, &f->bench.err);
+    summary_take(sum, &sparsity, &f->bench.err);
+    summary_take(sum, &published, &f->bench.err);
+    assert_int_equal(f->bench.err.code, ERR_OK);
 }
 
 static void test_summary(void **state)
@@ -225,13 +212,13 @@ static void test_summary(void **state)
     take_study(f, &sum);
     assert_int_equal(sum.nmeasures, 4);
     assert_int_equal(summary_first_headline(&sum), 3);
-    assert_string_equal(summary_measure_title(&sum, 3, &f->e), "at 1e-5");
-    assert_string_equal(summary_published_of(&sum, "dpo", "m", "sparsity", &f->e), "81.40 / 76.42");
-    assert_string_equal(summary_published_of(&sum, "ppo", "m", "sparsity", &f->e), "-");
-    assert_float_equal(summary_measured(&sum, "sparsity", "dpo", "m", &f->e), 85, 1e-9);
-    assert_float_equal(summary_measured(&sum, "sparsity_1e-8", "dpo", "m", &f->e), 80, 1e-9);
-    assert_true(isnan(summary_measured(&sum, "sparsity_1e-3", "dpo", "m", &f->e)));
-    assert_true(isnan(summary_measured(&sum, "rank", "dpo", "m", &f->e)));
+    assert_string_equal(summary_measure_title(&sum, 3, &f->bench.err), "at 1e-5");
+    assert_string_equal(summary_published_of(&sum, "dpo", "m", "sparsity", &f->bench.err), "81.40 / 76.42");
+    assert_string_equal(summary_published_of(&sum, "ppo", "m", "sparsity", &f->bench.err), "-");
+    assert_float_equal(summary_measured(&sum, "sparsity", "dpo", "m", &f->bench.err), 85, 1e-9);
+    assert_float_equal(summary_measured(&sum, "sparsity_1e-8", "dpo", "m", &f->bench.err), 80, 1e-9);
+    assert_true(isnan(summary_measured(&sum, "sparsity_1e-3", "dpo", "m", &f->bench.err)));
+    assert_true(isnan(summary_measured(&sum, "rank", "dpo", "m", &f->bench.err)));
     assert_string_equal(summary_base_label(&sum, "b"), "m");
 }
 
@@ -240,19 +227,19 @@ static void test_pages(void **state)
     struct fixture *f = *state;
     struct summary sum;
     struct sheet cells;
-    struct text plain = {.arena = &f->a}, report = {.arena = &f->a};
+    struct text plain = {.arena = &f->bench.arena}, report = {.arena = &f->bench.arena};
     take_study(f, &sum);
     sum.study = "s";
-    page_headline(&sum, &cells, &f->e);
-    assert_int_equal(page_sparsity(&sum, &cells, 0, &plain, &f->e), ERR_OK);
+    page_headline(&sum, &cells, &f->bench.err);
+    assert_int_equal(page_sparsity(&sum, &cells, 0, &plain, &f->bench.err), ERR_OK);
     assert_non_null(strstr(
         plain.text, "\nm/dpo/0       1,000      150               85.00         75.00  81.40 / 76.42\n"));
-    assert_int_equal(page_report(&sum, &cells, &report, &f->e), ERR_OK);
+    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
     assert_null(strstr(report.text, "SIMULATED"));
     assert_non_null(strstr(report.text, "the study has no rank"));
     sum.simulated = "drawn at random";
-    report = (struct text){.arena = &f->a};
-    assert_int_equal(page_report(&sum, &cells, &report, &f->e), ERR_OK);
+    report = (struct text){.arena = &f->bench.arena};
+    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
     assert_non_null(
         strstr(report.text, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));
 }
@@ -262,27 +249,19 @@ static void test_empty(void **state)
     struct fixture *f = *state;
     struct summary sum;
     struct sheet cells;
-    struct text report = {.arena = &f->a};
-    summary_init(&sum, &f->a, &f->scratch, 40);
-    page_headline(&sum, &cells, &f->e);
-    assert_int_equal(page_report(&sum, &cells, &report, &f->e), ERR_OK);
+    struct text report = {.arena = &f->bench.arena};
+    summary_init(&sum, &f->bench.arena, &f->scratch, 40);
+    page_headline(&sum, &cells, &f->bench.err);
+    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
     assert_non_null(strstr(report.text, "Not measured"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_csv_text, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_csv_real, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_real_short, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_sheet, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_sheet_lines, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pivot, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pivot_columns, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_keys_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_summary, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
+        TEST(test_csv_text),    TEST(test_csv_real), TEST(test_real_short),    TEST(test_sheet),
+        TEST(test_sheet_lines), TEST(test_pivot),    TEST(test_pivot_columns), TEST(test_keys_list),
+        TEST(test_summary),     TEST(test_pages),    TEST(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,50 +1,24 @@
 /* The safetensors reader against the malformed files of the format's own test suite and attack list, and
  * files that others met; the writer to the byte. */
-#include "safetensors.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <cmocka.h>
+#include "unitlib.h"
 
 struct fixture {
-    struct mem mem;
-    struct arena a;
-    struct err e;
-    char dir[64], path[96];
+    struct bench bench;
+    char path[250];
 };
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof *f);
-    if (!f)
+    if (bench_new(state, sizeof(struct fixture), WITH_FOLDER) != 0)
         return -1;
-    mem_init(&f->mem, 0);
-    arena_init(&f->a, &f->mem);
-    err_clear(&f->e);
-    snprintf(f->dir, sizeof f->dir, "/tmp/sinew-test-XXXXXX");
-    if (!mkdtemp(f->dir))
-        return -1;
-    snprintf(f->path, sizeof f->path, "%s/model.safetensors", f->dir);
-    *state = f;
+    struct fixture *f = *state;
+    snprintf(f->path, sizeof f->path, "%s/model.safetensors", f->bench.folder);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct fixture *f = *state;
-    arena_release(&f->a);
-    unlink(f->path);
-    rmdir(f->dir);
-    int leaked = f->mem.live_bytes != 0;
-    free(f);
-    return leaked;
+    return bench_delete(state);
 }
 
 /* Announced length, header bytes, then data_bytes of data. */
@@ -409,10 +383,10 @@ static void test_malformed(void **state)
             announced = c->n + 1;
         write_file(f->path, announced, c->header, c->n, c->data);
         struct safetensors s;
-        err_clear(&f->e);
-        err_t code = safetensors_open(&s, f->path, &f->a, &f->e);
+        err_clear(&f->bench.err);
+        err_t code = safetensors_open(&s, f->path, &f->bench.arena, &f->bench.err);
         if ((int)code != c->verdict)
-            fail_msg("%s: code %d, expected %d: %s", c->what, (int)code, c->verdict, f->e.text);
+            fail_msg("%s: code %d, expected %d: %s", c->what, (int)code, c->verdict, f->bench.err.text);
         if (code == ERR_OK) {
             if (s.ntensors != c->tensors)
                 fail_msg("%s: %lld tensors", c->what, (long long)s.ntensors);
@@ -423,31 +397,31 @@ static void test_malformed(void **state)
             }
             assert_true(at == s.size_bytes);
         } else {
-            if (!strstr(f->e.text, f->path))
-                fail_msg("%s: the message does not name the file: %s", c->what, f->e.text);
+            if (!strstr(f->bench.err.text, f->path))
+                fail_msg("%s: the message does not name the file: %s", c->what, f->bench.err.text);
             for (int k = 0; k < 4 && c->contains[k]; k++)
-                if (!strstr(f->e.text, c->contains[k]))
-                    fail_msg("%s: \"%s\" is not in: %s", c->what, c->contains[k], f->e.text);
-            for (const char *p = f->e.text; *p; p++)
+                if (!strstr(f->bench.err.text, c->contains[k]))
+                    fail_msg("%s: \"%s\" is not in: %s", c->what, c->contains[k], f->bench.err.text);
+            for (const char *p = f->bench.err.text; *p; p++)
                 if ((unsigned char)*p < 0x20)
                     fail_msg("%s: a control character reaches the message", c->what);
             if (getenv("SINEW_TEST_SHOW"))
-                print_message("%s: %s\n", c->what, f->e.text);
+                print_message("%s: %s\n", c->what, f->bench.err.text);
         }
-        arena_reset(&f->a);
-        assert_int_equal(f->mem.live_bytes, 0);
+        arena_reset(&f->bench.arena);
+        assert_int_equal(f->bench.mem.live_bytes, 0);
     }
 }
 
 static void expect(struct fixture *f, err_t expected, const char *contains)
 {
     struct safetensors s;
-    err_clear(&f->e);
-    err_t code = safetensors_open(&s, f->path, &f->a, &f->e);
-    if (code != expected || (contains && !strstr(f->e.text, contains)))
-        fail_msg("code %d: %s", (int)code, f->e.text);
-    arena_reset(&f->a);
-    assert_int_equal(f->mem.live_bytes, 0);
+    err_clear(&f->bench.err);
+    err_t code = safetensors_open(&s, f->path, &f->bench.arena, &f->bench.err);
+    if (code != expected || (contains && !strstr(f->bench.err.text, contains)))
+        fail_msg("code %d: %s", (int)code, f->bench.err.text);
+    arena_reset(&f->bench.arena);
+    assert_int_equal(f->bench.mem.live_bytes, 0);
 }
 
 static void test_files(void **state)
@@ -482,11 +456,11 @@ static void test_many(void **state)
     *p++ = '}';
     write_file(f->path, (uint64_t)(p - text), text, (size_t)(p - text), 16);
     expect(f, ERR_DATA, "overlap");
-    f->mem.budget_bytes = (size_t)24 << 20;
+    f->bench.mem.budget_bytes = (size_t)24 << 20;
     expect(f, ERR_SYSTEM, "memory budget");
-    f->mem.budget_bytes = (size_t)1 << 20;
+    f->bench.mem.budget_bytes = (size_t)1 << 20;
     expect(f, ERR_SYSTEM, "memory budget");
-    f->mem.budget_bytes = 0;
+    f->bench.mem.budget_bytes = 0;
     free(text);
 }
 
@@ -529,11 +503,12 @@ static void test_damage(void **state)
     char *header;
     int64_t n;
     const char *const metadata[] = {"format", "pt"};
-    assert_int_equal(safetensors_header(t, 3, metadata, 1, &f->a, &header, &n, &f->e), ERR_OK);
+    assert_int_equal(safetensors_header(t, 3, metadata, 1, &f->bench.arena, &header, &n, &f->bench.err),
+                     ERR_OK);
     size_t total = (size_t)n + 24 + 20 + 8;
     char *good = calloc(1, total), *bad = malloc(total);
     memcpy(good, header, (size_t)n);
-    arena_reset(&f->a);
+    arena_reset(&f->bench.arena);
     uint64_t x = 88172645463325252u;
     for (int round = 0; round < 4000; round++) {
         x ^= x << 13;
@@ -558,12 +533,12 @@ static void test_damage(void **state)
         }
         write_raw(f->path, bad, size);
         struct safetensors s;
-        err_clear(&f->e);
-        err_t code = safetensors_open(&s, f->path, &f->a, &f->e);
+        err_clear(&f->bench.err);
+        err_t code = safetensors_open(&s, f->path, &f->bench.arena, &f->bench.err);
         assert_true(code == ERR_OK || code == ERR_DATA);
-        assert_true(code == ERR_OK || f->e.text[0]);
-        arena_reset(&f->a);
-        assert_int_equal(f->mem.live_bytes, 0);
+        assert_true(code == ERR_OK || f->bench.err.text[0]);
+        arena_reset(&f->bench.arena);
+        assert_int_equal(f->bench.mem.live_bytes, 0);
     }
     free(bad);
     free(good);
@@ -574,8 +549,9 @@ static void check_header(struct fixture *f, struct checkpoint_tensor *t, int64_t
 {
     char *header;
     int64_t n;
-    err_clear(&f->e);
-    assert_int_equal(safetensors_header(t, nt, metadata, nm, &f->a, &header, &n, &f->e), ERR_OK);
+    err_clear(&f->bench.err);
+    assert_int_equal(safetensors_header(t, nt, metadata, nm, &f->bench.arena, &header, &n, &f->bench.err),
+                     ERR_OK);
     assert_true(n == (int64_t)strlen(text) + 8);
     for (int i = 0; i < 8; i++)
         assert_int_equal((unsigned char)header[i], length >> (8 * i) & 255);
@@ -605,16 +581,19 @@ static void test_writer(void **state)
     memset(large, 'a', 100000000);
     large[100000000] = '\0';
     const char *const much[] = {"framework", large}; /* 17 */
-    err_clear(&f->e);
-    assert_int_equal(safetensors_header(NULL, 0, much, 1, &f->a, &header, &n, &f->e), ERR_DATA);
+    err_clear(&f->bench.err);
+    assert_int_equal(safetensors_header(NULL, 0, much, 1, &f->bench.arena, &header, &n, &f->bench.err),
+                     ERR_DATA);
     free(large);
     struct checkpoint_tensor twice[2] = {{.name = "a", .dtype = DTYPE_F32},
                                          {.name = "a", .dtype = DTYPE_F32}};
-    err_clear(&f->e);
-    assert_int_equal(safetensors_header(twice, 2, NULL, 0, &f->a, &header, &n, &f->e), ERR_BUG);
+    err_clear(&f->bench.err);
+    assert_int_equal(safetensors_header(twice, 2, NULL, 0, &f->bench.arena, &header, &n, &f->bench.err),
+                     ERR_BUG);
     struct checkpoint_tensor half = {.name = "a", .dtype = DTYPE_F4, .ndim = 1, .dims = {3}};
-    err_clear(&f->e);
-    assert_int_equal(safetensors_header(&half, 1, NULL, 0, &f->a, &header, &n, &f->e), ERR_DATA);
+    err_clear(&f->bench.err);
+    assert_int_equal(safetensors_header(&half, 1, NULL, 0, &f->bench.arena, &header, &n, &f->bench.err),
+                     ERR_DATA);
 }
 
 static void test_round_trip(void **state)
@@ -635,12 +614,14 @@ static void test_round_trip(void **state)
     const char *const metadata[] = {"simulated", "yes: \xe2\x9c\x93", "format", "pt"};
     char *header;
     int64_t n;
-    assert_int_equal(safetensors_header(t, DTYPE_COUNT + 2, metadata, 2, &f->a, &header, &n, &f->e), ERR_OK);
+    assert_int_equal(
+        safetensors_header(t, DTYPE_COUNT + 2, metadata, 2, &f->bench.arena, &header, &n, &f->bench.err),
+        ERR_OK);
     for (int i = 0; i < DTYPE_COUNT + 2; i++)
         data += t[i].size_bytes;
     write_file(f->path, (uint64_t)n - 8, header + 8, (size_t)n - 8, (size_t)data);
     struct safetensors s;
-    assert_int_equal(safetensors_open(&s, f->path, &f->a, &f->e), ERR_OK);
+    assert_int_equal(safetensors_open(&s, f->path, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_int_equal(s.ntensors, DTYPE_COUNT + 2);
     assert_true(s.size_bytes == n + data && s.data_start == n && n % 8 == 0);
     assert_string_equal(safetensors_metadata(&s, "simulated"), metadata[1]);
@@ -658,14 +639,8 @@ static void test_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_malformed, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_files, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_lengths, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_writer, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+        TEST(test_malformed), TEST(test_files),  TEST(test_many),   TEST(test_deep),
+        TEST(test_lengths),   TEST(test_damage), TEST(test_writer), TEST(test_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

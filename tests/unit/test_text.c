@@ -1,50 +1,10 @@
 /* Text, paths and files: hand-computed cases. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+
+#include "unitlib.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "text.h"
-
-struct bench {
-    struct mem mem;
-    struct arena arena;
-    struct err err;
-    char folder[64];
-};
-
-static int setup(void **state)
-{
-    struct bench *b = calloc(1, sizeof *b);
-    if (!b)
-        return -1;
-    mem_init(&b->mem, 0);
-    arena_init(&b->arena, &b->mem);
-    err_clear(&b->err);
-    snprintf(b->folder, sizeof b->folder, "/tmp/sinew-text-XXXXXX");
-    *state = b;
-    return mkdtemp(b->folder) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct bench *b = *state;
-    arena_release(&b->arena);
-    int leaked = b->mem.live_bytes != 0;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", b->folder);
-    leaked |= system(command) != 0;
-    free(b);
-    return leaked;
-}
 
 static void grows(void **state)
 {
@@ -250,9 +210,9 @@ static void refuses(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-    const struct CMUnitTest tests[] = {TEST(grows), TEST(json),   TEST(utf8),    TEST(nearest),
-                                       TEST(joins), TEST(cleans), TEST(relates), TEST(folders),
-                                       TEST(files), TEST(refuses)};
+    const struct CMUnitTest tests[] = {TEST_FOLDER(grows),   TEST_FOLDER(json),    TEST_FOLDER(utf8),
+                                       TEST_FOLDER(nearest), TEST_FOLDER(joins),   TEST_FOLDER(cleans),
+                                       TEST_FOLDER(relates), TEST_FOLDER(folders), TEST_FOLDER(files),
+                                       TEST_FOLDER(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
