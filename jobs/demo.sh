@@ -20,3 +20,4 @@ cat "$results/report/sparsity.txt"
 echo
 echo "demo: archive  $PWD/$results/demo.h5"
 echo "demo: report   $PWD/$results/report/report.md"
+echo "demo: page     $PWD/$results/report/report.html   (open it in a browser)"

@@ -170,18 +170,22 @@ static err_t each_artifact(struct build *b,
 }
 
 /* Rows that come from the config: published figures, cells without a delta, logits that are not there. */
-static err_t config_rows(struct build *b, struct table *cells, struct table *published, struct err *e)
+static err_t config_rows(struct build *b, struct table *cells, struct table *published, struct table *skipped,
+                         struct err *e)
 {
     const struct config *c = b->dag->config;
-    for (int i = 0; i < c->ncells; i++) {
+    for (int i = 0; i < c->ncells + c->nabsent; i++) {
         const struct cell *x = &c->cells[i];
         for (int k = 0; k < x->npublished; k++)
             TRY(TABLE_ADD(published, e, V_TEXT(x->published[k].source), V_TEXT(x->published[k].quantity),
                           V_TEXT(x->algorithm), V_TEXT(x->family), V_REAL(x->published[k].value)));
-        if (cells && !b->seen[i])
+        if (!b->seen[i])
             TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
                           V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),
-                          V_INT(0), V_INT(0), V_INT(0), V_INT(0)));
+                          V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_INT(0)));
+        if (i >= c->ncells)
+            TRY(TABLE_ADD(skipped, e, V_TEXT(x->name), V_TEXT(""), V_TEXT(""), V_INT(0),
+                          V_TEXT("not measured: its checkpoints are not on disk")));
     }
     return ERR_OK;
 }
@@ -297,17 +301,18 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
                   struct err *e)
 {
     const struct config *c = b->dag->config;
+    char name[64];
     TRY(write_root(b, key, e));
     TRY(each_artifact(b, survey, e));
     TRY(write_simulated(b, e));
-    struct table cells, published;
-    table_init(&cells, "cells", keep);
-    table_init(&published, "published", keep);
-    TRY(config_rows(b, NULL, &published, e));
-    widen(find_part(b, "published"), &published);
-    TRY(config_rows(b, &cells, &published, e)); /* nothing is seen yet: all cells, for the widths */
-    widen(find_part(b, "cells"), &cells);
-    char name[64];
+    /* rows from the config: first all cells, for the widths */
+    static const char *const names[] = {"cells", "published", "skipped"};
+    struct table rows[3];
+    for (int i = 0; i < 3; i++)
+        table_init(&rows[i], names[i], keep);
+    TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
+    for (int i = 0; i < 3; i++)
+        widen(find_part(b, names[i]), &rows[i]);
     for (int k = 0; k < b->nparts; k++)
         TRY(h5_table_create(b->archive, b->part[k].schema->name, b->part[k].schema, b->part[k].widths,
                             b->part[k].nrows, e));
@@ -322,11 +327,11 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
                 "weight units", &b->spectrum[i], e));
         }
     TRY(each_artifact(b, copy_tables, e));
-    table_init(&cells, "cells", keep);
-    table_init(&published, "published", keep);
-    TRY(config_rows(b, &cells, &published, e));
-    TRY(h5_table_append(b->archive, "cells", &cells, e));
-    TRY(h5_table_append(b->archive, "published", &published, e));
+    for (int i = 0; i < 3; i++)
+        table_init(&rows[i], names[i], keep);
+    TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
+    for (int i = 0; i < 3; i++)
+        TRY(h5_table_append(b->archive, names[i], &rows[i], e));
     TRY(write_links(b, e));
     return write_provenance(b, p, e);
 }
@@ -346,7 +351,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     err_t code;
     archive_key(d, all, &t, key, e);
     TRY_OUT(code, e->code);
-    TRY_OUT(code, arena_array(&keep, "archive.seen", d->config->ncells, &b.seen, e));
+    TRY_OUT(code, arena_array(&keep, "archive.seen", d->config->ncells + d->config->nabsent, &b.seen, e));
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectra, e));
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum, e));
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum_at, e));

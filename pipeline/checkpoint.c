@@ -2,7 +2,9 @@
 
 #include "json.h"
 #include "safetensors.h"
+#include "strided.h"
 #include "text.h"
+#include "torchfile.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -15,8 +17,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODEL_FILE "model.safetensors"
-#define INDEX_FILE "model.safetensors.index.json"
+/* A published format: what its model and its index are called in a folder, and how its files' names end. */
+struct format {
+    const char *name, *model, *index, *endings[4];
+};
+
+/* In the order of preference, which is transformers'. */
+static const struct format formats[] = {
+    {"safetensors", "model.safetensors", "model.safetensors.index.json", {".safetensors"}},
+    {"torch", "pytorch_model.bin", "pytorch_model.bin.index.json", {".bin", ".pt", ".pth"}},
+};
+enum { NFORMATS = sizeof formats / sizeof *formats };
+static const struct format *const SAFETENSORS = &formats[0];
 
 enum {
     MAX_INDEX_BYTES = 100000000, /* as large as the format lets a header be */
@@ -49,17 +61,31 @@ static int is_one_shard_of_many(const char *name)
     return of && isdigit((unsigned char)of[4]) && strtol(of + 4, NULL, 10) > 1;
 }
 
+/* The format that the file's name ends as; NULL where there is none. */
+static const struct format *format_of(const char *name)
+{
+    for (int i = 0; i < NFORMATS; i++)
+        for (int k = 0; formats[i].endings[k]; k++)
+            if (ends_with(name, formats[i].endings[k]))
+                return &formats[i];
+    return NULL;
+}
+
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_INDEX };
 
 /* What a folder offers, in the order of preference; name gets the file. */
-static enum source look(const char *dir, char *name, int size)
+static enum source look(const char *dir, const struct format **format, char *name, int size)
 {
-    snprintf(name, (size_t)size, "%s", MODEL_FILE);
-    if (has_entry(dir, MODEL_FILE))
-        return SOURCE_FILE;
-    snprintf(name, (size_t)size, "%s", INDEX_FILE);
-    if (has_entry(dir, INDEX_FILE))
-        return SOURCE_INDEX;
+    for (int i = 0; i < NFORMATS; i++) {
+        *format = &formats[i];
+        snprintf(name, (size_t)size, "%s", formats[i].model);
+        if (has_entry(dir, name))
+            return SOURCE_FILE;
+        snprintf(name, (size_t)size, "%s", formats[i].index);
+        if (has_entry(dir, name))
+            return SOURCE_INDEX;
+    }
+    *format = SAFETENSORS;
     DIR *d = opendir(dir);
     int found = 0;
     for (struct dirent *entry = d ? readdir(d) : NULL; entry; entry = readdir(d))
@@ -75,21 +101,17 @@ static enum source look(const char *dir, char *name, int size)
 int checkpoint_exists(const char *path)
 {
     struct stat st;
+    const struct format *format;
     char name[NAME_MAX + 1];
     if (stat(path, &st) != 0)
         return 0;
-    return S_ISREG(st.st_mode) || (S_ISDIR(st.st_mode) && look(path, name, sizeof name) != SOURCE_NONE);
+    return S_ISREG(st.st_mode) ||
+           (S_ISDIR(st.st_mode) && look(path, &format, name, sizeof name) != SOURCE_NONE);
 }
 
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static int is_torch(const char *name)
-{
-    return ends_with(name, ".bin") || ends_with(name, ".pt") || ends_with(name, ".pth") ||
-           ends_with(name, ".bin.index.json");
 }
 
 /* Says what was looked for in a folder, and what is there instead. */
@@ -98,15 +120,15 @@ static err_t refuse_folder(const char *dir, struct arena *a, struct err *e)
     DIR *d = opendir(dir);
     if (!d)
         return err_set(e, ERR_SYSTEM, "%s: cannot be listed: %s", dir, strerror(errno));
-    const char **names = NULL, *torch = NULL;
+    const char **names = NULL;
     int64_t n = 0, cap = 0, nmodels = 0;
     for (struct dirent *entry = readdir(d); entry && e->code == ERR_OK; entry = readdir(d)) {
         if (entry->d_name[0] == '.')
             continue;
         if (arena_grow(a, "checkpoint.listing", n + 1, &cap, &names, e) == ERR_OK &&
             (names[n] = arena_strdup(a, entry->d_name, e))) {
-            torch = is_torch(names[n]) ? names[n] : torch;
-            nmodels += strncmp(names[n], "model", 5) == 0 && ends_with(names[n], ".safetensors");
+            nmodels += format_of(names[n]) &&
+                       (strncmp(names[n], "model", 5) == 0 || strncmp(names[n], "pytorch_model", 13) == 0);
             n++;
         }
     }
@@ -121,12 +143,12 @@ static err_t refuse_folder(const char *dir, struct arena *a, struct err *e)
         return e->code;
     for (char *p = list; *p; p++)
         *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
-    const char *remedy = nmodels > 0 ? "; the index of these shards is missing, copy it too"
-                         : torch     ? "; torch .bin files are not read, convert them to safetensors"
-                                     : "";
-    return err_set(e, ERR_DATA,
-                   "%s: no model found: looked for %s, %s and a single model*.safetensors; found %.600s%s%s",
-                   dir, MODEL_FILE, INDEX_FILE, list, n > MAX_LISTED ? ", ..." : "", remedy);
+    return err_set(
+        e, ERR_DATA,
+        "%s: no model found: looked for %s, %s, %s, %s and a single model*.safetensors; found %.600s%s%s",
+        dir, formats[0].model, formats[0].index, formats[1].model, formats[1].index, list,
+        n > MAX_LISTED ? ", ..." : "",
+        nmodels > 0 ? "; the index of these shards is missing, copy it too" : "");
 }
 
 /* ---- one file ---- */
@@ -138,9 +160,46 @@ static int by_name_then_file(const void *a, const void *b)
     return c != 0 ? c : (x->file > y->file) - (x->file < y->file);
 }
 
+/* A file of any format, opened. */
+struct shard {
+    struct checkpoint_file file;
+    const char *simulated;
+    int64_t ntensors;
+    struct checkpoint_tensor *tensors;
+};
+
+static err_t open_shard(struct shard *out, const struct format *format, const char *path, struct arena *a,
+                        struct err *e)
+{
+    if (format == SAFETENSORS) {
+        struct safetensors s;
+        TRY(safetensors_open(&s, path, a, e));
+        *out = (struct shard){{.path = s.path,
+                               .size_bytes = s.size_bytes,
+                               .mtime_ns = s.mtime_ns,
+                               .header_hash = s.header_hash,
+                               .fd = -1},
+                              safetensors_metadata(&s, "simulated"),
+                              s.ntensors,
+                              s.tensors};
+        return ERR_OK;
+    }
+    struct torchfile t;
+    TRY(torchfile_open(&t, path, a, e));
+    *out = (struct shard){{.path = t.path,
+                           .size_bytes = t.size_bytes,
+                           .mtime_ns = t.mtime_ns,
+                           .header_hash = t.header_hash,
+                           .fd = -1},
+                          NULL,
+                          t.ntensors,
+                          t.tensors};
+    return ERR_OK;
+}
+
 /* Takes the opened shards over into c: files in the given order, tensors sorted by name. */
-static err_t gather(struct checkpoint *c, const struct safetensors *shards, int64_t n, struct arena *a,
-                    struct err *e)
+static err_t take_shards(struct checkpoint *c, const struct shard *shards, int64_t n, struct arena *a,
+                         struct err *e)
 {
     int64_t total = 0;
     for (int64_t i = 0; i < n; i++)
@@ -149,14 +208,9 @@ static err_t gather(struct checkpoint *c, const struct safetensors *shards, int6
     TRY(arena_array(a, "checkpoint.tensors", total, &c->tensors, e));
     c->nfiles = n;
     for (int64_t i = 0; i < n; i++) {
-        const struct safetensors *s = &shards[i];
-        c->files[i] = (struct checkpoint_file){.path = s->path,
-                                               .size_bytes = s->size_bytes,
-                                               .mtime_ns = s->mtime_ns,
-                                               .header_hash = s->header_hash,
-                                               .fd = -1};
-        const char *simulated = safetensors_metadata(s, "simulated");
-        c->simulated = c->simulated ? c->simulated : simulated;
+        const struct shard *s = &shards[i];
+        c->files[i] = s->file;
+        c->simulated = c->simulated ? c->simulated : s->simulated;
         for (int64_t k = 0; k < s->ntensors; k++) {
             c->tensors[c->ntensors] = s->tensors[k];
             c->tensors[c->ntensors].file = (int)i;
@@ -170,11 +224,12 @@ static err_t gather(struct checkpoint *c, const struct safetensors *shards, int6
     return ERR_OK;
 }
 
-static err_t open_file(struct checkpoint *c, const char *path, struct arena *a, struct err *e)
+static err_t open_file(struct checkpoint *c, const struct format *format, const char *path, struct arena *a,
+                       struct err *e)
 {
-    struct safetensors s;
-    TRY(safetensors_open(&s, path, a, e));
-    return gather(c, &s, 1, a, e);
+    struct shard s;
+    TRY(open_shard(&s, format, path, a, e));
+    return take_shards(c, &s, 1, a, e);
 }
 
 /* ---- an index and its shards ---- */
@@ -184,6 +239,7 @@ struct entry {
 };
 
 struct index {
+    const struct format *format;
     const char *path, *dir;
     int64_t n, nfiles;
     struct entry *entries; /* sorted by tensor */
@@ -211,7 +267,7 @@ static int has_control(const char *text)
 
 /* A shard must lie in the folder (or below): an index is as untrusted as any other input. NULL: the name is
  * fine. */
-static const char *path_fault(const char *file)
+static const char *path_fault(const struct format *format, const char *file)
 {
     if (file[0] == '\0')
         return "is empty";
@@ -222,7 +278,9 @@ static const char *path_fault(const char *file)
         if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
             return "leaves the folder";
     }
-    return ends_with(file, ".safetensors") ? NULL : "is no .safetensors file";
+    if (format_of(file) == format)
+        return NULL;
+    return format == SAFETENSORS ? "is no .safetensors file" : "is no .bin file";
 }
 
 static const char *copy_to(char **at, const char *text)
@@ -259,7 +317,7 @@ static err_t read_weight_map(struct index *x, const struct json_item *root, stru
         if (json_item_kind(value) != JSON_KIND_TEXT)
             return err_set(e, ERR_DATA, "%s: tensor %.300s: expected a file name, found %s", x->path,
                            entry->tensor, json_item_kind_text(value));
-        const char *fault = path_fault(entry->file);
+        const char *fault = path_fault(x->format, entry->file);
         if (fault)
             return err_set(
                 e, ERR_DATA,
@@ -326,9 +384,10 @@ static err_t match_index(const struct checkpoint *c, const struct index *x, stru
     return ERR_OK;
 }
 
-static err_t open_index(struct checkpoint *c, const char *dir, struct arena *a, struct err *e)
+static err_t open_index(struct checkpoint *c, const struct format *format, const char *dir, struct arena *a,
+                        struct err *e)
 {
-    struct index x = {.dir = dir, .path = path_join(a, dir, INDEX_FILE, e)};
+    struct index x = {.format = format, .dir = dir, .path = path_join(a, dir, format->index, e)};
     if (!x.path)
         return e->code;
     char *text;
@@ -342,15 +401,15 @@ static err_t open_index(struct checkpoint *c, const char *dir, struct arena *a, 
     json_doc_release(doc);
     TRY(code);
     TRY(list_shards(&x, a, e));
-    struct safetensors *shards;
+    struct shard *shards;
     TRY(arena_array(a, "checkpoint.shards", x.nfiles, &shards, e));
     for (int64_t i = 0; i < x.nfiles; i++) {
         char *path = path_join(a, dir, x.files[i], e);
         if (!path)
             return e->code;
-        TRY(safetensors_open(&shards[i], path, a, e));
+        TRY(open_shard(&shards[i], format, path, a, e));
     }
-    TRY(gather(c, shards, x.nfiles, a, e));
+    TRY(take_shards(c, shards, x.nfiles, a, e));
     TRY(match_index(c, &x, e));
     arena_drop(a, shards);
     arena_drop(a, x.files);
@@ -361,17 +420,10 @@ static err_t open_index(struct checkpoint *c, const char *dir, struct arena *a, 
 
 /* ---- opening ---- */
 
-static err_t refuse_file(const char *path, struct err *e)
-{
-    return err_set(e, ERR_DATA, "%s: expected a .safetensors file or a folder%s", path,
-                   ends_with(path, ".json") ? ", found an index: name its folder instead"
-                   : is_torch(path)         ? ": torch files are not read, convert them to safetensors"
-                                            : "");
-}
-
 err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, struct err *e)
 {
-    *c = (struct checkpoint){.format = "safetensors"};
+    const struct format *format = format_of(path);
+    *c = (struct checkpoint){.format = format ? format->name : SAFETENSORS->name};
     c->path = arena_strdup(a, path, e);
     if (!c->path)
         return e->code;
@@ -379,16 +431,23 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, s
     if (stat(path, &st) != 0)
         return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
                        "%s: no checkpoint: %s", path, strerror(errno));
-    if (!S_ISDIR(st.st_mode))
-        return ends_with(path, ".safetensors") ? open_file(c, path, a, e) : refuse_file(path, e);
+    TRY(model_config_read(&c->config, path, a, e));
+    if (!S_ISDIR(st.st_mode)) {
+        if (!format)
+            return err_set(e, ERR_DATA, "%s: expected a .safetensors, .bin, .pt or .pth file or a folder%s",
+                           path, ends_with(path, ".json") ? ", found an index: name its folder instead" : "");
+        return open_file(c, format, path, a, e);
+    }
     char name[NAME_MAX + 1];
     char *file;
-    switch (look(path, name, sizeof name)) {
+    enum source source = look(path, &format, name, sizeof name);
+    c->format = format->name;
+    switch (source) {
     case SOURCE_FILE:
         file = path_join(a, path, name, e);
-        return file ? open_file(c, file, a, e) : e->code;
+        return file ? open_file(c, format, file, a, e) : e->code;
     case SOURCE_INDEX:
-        return open_index(c, path, a, e);
+        return open_index(c, format, path, a, e);
     case SOURCE_NONE:
         break;
     }
@@ -467,10 +526,50 @@ static err_t open_for_reading(struct checkpoint *c, struct checkpoint_file *f,
     struct stat st;
     if (fstat(fd, &st) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", f->path, strerror(errno));
-    if ((int64_t)st.st_size < t->offset_bytes + t->size_bytes)
+    if ((int64_t)st.st_size < t->offset_bytes + checkpoint_span(t))
         return refuse_short(f, t, (int64_t)st.st_size, e);
     if ((int64_t)st.st_size != f->size_bytes || mtime_of(&st) != f->mtime_ns)
         return refuse_changed(f, &st, e);
+    return ERR_OK;
+}
+
+int64_t checkpoint_span(const struct checkpoint_tensor *t)
+{
+    int64_t last = 0, bytes;
+    if (!t->strides || t->elements == 0)
+        return t->size_bytes;
+    for (int i = 0; i < t->ndim; i++)
+        if (t->strides[i] < 0 || __builtin_mul_overflow(t->dims[i] - 1, t->strides[i], &bytes) ||
+            __builtin_add_overflow(last, bytes, &last))
+            return -1;
+    return __builtin_add_overflow(last, 1, &last) ||
+                   __builtin_mul_overflow(last, dtype_bits(t->dtype) / 8, &bytes)
+               ? -1
+               : bytes;
+}
+
+/* A tensor's file while it is read. */
+struct reading {
+    const struct checkpoint_file *file;
+    const struct checkpoint_tensor *tensor;
+};
+
+/* Bytes [at, at+bytes) of the file; a strided_source. */
+static err_t read_bytes(void *arg, int64_t at, int64_t bytes, void *buf, struct err *e)
+{
+    const struct reading *r = arg;
+    for (int64_t done = 0; done < bytes;) {
+        int64_t pass = bytes - done < READ_BYTES ? bytes - done : READ_BYTES;
+        ssize_t got = pread(r->file->fd, (char *)buf + done, (size_t)pass, (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_set(e, ERR_SYSTEM, "%s: tensor %s: cannot be read at byte %lld: %s", r->file->path,
+                           r->tensor->name, (long long)(at + done), strerror(errno));
+        if (got == 0)
+            return refuse_short(r->file, r->tensor, at + done, e);
+        done += got;
+    }
     return ERR_OK;
 }
 
@@ -494,20 +593,10 @@ err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, i
             return code;
         }
     }
-    int64_t at = t->offset_bytes + first * width, bytes = n * width;
-    for (int64_t done = 0; done < bytes;) {
-        int64_t pass = bytes - done < READ_BYTES ? bytes - done : READ_BYTES;
-        ssize_t got = pread(f->fd, (char *)buf + done, (size_t)pass, (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return err_set(e, ERR_SYSTEM, "%s: tensor %s: cannot be read at byte %lld: %s", f->path, t->name,
-                           (long long)(at + done), strerror(errno));
-        if (got == 0)
-            return refuse_short(f, t, at + done, e);
-        done += got;
-    }
-    return ERR_OK;
+    struct reading r = {f, t};
+    if (!t->strides)
+        return read_bytes(&r, t->offset_bytes + first * width, n * width, buf, e);
+    return strided_read(t, first, n, &(struct strided_source){read_bytes, &r}, buf, e);
 }
 
 err_t checkpoint_verify(const struct checkpoint *c, struct err *e)

@@ -25,6 +25,16 @@ static const struct {
          "  -f, --force        run what is fresh, too\n"},
     [VERB_STATUS] = {"status", "CONFIG", "each node: fresh, stale (and why), partial, missing", ""},
     [VERB_REPORT] = {"report", "CONFIG", "tables from the archive alone, no checkpoint needed", ""},
+    [VERB_EXPORT] =
+        {"export", "mask CONFIG --cell CELL --node NODE --to FILE [--format bytes|bits] [--force]",
+         "a cell's mask as a safetensors file, for masking gradients in a trainer",
+         "  -c, --cell CELL    the cell: FAMILY/ALGORITHM/SEED[+DATA][@STEP]\n"
+         "  -n, --node NODE    the node of kind mask, which must have run\n"
+         "  -o, --to FILE      the file to write\n"
+         "      --format WORD  bytes (default): 0 and 1, a tensor of each parameter's name and shape;\n"
+         "                     bits: packed, 8 elements to a byte, least significant bit first, row major\n"
+         "  -f, --force        overwrite FILE; never one with tensors that sinew did not export\n"
+         "Exit status 3 where the mask is missing or stale; the message says what to run.\n"},
     [VERB_HELP] = {"help", "[VERB]", "this text, or a verb's", ""},
     [VERB_VERSION] = {"version", "", "version, commit and build", ""},
 };
@@ -74,18 +84,55 @@ static err_t find_verb(const char *word, enum verb *v, struct err *e)
                    near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+/* What is left of the command line of 'sinew export' after its options. */
+static err_t parse_export(struct cli *c, int n, char **words, const char *format, struct err *e)
+{
+    static const char *const kinds[] = {"mask"};
+    struct export_request *x = &c->export;
+    if (n != 2)
+        return err_set(
+            e, ERR_CONFIG,
+            "'sinew export' wants what to export (mask) and one CONFIG file, %d words given; 'sinew "
+            "export --help' explains",
+            n);
+    if (strcmp(words[0], kinds[0]) != 0) {
+        const char *near = text_nearest(words[0], kinds, 1);
+        return err_set(e, ERR_CONFIG, "'sinew export' knows no '%s'%s%s%s; it exports: mask", words[0],
+                       near ? ", did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    const char *missing = c->selection.ncells != 1 ? "one --cell"
+                          : !x->node               ? "--node"
+                          : !x->to                 ? "--to"
+                                                   : NULL;
+    if (missing)
+        return err_set(e, ERR_CONFIG, "'sinew export mask' wants %s; 'sinew export --help' explains",
+                       missing);
+    x->what = words[0];
+    x->cell = c->selection.cells[0];
+    x->force = c->selection.force;
+    c->config = words[1];
+    return format ? export_format_find(format, &x->format, e) : ERR_OK;
+}
+
 static err_t parse_options(struct cli *c, int argc, char **argv, const char **stages, const char **cells,
                            struct err *e)
 {
-    static const struct option options[] = {
-        {"stage", required_argument, NULL, 's'}, {"cell", required_argument, NULL, 'c'},
-        {"force", no_argument, NULL, 'f'},       {"verbose", no_argument, NULL, 'v'},
-        {"quiet", no_argument, NULL, 'q'},       {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},     {NULL, 0, NULL, 0}};
-    int o, wants_run = 0;
+    static const struct option options[] = {{"stage", required_argument, NULL, 's'},
+                                            {"cell", required_argument, NULL, 'c'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"verbose", no_argument, NULL, 'v'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"node", required_argument, NULL, 'n'},
+                                            {"to", required_argument, NULL, 'o'},
+                                            {"format", required_argument, NULL, 'F'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    const char *format = NULL;
+    int o, wants_run = 0, wants_export = 0;
     opterr = 0;
     optind = 1;
-    while ((o = getopt_long(argc, argv, ":s:c:fvqh", options, NULL)) != -1)
+    while ((o = getopt_long(argc, argv, ":s:c:fvqhn:o:", options, NULL)) != -1)
         switch (o) {
         case 's':
             stages[c->selection.nstages++] = optarg;
@@ -97,6 +144,18 @@ static err_t parse_options(struct cli *c, int argc, char **argv, const char **st
             break;
         case 'f':
             c->selection.force = wants_run = 1;
+            break;
+        case 'n':
+            c->export.node = optarg;
+            wants_export = 1;
+            break;
+        case 'o':
+            c->export.to = optarg;
+            wants_export = 1;
+            break;
+        case 'F':
+            format = optarg;
+            wants_export = 1;
             break;
         case 'v':
             c->verbose = 1;
@@ -122,9 +181,16 @@ static err_t parse_options(struct cli *c, int argc, char **argv, const char **st
         c->help_on = VERB_HELP;
         return optind < argc && c->verb == VERB_HELP ? find_verb(argv[optind], &c->help_on, e) : ERR_OK;
     }
-    if (wants_run && c->verb != VERB_RUN)
+    if (wants_export && c->verb != VERB_EXPORT)
         return err_set(e, ERR_CONFIG,
-                       "--stage, --cell and --force are options of 'sinew run', not of 'sinew %s'",
+                       "--node, --to and --format are options of 'sinew export', not of 'sinew %s'",
+                       verbs[c->verb].name);
+    if (c->verb == VERB_EXPORT && c->selection.nstages == 0)
+        return parse_export(c, argc - optind, argv + optind, format, e);
+    if (wants_run && c->verb != VERB_RUN)
+        return err_set(e, ERR_CONFIG, "%s of 'sinew run', not of 'sinew %s'",
+                       c->verb == VERB_EXPORT ? "--stage is an option"
+                                              : "--stage, --cell and --force are options",
                        verbs[c->verb].name);
     if (optind + 1 != argc)
         return err_set(e, ERR_CONFIG,
@@ -138,8 +204,9 @@ err_t cli_parse(struct cli *c, int argc, char **argv, struct arena *a, struct er
 {
     *c = (struct cli){.verb = VERB_HELP, .help_on = VERB_HELP};
     if (argc < 2)
-        return err_set(e, ERR_CONFIG,
-                       "a verb is wanted: check, plan, run, status or report; 'sinew --help' explains");
+        return err_set(
+            e, ERR_CONFIG,
+            "a verb is wanted: check, plan, run, status, report or export; 'sinew --help' explains");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return ERR_OK;
     if (strcmp(argv[1], "--version") == 0) {

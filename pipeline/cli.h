@@ -3,15 +3,27 @@
 #define SINEW_CLI_H
 
 #include "err.h"
+#include "export.h"
 #include "runner.h"
 
-enum verb { VERB_CHECK, VERB_PLAN, VERB_RUN, VERB_STATUS, VERB_REPORT, VERB_HELP, VERB_VERSION, VERB_COUNT };
+enum verb {
+    VERB_CHECK,
+    VERB_PLAN,
+    VERB_RUN,
+    VERB_STATUS,
+    VERB_REPORT,
+    VERB_EXPORT,
+    VERB_HELP,
+    VERB_VERSION,
+    VERB_COUNT
+};
 
 struct cli {
     enum verb verb;
     enum verb help_on; /* with VERB_HELP: the verb asked about, or VERB_HELP for the whole */
     const char *config;
-    struct selection selection; /* lists are borrowed from argv through the arena */
+    struct selection selection;   /* lists are borrowed from argv through the arena */
+    struct export_request export; /* with VERB_EXPORT; texts are borrowed from argv */
     int verbose, quiet;
 };
 

@@ -11,15 +11,20 @@
 enum { PROBLEM = 600, WHAT = 320, NUMBER = 40 };
 
 static const struct key top_keys[] = {
-    {"study", 1}, {"output", 2}, {"memory_per_process", 0}, {"matrix", 3}, {"cells", 3}, {"stages", 4},
+    {"study", 1}, {"output", 2}, {"memory_per_process", 0}, {"missing", 0}, {"matrix", 3},
+    {"cells", 3}, {"stages", 4},
 };
 #define NTOP ((int)(sizeof top_keys / sizeof top_keys[0]))
 
-/* Declared as parameters are: one place for the default, the range and the words of a complaint. At least 64
- * MiB. */
-static const struct param memory_params[] = {
+static const char *const missing_words[] = {"fail", "skip", NULL};
+
+/* Declared as parameters are: one place for the defaults, the ranges and the words of a complaint. */
+static const struct param settings[] = {
     {"memory_per_process", PARAM_BYTES, offsetof(struct config, memory_bytes), NULL, "2 GiB", 67108864.0,
-     9e18, NULL, "what each process may hold in memory"},
+     9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
+    {"missing", PARAM_CHOICE, offsetof(struct config, missing), NULL, "fail", 0, 0, missing_words,
+     "cells whose checkpoints are not on disk: fail refuses to run, skip leaves them out and reports them as "
+     "not measured"},
     {0},
 };
 
@@ -422,7 +427,8 @@ static err_t resolve(struct config *c, struct arena *a, struct err *e)
     char number[NUMBER];
     TRY(text_add(&t, e, "study: \"%s\"\noutput: ", c->study));
     TRY(param_quote(&t, c->output, e));
-    TRY(text_add(&t, e, "\nmemory_per_process: %s\n", bytes_text(c->memory_bytes, number, sizeof number)));
+    TRY(text_add(&t, e, "\nmemory_per_process: %s\nmissing: %s\n",
+                 bytes_text(c->memory_bytes, number, sizeof number), missing_words[c->missing]));
     TRY(matrix_text(c->cells, c->ncells, &t, e));
     TRY(text_add(&t, e, "stages:\n"));
     for (int i = 0; i < c->nnodes; i++) {
@@ -449,10 +455,10 @@ static void read_all(const struct reader *r, struct item *root, struct config *c
         problem_add(r->problems, it->mark, "output: the path is empty");
     c->output = output ? path_clean(r->arena, output, r->e) : NULL;
 
-    param_defaults(memory_params, c, r->arena, r->e);
-    struct item *bytes = item_get(root, "memory_per_process", NULL);
-    if (bytes)
-        read_param(r, bytes, memory_params, "memory_per_process", c);
+    param_defaults(settings, c, r->arena, r->e);
+    for (const struct param *p = settings; p->name; p++)
+        if ((it = item_get(root, p->name, NULL)) != NULL)
+            read_param(r, item_get(root, p->name, NULL), p, p->name, c);
 
     struct cells cells = {0};
     struct mark at = {1, 1};

@@ -21,12 +21,16 @@ struct node_decl {
     struct mark mark;
 };
 
+enum missing { MISSING_FAIL, MISSING_SKIP };
+
 struct config {
     const char *file; /* as given on the command line */
     const char *text; /* the YAML as read */
     int64_t text_bytes;
     const char *study, *output;
     int64_t memory_bytes;
+    int missing; /* enum missing: what to do about cells whose checkpoints are not there */
+    int nabsent; /* cells left out for that reason (presence.h); they stand behind the others in cells */
     int ncells;
     struct cell
         *cells; /* matrix product in the order of the axes (families slowest), then the explicit cells */

@@ -6,6 +6,7 @@
 #include "grid.h"
 #include "h5.h"
 #include "log.h"
+#include "presence.h"
 #include "runner.h"
 #include "text.h"
 #include "verbs.h"
@@ -68,6 +69,8 @@ static err_t run_verb(struct runner *r, const struct cli *cli, struct err *e)
         return verb_status(r, e);
     case VERB_REPORT:
         return runner_report(r, e);
+    case VERB_EXPORT:
+        return export_mask(r, &cli->export, e);
     default:
         return err_set(e, ERR_BUG, "no such verb");
     }
@@ -91,6 +94,8 @@ static err_t work(const struct comm *c, const struct cli *cli, const char *comma
     TRY_ALL(c, e);
     dag_build(&dag, &config, a, e);
     TRY_ALL(c, e);
+    int nmissing;
+    TRY(presence_settle(c, &config, &dag, &cli->selection, &log, &nmissing, a, e));
     mem->budget_bytes = (size_t)config.memory_bytes;
     int threads = grid_threads(c);
     gethostname(host, sizeof host - 1);
@@ -106,6 +111,11 @@ static err_t work(const struct comm *c, const struct cli *cli, const char *comma
                  threads > 1 ? "s" : "", config.output);
     struct runner r = {
         .comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a, .provenance = &provenance};
+    if (nmissing > 0 && cli->verb == VERB_RUN) {
+        if (c->me == 0)
+            presence_refuse(&dag, &cli->selection, nmissing, e);
+        return comm_agree(c, e);
+    }
     return run_verb(&r, cli, e);
 }
 

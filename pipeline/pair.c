@@ -30,10 +30,12 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     }
     for (int64_t i = 0; i < c->ntensors; i++) {
         const struct checkpoint_tensor *t = &c->tensors[i];
-        char shape[200];
+        char shape[200], strides[200] = "";
+        if (t->strides)
+            shape_text(t->ndim, t->strides, strides, sizeof strides);
         TRY(TABLE_ADD(&tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
                       V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
-                      V_TEXT(paths[t->file]), V_INT(t->offset_bytes), V_INT(t->size_bytes)));
+                      V_TEXT(paths[t->file]), V_INT(t->offset_bytes), V_INT(t->size_bytes), V_TEXT(strides)));
     }
     TRY(h5_table_write(f, "files", &files, e));
     TRY(h5_table_write(f, "catalogue", &tensors, e));
@@ -44,6 +46,10 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     TRY(h5_set_text(f, "/", "checkpoint_absolute", path, e));
     TRY(h5_set_text(f, "/", "format", c->format, e));
     TRY(h5_set_text(f, "/", "simulated", c->simulated ? c->simulated : "", e));
+    TRY(h5_set_text(f, "/", "config", c->config.path ? c->config.path : "", e));
+    TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
+    TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
+    TRY(h5_set_int(f, "/", "config_tied", c->config.tied, e));
     TRY(h5_set_int(f, "/", "tensors", c->ntensors, e));
     return h5_set_int(f, "/", "parameters", c->parameters, e);
 }
@@ -87,14 +93,31 @@ static err_t check_row(const struct checkpoint *c, const struct checkpoint_tenso
         bad |= __builtin_mul_overflow(n, t->dims[i], &n);
     bad |= n != t->elements || __builtin_mul_overflow(n, (int64_t)dtype_bits(t->dtype), &bits) ||
            bits / 8 != t->size_bytes;
-    if (!bad && t->size_bytes > c->files[t->file].size_bytes - t->offset_bytes)
-        bad = 1;
+    if (!bad) {
+        int64_t span = checkpoint_span(t);
+        bad = span < 0 || span > c->files[t->file].size_bytes - t->offset_bytes;
+    }
     if (t > c->tensors && strcmp(t[-1].name, t->name) >= 0)
         bad = 1;
     if (bad)
         return err_set(e, ERR_DATA,
                        "%s: the catalogue is damaged at tensor %s; run sinew run again with --force",
                        artifact, t->name);
+    return ERR_OK;
+}
+
+static err_t take_strides(struct checkpoint_tensor *t, const char *text, struct arena *a, struct err *e)
+{
+    int64_t strides[TENSOR_MAX_NDIM], *kept;
+    int n = 0;
+    if (text[0] == '\0')
+        return ERR_OK;
+    TRY(shape_parse(text, &n, strides, e));
+    if (n != t->ndim)
+        return err_set(e, ERR_DATA, "tensor %s: expected %d strides, found %d", t->name, t->ndim, n);
+    TRY(arena_array(a, "checkpoint.strides", n, &kept, e));
+    memcpy(kept, strides, (size_t)n * sizeof *kept);
+    t->strides = kept;
     return ERR_OK;
 }
 
@@ -117,12 +140,29 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
                                         .offset_bytes = table_int(&t, i, "offset_bytes"),
                                         .size_bytes = table_int(&t, i, "size_bytes")};
         TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
+        TRY(take_strides(x, table_text(&t, i, "strides"), a, e));
         TRY(check_row(c, x, artifact, e));
         near = x->file;
         c->parameters += x->elements;
         c->ntensors++;
     }
     arena_drop(a, t.values);
+    return ERR_OK;
+}
+
+static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
+{
+    char *path, *problem;
+    int64_t tied;
+    TRY(h5_get_text(f, "/", "config", &path, e));
+    TRY(h5_get_text(f, "/", "config_problem", &problem, e));
+    TRY(h5_get_int(f, "/", "config_layers", &m->layers, e));
+    TRY(h5_get_int(f, "/", "config_tied", &tied, e));
+    m->path = path[0] ? path : NULL;
+    m->problem = problem[0] ? problem : NULL;
+    m->tied = tied == MODEL_TIED_YES  ? MODEL_TIED_YES
+              : tied == MODEL_TIED_NO ? MODEL_TIED_NO
+                                      : MODEL_TIED_UNKNOWN;
     return ERR_OK;
 }
 
@@ -137,6 +177,8 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
         code = h5_get_text(f, "/", "format", &format, e);
     if (code == ERR_OK)
         code = h5_get_text(f, "/", "simulated", &simulated, e);
+    if (code == ERR_OK)
+        code = take_config(&c->config, f, e);
     if (code == ERR_OK) {
         c->path = path;
         c->format = format;
@@ -151,159 +193,98 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
 
 /* ---- pairs ---- */
 
-static int same_shape(const struct checkpoint_tensor *x, const struct checkpoint_tensor *y)
+err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
+                 const struct match_policy *policy, const char *cell, struct arena *a, struct err *e)
 {
-    return x->ndim == y->ndim && memcmp(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims) == 0;
-}
-
-/* Names on one side only, counted, with the first of each side. */
-struct unmatched {
-    int64_t n[2];
-    const char *first[2];
-};
-
-static err_t refuse_unmatched(const struct pair *p, const struct unmatched *u, struct err *e)
-{
-    int side = u->n[0] > 0 ? 0 : 1;
-    const struct checkpoint *has = side == 0 ? &p->base : &p->tuned,
-                            *lacks = side == 0 ? &p->tuned : &p->base;
-    return err_set(e, ERR_DATA,
-                   "tensor %s is in the %s checkpoint %s, but not in the %s checkpoint %s; tensors in the "
-                   "base only: %lld, in the "
-                   "tuned only: %lld; expected the same names on both sides",
-                   u->first[side], side == 0 ? "base" : "tuned", has->path, side == 0 ? "tuned" : "base",
-                   lacks->path, (long long)u->n[0], (long long)u->n[1]);
-}
-
-static err_t skip(const struct checkpoint_tensor *base, const struct checkpoint_tensor *tuned,
-                  const char *cell, const char *node, struct table *skipped, struct err *e)
-{
-    if (!skipped)
-        return ERR_OK;
-    char reason[96];
-    enum dtype t = dtype_is_compared(base->dtype) ? tuned->dtype : base->dtype;
-    snprintf(reason, sizeof reason, "type %s is not compared", dtype_name(t));
-    return TABLE_ADD(skipped, e, V_TEXT(cell), V_TEXT(node), V_TEXT(base->name), V_INT(base->elements),
-                     V_TEXT(reason));
-}
-
-static void add_compared(struct pair *p, const struct checkpoint_tensor *base,
-                         const struct checkpoint_tensor *tuned)
-{
-    int64_t i = p->layout.ntensors++;
-    struct layout_tensor *t = &p->layout.tensors[i];
-    *t = (struct layout_tensor){.name = base->name,
-                                .module = base->module,
-                                .layer = base->layer,
-                                .ndim = base->ndim,
-                                .elements = base->elements,
-                                .dtype_base = dtype_name(base->dtype),
-                                .dtype_tuned = dtype_name(tuned->dtype)};
-    memcpy(t->dims, base->dims, sizeof t->dims);
-    p->of_base[i] = base;
-    p->of_tuned[i] = tuned;
-}
-
-/* Both lists are sorted by name. Names are matched in full before shapes are looked at, so that the message
- * counts them all. */
-static err_t match_names(const struct pair *p, struct err *e)
-{
-    struct unmatched u = {{0, 0}, {NULL, NULL}};
-    for (int64_t i = 0, k = 0; i < p->base.ntensors || k < p->tuned.ntensors;) {
-        const struct checkpoint_tensor *x = &p->base.tensors[i], *y = &p->tuned.tensors[k];
-        int order = i == p->base.ntensors ? 1 : k == p->tuned.ntensors ? -1 : strcmp(x->name, y->name);
-        if (order != 0) {
-            int side = order < 0 ? 0 : 1;
-            if (u.n[side]++ == 0)
-                u.first[side] = side == 0 ? x->name : y->name;
-        }
-        i += order <= 0;
-        k += order >= 0;
-    }
-    return u.n[0] + u.n[1] > 0 ? refuse_unmatched(p, &u, e) : ERR_OK;
-}
-
-static err_t match(struct pair *p, const char *cell, const char *node, struct table *skipped, struct arena *a,
-                   struct err *e)
-{
-    TRY(match_names(p, e));
-    int64_t n = p->base.ntensors;
-    TRY(arena_array(a, "pair.tensors", n, &p->layout.tensors, e));
-    TRY(arena_array(a, "pair.of_base", n, &p->of_base, e));
-    TRY(arena_array(a, "pair.of_tuned", n, &p->of_tuned, e));
-    for (int64_t i = 0; i < n; i++) {
-        const struct checkpoint_tensor *x = &p->base.tensors[i], *y = &p->tuned.tensors[i];
-        char shape_x[200], shape_y[200];
-        if (!same_shape(x, y))
-            return err_set(
-                e, ERR_DATA,
-                "tensor %s: shape %s in the base checkpoint %s, %s in the tuned checkpoint %s; expected "
-                "the same shape",
-                x->name, shape_text(x->ndim, x->dims, shape_x, sizeof shape_x), p->base.path,
-                shape_text(y->ndim, y->dims, shape_y, sizeof shape_y), p->tuned.path);
-        if (dtype_is_compared(x->dtype) && dtype_is_compared(y->dtype))
-            add_compared(p, x, y);
-        else
-            TRY(skip(x, y, cell, node, skipped, e));
-    }
-    layout_number(&p->layout);
-    if (p->layout.ntensors == 0)
-        return err_set(
-            e, ERR_DATA,
-            "nothing to compare: %s and %s hold no tensor of type BF16, F16 or F32 (tensors: %lld)",
-            p->base.path, p->tuned.path, (long long)n);
-    return ERR_OK;
-}
-
-err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned, const char *cell,
-                 struct arena *a, struct err *e)
-{
-    struct pair p = {.base = *base, .tuned = *tuned};
-    err_t code = match(&p, cell, "", NULL, a, e);
+    struct match m;
+    err_t code = match_build(&m, base, tuned, policy, cell, "", NULL, a, e);
     err_item(e, "%s", cell);
     return code;
 }
 
+/* Bytes of the widest element of a set, as it is read. */
+static int widest_in(const struct match_set *s)
+{
+    int widest = 1;
+    for (int64_t i = 0; i < s->layout.ntensors; i++) {
+        int x = dtype_bits(s->base[i].tensor->dtype) / 8, y = dtype_bits(s->tuned[i].tensor->dtype) / 8;
+        int codes = s->base[i].scale || s->tuned[i].scale ? 4 : 0; /* codes, and bf16 on the way to f32 */
+        widest = x > widest ? x : widest;
+        widest = y > widest ? y : widest;
+        widest = codes > widest ? codes : widest;
+    }
+    return widest;
+}
+
 err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_catalogue,
-                enum arithmetic arithmetic, const char *cell, const char *node, struct table *skipped,
-                struct arena *a, struct err *e)
+                enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
+                const char *node, struct table *skipped, struct arena *a, struct err *e)
 {
     *p = (struct pair){.arithmetic = arithmetic};
     TRY(catalogue_read(&p->base, base_catalogue, a, e));
     TRY(catalogue_read(&p->tuned, tuned_catalogue, a, e));
     TRY(checkpoint_verify(&p->base, e));
     TRY(checkpoint_verify(&p->tuned, e));
-    TRY(match(p, cell, node, skipped, a, e));
-    int widest = 0;
-    for (int64_t i = 0; i < p->layout.ntensors; i++) {
-        int x = dtype_bits(p->of_base[i]->dtype) / 8, y = dtype_bits(p->of_tuned[i]->dtype) / 8;
-        widest = x > widest ? x : widest;
-        widest = y > widest ? y : widest;
-    }
+    TRY(match_build(&p->match, &p->base, &p->tuned, policy, cell, node, skipped, a, e));
+    int main = widest_in(&p->match.main), aside = widest_in(&p->match.aside);
     char *raw;
-    TRY(arena_array(a, "pair.raw", (int64_t)LAYOUT_BLOCK * widest, &raw, e));
+    TRY(arena_array(a, "pair.raw", (int64_t)LAYOUT_BLOCK * (main > aside ? main : aside), &raw, e));
     p->raw = raw;
+    for (int i = 0; i < 2; i++) {
+        p->scales[i].cap = fp8_scales_needed(LAYOUT_BLOCK);
+        TRY(arena_array(a, "pair.scales", p->scales[i].cap, &p->scales[i].v, e));
+    }
+    return ERR_OK;
+}
+
+/* FP8: through bf16, whatever the compare type. The codes stand in the first quarter of raw, bf16 in its
+ * second half. */
+static err_t read_codes(const struct pair *p, struct checkpoint *c, const struct match_side *s,
+                        struct fp8_scales *scales, int64_t first, int64_t n, void *out, struct err *e)
+{
+    uint16_t *bf16 = p->arithmetic == ARITHMETIC_BF16 ? out : (uint16_t *)p->raw + LAYOUT_BLOCK;
+    TRY(fp8_read(c, s->tensor, s->scale, first, n, p->raw, scales, bf16, e));
+    if (p->arithmetic != ARITHMETIC_BF16)
+        tensor_to_compare(p->arithmetic, DTYPE_BF16, bf16, n, out);
     return ERR_OK;
 }
 
 /* One side of a block. Elements as wide as the compare type are read in place, and converted there if they
- * must be. */
-static err_t read_side(const struct pair *p, struct checkpoint *c, const struct checkpoint_tensor *t,
-                       int64_t first, int64_t n, void *out, struct err *e)
+ * must be; integers and bools stay as they are. */
+static err_t read_side(const struct pair *p, struct checkpoint *c, const struct match_side *s,
+                       struct fp8_scales *scales, int64_t first, int64_t n, void *out, struct err *e)
 {
-    void *to = dtype_bits(t->dtype) == 8 * arithmetic_bytes(p->arithmetic) ? out : p->raw;
+    const struct checkpoint_tensor *t = s->tensor;
+    if (s->scale)
+        return read_codes(p, c, s, scales, first, n, out, e);
+    int in_place = dtype_is_bits(t->dtype) || dtype_bits(t->dtype) == 8 * arithmetic_bytes(p->arithmetic);
+    void *to = in_place ? out : p->raw;
     TRY(checkpoint_read(c, t, first, n, to, e));
-    tensor_to_compare(p->arithmetic, t->dtype, to, n, out);
+    if (!dtype_is_bits(t->dtype))
+        tensor_to_compare(p->arithmetic, t->dtype, to, n, out);
     return ERR_OK;
+}
+
+static err_t read_both(struct pair *p, const struct match_set *s, int64_t t, int64_t first, int64_t n,
+                       void *w0, void *w1, struct err *e)
+{
+    if (t < 0 || t >= s->layout.ntensors || n < 0 || n > LAYOUT_BLOCK || first < 0 ||
+        first > s->layout.tensors[t].elements - n)
+        return err_set(e, ERR_BUG,
+                       "%lld elements from %lld on of tensor %lld of a pair of %lld were asked for",
+                       (long long)n, (long long)first, (long long)t, (long long)s->layout.ntensors);
+    TRY(read_side(p, &p->base, &s->base[t], &p->scales[0], first, n, w0, e));
+    return read_side(p, &p->tuned, &s->tuned[t], &p->scales[1], first, n, w1, e);
 }
 
 err_t pair_read(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e)
 {
-    if (t < 0 || t >= p->layout.ntensors || n < 0 || n > LAYOUT_BLOCK)
-        return err_set(e, ERR_BUG, "%lld elements of tensor %lld of a pair of %lld were asked for",
-                       (long long)n, (long long)t, (long long)p->layout.ntensors);
-    TRY(read_side(p, &p->base, p->of_base[t], first, n, w0, e));
-    return read_side(p, &p->tuned, p->of_tuned[t], first, n, w1, e);
+    return read_both(p, &p->match.main, t, first, n, w0, w1, e);
+}
+
+err_t pair_read_aside(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e)
+{
+    return read_both(p, &p->match.aside, t, first, n, w0, w1, e);
 }
 
 void pair_close(struct pair *p)

@@ -3,11 +3,11 @@
 #include <string.h>
 
 extern const struct stage stage_synth, stage_load, stage_delta, stage_mask, stage_rank, stage_overlap,
-    stage_token_entropy, stage_report;
+    stage_dynamics, stage_token_entropy, stage_report;
 
 static const struct stage *const stages[] = {
-    &stage_synth, &stage_load,    &stage_delta,         &stage_mask,
-    &stage_rank,  &stage_overlap, &stage_token_entropy, &stage_report,
+    &stage_synth,   &stage_load,     &stage_delta,         &stage_mask,   &stage_rank,
+    &stage_overlap, &stage_dynamics, &stage_token_entropy, &stage_report,
 };
 
 const struct stage *const *registry_stages(int *n)

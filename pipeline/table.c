@@ -35,8 +35,10 @@ SCHEMA(cells, "cells", "The experiment matrix: one row per cell, with totals ove
        TEXT("data", "training data; empty where there is none"),
        INT("step", "training step; -1 where there is none"), TEXT("base", "checkpoint before RL"),
        TEXT("tuned", "checkpoint after RL"), INT("tensors", "compared tensors"),
-       INT("skipped", "tensors left out, see table skipped"), PARAMETERS,
-       INT("bit_changed", "elements whose bits differ in the compare type"),
+       INT("skipped", "tensors or parts of them left out, see table skipped"),
+       INT("skipped_parameters",
+           "elements left out; the figures cover parameters / (parameters + skipped_parameters)"),
+       PARAMETERS, INT("bit_changed", "elements whose bits differ in the compare type"),
        INT("nonzero", "elements whose difference is not zero (-0 equals +0; NaN is not zero)"));
 
 SCHEMA(sparsity, "sparsity", "Update sparsity of each cell, by criterion and tolerance.", CELL, NODE,
@@ -53,8 +55,10 @@ SCHEMA(layers, "layers", "Update sparsity per transformer layer.", CELL, NODE, L
 SCHEMA(modules, "modules", "Update sparsity per kind of module, over all layers.", CELL, NODE, MODULE,
        PARAMETERS, INT("updated", "elements counted as updated"), SPARSITY);
 
-SCHEMA(tensors, "tensors", "The update of each compared tensor.", CELL, TENSOR, LAYER, MODULE,
-       TEXT("dtype_base", "element type in the base checkpoint"),
+SCHEMA(tensors, "tensors",
+       "The update of each compared tensor, those included that table skipped keeps out of the totals: "
+       "layers of multi-token prediction, and integers and bools, which have no difference (NaN).",
+       CELL, TENSOR, LAYER, MODULE, TEXT("dtype_base", "element type in the base checkpoint"),
        TEXT("dtype_tuned", "element type in the tuned checkpoint"), TEXT("shape", "rows x columns"),
        PARAMETERS, INT("bit_changed", "elements whose bits differ in the compare type"),
        INT("nonzero", "elements whose difference is not zero"),
@@ -115,9 +119,42 @@ SCHEMA(consensus, "consensus", "How many parameters are updated in at least k of
        NODE, TEXT("base", "the base checkpoint"), TEXT("scope", "model, layer:N or module:NAME"),
        INT("cells", "K"), INT("k", "at least so many cells"), INT("updated_in_at_least_k", "elements"));
 
-SCHEMA(entropy, "entropy", "Token entropy of each policy, from its logits.", CELL, NODE,
+SCHEMA(
+    dynamics, "dynamics",
+    "How the update of each run grows: one row per saved step, from the updates of cells that share family, "
+    "algorithm, seed and data.",
+    NODE, TEXT("base", "the base checkpoint: the run's start"), TEXT("run", "FAMILY/ALGORITHM/SEED[+DATA]"),
+    INT("step", "training step; -1 for the run's end, the cell without step"),
+    INT("previous_step", "step it is compared with; -1 for the start"), PARAMETERS,
+    INT("updated_from_start", "elements that differ from the start by the node's criterion"),
+    REAL("sparsity_from_start", "1", "1 - updated_from_start / parameters"),
+    INT("updated_from_previous", "elements that differ from the step before"),
+    REAL("sparsity_from_previous", "1", "1 - updated_from_previous / parameters"),
+    INT("ever_updated",
+        "elements that differ from the start or from the step before at this or an earlier step"),
+    INT("outside_final", "elements that differ from the step before and are not in the final subnetwork"),
+    REAL("outside_final_share", "1",
+         "outside_final / what the whole run ever updates; NaN where that is nothing"),
+    INT("ever_outside_final", "of ever_updated, those that are not in the final subnetwork"),
+    REAL("ever_outside_final_share", "1", "ever_outside_final / ever_updated; NaN where that is nothing"));
+
+SCHEMA(dynamics_totals, "dynamics_totals",
+       "What becomes of the parameters over each run: never updated, updated and cancelled back, or in the "
+       "final subnetwork.",
+       NODE, TEXT("base", "the base checkpoint: the run's start"),
+       TEXT("run", "FAMILY/ALGORITHM/SEED[+DATA]"), INT("steps", "checkpoints of the run after its start"),
+       PARAMETERS,
+       INT("never_updated",
+           "elements that differ neither from the start nor from the step before at any step"),
+       INT("cancelled", "elements updated at some step that at the last do not differ from the start"),
+       INT("final_subnetwork", "elements that at the last step differ from the start"),
+       REAL("never_updated_share", "1", "of parameters"), REAL("cancelled_share", "1", "of parameters"),
+       REAL("final_subnetwork_share", "1", "of parameters"));
+
+SCHEMA(entropy, "entropy", "Token entropy of each policy, from its logits or as given.", CELL, NODE,
        TEXT("policy", "base or tuned"), INT("tokens", "tokens counted"),
-       INT("vocabulary", "logits per token"), REAL("temperature", "1", "logits are divided by it"),
+       INT("vocabulary", "logits per token; 0 where entropies were given"),
+       REAL("temperature", "1", "logits are divided by it"),
        REAL("mean", "nats", "mean entropy per token"), REAL("median", "nats", "exact, linear interpolation"),
        REAL("p80", "nats", "80th percentile, exact, linear interpolation"),
        REAL("share_below_001", "1", "share of tokens with entropy below 0.01 nats"),
@@ -147,7 +184,8 @@ SCHEMA(histograms, "histograms", "Distributions over all compared elements of a 
        INT("updated", "elements in the bin whose bits differ"));
 
 SCHEMA(skipped, "skipped", "Every tensor (or file) left out of a stage, with the reason.", CELL, NODE, TENSOR,
-       PARAMETERS, TEXT("reason", "why it was left out"));
+       INT("parameters", "elements left out; 0 for scales, which are used with their tensor"),
+       TEXT("reason", "why it was left out"));
 
 SCHEMA(published, "published", "Published figures given in the config beside the cells.",
        TEXT("source", "where it was published"), TEXT("quantity", "what it measures"),
@@ -167,7 +205,8 @@ SCHEMA(files, "files", "Files that were read or written.", TEXT("path", "as open
 SCHEMA(catalogue, "catalogue", "Every tensor of a checkpoint and where its bytes are.", TENSOR,
        TEXT("shape", "rows x columns"), TEXT("dtype", "safetensors type name"), LAYER, MODULE, PARAMETERS,
        TEXT("file", "path of the file"), INT("offset_bytes", "first byte in the file"),
-       INT("size_bytes", "bytes"));
+       INT("size_bytes", "bytes"),
+       TEXT("strides", "elements to step per axis; empty where the tensor lies row-major"));
 
 SCHEMA(bins, "bins",
        "Elements and updated elements by tensor and magnitude bin of |w0|; empty bins are left out.",
@@ -197,9 +236,10 @@ SCHEMA(timings, "timings", "Wall time of each node over the processes, last time
 #undef REAL
 
 static const struct schema *const archive_schemas[] = {
-    &cells,   &sparsity,  &layers,  &modules,   &tensors,           &tensor_sparsity,   &rank,
-    &overlap, &consensus, &entropy, &token_ids, &entropy_quantiles, &entropy_histogram, &histograms,
-    &skipped, &published,
+    &cells,           &sparsity, &layers,    &modules,           &tensors,
+    &tensor_sparsity, &rank,     &overlap,   &consensus,         &dynamics,
+    &dynamics_totals, &entropy,  &token_ids, &entropy_quantiles, &entropy_histogram,
+    &histograms,      &skipped,  &published,
 };
 
 static const struct schema *const artifact_schemas[] = {

@@ -2,7 +2,9 @@
 
 #include "checkpoint.h"
 #include "fresh.h"
+#include "logits.h"
 #include "pair.h"
+#include "presence.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -51,6 +53,26 @@ static int is_made(const struct dag *d, const char *path)
     return 0;
 }
 
+/* Is this file the logits of some cell? They are no checkpoint, and have formats of their own. */
+static int is_logits(const struct dag *d, const char *path)
+{
+    for (int i = 0; i < d->config->ncells; i++) {
+        const struct cell *c = &d->config->cells[i];
+        if ((c->logits_base && logits_is_file_of(path, c->logits_base)) ||
+            (c->logits_tuned && logits_is_file_of(path, c->logits_tuned)))
+            return 1;
+    }
+    return 0;
+}
+
+static err_t open_logits(const char *path, struct arena *a, struct err *e)
+{
+    struct logits l;
+    err_t code = logits_open(&l, path, a, e);
+    logits_close(&l);
+    return code;
+}
+
 static struct opened *find_opened(struct inputs *in, const char *path)
 {
     for (int i = 0; i < in->n; i++)
@@ -80,11 +102,35 @@ static err_t open_input(void *arg, const char *path, struct err *e)
     in->n++;
     struct err bad;
     err_clear(&bad);
-    x->ok = checkpoint_open(&x->checkpoint, x->path, in->arena, &bad) == ERR_OK;
+    x->ok = (is_logits(o->dag, path) ? open_logits(x->path, in->arena, &bad)
+                                     : checkpoint_open(&x->checkpoint, x->path, in->arena, &bad)) == ERR_OK;
     checkpoint_close(&x->checkpoint);
     if (!x->ok)
         complain(in, &bad);
     return ERR_OK;
+}
+
+/* Do the two checkpoints match as each stage that compares them will have it? */
+static void match_inputs(struct inputs *in, const struct config *c, const struct cell *cell,
+                         const struct opened *base, const struct opened *tuned)
+{
+    for (int i = 0; i < c->nnodes; i++) {
+        struct match_policy policy, other;
+        struct err bad;
+        int known = 0;
+        if (!c->nodes[i].stage->matches)
+            continue;
+        c->nodes[i].stage->matches(c->nodes[i].params, &policy);
+        for (int k = 0; k < i && !known; k++)
+            if (c->nodes[k].stage->matches) {
+                c->nodes[k].stage->matches(c->nodes[k].params, &other);
+                known = match_policy_same(&policy, &other);
+            }
+        err_clear(&bad);
+        if (!known &&
+            pair_check(&base->checkpoint, &tuned->checkpoint, &policy, cell->name, in->arena, &bad) != ERR_OK)
+            complain(in, &bad);
+    }
 }
 
 static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
@@ -100,19 +146,40 @@ static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
     for (int i = 0; i < d->config->ncells; i++) {
         const struct cell *c = &d->config->cells[i];
         struct opened *base = find_opened(in, c->base), *tuned = find_opened(in, c->tuned);
-        struct err bad;
-        err_clear(&bad);
-        if (base && tuned && base->ok && tuned->ok &&
-            pair_check(&base->checkpoint, &tuned->checkpoint, c->name, in->arena, &bad) != ERR_OK)
-            complain(in, &bad);
+        if (base && tuned && base->ok && tuned->ok)
+            match_inputs(in, d->config, c, base, tuned);
     }
     return ERR_OK;
+}
+
+/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint cannot be used. */
+static void list_cells(struct inputs *in, const struct dag *d)
+{
+    const struct config *c = d->config;
+    int missing = 0, incomplete = 0;
+    for (int i = 0; i < c->ncells + c->nabsent; i++) {
+        const struct cell *cell = &c->cells[i];
+        const char *lacks = presence_lacks(d, cell);
+        struct opened *base = find_opened(in, cell->base), *tuned = find_opened(in, cell->tuned);
+        int bad = !lacks && ((base && !base->ok) || (tuned && !tuned->ok));
+        missing += lacks != NULL;
+        incomplete += bad;
+        if (lacks)
+            printf("missing    %s: expected in %s\n", cell->name, lacks);
+        else if (bad)
+            printf("incomplete %s: %s\n", cell->name, base && !base->ok ? cell->base : cell->tuned);
+    }
+    printf("%d cells: %d present, %d incomplete, %d missing\n", c->ncells + c->nabsent,
+           c->ncells + c->nabsent - missing - incomplete, incomplete, missing);
+    fflush(stdout);
 }
 
 static err_t check_root(struct runner *r, struct inputs *in, struct err *e)
 {
     const struct dag *d = r->dag;
     TRY(open_inputs(in, d, e));
+    if (in->problems > 0 || d->config->nabsent > 0)
+        list_cells(in, d);
     if (in->problems == 1)
         *e = in->first;
     else if (in->problems > 1)
@@ -258,6 +325,9 @@ static err_t status_root(struct runner *r, struct err *e)
         printf("%-8s %-16s %s%s%s\n", fresh_name(all[i].state), d->config->nodes[n->decl].name, n->label,
                all[i].why[0] ? ": " : "", all[i].why);
     }
+    for (int i = d->config->ncells; i < d->config->ncells + d->config->nabsent; i++)
+        printf("%-8s %-16s %s: expected in %s\n", "absent", "checkpoint", d->config->cells[i].name,
+               presence_lacks(d, &d->config->cells[i]));
     arena_init(&scratch, r->mem);
     const char *archive = access(d->archive, F_OK) != 0                        ? "missing"
                           : missing == 0 && archive_is_fresh(d, all, &scratch) ? "fresh"

@@ -13,7 +13,9 @@
  *
  * The artifact holds the tables "files" and "catalogue" (pair.h reads them) and, per tensor, the dataset
  * /tensors/NAME: by default an external one, whose bytes stay where they are, in the checkpoint's own files;
- * with `copy: true` the tensor itself. */
+ * with `copy: true` the tensor itself. HDF5 knows no strides: a tensor that does not lie row-major in its
+ * file (torch saves transposed and sliced ones as they are) is always copied, so that its values stand there.
+ */
 
 enum { PIECE_BYTES = 64 << 20 }; /* of a tensor copied at a time, by each process */
 
@@ -125,18 +127,16 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
         return;
     double n = (double)c->ntensors, bytes = 0, largest = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
-        double size = (double)c->tensors[i].size_bytes;
+        double size = p->copy || c->tensors[i].strides ? (double)c->tensors[i].size_bytes : 0;
         bytes += size;
         largest = size > largest ? size : largest;
     }
     out->read_bytes = 150 * n; /* a header's share of a tensor */
     out->write_bytes = 1000 * n;
     out->process_bytes = 1500 * n + 1e6; /* header, its tree, the tables, the datasets: measured */
-    if (p->copy) {
-        out->read_bytes += bytes;
-        out->write_bytes += bytes;
-        out->process_bytes += largest < PIECE_BYTES ? largest : PIECE_BYTES;
-    }
+    out->read_bytes += bytes;
+    out->write_bytes += bytes;
+    out->process_bytes += largest < PIECE_BYTES ? largest : PIECE_BYTES;
     out->known = 1;
 }
 
@@ -167,15 +167,31 @@ static err_t open_on_all(struct ctx *ctx, struct checkpoint *c, int everywhere, 
     return ERR_OK;
 }
 
-/* Local. This process's rows of one tensor, piece by piece. */
-static err_t copy_rows(struct ctx *ctx, struct checkpoint *c, const struct checkpoint_tensor *s,
+/* Memory to copy pieces through: of all tensors, or only of those with strides. */
+static int64_t piece_bytes(const struct checkpoint *c, int strided_only)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        if (strided_only && !s.strides)
+            continue;
+        int64_t bytes = s.size_bytes < PIECE_BYTES ? s.size_bytes : PIECE_BYTES;
+        int64_t row_bytes = s.elements > 0 ? s.size_bytes / s.dims[0] : 0;
+        bytes = row_bytes > bytes ? row_bytes : bytes; /* a row is written whole */
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
+/* Local. The part of process me of np of one tensor's rows, piece by piece. buf: piece_bytes or more. */
+static err_t copy_rows(struct checkpoint *c, const struct checkpoint_tensor *s, int np, int me,
                        struct h5_bulk *d, void *buf, int64_t buf_bytes, struct err *e)
 {
     if (s->elements == 0)
         return ERR_OK;
     int64_t rows = s->dims[0], row_elements = s->elements / rows, row_bytes = s->size_bytes / rows, from, to;
-    int64_t pass = buf_bytes / row_bytes; /* not below 1: see copy_tensors */
-    split(rows, ctx->comm->np, ctx->comm->me, &from, &to);
+    int64_t pass = buf_bytes / row_bytes; /* not below 1 */
+    split(rows, np, me, &from, &to);
     for (int64_t r = from; r < to; r += pass) {
         int64_t n = to - r < pass ? to - r : pass;
         TRY(checkpoint_read(c, s, r * row_elements, n * row_elements, buf, e));
@@ -188,14 +204,7 @@ static err_t copy_rows(struct ctx *ctx, struct checkpoint *c, const struct check
 static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
 {
     char **names = NULL, *buf = NULL;
-    int64_t buf_bytes = 0;
-    for (int64_t i = 0; i < c->ntensors; i++) {
-        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
-        int64_t bytes = s.size_bytes < PIECE_BYTES ? s.size_bytes : PIECE_BYTES;
-        int64_t row_bytes = s.elements > 0 ? s.size_bytes / s.dims[0] : 0;
-        bytes = row_bytes > bytes ? row_bytes : bytes; /* a row is written whole */
-        buf_bytes = bytes > buf_bytes ? bytes : buf_bytes;
-    }
+    int64_t buf_bytes = piece_bytes(c, 0);
     if (dataset_names(c, &names, ctx->arena, e) == ERR_OK)
         arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e);
     TRY_ALL(ctx->comm, e);
@@ -206,7 +215,7 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
         struct h5_bulk *d;
         int exact;
         TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
-        copy_rows(ctx, c, &s, d, buf, buf_bytes, e);
+        copy_rows(c, &s, ctx->comm->np, ctx->comm->me, d, buf, buf_bytes, e);
         ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
     }
     TRY_ALL(ctx->comm, e);
@@ -214,10 +223,12 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
     return ERR_OK;
 }
 
-/* Process 0. The datasets that refer to the checkpoint's files. */
-static err_t refer(struct ctx *ctx, const struct checkpoint *c, struct h5 *f, char **names, struct err *e)
+/* Process 0. The datasets that refer to the checkpoint's files; copies of tensors with strides. */
+static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **names, struct err *e)
 {
-    char **paths;
+    char **paths, *buf;
+    int64_t buf_bytes = piece_bytes(c, 1);
+    TRY(arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e));
     TRY(arena_array(ctx->arena, "load.paths", c->nfiles, &paths, e));
     for (int64_t i = 0; i < c->nfiles; i++)
         if (!(paths[i] = path_absolute(ctx->arena, c->files[i].path, e)))
@@ -225,14 +236,22 @@ static err_t refer(struct ctx *ctx, const struct checkpoint *c, struct h5 *f, ch
     for (int64_t i = 0; i < c->ntensors; i++) {
         struct checkpoint_tensor s = stored_as(&c->tensors[i]);
         int exact;
-        TRY(h5_external(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, paths[s.file],
-                        s.offset_bytes, e));
+        enum h5_type type = stored_type(s.dtype, &exact);
+        if (!s.strides) {
+            TRY(h5_external(f, names[i], type, s.ndim, s.dims, paths[s.file], s.offset_bytes, e));
+            continue;
+        }
+        struct h5_bulk *d;
+        TRY(h5_array(f, names[i], type, s.ndim, s.dims, &d, e));
+        TRY(copy_rows(c, &s, 1, 0, d, buf, buf_bytes, e));
+        ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
     }
+    arena_drop(ctx->arena, buf);
     return ERR_OK;
 }
 
 /* Process 0. Tables, and what a reader of the file needs to know. */
-static err_t write_tables(struct ctx *ctx, const struct checkpoint *c, int copied, struct err *e)
+static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, struct err *e)
 {
     struct h5 *f;
     char **names;
@@ -249,13 +268,16 @@ static err_t write_tables(struct ctx *ctx, const struct checkpoint *c, int copie
             TRY(h5_set_text(f, names[i], "bits_of_dtype", dtype_name(t->dtype), e));
         if (strcmp(names[i] + strlen("/tensors/"), t->name) != 0)
             TRY(h5_set_text(f, names[i], "name", t->name, e));
+        if (t->strides && !copied)
+            TRY(h5_set_text(f, names[i], "copied", "does not lie row-major in the checkpoint's file: copied",
+                            e));
     }
     TRY(h5_set_text(f, "/tensors", "description",
                     copied ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
                              "dataset has the attribute "
                              "bits_of_dtype, its integers are the raw bits of that safetensors type."
                            : "The tensors of the checkpoint, read from its own files (external storage, "
-                             "absolute paths); / in a "
+                             "absolute paths), or copied where they have the attribute copied; / in a "
                              "name is written as |. Where a dataset has the attribute bits_of_dtype, its "
                              "integers are the raw "
                              "bits of that safetensors type.",
@@ -289,7 +311,7 @@ out:
 const struct stage stage_load = {
     .kind = "load",
     .brief = "validates a checkpoint and catalogues its tensors",
-    .version = 1,
+    .version = 2,
     .scope = SCOPE_CHECKPOINT,
     .params = load_params,
     .params_size = sizeof(struct load_params),

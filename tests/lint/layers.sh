@@ -18,11 +18,13 @@ complain() {
 
 # Layers of the machine, lowest first. A module that stands in no line is on top, beside main.
 layers=(
-    "err log xsum bits hash banned"
+    "err log xsum isa hash banned"
+    "bits"
     "mem"
-    "comm text table tensor json order"
-    "param h5 checkpoint safetensors grid document"
-    "artifact layout"
+    "comm text table tensor json order zip pickle gnuplot"
+    "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_team grid_cyclic
+     grid_lapack gram symmetric document"
+    "artifact layout fp8 match logits"
     "pair"
     "update"
     "stage"
@@ -31,11 +33,11 @@ layers=(
     "dag"
     "fresh"
 )
-services="stage safetensors artifact h5 table layout update pair checkpoint tensor comm mem log xsum grid bits text err param banned"
+services="isa stage gnuplot safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits text err param banned"
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
 pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"
-pure_services="err mem text tensor table bits xsum"
+pure_services="isa err mem text tensor table bits xsum"
 
 # The headers a file includes, as written, one per line.
 includes() {
@@ -122,15 +124,19 @@ one_file() { # WHAT HEADER-PATTERN ALLOWED-FILE
     users=$(grep -lE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)[>\"]" "${sources[@]}" | tr '\n' ' ')
     [ -z "$users" ] || [ "$users" = "$3 " ] || complain "$1 stands behind $3 alone, but is included by: $users"
 }
-one_file HDF5 'hdf5[a-z_]*\.h|H5[A-Za-z]*\.h' pipeline/h5.c
+one_file HDF5 'hdf5[a-z_]*\.h|H5[A-Za-z]*\.h' pipeline/h5_internal.h
+users=$(grep -lE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"h5_internal\.h"' "${sources[@]}" | grep -vE '^pipeline/h5(_[a-z]+)?\.c$' | tr '\n' ' ')
+[ -z "$users" ] || complain "h5_internal.h is for the HDF5 module alone, but is included by: $users"
 one_file libyaml 'yaml\.h' pipeline/document.c
-one_file "BLAS and LAPACK" 'cblas\.h|lapacke?\.h|openblas/.*|scalapack\.h' pipeline/grid.c
+one_file "BLAS and LAPACK" 'cblas\.h|lapacke?\.h|openblas/.*|scalapack\.h' pipeline/grid_lapack.h
+users=$(grep -lE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"grid_(lapack|team|cyclic)\.h"' "${sources[@]}" | grep -vE '^pipeline/(grid(_[a-z]+)?\.[ch]|symmetric\.c)$' | tr '\n' ' ')
+[ -z "$users" ] || complain "grid's inner headers are for the linear algebra alone, but are included by: $users"
 for library in jansson xxhash; do
     users=$(grep -lE "^[[:space:]]*#[[:space:]]*include[[:space:]]*<$library\.h>" "${sources[@]}")
     [ "$(echo "$users" | wc -l)" -le 1 ] || complain "$library.h stands behind one file, but is included by:" $users
 done
-users=$(grep -lE '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' "${sources[@]}" | grep -v '^pipeline/grid\.c$')
-[ -z "$users" ] || complain "BLAS, BLACS and ScaLAPACK stand behind pipeline/grid.c, but are called by:" $users
+users=$(grep -lE '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' "${sources[@]}" | grep -vE '^pipeline/(grid|grid_cyclic|symmetric)\.c$|^pipeline/grid_lapack\.h$')
+[ -z "$users" ] || complain "BLAS, BLACS and ScaLAPACK stand behind pipeline/grid*.c and symmetric.c, but are called by:" $users
 
 # ---- own header first; headers alone ----
 for file in pipeline/*.c stages/kernels/*.c; do
@@ -142,9 +148,10 @@ done
 if command -v mpicc >/dev/null; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
+    hdf5=$(pkg-config --cflags hdf5-openmpi 2>/dev/null) # of h5_internal.h
     for header in pipeline/*.h stages/kernels/*.h; do
         echo "#include \"$(basename "$header")\"" >"$scratch/alone.c"
-        mpicc -std=gnu11 -D_GNU_SOURCE -fsyntax-only -Ipipeline -Istages/kernels "$scratch/alone.c" 2>"$scratch/errors" ||
+        mpicc -std=gnu11 -D_GNU_SOURCE -fsyntax-only -Ipipeline -Istages/kernels $hdf5 "$scratch/alone.c" 2>"$scratch/errors" ||
             complain "$header does not compile alone: $(grep -m 1 error "$scratch/errors")"
     done
 else

@@ -372,7 +372,7 @@ static void keys(void **state)
            "4:1: the config: unknown key \"stges\"; did you mean stages?");
     REFUSE(b, HEAD "matrx: {}\n" STAGES, "unknown key \"matrx\"");
     REFUSE(b, HEAD CELLS STAGES "zzz: 1\n",
-           "unknown key \"zzz\"; valid keys: study, output, memory_per_process, matrix, ");
+           "unknown key \"zzz\"; valid keys: study, output, memory_per_process, missing, matrix, ");
     REFUSE(b, HEAD "matrix: {}\n" STAGES, "missing key families", "missing key algorithms",
            "missing key seeds", "missing key base", "3:9: matrix: missing key tuned");
     REFUSE(b, HEAD "matrix: {famlies: f, algorithms: a, seeds: 0, base: '{family}', tuned: t}\n" STAGES,

@@ -1,0 +1,477 @@
+/* dynamics: how the update of a run grows from one saved step to the next.
+ *
+ * Cells on one base that share family, algorithm, seed and data, and have a step, are a run, in the order of
+ * their steps; the cell that differs from them only in having none is its end. Each member's update is read
+ * block by block through the one service: where it changed nothing it holds the base's value, so the steps
+ * can be compared with each other from the updates alone. The blocks are divided over processes and all
+ * results are integer counts, so that they do not depend on the number of processes.
+ *
+ * An element is updated at a step if the step before holds another value by the criterion, and updated from
+ * the start if the base does. It is ever updated if either holds at some step: small steps that are all
+ * within the tolerance may well add up to an update. The final subnetwork is what the run's last member
+ * updated from the start; what is ever updated and not in it is cancelled. */
+#include "stage.h"
+
+#include "bits.h"
+#include "text.h"
+#include "update.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    WINDOW_BLOCKS = 16, /* blocks a process holds at once, at the most */
+    KEEP_OPEN = 64,     /* runs of more members open each file anew for each window */
+    CRITERION_ABSOLUTE = 0,
+    CRITERION_BITS
+};
+static const int64_t WINDOW_BYTES = 256 << 20; /* without a budget */
+
+struct dynamics_params {
+    int criterion;
+    double tolerance;
+};
+
+static const char *const criteria[] = {"absolute", "bits", NULL};
+
+static const struct param dynamics_params[] = {
+    {"criterion", PARAM_CHOICE, offsetof(struct dynamics_params, criterion), NULL, "absolute", 0, 0, criteria,
+     "when two values count as different: absolute: |difference| > tolerance; bits: bits differ"},
+    {"tolerance", PARAM_REAL, offsetof(struct dynamics_params, tolerance), "weight units", "1e-5", 0, 1e30,
+     NULL, "of criterion absolute; rounded to the compare type as torch.isclose does"},
+    {0}};
+
+static const char *const dynamics_inputs[] = {"delta", NULL};
+
+/* One checkpoint of a run: what is counted of it, in elements. */
+struct counts {
+    int64_t from_start, from_previous; /* updated against the base, against the member before */
+    int64_t ever;                      /* updated in this or an earlier member */
+    int64_t outside;                   /* updated against the member before, outside the final subnetwork */
+    int64_t ever_outside;              /* ever, outside the final subnetwork */
+};
+enum { COUNTS = (int)(sizeof(struct counts) / sizeof(int64_t)) };
+
+struct member {
+    const struct input *delta;
+    struct arena arena;    /* of the open update */
+    struct update *update; /* NULL while closed */
+    int matched;           /* its layout has been compared with the run's */
+    struct counts counts;
+};
+
+struct dynamics {
+    struct ctx *ctx;
+    const struct dynamics_params *p;
+    struct arena scratch; /* of one run */
+    struct table steps, totals;
+    /* the run in work */
+    const char *run;
+    int n; /* members */
+    struct member *members;
+    int keep; /* updates stay open from window to window */
+    struct layout layout;
+    enum arithmetic arithmetic;
+    double tolerance; /* in the compare type */
+    /* the window in work: values by position in its bitmap, valid where they are known; bitmaps */
+    void *base, *before, *now;
+    uint64_t *changed_before, *from_start, *from_previous, *ever, *final;
+    int64_t cap_values, cap_words;
+    double read_bytes; /* by this process, since the last progress */
+};
+
+/* ---- runs ---- */
+
+static int same_run(const struct cell *a, const struct cell *b)
+{
+    return a->seed == b->seed && strcmp(a->family, b->family) == 0 &&
+           strcmp(a->algorithm, b->algorithm) == 0 && strcmp(a->data, b->data) == 0;
+}
+
+/* Is a before b in a run? The end, which has no step, comes last. */
+static int is_before(const struct cell *a, const struct cell *b)
+{
+    return a->step >= 0 && (b->step < 0 || a->step < b->step);
+}
+
+/* Begins the run that input `first` belongs to, or none (n = 0) where it has no step or an earlier input has
+ * begun its run. The members are the scratch arena's. */
+static err_t find_run(struct dynamics *d, int first, struct err *e)
+{
+    const struct ctx *ctx = d->ctx;
+    const struct cell *of = ctx->inputs[first].cell;
+    d->n = 0;
+    if (of->step < 0)
+        return ERR_OK;
+    for (int i = 0; i < first; i++)
+        if (ctx->inputs[i].cell->step >= 0 && same_run(ctx->inputs[i].cell, of))
+            return ERR_OK;
+    int n = 0;
+    for (int i = 0; i < ctx->ninputs; i++)
+        n += same_run(ctx->inputs[i].cell, of);
+    TRY(arena_array(&d->scratch, "dynamics.members", n, &d->members, e));
+    for (int i = 0; i < ctx->ninputs; i++) {
+        if (!same_run(ctx->inputs[i].cell, of))
+            continue;
+        int at = d->n++;
+        for (; at > 0 && is_before(ctx->inputs[i].cell, d->members[at - 1].delta->cell); at--)
+            d->members[at] = d->members[at - 1];
+        d->members[at] = (struct member){.delta = &ctx->inputs[i]};
+    }
+    for (int k = 0; k < d->n; k++)
+        arena_init(&d->members[k].arena, ctx->arena->mem);
+    d->run = arena_printf(&d->scratch, e, "%s/%s/%lld%s%s", of->family, of->algorithm, (long long)of->seed,
+                          of->data[0] ? "+" : "", of->data);
+    return e->code;
+}
+
+static void close_member(struct member *m)
+{
+    update_close(m->update);
+    m->update = NULL;
+    arena_reset(&m->arena);
+}
+
+static void end_run(struct dynamics *d)
+{
+    for (int k = 0; k < d->n; k++) {
+        close_member(&d->members[k]);
+        arena_release(&d->members[k].arena);
+    }
+    d->n = 0;
+    arena_reset(&d->scratch);
+    d->base = d->before = d->now = NULL;
+    d->changed_before = d->from_start = d->from_previous = d->ever = d->final = NULL;
+    d->cap_values = d->cap_words = 0;
+}
+
+/* The layout and type of comparison of the run, from its first member, and how much of it is held at once. */
+static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
+{
+    struct member *first = &d->members[0];
+    struct h5 *f;
+    char *arithmetic = NULL;
+    TRY(h5_open(first->delta->path, 0, &d->scratch, &f, e));
+    int stored = h5_has(f, "/update/bitmap");
+    if (layout_read(&d->layout, f, &d->scratch, e) == ERR_OK)
+        h5_get_text(f, "/", "arithmetic", &arithmetic, e);
+    h5_close(f, e);
+    TRY(e->code);
+    d->arithmetic =
+        strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    d->tolerance = tolerance_rounded(d->arithmetic, d->p->tolerance);
+    /* Bytes of an element: three values and five bits here, and in each open update at most two values and a
+     * bit. An update that is not stored keeps both checkpoints' files open, which may be many. */
+    int64_t bytes = arithmetic_bytes(d->arithmetic), own = 3 * bytes + 1, each = 2 * bytes + 1;
+    int64_t budget = d->ctx->memory_bytes > 0 ? d->ctx->memory_bytes / 4 : WINDOW_BYTES;
+    d->keep = stored && d->n <= KEEP_OPEN && (own + d->n * each) * LAYOUT_BLOCK <= budget;
+    int64_t blocks = budget / ((own + (d->keep ? d->n : 1) * each) * LAYOUT_BLOCK);
+    blocks = blocks < 1 ? 1 : blocks > WINDOW_BLOCKS ? WINDOW_BLOCKS : blocks;
+    *window = blocks * LAYOUT_BLOCK * d->ctx->comm->np;
+    return ERR_OK;
+}
+
+/* ---- members ---- */
+
+static err_t match_member(const struct dynamics *d, const struct member *m, struct err *e)
+{
+    const struct layout *a = &d->layout, *b = update_layout(m->update);
+    const char *cell_a = d->members[0].delta->cell->name, *cell_b = m->delta->cell->name;
+    if (update_arithmetic(m->update) != d->arithmetic)
+        return err_set(e, ERR_DATA, "cells %s and %s were compared in different arithmetics", cell_a, cell_b);
+    for (int64_t i = 0; i < a->ntensors || i < b->ntensors; i++) {
+        int order = i >= a->ntensors   ? 1
+                    : i >= b->ntensors ? -1
+                                       : strcmp(a->tensors[i].name, b->tensors[i].name);
+        if (order != 0)
+            return err_set(
+                e, ERR_DATA, "cells %s and %s are of one run, but tensor %s was compared in %s only", cell_a,
+                cell_b, order < 0 ? a->tensors[i].name : b->tensors[i].name, order < 0 ? cell_a : cell_b);
+        if (a->tensors[i].elements != b->tensors[i].elements)
+            return err_set(e, ERR_DATA,
+                           "cells %s and %s are of one run, but tensor %s has %lld elements in one and %lld "
+                           "in the other",
+                           cell_a, cell_b, a->tensors[i].name, (long long)a->tensors[i].elements,
+                           (long long)b->tensors[i].elements);
+    }
+    return ERR_OK;
+}
+
+/* Reads blocks [from, to) of a member. The part is valid until leave_member or the member's next read. */
+static err_t read_member(struct dynamics *d, struct member *m, int64_t from, int64_t to,
+                         struct update_part *part, struct err *e)
+{
+    if (!m->update)
+        TRY(update_open(m->delta->path, &m->arena, &m->update, e));
+    if (!m->matched)
+        TRY(match_member(d, m, e));
+    m->matched = 1;
+    TRY(update_read(m->update, from, to, part, e));
+    d->read_bytes +=
+        8.0 * (double)part->nwords + 2.0 * arithmetic_bytes(d->arithmetic) * (double)part->nvalues;
+    return ERR_OK;
+}
+
+static void leave_member(const struct dynamics *d, struct member *m)
+{
+    if (!d->keep)
+        close_member(m);
+}
+
+/* ---- counting ---- */
+
+/* Of the elements whose bit is set in `word`, those whose two values differ by the criterion. Values are
+ * packed, in the order of the bits. NaN and Inf differences are not within any tolerance, as torch.isclose
+ * has it. */
+static uint64_t differing(const struct dynamics *d, uint64_t word, const void *old_bits, const void *new_bits)
+{
+    float delta[64];
+    uint64_t kept = 0;
+    int i = 0;
+    if (d->p->criterion == CRITERION_BITS) {
+        size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
+        for (uint64_t left = word; left; left &= left - 1, i++)
+            if (memcmp((const char *)old_bits + (size_t)i * bytes, (const char *)new_bits + (size_t)i * bytes,
+                       bytes) != 0)
+                kept |= left & -left;
+        return kept;
+    }
+    update_delta(d->arithmetic, old_bits, new_bits, __builtin_popcountll(word), delta);
+    for (uint64_t left = word; left; left &= left - 1, i++)
+        if (!((double)fabsf(delta[i]) <= d->tolerance))
+            kept |= left & -left;
+    return kept;
+}
+
+/* The values of one word's elements, packed. */
+union values {
+    uint16_t bf16[64];
+    uint32_t f32[64];
+};
+
+/* Packs the values of word w's set bits: those of `changed` where the member changed the element, else the
+ * base's. */
+static void gather(const struct dynamics *d, int64_t w, uint64_t word, uint64_t where, const void *changed,
+                   union values *out)
+{
+    int n = 0;
+    if (d->arithmetic == ARITHMETIC_BF16) {
+        const uint16_t *base = (const uint16_t *)d->base + 64 * w, *v = (const uint16_t *)changed + 64 * w;
+        for (uint64_t left = word; left; left &= left - 1) {
+            int bit = __builtin_ctzll(left);
+            out->bf16[n++] = where >> bit & 1 ? v[bit] : base[bit];
+        }
+    } else {
+        const uint32_t *base = (const uint32_t *)d->base + 64 * w, *v = (const uint32_t *)changed + 64 * w;
+        for (uint64_t left = word; left; left &= left - 1) {
+            int bit = __builtin_ctzll(left);
+            out->f32[n++] = where >> bit & 1 ? v[bit] : base[bit];
+        }
+    }
+}
+
+/* Elements that did not change but are NaN or Inf: their difference is never close to anything. */
+static void add_nonfinite(const struct dynamics *d, const struct update_part *p, uint64_t *words)
+{
+    for (int64_t i = 0; i < p->nnonfinite && d->p->criterion == CRITERION_ABSOLUTE; i++)
+        words[p->nonfinite[i] / 64] |= (uint64_t)1 << (p->nonfinite[i] % 64);
+}
+
+/* What the part updated from the start. */
+static void update_from_start(const struct dynamics *d, const struct update_part *p, uint64_t *words)
+{
+    size_t bytes = (size_t)arithmetic_bytes(d->arithmetic), at = 0;
+    for (int64_t w = 0; w < p->nwords; w++) {
+        words[w] = differing(d, p->words[w], (const char *)p->old_bits + at * bytes,
+                             (const char *)p->new_bits + at * bytes);
+        at += (size_t)__builtin_popcountll(p->words[w]);
+    }
+    add_nonfinite(d, p, words);
+}
+
+/* What the part updated from the member before, whose values are in `before`. Leaves its own values there. */
+static void update_from_previous(struct dynamics *d, const struct update_part *p, uint64_t *words)
+{
+    int bytes = arithmetic_bytes(d->arithmetic);
+    union values old_bits, new_bits;
+    bits_unpack(bytes, p->words, 64 * p->nwords, p->old_bits, d->base);
+    bits_unpack(bytes, p->words, 64 * p->nwords, p->new_bits, d->now);
+    for (int64_t w = 0; w < p->nwords; w++) {
+        uint64_t either = p->words[w] | d->changed_before[w];
+        words[w] = 0;
+        if (either) {
+            gather(d, w, either, d->changed_before[w], d->before, &old_bits);
+            gather(d, w, either, p->words[w], d->now, &new_bits);
+            words[w] = differing(d, either, &old_bits, &new_bits);
+        }
+        d->changed_before[w] = p->words[w];
+    }
+    add_nonfinite(d, p, words);
+    void *swap = d->before;
+    d->before = d->now;
+    d->now = swap;
+}
+
+static err_t reserve(struct dynamics *d, int64_t nwords, struct err *e)
+{
+    struct arena *a = &d->scratch;
+    size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
+    void *const values[] = {&d->base, &d->before, &d->now};
+    uint64_t **const bitmaps[] = {&d->changed_before, &d->from_start, &d->from_previous, &d->ever, &d->final};
+    int64_t cap = d->cap_values, cap_words = d->cap_words;
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        cap = d->cap_values;
+        TRY(arena_grow_at(a, "dynamics.values", 64 * nwords, &cap, bytes, values[i], e));
+    }
+    for (size_t i = 0; i < sizeof bitmaps / sizeof *bitmaps; i++) {
+        cap_words = d->cap_words;
+        TRY(arena_grow(a, "dynamics.bitmap", nwords, &cap_words, bitmaps[i], e));
+    }
+    d->cap_values = cap;
+    d->cap_words = cap_words;
+    return ERR_OK;
+}
+
+/* Counts blocks [from, to) of all members. The last comes first: the others are held against what it left. */
+static err_t count_blocks(struct dynamics *d, int64_t from, int64_t to, struct err *e)
+{
+    struct update_part part;
+    if (from >= to)
+        return ERR_OK;
+    struct member *last = &d->members[d->n - 1];
+    TRY(read_member(d, last, from, to, &part, e));
+    int64_t nwords = part.nwords;
+    TRY(reserve(d, nwords, e));
+    update_from_start(d, &part, d->final);
+    leave_member(d, last);
+    memset(d->changed_before, 0, (size_t)nwords * sizeof *d->changed_before);
+    memset(d->ever, 0, (size_t)nwords * sizeof *d->ever);
+    for (struct member *m = d->members; m <= last; m++) {
+        struct counts *c = &m->counts;
+        TRY(read_member(d, m, from, to, &part, e));
+        update_from_start(d, &part, d->from_start);
+        update_from_previous(d, &part, d->from_previous);
+        leave_member(d, m);
+        for (int64_t w = 0; w < nwords; w++) {
+            d->ever[w] |= d->from_start[w] | d->from_previous[w];
+            c->from_start += __builtin_popcountll(d->from_start[w]);
+            c->from_previous += __builtin_popcountll(d->from_previous[w]);
+            c->ever += __builtin_popcountll(d->ever[w]);
+            c->outside += __builtin_popcountll(d->from_previous[w] & ~d->final[w]);
+            c->ever_outside += __builtin_popcountll(d->ever[w] & ~d->final[w]);
+        }
+    }
+    return ERR_OK;
+}
+
+/* ---- the stage ---- */
+
+/* Share of a whole; NaN of nothing. */
+static double share(int64_t part, int64_t whole)
+{
+    return whole > 0 ? (double)part / (double)whole : NAN;
+}
+
+/* Process 0. The rows of the run. */
+static err_t add_rows(struct dynamics *d, struct err *e)
+{
+    const struct ctx *ctx = d->ctx;
+    const struct counts *last = &d->members[d->n - 1].counts;
+    int64_t n = d->layout.elements, previous = -1;
+    for (int k = 0; k < d->n; k++) {
+        const struct counts *c = &d->members[k].counts;
+        int64_t step = d->members[k].delta->cell->step;
+        TRY(TABLE_ADD(&d->steps, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run), V_INT(step),
+                      V_INT(previous), V_INT(n), V_INT(c->from_start), V_REAL(1 - share(c->from_start, n)),
+                      V_INT(c->from_previous), V_REAL(1 - share(c->from_previous, n)), V_INT(c->ever),
+                      V_INT(c->outside), V_REAL(share(c->outside, last->ever)), V_INT(c->ever_outside),
+                      V_REAL(share(c->ever_outside, c->ever))));
+        previous = step;
+    }
+    return TABLE_ADD(&d->totals, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run), V_INT(d->n),
+                     V_INT(n), V_INT(n - last->ever), V_INT(last->ever_outside), V_INT(last->from_start),
+                     V_REAL(share(n - last->ever, n)), V_REAL(share(last->ever_outside, n)),
+                     V_REAL(share(last->from_start, n)));
+}
+
+/* Collective. One run, from its first member's layout to its rows. done: share of the node before it. */
+static err_t measure_run(struct dynamics *d, double done, double of_node, struct err *e)
+{
+    const struct comm *c = d->ctx->comm;
+    const struct layout *l = &d->layout;
+    int64_t window = 0;
+    open_run(d, &window, e);
+    TRY_ALL(c, e);
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+        int64_t from, to;
+        b1 = layout_window(l, b0, window);
+        layout_share(l, b0, b1, c->np, c->me, &from, &to);
+        count_blocks(d, from, to, e);
+        TRY_ALL(c, e);
+        ctx_progress(d->ctx, done + of_node * (double)b1 / (double)l->nblocks, d->read_bytes * c->np);
+        d->read_bytes = 0;
+    }
+    for (int k = 0; k < d->n; k++)
+        comm_sum_to_root(c, (int64_t *)&d->members[k].counts, COUNTS);
+    if (c->me == 0)
+        add_rows(d, e);
+    return comm_agree(c, e);
+}
+
+static err_t write_tables(const struct dynamics *d, struct err *e)
+{
+    struct h5 *f;
+    TRY(artifact_tables(d->ctx->out, &f, e));
+    TRY(h5_set_text(f, "/", "criterion", criteria[d->p->criterion], e));
+    TRY(h5_set_real(f, "/", "tolerance", d->p->criterion == CRITERION_ABSOLUTE ? d->p->tolerance : 0, e));
+    TRY(h5_table_write(f, d->steps.schema->name, &d->steps, e));
+    return h5_table_write(f, d->totals.schema->name, &d->totals, e);
+}
+
+static err_t dynamics_run(struct ctx *ctx, struct err *e)
+{
+    struct dynamics d = {.ctx = ctx, .p = ctx->params};
+    err_t code = ERR_OK;
+    arena_init(&d.scratch, ctx->arena->mem);
+    table_init(&d.steps, "dynamics", ctx->arena);
+    table_init(&d.totals, "dynamics_totals", ctx->arena);
+    for (int i = 0; i < ctx->ninputs && code == ERR_OK; i++) {
+        find_run(&d, i, e);
+        code = comm_agree(ctx->comm, e);
+        if (code == ERR_OK && d.n > 0)
+            code = measure_run(&d, (double)i / ctx->ninputs, 1.0 / ctx->ninputs, e);
+        end_run(&d);
+    }
+    if (code == ERR_OK) {
+        if (ctx->comm->me == 0)
+            write_tables(&d, e);
+        code = comm_agree(ctx->comm, e);
+    }
+    arena_release(&d.scratch);
+    return code;
+}
+
+/* As if all cells on the base were of runs: steps are not known here. */
+static void dynamics_plan(const struct plan_view *view, struct estimate *out)
+{
+    if (!view->base)
+        return;
+    double n = (double)view->base->parameters, window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
+    out->read_bytes = (n / 8 + n) * view->ncells; /* bitmaps, and the values of a quarter of the elements */
+    out->flops = n / 2 * view->ncells;
+    out->process_bytes = (window < n ? window : n) * 12 + 1e6;
+    if (view->memory_bytes > 0 && out->process_bytes > (double)view->memory_bytes / 2)
+        out->process_bytes = (double)view->memory_bytes / 2; /* it takes smaller windows then */
+    out->known = 1;
+}
+
+const struct stage stage_dynamics = {
+    .kind = "dynamics",
+    .brief = "how a run's update grows over its steps: what is updated, cancelled again, and kept",
+    .version = 1,
+    .scope = SCOPE_BASE,
+    .params = dynamics_params,
+    .params_size = sizeof(struct dynamics_params),
+    .inputs = dynamics_inputs,
+    .plan = dynamics_plan,
+    .run = dynamics_run};

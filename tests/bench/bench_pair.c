@@ -1,0 +1,168 @@
+/* delta and mask on a pair of checkpoints, against reading the same bytes: same processes, same blocks, same
+ * reader.
+ *
+ *   mpirun -n 2 bench_pair BASE TUNED WORKFOLDER [--runs N] [--json FILE]
+ *
+ * Each run times, one after the other: reading both checkpoints block by block into the compare type; delta
+ * with `store: none`; delta with the update stored; mask from the stored update. The rows are medians over
+ * the runs; a ratio is taken within a run. The checkpoints should be in the page cache; the artifacts go to
+ * WORKFOLDER (a memory file system keeps the disk out of it). */
+#include "../mpi/stagelib.h"
+
+#include "pair.h"
+
+#include <getopt.h>
+
+enum { PIECE = 1 << 16, MAX_RUNS = 50 };
+
+/* Seconds between barriers; the slowest process counts. */
+static double since(const struct comm *c, double started)
+{
+    double sec = clock_sec() - started;
+    comm_max_real(c, &sec, 1);
+    return sec;
+}
+
+static double now(const struct comm *c)
+{
+    MPI_TRY(MPI_Barrier(c->mpi));
+    return clock_sec();
+}
+
+static void must(struct world *w, const struct err *e)
+{
+    if (e->code == ERR_OK)
+        return;
+    fprintf(stderr, "bench_pair: process %d: %s\n", w->comm.me, e->text);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+/* Reads the process's share of the pair and nothing else. Returns the bytes of all processes. */
+static double read_pair(struct world *w, const char *base, const char *tuned)
+{
+    struct err e;
+    struct pair p;
+    struct arena a;
+    void *w0, *w1;
+    int64_t from, to;
+    double bytes = 0;
+    err_clear(&e);
+    arena_init(&a, &w->mem);
+    pair_open(&p, base, tuned, ARITHMETIC_BF16, &(struct match_policy){0}, "", "", NULL, &a, &e);
+    must(w, &e);
+    arena_array_at(&a, "bench", PIECE, 2, &w0, &e);
+    arena_array_at(&a, "bench", PIECE, 2, &w1, &e);
+    must(w, &e);
+    layout_share(&p.layout, 0, p.layout.nblocks, w->comm.np, w->comm.me, &from, &to);
+    for (int64_t b = from; b < to; b++) {
+        struct block at = layout_block(&p.layout, b);
+        for (int64_t done = 0; done < at.n; done += PIECE) {
+            int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
+            pair_read(&p, at.tensor, at.first + done, n, w0, w1, &e);
+            bytes += 4.0 * (double)n;
+        }
+    }
+    must(w, &e);
+    pair_close(&p);
+    arena_release(&a);
+    MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, w->comm.mpi));
+    return bytes;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double *v, int n, double *least, double *most)
+{
+    double sorted[MAX_RUNS];
+    memcpy(sorted, v, (size_t)n * sizeof *v);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
+    *least = sorted[0];
+    *most = sorted[n - 1];
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+/* One line of the result: rates of the row and of reading, and their ratio within a run. */
+static void print_row(const char *what, const double *sec, const double *read_sec, int runs, double bytes,
+                      FILE *json)
+{
+    double ratio[MAX_RUNS], least, most, a, b;
+    for (int r = 0; r < runs; r++)
+        ratio[r] = read_sec[r] / sec[r];
+    double mid = median(ratio, runs, &least, &most);
+    double rate = bytes / median(sec, runs, &a, &b) / 1e9,
+           rival = bytes / median(read_sec, runs, &a, &b) / 1e9;
+    printf("%-34s %7.2f GB/s  reading %7.2f GB/s  ratio %.2f (%.2f to %.2f)\n", what, rate, rival, mid, least,
+           most);
+    if (json)
+        fprintf(json,
+                "{\"what\": \"%s\", \"gb_per_sec\": %.4g, \"reading_gb_per_sec\": %.4g, \"ratio\": %.4g, "
+                "\"least\": %.4g, \"most\": %.4g}\n",
+                what, rate, rival, mid, least, most);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"runs", required_argument, NULL, 'r'}, {"json", required_argument, NULL, 'j'}, {0}};
+    enum { READ, NONE, STORED, MASK, ROWS };
+    static const char *const what[ROWS] = {"reading", "delta, nothing stored", "delta, update stored",
+                                           "mask from the update"};
+    double sec[ROWS][MAX_RUNS], bytes = 0;
+    int runs = 5, o;
+    const char *json_path = NULL;
+    while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
+        if (o == 'r')
+            runs = (int)strtol(optarg, NULL, 10);
+        else if (o == 'j')
+            json_path = optarg;
+    if (argc - optind != 3 || runs < 1 || runs > MAX_RUNS) {
+        fprintf(stderr, "usage: bench_pair BASE TUNED WORKFOLDER [--runs N] [--json FILE]\n");
+        return 2;
+    }
+    setenv("OMPI_MCA_fcoll", "^vulcan", 0);
+    MPI_Init(&argc, &argv);
+    h5_start();
+    struct world w;
+    world_init(&w, argv[optind + 2], 0);
+    const char *base = must_run(
+        &w, (struct ctx){.node = "load", .label = argv[optind], .checkpoint = argv[optind], .role = "base"},
+        "load", NULL, in_root(&w, "base.h5"));
+    const char *tuned = must_run(
+        &w,
+        (struct ctx){
+            .node = "load", .label = argv[optind + 1], .checkpoint = argv[optind + 1], .role = "tuned"},
+        "load", NULL, in_root(&w, "tuned.h5"));
+    static const struct cell cell = {
+        .name = "bench/pair/0", .family = "bench", .algorithm = "pair", .data = "", .step = -1};
+    static const char *const none[] = {"store", "none", NULL};
+    for (int r = -1; r < runs; r++) { /* the first round warms up */
+        int at = r < 0 ? 0 : r;
+        double started = now(&w.comm);
+        bytes = read_pair(&w, base, tuned);
+        sec[READ][at] = since(&w.comm, started);
+        started = now(&w.comm);
+        run_delta(&w, &cell, base, tuned, none, in_root(&w, "none.h5"));
+        sec[NONE][at] = since(&w.comm, started);
+        started = now(&w.comm);
+        const char *delta = run_delta(&w, &cell, base, tuned, NULL, in_root(&w, "delta.h5"));
+        sec[STORED][at] = since(&w.comm, started);
+        struct err e;
+        err_clear(&e);
+        started = now(&w.comm);
+        run_on_delta(&w, &cell, delta, "mask", NULL, in_root(&w, "mask.h5"), &e);
+        must(&w, &e);
+        sec[MASK][at] = since(&w.comm, started);
+    }
+    FILE *json = w.comm.me == 0 && json_path ? fopen(json_path, "a") : NULL;
+    for (int row = NONE; row < ROWS && w.comm.me == 0; row++)
+        print_row(what[row], sec[row], sec[READ], runs, bytes, json);
+    if (json)
+        fclose(json);
+    int failed = world_end(&w);
+    MPI_Finalize();
+    return failed;
+}
