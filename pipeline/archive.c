@@ -36,7 +36,8 @@ struct build {
 static void archive_key(const struct dag *d, const struct freshness *all, struct text *t, char key[HASH_TEXT],
                         struct err *e)
 {
-    text_add(t, e, "archive %d %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved);
+    text_add(t, e, "archive %d %s %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved,
+             d->config->text);
     for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++)
         if (d->nodes[i].stage->scope != SCOPE_STUDY)
             text_add(t, e, " %s", all[i].key);
@@ -74,9 +75,15 @@ static int provides(struct part *p, struct h5 *h, int decl)
     return p->only == decl;
 }
 
-/* First pass over an artifact: how many rows, how wide. */
+/* First pass over an artifact: are its tables those that were written, how many rows, how wide. */
 static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct err *e)
 {
+    char *found, *written;
+    TRY(h5_table_list(h, &found, e));
+    TRY(h5_get_text(h, "/", "tables", &written, e));
+    if (strcmp(found, written) != 0)
+        return err_set(e, ERR_DATA, "%s: its tables are not those that were written; delete it and run again",
+                       n->path);
     struct err ignored;
     err_clear(&ignored);
     char *simulated;

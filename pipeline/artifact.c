@@ -49,19 +49,26 @@ err_t artifact_tables(struct artifact *out, struct h5 **f, struct err *e)
 
 err_t artifact_end(struct artifact *out, int complete, struct err *e)
 {
-    struct err dropped; /* closing a failed artifact must not hide the failure */
-    err_clear(&dropped);
-    struct err *into = complete ? e : &dropped;
     struct h5 *bulk = out->bulk, *tables = out->tables;
     out->bulk = out->tables = NULL;
-    h5_close(bulk, into);
-    if (tables)
-        h5_close(tables, into);
-    if (out->comm->me == 0 && out->partial) {
-        if (complete && into->code == ERR_OK)
+    if (complete) {
+        h5_close(bulk, e);
+        if (tables)
+            h5_close(tables, e);
+        if (out->comm->me == 0 && e->code == ERR_OK)
             file_commit(out->partial, out->path, e);
-        else
-            unlink(out->partial);
+        comm_agree(out->comm, e);
+    } else if (e->code == ERR_SYSTEM) { /* a write may have failed: HDF5 cannot close such a file */
+        h5_abandon(bulk);
+        h5_abandon(tables);
+    } else {
+        struct err dropped; /* closing must not hide the failure that there was */
+        err_clear(&dropped);
+        h5_close(bulk, &dropped);
+        if (tables)
+            h5_close(tables, &dropped);
     }
-    return complete ? comm_agree(out->comm, e) : ERR_OK;
+    if (out->comm->me == 0 && out->partial && (!complete || e->code != ERR_OK))
+        unlink(out->partial);
+    return complete ? e->code : ERR_OK;
 }

@@ -52,6 +52,15 @@ err_t comm_agree(const struct comm *c, struct err *e)
     return e->code;
 }
 
+void comm_abort(const struct comm *c, const struct err *e)
+{
+    usleep((useconds_t)c->me * 100000); /* mostly all see it: the first to speak ends the others */
+    fprintf(stderr, "sinew: %s: %s\n", err_name(e->code), e->text);
+    fflush(stderr);
+    MPI_Abort(MPI_COMM_WORLD, err_status(e->code));
+    _exit(err_status(e->code));
+}
+
 void comm_bcast(const struct comm *c, void *buf, int64_t n, int from)
 {
     if (c->np == 1)

@@ -29,6 +29,11 @@ void comm_init(struct comm *c, MPI_Comm mpi);
  * leave with the worst family's error (ties: the lowest process), text included, and return its code. */
 err_t comm_agree(const struct comm *c, struct err *e);
 
+/* Local. Prints e as the program's one message and ends the job on all processes with its exit status: for
+ * failures inside a foreign library's collective call, where the other processes can no longer be reached.
+ * Does not return. */
+void comm_abort(const struct comm *c, const struct err *e) __attribute__((noreturn));
+
 /* Collective. Agreement in one line: the local step has run, all processes now go on together or return
  * together. */
 #define TRY_ALL(comm, e) TRY(comm_agree((comm), (e)))

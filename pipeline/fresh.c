@@ -60,6 +60,11 @@ static err_t add_print(void *arg, const char *path, struct err *e)
         code =
             text_add(&p->text, e, "%s %lld %lld %016llx\n", c.files[i].path, (long long)c.files[i].size_bytes,
                      (long long)c.files[i].mtime_ns, (unsigned long long)c.files[i].header_hash);
+    const char *problem = c.config.problem ? c.config.problem : "";
+    if (code == ERR_OK && c.config.path)
+        code = text_add(&p->text, e, "%s layers %lld tied %d problem %016llx\n", c.config.path,
+                        (long long)c.config.layers, (int)c.config.tied,
+                        (unsigned long long)(problem[0] ? hash_bytes(problem, strlen(problem)) : 0));
     checkpoint_close(&c);
     return code;
 }
@@ -75,11 +80,13 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
     hash_text(t.text, f->stage);
 
     t = (struct text){.arena = a};
-    TRY(text_add(&t, e, "%s %s %s %s", decl->params_text, n->role, n->label,
-                 n->stage->writes_files ? d->config->output : ""));
-    if (n->cell && n->stage->scope != SCOPE_STUDY)
-        TRY(text_add(&t, e, " %s %s %s %s %s", n->cell->name, n->cell->base, n->cell->tuned,
-                     n->cell->logits_base ? n->cell->logits_base : "",
+    TRY(text_add(&t, e, "%s %s", decl->params_text, n->label));
+    if (n->stage->scope == SCOPE_CELL)
+        TRY(text_add(&t, e, " %s %s", n->cell->base, n->cell->tuned));
+    if (n->stage->writes_files) /* where to, and for whom */
+        TRY(text_add(&t, e, " %s %s", d->config->output, n->role));
+    if (n->stage->writes_files && n->cell)
+        TRY(text_add(&t, e, " %s %s %s", n->cell->name, n->cell->logits_base ? n->cell->logits_base : "",
                      n->cell->logits_tuned ? n->cell->logits_tuned : ""));
     for (int k = 0; k < n->ncells; k++)
         TRY(text_add(&t, e, " %s", n->cells[k]->name));
@@ -243,6 +250,9 @@ err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h
     TRY(h5_set_text(artifact, "/", "key_params", f->params, e));
     TRY(h5_set_text(artifact, "/", "key_inputs", f->inputs, e));
     TRY(h5_set_text(artifact, "/", "key_files", f->files, e));
+    char *tables;
+    TRY(h5_table_list(artifact, &tables, e));
+    TRY(h5_set_text(artifact, "/", "tables", tables, e));
     if (n->stage->files)
         TRY(h5_write_text(artifact, "/files_read", f->files_text,
                           "files the stage read: path, bytes, modification time, hash of the header", e));

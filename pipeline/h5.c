@@ -6,9 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { PASS_BYTES = 1 << 29 }; /* per transfer: far below the 2 GiB where MPI-IO breaks */
+enum {
+    PASS_BYTES = 1 << 29, /* per transfer: far below the 2 GiB where MPI-IO breaks */
+    WHY = 300,            /* bytes of a reason */
+    LITTLE_ROOM = 1 << 20 /* bytes: a write that failed with less than this free failed for it */
+};
 
 struct h5_bulk {
     hid_t id, type;
@@ -20,22 +25,59 @@ struct h5_bulk {
     struct h5_bulk *next;
 };
 
-/* The deepest entry of HDF5's error stack holds the cause (errno, MPI's text). */
+/* The deepest entry of HDF5's error stack holds the cause. Where that is the system's, HDF5 wraps it in file
+ * descriptors and addresses over two lines ("..., error message = 'No space left on device', buf = ..."):
+ * only the reason is kept. */
 static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
 {
+    static const char mark[] = "error message = '";
+    char *why = text;
     (void)n;
-    if (*(char *)text == '\0' && entry->desc)
-        snprintf(text, 300, "%s", entry->desc);
+    if (why[0] || !entry->desc)
+        return 0;
+    const char *from = strstr(entry->desc, mark);
+    from = from ? from + strlen(mark) : entry->desc;
+    snprintf(why, WHY, "%.*s", (int)strcspn(from, "\n"), from);
+    if (from != entry->desc)
+        why[strcspn(why, "'")] = '\0';
     return 0;
 }
 
 err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name)
 {
-    char why[300] = "";
+    char why[WHY] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
     H5Eclear2(H5E_DEFAULT);
+    struct statvfs room;
+    if (code == ERR_SYSTEM && statvfs(path, &room) == 0 &&
+        (double)room.f_bavail * (double)room.f_frsize < LITTLE_ROOM)
+        return err_set(e, code, "%s: cannot %s%s%s: no space left on the device (%.0f bytes free)", path,
+                       doing, name[0] ? " " : "", name, (double)room.f_bavail * (double)room.f_frsize);
     return err_set(e, code, "%s: cannot %s%s%s: HDF5: %s", path, doing, name[0] ? " " : "", name,
                    why[0] ? why : "no reason given");
+}
+
+/* HDF5 has state of its own for the whole process, and so this: a file that it could not close stays open in
+ * it, and its clean-up at the end of the program would crash on it. */
+static int abandoned;
+
+void h5_abandon(struct h5 *f)
+{
+    if (f)
+        abandoned = 1;
+}
+
+int h5_abandoned(void)
+{
+    return abandoned;
+}
+
+err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
+{
+    if (H5Dclose(id) >= 0)
+        return e->code;
+    h5_abandon(f);
+    return h5_fail(e, ERR_SYSTEM, f->path, "write dataset", name);
 }
 
 void h5_start(void)
@@ -105,10 +147,10 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a
     return comm_agree(c, e);
 }
 
-static void close_bulks(struct h5 *f)
+static void close_bulks(struct h5 *f, struct err *e)
 {
     for (struct h5_bulk *d = f->bulks; d; d = d->next) {
-        H5Dclose(d->id);
+        h5_end_dataset(f, d->id, d->name, e);
         H5Tclose(d->type);
     }
     f->bulks = NULL;
@@ -118,11 +160,15 @@ err_t h5_close(struct h5 *f, struct err *e)
 {
     if (!f)
         return ERR_OK;
-    close_bulks(f);
+    err_t before = e->code;
+    close_bulks(f, e);
     h5_sources_close(f);
-    herr_t status = H5Fclose(f->id);
-    if (status < 0)
+    if (H5Fclose(f->id) < 0) {
+        h5_abandon(f);
         h5_fail(e, ERR_SYSTEM, f->path, "close the file", "");
+    }
+    if (f->comm && before == ERR_OK && e->code != ERR_OK && f->comm->np > 1)
+        comm_abort(f->comm, e);
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 
@@ -515,12 +561,14 @@ err_t h5_write_text(struct h5 *f, const char *name, const char *text, const char
     herr_t status = id < 0 ? -1 : H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
     if (status >= 0)
         status = h5_attach_text(id, "description", description);
+    if (status < 0)
+        h5_fail(e, ERR_SYSTEM, f->path, "write", name);
     if (id >= 0)
-        H5Dclose(id);
+        h5_end_dataset(f, id, name, e);
     H5Pclose(links);
     H5Sclose(space);
     H5Tclose(type);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write", name) : ERR_OK;
+    return e->code;
 }
 
 err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)

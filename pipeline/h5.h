@@ -45,8 +45,16 @@ err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, st
 err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
                          struct err *e);
 
-/* Local for a serial file, Collective for a parallel one. NULL is fine. */
+/* Local for a serial file, Collective for a parallel one. NULL is fine. Where a parallel file cannot be
+ * closed (a full disk) the processes are out of step inside HDF5: the one that sees it prints the error and
+ * ends the job on all. */
 err_t h5_close(struct h5 *f, struct err *e);
+
+/* Local. Leaves a file as it is, without closing it: after a failed write HDF5 can do neither that nor its
+ * own clean-up at the end of the program. h5_abandoned says that there is such a file: the program must then
+ * end by _exit. NULL is fine. */
+void h5_abandon(struct h5 *f);
+int h5_abandoned(void);
 
 /* Large 1-D datasets. h5_bulk creates one of n elements (groups in the name are created); grow_to > 0:
  * h5_bulk_grow may change n, to about grow_to at the most (a hint for the chunk size), 0: the size is fixed.
@@ -128,6 +136,10 @@ err_t h5_table_read(struct h5 *f, const char *name, struct table *t, int64_t fro
 
 /* Local, serial file. Is there an object of this name? */
 int h5_has(struct h5 *f, const char *name);
+
+/* Local, serial file. "NAME ROWS" of every table, a line each, by name; "" where there are none. Owned by the
+ * file's arena. */
+err_t h5_table_list(struct h5 *f, char **list, struct err *e);
 
 /* Local, serial file. Is there a table of this name (not a group or a bulk dataset)? */
 int h5_has_table(struct h5 *f, const char *name);

@@ -23,6 +23,10 @@ struct h5 {
  * which is emptied. */
 err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name);
 
+/* Local. Closes a dataset, which writes what HDF5 still holds of it. A failure is SYSTEM, and the file is
+ * abandoned. */
+err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e);
+
 /* Local. New HDF5 types and lists, closed by the caller: little-endian element types; UTF-8 text of a fixed
  * width; links with their parent groups made on the way, names in UTF-8. */
 hid_t h5_make_type(enum h5_type type);

@@ -1,6 +1,7 @@
 #include "h5.h"
 
 #include "h5_internal.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,10 +71,9 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
         if (s->columns[i].units)
             status |= h5_attach_text(id, attribute, s->columns[i].units);
     }
-    H5Dclose(id);
     if (status < 0)
-        return h5_fail(e, ERR_SYSTEM, f->path, "describe table", name);
-    return ERR_OK;
+        h5_fail(e, ERR_SYSTEM, f->path, "describe table", name);
+    return h5_end_dataset(f, id, name, e);
 }
 
 /* Width of each text column in a file's compound type; the table must have all columns of the schema. */
@@ -157,9 +157,8 @@ err_t h5_table_write(struct h5 *f, const char *table, const struct table *t, str
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
         return h5_fail(e, ERR_SYSTEM, f->path, "open table", name);
-    err_t code = write_rows(f, id, name, t, widths, 0, e);
-    H5Dclose(id);
-    return code;
+    write_rows(f, id, name, t, widths, 0, e);
+    return h5_end_dataset(f, id, name, e);
 }
 
 err_t h5_table_create(struct h5 *f, const char *table, const struct schema *s, const int *widths,
@@ -187,9 +186,8 @@ err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, st
     if (code == ERR_OK && t->nrows > 0 && H5Dset_extent(id, &grown) < 0)
         code = h5_fail(e, ERR_SYSTEM, f->path, "extend table", name);
     if (code == ERR_OK && t->nrows > 0)
-        code = write_rows(f, id, name, t, widths, (int64_t)n, e);
-    H5Dclose(id);
-    return code;
+        write_rows(f, id, name, t, widths, (int64_t)n, e);
+    return h5_end_dataset(f, id, name, e);
 }
 
 err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, int *widths, int64_t *nrows,
@@ -298,4 +296,34 @@ int h5_has_table(struct h5 *f, const char *table)
     H5Tclose(type);
     H5Dclose(id);
     return is_table;
+}
+
+struct listing {
+    struct text text;
+    struct err *e;
+};
+
+static herr_t list_one(hid_t group, const char *name, const H5L_info_t *info, void *arg)
+{
+    struct listing *l = arg;
+    (void)info;
+    hid_t id = H5Dopen2(group, name, H5P_DEFAULT);
+    if (id < 0)
+        return 0;
+    hid_t space = H5Dget_space(id);
+    long long rows = (long long)H5Sget_simple_extent_npoints(space);
+    H5Sclose(space);
+    H5Dclose(id);
+    return text_add(&l->text, l->e, "%s %lld\n", name, rows) == ERR_OK ? 0 : -1;
+}
+
+err_t h5_table_list(struct h5 *f, char **list, struct err *e)
+{
+    struct listing l = {.text = {.arena = f->arena}, .e = e};
+    TRY(text_add(&l.text, e, "%s", ""));
+    if (h5_has(f, "/tables") &&
+        H5Literate_by_name(f->id, "/tables", H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l, H5P_DEFAULT) < 0)
+        return h5_fail(e, ERR_DATA, f->path, "list its tables", "");
+    *list = l.text.text;
+    return e->code;
 }

@@ -216,7 +216,7 @@ const char *json_item_kind_text(const struct json_item *v)
 
 int64_t json_item_int(const struct json_item *v)
 {
-    return json_integer_value(as_json(v));
+    return json_is_true(as_json(v)) ? 1 : json_integer_value(as_json(v));
 }
 
 double json_item_real(const struct json_item *v)

@@ -45,7 +45,7 @@ enum json_kind json_item_kind(const struct json_item *v);
 /* Local. The kind in words ("a number that is no integer of 64 bits"), for messages; NULL: "nothing". */
 const char *json_item_kind_text(const struct json_item *v);
 
-/* Local. The value of an int, a real, a text; 0 or "" for another kind. */
+/* Local. The value of an int (of a bool 0 or 1), a real, a text; 0 or "" for another kind. */
 int64_t json_item_int(const struct json_item *v);
 double json_item_real(const struct json_item *v);
 const char *json_item_text(const struct json_item *v);

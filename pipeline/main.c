@@ -164,6 +164,11 @@ int main(int argc, char **argv)
     if (code != ERR_OK && world.me == 0)
         print_error(&e);
     fflush(stdout);
+    int64_t abandoned = h5_abandoned();
+    comm_max(&world, &abandoned, 1);
+    if (abandoned) /* HDF5's clean-up, which MPI_Finalize starts, would crash; no process leaves before the
+                      message is out */
+        _exit(err_status(code));
     arena_release(&arena);
     MPI_Finalize();
     return err_status(code);

@@ -3,8 +3,12 @@
 #include "schedule.h"
 #include "text.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- selection ---- */
@@ -306,6 +310,10 @@ static err_t run_stage(struct work *w, int k, struct err *e)
         return ERR_OK;
     const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
     int64_t n;
+    if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
+        err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
+                d->archive, d->config->file);
+    TRY_ALL(w->r->comm, e);
     TRY(decide(w, from, to, &n, e));
     if (n == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
@@ -367,7 +375,45 @@ static err_t work_init(struct work *w, struct runner *r, const struct selection 
     return comm_agree(r->comm, e);
 }
 
-err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+/* Process 0. Two bases that are one folder under two spellings are two bases to overlap: said, because
+ * nothing else shows it. */
+static void warn_of_spellings(const struct runner *r)
+{
+    const struct dag *d = r->dag;
+    for (int i = 0; i < d->nnodes; i++)
+        for (int k = 0; k < i; k++) {
+            const struct node *a = &d->nodes[k], *b = &d->nodes[i];
+            struct stat x, y;
+            if (a->stage->scope == SCOPE_BASE && a->decl == b->decl && stat(a->base, &x) == 0 &&
+                stat(b->base, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino)
+                log_warn(
+                    r->log,
+                    "%s and %s are the same base; cells on the one are not compared with cells on the other: "
+                    "write the path alike",
+                    a->base, b->base);
+        }
+}
+
+/* Collective. One run at a time on an output folder: *lock, on process 0, is held until it is closed or the
+ * process ends. Where the file system knows no locks there is none. */
+static err_t lock_output(const struct runner *r, int *lock, struct err *e)
+{
+    const char *output = r->dag->config->output;
+    *lock = -1;
+    if (r->comm->me == 0 && path_make_dir(output, e) == ERR_OK) {
+        char *path = path_join(r->arena, output, ".lock", e);
+        *lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
+        if (path && *lock < 0)
+            err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
+        if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+            err_set(e, ERR_SYSTEM,
+                    "%s is in use by another run of sinew; wait for it, or give this study another output",
+                    output);
+    }
+    return comm_agree(r->comm, e);
+}
+
+static err_t run_all(struct runner *r, const struct selection *s, struct err *e)
 {
     const struct dag *d = r->dag;
     struct work w;
@@ -392,6 +438,19 @@ err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
         log_info(r->log, "done: %lld nodes ran%s%s", (long long)w.ran, ready ? ", archive " : "",
                  ready ? d->archive : "");
     return ERR_OK;
+}
+
+err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+{
+    int lock;
+    if (r->comm->me == 0)
+        warn_of_spellings(r);
+    err_t code = lock_output(r, &lock, e);
+    if (code == ERR_OK)
+        code = run_all(r, s, e);
+    if (lock >= 0)
+        close(lock);
+    return code;
 }
 
 err_t runner_report(struct runner *r, struct err *e)

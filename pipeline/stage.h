@@ -80,6 +80,8 @@ struct plan_view {
     const void *params;
 };
 
+struct match_policy;
+
 struct stage {
     const char *kind, *brief;
     int version; /* raised whenever results change: older artifacts are stale then */
@@ -101,6 +103,10 @@ struct stage {
 
     /* Local, pure; may be NULL. Does the node exist for this cell (token-entropy: are there logits)? */
     int (*applies)(const struct cell *cell);
+
+    /* Local, pure; may be NULL. For stages that compare the two checkpoints of a cell: how they are to be
+     * matched, so that it can be checked from headers. Borrows from params. */
+    void (*matches)(const void *params, struct match_policy *out);
 
     /* Local, pure; may be NULL. Cost from headers. */
     void (*plan)(const struct plan_view *view, struct estimate *out);

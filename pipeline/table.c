@@ -81,10 +81,11 @@ SCHEMA(rank, "rank", "Numerical rank of each two-dimensional update, from its si
        REAL("tolerance", "weight units",
             "absolute; default max(rows, cols) * 2^-23 * sigma_max, as numpy and torch have it"),
        REAL("sigma_max", "weight units", "largest singular value"),
-       REAL("sigma_min", "weight units", "smallest singular value"),
+       REAL("sigma_min", "weight units", "smallest singular value; NaN with `spectrum: none`"),
        REAL("stable_rank", "1", "squared Frobenius norm / sigma_max^2; 0 for a zero update"),
        REAL("effective_rank", "1",
-            "exp of the entropy of the normalised singular values; 0 for a zero update"),
+            "exp of the entropy of the normalised singular values; 0 for a zero update, NaN with "
+            "`spectrum: none`"),
        INT("ambiguous",
            "1 where a singular value is so near the tolerance that float32 arithmetic may count otherwise"),
        INT("spectrum_offset", "where the spectrum begins in /spectra/NODE; -1 where it was not kept"),

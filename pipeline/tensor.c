@@ -32,6 +32,11 @@ int dtype_is_compared(enum dtype t)
     return (unsigned)t < DTYPE_COUNT && dtypes[t].compared;
 }
 
+int dtype_is_bits(enum dtype t)
+{
+    return t >= DTYPE_BOOL && t <= DTYPE_I64;
+}
+
 enum dtype dtype_find(const char *name)
 {
     for (int t = 0; t < DTYPE_COUNT; t++)
@@ -133,6 +138,19 @@ static void bf16_to_f32(const uint16_t *in, int64_t n, uint32_t *out)
         out[i] = (uint32_t)in[i] << 16;
 }
 
+/* Each element is half as wide as the one it comes from, or a quarter: never in place. */
+static void f64_to_f32(const double *in, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)in[i];
+}
+
+static void f64_to_bf16(const double *in, int64_t n, uint16_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = narrow(float_bits((float)in[i]));
+}
+
 void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t n, void *out)
 {
     if (n <= 0)
@@ -141,6 +159,10 @@ void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t 
         f32_to_bf16(in, n, out);
     else if (a == ARITHMETIC_BF16 && t == DTYPE_F16)
         f16_to_bf16(in, n, out);
+    else if (t == DTYPE_F64 && a == ARITHMETIC_BF16)
+        f64_to_bf16(in, n, out);
+    else if (t == DTYPE_F64)
+        f64_to_f32(in, n, out);
     else if (a == ARITHMETIC_F32 && t == DTYPE_F16)
         f16_to_f32(in, n, out);
     else if (a == ARITHMETIC_F32 && t == DTYPE_BF16)

@@ -13,7 +13,7 @@ enum { TENSOR_MAX_NDIM = 8 };
     X(DTYPE_BF16, "BF16", 16, 1)              \
     X(DTYPE_F16, "F16", 16, 1)                \
     X(DTYPE_F32, "F32", 32, 1)                \
-    X(DTYPE_F64, "F64", 64, 0)                \
+    X(DTYPE_F64, "F64", 64, 1)                \
     X(DTYPE_BOOL, "BOOL", 8, 0)               \
     X(DTYPE_U8, "U8", 8, 0)                   \
     X(DTYPE_I8, "I8", 8, 0)                   \
@@ -47,6 +47,7 @@ enum arithmetic { ARITHMETIC_BF16, ARITHMETIC_F32, ARITHMETIC_COUNT };
 const char *dtype_name(enum dtype t);
 int dtype_bits(enum dtype t);
 int dtype_is_compared(enum dtype t);
+int dtype_is_bits(enum dtype t); /* an integer or bool: equal or not, with no difference to speak of */
 enum dtype dtype_find(const char *name);
 const char *arithmetic_name(enum arithmetic a);
 
@@ -54,10 +55,10 @@ const char *arithmetic_name(enum arithmetic a);
 int arithmetic_bytes(enum arithmetic a);
 
 /* Local. Converts n raw little-endian elements of type t to the compare type: bf16 by rounding to nearest
- * even as torch does, f32 by widening. A NaN becomes 0x7fc0 when it is narrowed: the rule of torch's
- * round_to_nearest_even, which its F16 to bf16 follows; F32 to bf16 in torch 1.13 gives 0xffff instead. out:
- * n uint16 or uint32 bit patterns. in and out may be the same buffer only where the element sizes agree. t
- * must be BF16, F16 or F32. */
+ * even as torch does (F64 by way of float, rounded twice, as there), f32 by widening or rounding. A NaN
+ * becomes 0x7fc0 when it is narrowed: the rule of torch's round_to_nearest_even, which its F16 to bf16
+ * follows; F32 to bf16 in torch 1.13 gives 0xffff instead. out: n uint16 or uint32 bit patterns. in and out
+ * may be the same buffer only where the element sizes agree. t must be BF16, F16, F32 or F64. */
 void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t n, void *out);
 
 /* Local. Scalar conversions, bit-exact with torch 1.13 but for NaN (above). */

@@ -40,6 +40,18 @@ void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *
 
 /* ---- parts ---- */
 
+int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes)
+{
+    enum {
+        MOST = 32,
+        LEAST = 2,
+        SHARE = 8
+    }; /* buffers double as they grow, and others need room too: an eighth */
+    int64_t block_bytes = 2 * (int64_t)arithmetic_bytes(arithmetic) * LAYOUT_BLOCK;
+    int64_t blocks = memory_bytes > 0 ? memory_bytes / SHARE / block_bytes : MOST;
+    return blocks > MOST ? MOST : blocks < LEAST ? LEAST : blocks;
+}
+
 void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct arena *a)
 {
     *p = (struct update_part){.arithmetic = arithmetic, .isa = isa_best(), .arena = a};
@@ -153,8 +165,18 @@ err_t update_open(const char *delta_artifact, struct arena *a, struct update **o
         if (code == ERR_OK &&
             !(here && (base = path_join(a, here, base, e)) && (tuned = path_join(a, here, tuned, e))))
             code = e->code;
+        struct match_policy policy;
         if (code == ERR_OK)
-            code = pair_open(&u->pair, base, tuned, u->arithmetic, "", "", NULL, a, e);
+            code = match_policy_read(&policy, u->file, a, e);
+        if (code == ERR_OK)
+            code = pair_open(&u->pair, base, tuned, u->arithmetic, &policy, "", "", NULL, a, e);
+        const struct layout *l = &u->pair.match.main.layout;
+        if (code == ERR_OK && (l->ntensors != u->layout.ntensors || l->nblocks != u->layout.nblocks))
+            code = err_set(
+                e, ERR_DATA,
+                "the checkpoints are matched otherwise than before: %lld tensors, expected %lld; delete "
+                "the delta artifact and run it again",
+                (long long)l->ntensors, (long long)u->layout.ntensors);
         int64_t bytes = arithmetic_bytes(u->arithmetic);
         if (code == ERR_OK)
             code = arena_array_at(a, "update.block", LAYOUT_BLOCK, (size_t)bytes, &u->w0, e);

@@ -31,6 +31,10 @@ struct update_part {
     int64_t cap_words, cap_values, cap_old, cap_blocks, cap_nonfinite, cap_nonfinite_bits;
 };
 
+/* Local. Blocks that a process may take into one part: at most 32 (8.4 M elements), fewer where memory_bytes
+ * (0: no limit) would not hold them if every element had changed. */
+int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes);
+
 /* Local. An empty part. */
 void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct arena *a);
 

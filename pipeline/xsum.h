@@ -23,8 +23,7 @@ void xsum_add(struct xsum *s, double x);
 /* Local. Carries propagated, each limb in (-2^32, 2^32): call before reducing over processes. */
 void xsum_normalise(struct xsum *s);
 
-/* Local. The sum, correctly rounded to double except in ties of the last bits (error below one ulp); same
- * limbs, same result. */
+/* Local. The sum, correctly rounded to double; same limbs, same result. */
 double xsum_value(const struct xsum *s);
 
 #endif

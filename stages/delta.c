@@ -13,18 +13,21 @@
 
 enum {
     PIECE = 1 << 16,     /* elements read and compared at once, so that they stay in a near cache */
-    WINDOW_BLOCKS = 32,  /* blocks a process holds at once: 8.4 M elements */
     WINDOW_TENSORS = 64, /* tensors whose sums are open at once */
     STORE_UPDATE = 0
 };
 
 struct delta_params {
-    int arithmetic, store;
+    int arithmetic, store, rows, unmatched, mtp;
     struct real_list tolerances;
+    struct text_list rename;
 };
 
 static const char *const arithmetics[] = {"bf16", "f32", NULL};
 static const char *const stores[] = {"update", "none", NULL};
+static const char *const rows_choices[] = {"fail", "common", "skip", NULL}; /* enum match_rows */
+static const char *const unmatched_choices[] = {"fail", "skip", NULL};
+static const char *const mtp_choices[] = {"exclude", "include", NULL};
 
 static const struct param delta_params[] = {
     {"arithmetic", PARAM_CHOICE, offsetof(struct delta_params, arithmetic), NULL, "bf16", 0, 0, arithmetics,
@@ -36,13 +39,42 @@ static const struct param delta_params[] = {
     {"store", PARAM_CHOICE, offsetof(struct delta_params, store), NULL, "update", 0, 0, stores,
      "update: keep the changed elements' old and new bits; none: keep statistics only, later stages read the "
      "pair again"},
+    {"rows", PARAM_CHOICE, offsetof(struct delta_params, rows), NULL, "fail", 0, 0, rows_choices,
+     "tensors that differ in the number of rows: fail; common: the rows that both have are compared; skip: "
+     "left "
+     "out"},
+    {"unmatched", PARAM_CHOICE, offsetof(struct delta_params, unmatched), NULL, "fail", 0, 0,
+     unmatched_choices,
+     "tensors on one side only: fail; skip: left out; a head that is tied to the embedding on the other side "
+     "always is"},
+    {"rename", PARAM_TEXTS, offsetof(struct delta_params, rename), NULL, "[]", 0, 0, NULL,
+     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names"},
+    {"mtp", PARAM_CHOICE, offsetof(struct delta_params, mtp), NULL, "exclude", 0, 0, mtp_choices,
+     "layers beyond num_hidden_layers of the base's config.json, for multi-token prediction: exclude from "
+     "all "
+     "totals and later stages, or include"},
     {0}};
 
 static const char *const delta_inputs[] = {"load", NULL};
 
+static void delta_matches(const void *params, struct match_policy *out)
+{
+    const struct delta_params *p = params;
+    *out = (struct match_policy){.rows = (enum match_rows)p->rows,
+                                 .skip_unmatched = p->unmatched != 0,
+                                 .include_mtp = p->mtp != 0,
+                                 .rename = p->rename};
+}
+
 static int delta_check(const void *params, char *problem, int size)
 {
     const struct delta_params *p = params;
+    char why[400];
+    for (int i = 0; i < p->rename.n; i++)
+        if (match_rule_check(p->rename.v[i], why, sizeof why) != 0) {
+            snprintf(problem, (size_t)size, "rename: %s", why);
+            return -1;
+        }
     if (p->tolerances.n <= CHANGE_TOLERANCES)
         return 0;
     snprintf(problem, (size_t)size, "tolerances: at most %d values, found %d", CHANGE_TOLERANCES,
@@ -63,11 +95,12 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     if (p->store == STORE_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
     out->flops = n;
-    double window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
+    double window = (double)update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes) * LAYOUT_BLOCK;
     if (window > n)
         window = n;
+    double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = window * (2 * bytes + 0.125) + 6.0 * LAYOUT_BLOCK * 4 +
-                         2.0 * (WINDOW_TENSORS + 1) * sizeof(struct change) + 1e6;
+                         2.0 * (WINDOW_TENSORS + 1) * sizeof(struct change) + 500 * ntensors + 1e6;
     out->known = 1;
 }
 
@@ -76,9 +109,11 @@ struct delta {
     struct ctx *ctx;
     const struct delta_params *p;
     enum arithmetic arithmetic;
+    struct match_policy policy;
     struct pair pair;
-    struct update_part part; /* this process's blocks of the window */
-    void *w0, *w1;           /* one piece in the compare type */
+    const struct match_set *set; /* of the pass: the pair's main, then its aside */
+    struct update_part part;     /* this process's blocks of the window */
+    void *w0, *w1;               /* one piece in the compare type */
     struct change_pairs *pairs;
     struct change *open; /* sums of the tensors of the window, then of its successor */
     int64_t first_open;  /* tensor of open[0] */
@@ -86,14 +121,56 @@ struct delta {
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     struct change *total; /* of the cell */
-    int64_t *nonzero;     /* per tensor */
+    int64_t *nonzero[2];  /* per tensor of main and aside */
     double read_bytes;    /* by this process, since the last progress */
 };
+
+/* Is the pass that of the tensors aside? */
+static int is_aside(const struct delta *d)
+{
+    return d->set == &d->pair.match.aside;
+}
+
+/* Are the tensor's elements compared by their bits only, having no difference? */
+static int is_bits(const struct delta *d, int64_t t)
+{
+    return dtype_is_bits(d->set->base[t].tensor->dtype);
+}
+
+static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t bytes)
+{
+    int64_t unequal = 0;
+    if (memcmp(a, b, (size_t)n * bytes) == 0)
+        return 0;
+    for (int64_t i = 0; i < n; i++)
+        unequal += memcmp(a + (size_t)i * bytes, b + (size_t)i * bytes, bytes) != 0;
+    return unequal;
+}
+
+/* Reads and compares one piece of a block. */
+static err_t compare_piece(struct delta *d, int64_t t, int64_t first, int64_t n, struct change *c,
+                           struct err *e)
+{
+    if (is_aside(d))
+        TRY(pair_read_aside(&d->pair, t, first, n, d->w0, d->w1, e));
+    else
+        TRY(pair_read(&d->pair, t, first, n, d->w0, d->w1, e));
+    if (is_bits(d, t)) {
+        int64_t unequal =
+            count_unequal(d->w0, d->w1, n, (size_t)dtype_bits(d->set->base[t].tensor->dtype) / 8);
+        c->counts.bit_changed += unequal;
+        c->counts.nonzero += unequal;
+        return ERR_OK;
+    }
+    TRY(update_part_add(&d->part, d->w0, d->w1, n, e));
+    change_add_base(c, d->pairs, d->part.isa, d->arithmetic, d->w0, n);
+    return ERR_OK;
+}
 
 /* Compares the blocks of this process's share and adds them to the open sums. */
 static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err *e)
 {
-    const struct layout *l = &d->pair.layout;
+    const struct layout *l = &d->set->layout;
     struct update_part *p = &d->part;
     int64_t bytes = arithmetic_bytes(d->arithmetic);
     TRY(update_part_start(p, from, to, e));
@@ -104,9 +181,7 @@ static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err
         update_part_block(p, b);
         for (int64_t done = 0; done < at.n; done += PIECE) {
             int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
-            TRY(pair_read(&d->pair, at.tensor, at.first + done, n, d->w0, d->w1, e));
-            TRY(update_part_add(p, d->w0, d->w1, n, e));
-            change_add_base(c, d->pairs, p->isa, d->arithmetic, d->w0, n);
+            TRY(compare_piece(d, at.tensor, at.first + done, n, c, e));
         }
         change_flush(c, d->pairs);
         d->read_bytes += 4.0 * (double)at.n;
@@ -122,21 +197,27 @@ static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err
 /* Process 0. The rows of one finished tensor. */
 static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err *e)
 {
-    const struct layout_tensor *x = &d->pair.layout.tensors[t];
+    const struct layout_tensor *x = &d->set->layout.tensors[t];
     const struct change_counts *k = &c->counts;
     const char *cell = d->ctx->cell->name;
+    const int bits = is_bits(d, t);
     char shape[200];
     TRY(TABLE_ADD(&d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer), V_TEXT(x->module),
                   V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
                   V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
-                  V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(c->max_abs),
-                  V_REAL(x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements : 0),
-                  V_REAL(sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
+                  V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(bits ? NAN : c->max_abs),
+                  V_REAL(bits              ? NAN
+                         : x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements
+                                           : 0),
+                  V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
     TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name), V_TEXT("bits"),
                   V_REAL(0), V_INT(k->bit_changed)));
-    for (int i = 0; i < d->p->tolerances.n; i++)
+    for (int i = 0; i < d->p->tolerances.n && !bits; i++)
         TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name),
                       V_TEXT("absolute"), V_REAL(d->p->tolerances.v[i]), V_INT(k->updated[i])));
+    d->nonzero[is_aside(d)][t] = k->nonzero;
+    if (is_aside(d))
+        return ERR_OK;
     for (int b = 0; b < CHANGE_BINS; b++)
         if (k->bin_elements[b] > 0)
             TRY(TABLE_ADD(&d->bins, e, V_INT(t), V_INT(b), V_INT(k->bin_elements[b]),
@@ -151,7 +232,6 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
                           V_INT(k->steps[b])));
     if (k->inf_count > 0)
         TRY(TABLE_ADD(&d->infs, e, V_INT(t), V_INT(k->inf_count)));
-    d->nonzero[t] = k->nonzero;
     change_merge(d->total, c);
     xsum_normalise(&d->total->counts.sum_abs);
     xsum_normalise(&d->total->counts.sum_squares);
@@ -159,14 +239,15 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
 }
 
 /* Collective. Adds up the sums of tensors [from, to) over processes and hands them to process 0's tables.
- * Those before the first open one are empty. A failure of process 0 stays in e until the next agreement. */
+ * Those that are not open are empty. A failure of process 0 stays in e until the next agreement. */
 static void close_tensors(struct delta *d, int64_t from, int64_t to, struct err *e)
 {
     const struct comm *c = d->ctx->comm;
     struct change none = {0};
     for (int64_t t = from; t < to; t++) {
-        struct change *x = t < d->first_open ? &none : &d->open[t - d->first_open];
-        if (d->pair.layout.tensors[t].elements > 0) {
+        int open = t >= d->first_open && d->set->layout.tensors[t].elements > 0;
+        struct change *x = open ? &d->open[t - d->first_open] : &none;
+        if (open) {
             xsum_normalise(&x->counts.sum_abs);
             xsum_normalise(&x->counts.sum_squares);
             comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
@@ -180,14 +261,18 @@ static void close_tensors(struct delta *d, int64_t from, int64_t to, struct err 
 static err_t allocate(struct delta *d, struct err *e)
 {
     struct arena *a = d->ctx->arena;
+    const struct match *m = &d->pair.match;
     size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
+    if (m->aside.layout.ntensors > 0)
+        bytes = sizeof(int64_t); /* the widest integer */
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
     TRY(arena_array(a, "delta.pairs", 1, &d->pairs, e));
     TRY(arena_array(a, "delta.sums", WINDOW_TENSORS + 1, &d->open, e));
     update_part_init(&d->part, d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
-        TRY(arena_array(a, "delta.nonzero", d->pair.layout.ntensors, &d->nonzero, e));
+        TRY(arena_array(a, "delta.nonzero", m->main.layout.ntensors, &d->nonzero[0], e));
+        TRY(arena_array(a, "delta.nonzero", m->aside.layout.ntensors, &d->nonzero[1], e));
         TRY(arena_array(a, "delta.total", 1, &d->total, e));
         table_init(&d->tensors, "tensors", a);
         table_init(&d->tensor_sparsity, "tensor_sparsity", a);
@@ -198,11 +283,34 @@ static err_t allocate(struct delta *d, struct err *e)
     return ERR_OK;
 }
 
+/* Process 0. Rows of the layers that are reported, but in no total; integers and bools have no share of
+ * parameters. */
+static err_t add_layers_aside(const struct delta *d, struct table *layers, struct err *e)
+{
+    struct arena *a = d->ctx->arena;
+    const struct match_set *s = &d->pair.match.aside;
+    struct layout l = {.ntensors = 0};
+    struct table rows, modules;
+    int64_t *nonzero;
+    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &l.tensors, e));
+    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &nonzero, e));
+    for (int64_t t = 0; t < s->layout.ntensors; t++)
+        if (!dtype_is_bits(s->base[t].tensor->dtype)) {
+            l.tensors[l.ntensors] = s->layout.tensors[t];
+            nonzero[l.ntensors++] = d->nonzero[1][t];
+        }
+    layout_number(&l);
+    TRY(layout_scope_tables(&l, nonzero, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
+    for (int64_t i = 0; i < rows.nrows; i++)
+        TRY(table_add_n(layers, rows.values + i * rows.schema->ncolumns, rows.schema->ncolumns, e));
+    return ERR_OK;
+}
+
 static err_t write_tables(struct delta *d, const struct input *base, const struct input *tuned, struct err *e)
 {
     struct ctx *ctx = d->ctx;
     struct arena *a = ctx->arena;
-    const struct layout *l = &d->pair.layout;
+    const struct layout *l = &d->pair.match.main.layout;
     const struct change_counts *k = &d->total->counts;
     const struct cell *cell = ctx->cell;
     struct h5 *f;
@@ -215,6 +323,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(d->arithmetic), e));
     TRY(h5_set_text(f, "/", "base_catalogue", base_path, e));
     TRY(h5_set_text(f, "/", "tuned_catalogue", tuned_path, e));
+    TRY(match_policy_write(&d->policy, f, e));
     const char *simulated = d->pair.tuned.simulated ? d->pair.tuned.simulated : d->pair.base.simulated;
     if (simulated)
         TRY(h5_set_text(f, "/", "simulated", simulated, e));
@@ -226,8 +335,9 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     table_init(&histograms, "histograms", a);
     TRY(TABLE_ADD(&cells, e, V_TEXT(cell->name), V_TEXT(cell->family), V_TEXT(cell->algorithm),
                   V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
-                  V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows), V_INT(l->elements),
-                  V_INT(k->bit_changed), V_INT(k->nonzero)));
+                  V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows),
+                  V_INT(d->pair.match.skipped_parameters), V_INT(l->elements), V_INT(k->bit_changed),
+                  V_INT(k->nonzero)));
     double n = l->elements > 0 ? (double)l->elements : 1;
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("bits"), V_REAL(0),
                   V_INT(l->elements), V_INT(k->bit_changed), V_REAL(1 - (double)k->bit_changed / n)));
@@ -250,12 +360,51 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
             TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("magnitude"),
                           V_INT(b), V_REAL(change_bin_lower(b)), V_INT(k->bin_elements[b]),
                           V_INT(k->bin_updated[b])));
-    TRY(layout_scope_tables(l, d->nonzero, cell->name, ctx->node, &layers, &modules, a, e));
+    TRY(layout_scope_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
+    TRY(add_layers_aside(d, &layers, e));
     const struct table *all[] = {
         &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
         &d->bins, &histograms, &d->histograms, &d->infs, &d->skipped};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
+    return ERR_OK;
+}
+
+/* Collective. Compares all tensors of one set, window by window, and fills process 0's tables. writer: of the
+ * update, NULL where it is not stored. base, blocks: where the pass begins among all blocks, for progress. */
+static err_t pass(struct delta *d, const struct match_set *set, struct update_writer *writer, int64_t base,
+                  int64_t blocks, struct err *e)
+{
+    struct ctx *ctx = d->ctx;
+    const struct comm *c = ctx->comm;
+    const struct layout *l = &set->layout;
+    int64_t closed = 0; /* tensors whose rows are written */
+    d->set = set;
+    d->first_open = 0;
+    int64_t window = update_window_blocks(d->arithmetic, ctx->memory_bytes) * LAYOUT_BLOCK;
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+        b1 = layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS);
+        int64_t from, to;
+        layout_share(l, b0, b1, c->np, c->me, &from, &to);
+        /* The tensor that goes on from the window before keeps its sums, in slot 0. */
+        int64_t first = layout_block(l, b0).tensor;
+        int goes_on = l->tensors[first].first_block < b0;
+        if (goes_on)
+            d->open[0] = d->open[first - d->first_open];
+        memset(d->open + goes_on, 0, WINDOW_TENSORS * sizeof *d->open);
+        d->first_open = first;
+        compare_share(d, from, to, e);
+        TRY_ALL(c, e);
+        if (writer)
+            TRY(update_writer_put(writer, &d->part, e));
+        int64_t last =
+            b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors; /* first tensor not finished */
+        close_tensors(d, closed, last, e);
+        closed = last;
+        ctx_progress(ctx, (double)(base + b1) / (double)blocks, d->read_bytes * c->np);
+        d->read_bytes = 0;
+    }
+    close_tensors(d, closed, l->ntensors, e);
     return ERR_OK;
 }
 
@@ -272,39 +421,20 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
         d->arithmetic = (enum arithmetic)d->p->arithmetic;
         for (int i = 0; i < d->p->tolerances.n; i++)
             d->tolerance[i] = tolerance_rounded(d->arithmetic, d->p->tolerances.v[i]);
+        delta_matches(d->p, &d->policy);
         table_init(&d->skipped, "skipped", ctx->arena);
-        if (pair_open(&d->pair, base->path, tuned->path, d->arithmetic, ctx->cell->name, ctx->node,
-                      &d->skipped, ctx->arena, e) == ERR_OK)
+        if (pair_open(&d->pair, base->path, tuned->path, d->arithmetic, &d->policy, ctx->cell->name,
+                      ctx->node, &d->skipped, ctx->arena, e) == ERR_OK)
             allocate(d, e);
     }
     TRY_OUT(code, comm_agree(c, e));
-    const struct layout *l = &d->pair.layout;
+    const struct match *m = &d->pair.match;
+    int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks;
     if (d->p->store == STORE_UPDATE)
-        TRY_OUT(code, update_writer_open(&writer, ctx->out, c, l, d->arithmetic, ctx->arena, e));
-    int64_t closed = 0; /* tensors whose rows are written */
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
-        b1 = layout_window_tensors(l, b0, (int64_t)WINDOW_BLOCKS * LAYOUT_BLOCK * c->np, WINDOW_TENSORS);
-        int64_t from, to;
-        layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        /* The tensor that goes on from the window before keeps its sums, in slot 0. */
-        int64_t first = layout_block(l, b0).tensor;
-        int goes_on = l->tensors[first].first_block < b0;
-        if (goes_on)
-            d->open[0] = d->open[first - d->first_open];
-        memset(d->open + goes_on, 0, WINDOW_TENSORS * sizeof *d->open);
-        d->first_open = first;
-        compare_share(d, from, to, e);
-        TRY_OUT(code, comm_agree(c, e));
-        if (writer)
-            TRY_OUT(code, update_writer_put(writer, &d->part, e));
-        int64_t last =
-            b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors; /* first tensor not finished */
-        close_tensors(d, closed, last, e);
-        closed = last;
-        ctx_progress(ctx, (double)b1 / (double)l->nblocks, d->read_bytes * c->np);
-        d->read_bytes = 0;
-    }
-    close_tensors(d, closed, l->ntensors, e);
+        TRY_OUT(code,
+                update_writer_open(&writer, ctx->out, c, &m->main.layout, d->arithmetic, ctx->arena, e));
+    TRY_OUT(code, pass(d, &m->main, writer, 0, blocks, e));
+    TRY_OUT(code, pass(d, &m->aside, NULL, main, blocks, e));
     if (writer)
         TRY_OUT(code, update_writer_close(writer, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
@@ -319,11 +449,12 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 1,
+                                  .version = 2,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),
                                   .inputs = delta_inputs,
                                   .check = delta_check,
+                                  .matches = delta_matches,
                                   .plan = delta_plan,
                                   .run = delta_run};

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    WINDOW_BLOCKS = 32,  /* blocks a process holds at once */
     WINDOW_TENSORS = 64, /* tensors whose counts are open at once */
     CRITERION_ABSOLUTE = 0,
     CRITERION_BITS,
@@ -43,8 +42,8 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->read_bytes = n / 8 + n; /* the bitmap, and the values of a quarter of the elements */
     out->write_bytes = n / 8;
     out->flops = n / 4;
-    double window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
-    out->process_bytes = (window < n ? window : n) * (8 + 4 + 0.25) + 1e6;
+    double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
+    out->process_bytes = (window < n ? window : n) * 6 + 1e6; /* values and bits of a bf16 pair, their buffers doubling */
     out->known = 1;
 }
 
@@ -259,8 +258,9 @@ static err_t mask_run(struct ctx *ctx, struct err *e)
                           "of table compared begins at a word",
                           NULL, &m.bits, e));
     int64_t closed = 0;
+    int64_t window = update_window_blocks(m.arithmetic, ctx->memory_bytes) * LAYOUT_BLOCK;
     for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
-        b1 = layout_window_tensors(l, b0, (int64_t)WINDOW_BLOCKS * LAYOUT_BLOCK * c->np, WINDOW_TENSORS);
+        b1 = layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS);
         int64_t from, to, first = layout_block(l, b0).tensor;
         layout_share(l, b0, b1, c->np, c->me, &from, &to);
         /* The tensor that goes on from the window before keeps its counts, in slot 0. */

@@ -1,12 +1,19 @@
-/* report: the study's tables as CSV, one Markdown page and the sparsity table, from the archive alone.
+/* report: the study's tables as CSV, its figures, one Markdown and one HTML page and the sparsity table, from
+ * the archive alone.
  *
  * Everything is done by process 0: every archive table is read once, in ranges of rows, so memory does not
  * grow with the number of tensors; each range goes to the table's CSV file and into the summary from which
  * the pages are then written. A table that is empty, or that no stage of the study writes, makes a section
- * that says so, and a CSV file with a header alone. */
+ * that says so, and a CSV file with a header alone. Figures are drawn by gnuplot, one run each; where it is
+ * not there, or one fails, the report says so and everything else is as it would be. */
 #include "artifact.h"
+#include "figures.h"
+#include "gather.h"
+#include "gnuplot.h"
 #include "h5.h"
+#include "html.h"
 #include "page.h"
+#include "plot.h"
 #include "sheet.h"
 #include "stage.h"
 #include "summary.h"
@@ -18,16 +25,26 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { CHUNK_ROWS = 8192 }; /* read at once */
+enum {
+    CHUNK_ROWS = 8192,      /* read at once */
+    DRAWING_SEC = 60,       /* for one figure */
+    DRAWING_BYTES = 1 << 26 /* of one SVG file */
+};
 
 struct report_params {
     int64_t detail;
+    int figures, html;
 };
 
 static const struct param report_params[] = {
     {"detail", PARAM_INT, offsetof(struct report_params, detail), "cells", "40", 0, 1e6, NULL,
      "report.md has a row per cell (or pair of cells) up to this many, and groups them beyond"},
+    {"figures", PARAM_BOOL, offsetof(struct report_params, figures), NULL, "true", 0, 0, NULL,
+     "draw the figures, by gnuplot, as SVG and PNG"},
+    {"html", PARAM_BOOL, offsetof(struct report_params, html), NULL, "true", 0, 0, NULL,
+     "write report.html, one page with all figures in it"},
     {.name = NULL},
 };
 
@@ -39,6 +56,9 @@ struct report {
     const char *dir;
     struct table files;
     struct summary summary;
+    struct gather gather;
+    struct figures figures;
+    const char *drawings, *scratch; /* folders: of the figures, and where they are drawn */
 };
 
 /* ---- files ---- */
@@ -94,6 +114,7 @@ static err_t stream_rows(struct report *r, const char *name, FILE *out, struct e
         if (fwrite(lines.text, 1, (size_t)lines.used, out) != (size_t)lines.used)
             return err_set(e, ERR_SYSTEM, "%s/%s.csv: cannot be written: %s", r->dir, name, strerror(errno));
         summary_take(&r->summary, &t, e);
+        gather_take(&r->gather, &t, e);
         *r->ctx->bytes_done += (double)lines.used;
         at += t.nrows;
         arena_reset(&r->chunk);
@@ -124,6 +145,176 @@ static err_t stream(struct report *r, const char *name, struct err *e)
     return e->code;
 }
 
+/* ---- figures ---- */
+
+/* The spectra that figures show, from the archive. */
+static err_t read_spectra(struct report *r, struct err *e)
+{
+    struct gather *g = &r->gather;
+    struct h5_bulk *d;
+    int64_t total = 0;
+    if (g->nspectra == 0)
+        return ERR_OK;
+    const char *name = arena_printf(r->a, e, "/spectra/%s", r->summary.rank_nodes.text[0]);
+    if (!name)
+        return e->code;
+    TRY(h5_find(r->archive, name, H5_REAL64, &d, &total, e));
+    for (int64_t i = 0; i < g->nspectra; i++) {
+        struct gather_spectrum *s = &g->spectra[i];
+        double *values;
+        if (s->length < 1 || s->offset > total - s->length)
+            continue;
+        TRY(arena_array(&r->chunk, "report.spectrum", s->length, &values, e));
+        TRY(h5_get(d, s->offset, s->length, values, e));
+        gather_spectrum_set(s, values);
+        arena_reset(&r->chunk);
+    }
+    return ERR_OK;
+}
+
+/* One of a figure's files, drawn in the scratch folder, goes to its place. */
+static err_t keep_drawing(struct report *r, const char *name, const char *ending, struct err *e)
+{
+    char *from = arena_printf(r->a, e, "%s/%s.%s", r->scratch, name, ending);
+    char *to = from ? arena_printf(r->a, e, "%s/%s.%s", r->drawings, name, ending) : NULL;
+    if (!to)
+        return e->code;
+    TRY(file_commit(from, to, e));
+    return note_file(r, to, e);
+}
+
+/* Draws one figure. That it cannot be drawn is noted in the figure and is no error. */
+static err_t draw(struct report *r, const char *program, struct figure *f, struct err *e)
+{
+    const char *name = f->chart->name;
+    struct text script = {.arena = &r->chunk};
+    struct err unread;
+    char problem[1024] = "";
+    err_clear(&unread);
+    TRY(plot_script(f->chart, &script, e));
+    char *path = path_join(r->a, r->scratch, "figure.gp", e);
+    char *svg = path ? arena_printf(r->a, e, "%s/%s.svg", r->scratch, name) : NULL;
+    char *png = svg ? arena_printf(r->a, e, "%s/%s.png", r->scratch, name) : NULL;
+    if (!png)
+        return e->code;
+    TRY(file_write(path, script.text, script.used, e));
+    arena_reset(&r->chunk);
+    int64_t size;
+    char *text = NULL;
+    int failed = gnuplot_run(program, r->scratch, "figure.gp", DRAWING_SEC, problem, sizeof problem) != 0;
+    if (!failed && file_read(r->a, svg, DRAWING_BYTES, &text, &size, &unread) == ERR_OK &&
+        access(png, R_OK) == 0) {
+        f->svg = text;
+        TRY(keep_drawing(r, name, "svg", e));
+        TRY(keep_drawing(r, name, "png", e));
+        return ERR_OK;
+    }
+    unlink(svg);
+    unlink(png);
+    f->problem = arena_strdup(r->a, problem[0] ? problem : "gnuplot left no picture", e);
+    if (f->problem)
+        log_warn(r->ctx->log, "figure %s: %s", name, f->problem);
+    return e->code;
+}
+
+/* Pictures that an earlier report drew and this one does not would be taken for current ones. The index lists
+ * them; only its names are removed. */
+static err_t drop_old(struct report *r, const char *index, struct err *e)
+{
+    static const char *const endings[] = {"svg", "png", "csv"};
+    struct err unread;
+    char *text = NULL;
+    int64_t n;
+    err_clear(&unread);
+    if (access(index, R_OK) != 0 || file_read(&r->chunk, index, 1 << 24, &text, &n, &unread) != ERR_OK)
+        return ERR_OK;
+    for (char *line = strchr(text, '\n'); line && line[1]; line = strchr(line + 1, '\n')) {
+        size_t length = strcspn(line + 1, ",\r\n");
+        if (length == 0 || length > 200 || line[1] == '.' || memchr(line + 1, '/', length))
+            continue;
+        for (int k = 0; k < 3; k++) {
+            char *path =
+                arena_printf(&r->chunk, e, "%s/%.*s.%s", r->drawings, (int)length, line + 1, endings[k]);
+            if (!path)
+                return e->code;
+            unlink(path);
+        }
+    }
+    arena_reset(&r->chunk);
+    return ERR_OK;
+}
+
+/* The figures' data, and a list of the figures with their captions. */
+static err_t write_data(struct report *r, const char *index, struct err *e)
+{
+    struct text list = {.arena = r->a};
+    text_add(&list, e, "name,section,title,drawn,caption\r\n");
+    for (int64_t i = 0; i < r->figures.n; i++) {
+        const struct figure *f = &r->figures.list[i];
+        struct text data = {.arena = &r->chunk};
+        TRY(chart_csv(f->chart, &data, e));
+        char *path = arena_printf(r->a, e, "%s/%s.csv", r->drawings, f->chart->name);
+        if (!path)
+            return e->code;
+        TRY(file_write(path, data.text, data.used, e));
+        TRY(note_file(r, path, e));
+        arena_reset(&r->chunk);
+        const char *const fields[] = {f->chart->name, f->chart->section, f->chart->title};
+        for (int k = 0; k < 3; k++) {
+            csv_text(&list, fields[k], e);
+            text_add(&list, e, ",");
+        }
+        text_add(&list, e, "%d,", f->svg != NULL);
+        csv_text(&list, f->chart->caption, e);
+        TRY(text_add(&list, e, "\r\n"));
+    }
+    TRY(file_write(index, list.text, list.used, e));
+    return note_file(r, index, e);
+}
+
+static err_t draw_all(struct report *r, const struct report_params *p, struct err *e)
+{
+    struct figures *f = &r->figures;
+    TRY(read_spectra(r, e));
+    TRY(figures_build(f, &r->gather, e));
+    r->summary.figures = f;
+    f->wanted = p->figures;
+    r->drawings = path_join(r->a, r->dir, "figures", e);
+    char *index = r->drawings ? path_join(r->a, r->drawings, "index.csv", e) : NULL;
+    if (!index)
+        return e->code;
+    TRY(drop_old(r, index, e));
+    if (!p->figures)
+        unlink(index);
+    if (!p->figures || f->n == 0)
+        return ERR_OK;
+    TRY(path_make_dir(r->drawings, e));
+    const char *program = gnuplot_find(r->a, e);
+    if (!program) {
+        f->missing =
+            "The program gnuplot is not in PATH. Install the package gnuplot-nox and write the report "
+            "again with 'sinew report'; the numbers of each figure stand in the folder figures.";
+        log_info(r->ctx->log, "%-14s not drawn: no gnuplot in PATH; install gnuplot-nox", "figures");
+        return e->code == ERR_OK ? write_data(r, index, e) : e->code;
+    }
+    r->scratch = arena_printf(r->a, e, "%s.partial", r->drawings);
+    if (!r->scratch)
+        return e->code;
+    TRY(path_make_dir(r->scratch, e));
+    for (int64_t i = 0; i < f->n; i++) {
+        TRY(draw(r, program, &f->list[i], e));
+        ctx_progress(r->ctx, 0.5 + 0.5 * (double)i / (double)f->n, 0);
+    }
+    static const char *const left[] = {"figure.gp", "gnuplot.log"};
+    for (int k = 0; k < 2; k++) {
+        char *path = path_join(r->a, r->scratch, left[k], e);
+        if (path)
+            unlink(path);
+    }
+    rmdir(r->scratch);
+    return write_data(r, index, e);
+}
+
 /* ---- the stage ---- */
 
 /* A root attribute of the archive; not every archive has each. */
@@ -136,13 +327,13 @@ static const char *attribute(struct report *r, const char *name)
 }
 
 /* Local, process 0. */
-static err_t write_report(struct report *r, struct err *e)
+static err_t write_report(struct report *r, const struct report_params *p, struct err *e)
 {
     int n;
     const struct schema *const *schemas = schema_archive(&n);
     struct summary *sum = &r->summary;
     struct sheet cells;
-    struct text plain = {.arena = r->a}, page = {.arena = r->a}, md = {.arena = r->a};
+    struct text plain = {.arena = r->a}, page = {.arena = r->a}, md = {.arena = r->a}, html = {.arena = r->a};
     TRY(path_make_dir(r->dir, e));
     TRY(h5_open(r->ctx->archive, 0, r->a, &r->archive, e));
     sum->study = attribute(r, "study");
@@ -151,15 +342,23 @@ static err_t write_report(struct report *r, struct err *e)
     sum->version = attribute(r, "sinew_version");
     for (int i = 0; i < n; i++) {
         TRY(stream(r, schemas[i]->name, e));
-        ctx_progress(r->ctx, (double)(i + 1) / (double)(n + 1), 0);
+        ctx_progress(r->ctx, 0.5 * (double)(i + 1) / (double)(n + 1), 0);
     }
+    TRY(draw_all(r, p, e));
     page_headline(sum, &cells, e);
     TRY(page_sparsity(sum, &cells, 0, &plain, e));
     TRY(page_sparsity(sum, &cells, 1, &page, e));
     TRY(page_report(sum, &cells, &md, e));
     TRY(write_page(r, "sparsity.txt", &plain, e));
     TRY(write_page(r, "sparsity.md", &page, e));
-    return write_page(r, "report.md", &md, e);
+    TRY(write_page(r, "report.md", &md, e));
+    if (!p->html)
+        return ERR_OK;
+    const char *title = arena_printf(r->a, e, "%s - sinew report", sum->study);
+    if (!title)
+        return e->code;
+    TRY(html_page(md.text, title, &r->figures, &html, e));
+    return write_page(r, "report.html", &html, e);
 }
 
 /* Collective. */
@@ -176,9 +375,10 @@ static err_t report_run(struct ctx *ctx, struct err *e)
         arena_init(&r->chunk, ctx->arena->mem);
         table_init(&r->files, "files", r->a);
         summary_init(&r->summary, r->a, &r->chunk, params->detail);
+        gather_init(&r->gather, &r->summary);
         r->dir = path_join(r->a, ctx->output, "report", e);
         if (r->dir)
-            write_report(r, e);
+            write_report(r, params, e);
         h5_close(r->archive, &closing);
         arena_release(&r->chunk);
         if (e->code == ERR_OK && artifact_tables(ctx->out, &out, e) == ERR_OK)
@@ -187,13 +387,13 @@ static err_t report_run(struct ctx *ctx, struct err *e)
     return comm_agree(ctx->comm, e);
 }
 
-static const char *const report_inputs[] = {"?*mask",          "?*rank",  "?*overlap",
-                                            "?*token-entropy", "?*delta", NULL};
+static const char *const report_inputs[] = {"?*mask",  "?*rank",     "?*overlap", "?*token-entropy",
+                                            "?*delta", "?*dynamics", NULL};
 
 const struct stage stage_report = {
     .kind = "report",
-    .brief = "the study's tables as CSV and Markdown, beside published figures",
-    .version = 1,
+    .brief = "the study's tables and figures as CSV, Markdown and one HTML page, beside published figures",
+    .version = 2,
     .scope = SCOPE_STUDY,
     .params = report_params,
     .params_size = sizeof(struct report_params),

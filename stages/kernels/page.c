@@ -1,12 +1,14 @@
 #include "page.h"
 
+#include "page_part.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- figures ---- */
 
-static double percent(double share)
+double page_percent(double share)
 {
     return 100 * share;
 }
@@ -28,7 +30,7 @@ static void put_tally(struct sheet *s, struct tally t, double scale, struct err 
         sheet_cell(s, e, "%s (%s-%s)", mean, least, greatest);
 }
 
-static void put_mean(struct sheet *s, struct tally t, double scale, int decimals, struct err *e)
+void page_mean(struct sheet *s, struct tally t, double scale, int decimals, struct err *e)
 {
     sheet_real(s, scale * tally_mean(&t), decimals, e);
 }
@@ -73,17 +75,18 @@ void page_headline(struct summary *sum, struct sheet *s, struct err *e)
             sheet_cell(s, e, "-");
         for (int m = 0; m < sum->nmeasures; m++)
             if (summary_is_headline(sum, m))
-                put_mean(s, pivot_at(&sum->sparsity, cell, sum->measures[m].key), 100, 2, e);
+                page_mean(s, pivot_at(&sum->sparsity, cell, sum->measures[m].key), 100, 2, e);
         if (bits)
-            sheet_real(
-                s, n > 0 ? percent(1 - (double)table_int(&sum->cells, i, "bit_changed") / (double)n) : NAN, 2,
-                e);
+            sheet_real(s,
+                       n > 0 ? page_percent(1 - (double)table_int(&sum->cells, i, "bit_changed") / (double)n)
+                             : NAN,
+                       2, e);
         if (published)
             sheet_cell(s, e, "%s",
                        summary_published_of(sum, table_text(&sum->cells, i, "algorithm"),
                                             table_text(&sum->cells, i, "family"), "sparsity", e));
         if (sum->rank_nodes.n > 0)
-            put_mean(s, summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e), 1, 2, e);
+            page_mean(s, summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e), 1, 2, e);
         arena_reset(sum->scratch);
     }
 }
@@ -95,7 +98,7 @@ static void simulated_note(struct summary *sum, struct text *out, struct err *e)
 }
 
 /* Ends a table of the page. */
-static void put_sheet(struct summary *sum, struct text *md, const struct sheet *s, struct err *e)
+void page_sheet(struct summary *sum, struct text *md, const struct sheet *s, struct err *e)
 {
     sheet_markdown(s, md, e);
     text_add(md, e, "\n");
@@ -122,6 +125,8 @@ static void section_head(struct summary *sum, struct text *md, struct err *e)
                  "> **SIMULATED.** Weights of this study are made up (%s).\n> No figure on this page is a "
                  "measurement of a trained model.\n\n",
                  sum->simulated);
+    page_brief(sum, md, e);
+    text_add(md, e, "## The study\n\n");
     int64_t parameters = 0, tensors = 0, skipped = 0;
     for (int64_t i = 0; i < sum->cells.nrows; i++) {
         parameters += table_int(&sum->cells, i, "parameters");
@@ -185,13 +190,16 @@ static void say_measures(struct summary *sum, struct text *out, struct err *e)
 
 static void section_sparsity(struct summary *sum, struct text *md, const struct sheet *cells, struct err *e)
 {
-    text_add(md, e, "## Sparsity\n\n");
+    page_section(sum, md, "Sparsity",
+                 "An update is what fine-tuning changed in a checkpoint. It is sparse where most parameters "
+                 "(the numbers a model is made of) stayed as they were.",
+                 e);
     if (summary_first_headline(sum) < 0) {
         text_add(md, e, "Not measured: the study has no delta or mask.\n\n");
         return;
     }
     if (summary_is_detailed(sum))
-        put_sheet(sum, md, cells, e);
+        page_sheet(sum, md, cells, e);
     else
         text_add(md, e, "The row of each of the %lld cells stands in sparsity.md and sparsity.txt.\n\n",
                  (long long)sum->cells.nrows);
@@ -223,13 +231,16 @@ static void section_sparsity(struct summary *sum, struct text *md, const struct 
             for (int64_t c = 0; c < p.cols.n; c++)
                 put_tally(&s, pivot_at(&p, family, p.cols.text[c]), 100, e);
         }
-        put_sheet(sum, md, &s, e);
+        page_sheet(sum, md, &s, e);
     }
 }
 
 static void section_tolerance(struct summary *sum, struct text *md, struct err *e)
 {
-    text_add(md, e, "## Sparsity by tolerance\n\n");
+    page_section(
+        sum, md, "Sparsity by tolerance",
+        "How small a change may be and still count as none is a choice; this section shows what it decides.",
+        e);
     int said = 0;
     for (int m = 0; m < sum->nmeasures && e->code == ERR_OK; m++) {
         const char *node = sum->measures[m].node;
@@ -268,7 +279,7 @@ static void section_tolerance(struct summary *sum, struct text *md, struct err *
                  "Counted by %s, in percent; a parameter is updated where |difference| is above the "
                  "tolerance.\n\n",
                  node);
-        put_sheet(sum, md, &s, e);
+        page_sheet(sum, md, &s, e);
         said = 1;
     }
     if (!said)
@@ -286,9 +297,9 @@ static void put_pivot(struct summary *sum, struct text *md, struct pivot *p, con
     for (int64_t row = 0; row < p->rows.n; row++) {
         sheet_cell(&s, e, "%s", p->rows.text[row]);
         for (int64_t c = 0; c < p->cols.n; c++)
-            put_mean(&s, pivot_at(p, p->rows.text[row], p->cols.text[c]), 100, 2, e);
+            page_mean(&s, pivot_at(p, p->rows.text[row], p->cols.text[c]), 100, 2, e);
     }
-    put_sheet(sum, md, &s, e);
+    page_sheet(sum, md, &s, e);
 }
 
 static void section_layers(struct summary *sum, struct text *md, struct err *e)
@@ -296,7 +307,10 @@ static void section_layers(struct summary *sum, struct text *md, struct err *e)
     static const char *const columns[] = {"per cell", "mean over the cells of each algorithm",
                                           "mean over the cells of each family", "mean over all cells"};
     const char *what = columns[summary_columns(sum)];
-    text_add(md, e, "## Sparsity by layer\n\n");
+    page_section(sum, md, "Sparsity by layer",
+                 "A model is a stack of layers, each with the same kinds of weight matrices (modules). Is "
+                 "the change in some of them only?",
+                 e);
     if (sum->layers.rows.n == 0) {
         text_add(md, e, "Not measured: the study has no mask.\n\n");
     } else {
@@ -319,10 +333,10 @@ static void section_layers(struct summary *sum, struct text *md, struct err *e)
                  "the same, is %.2f %% in the mean layer (%.2f to %.2f %% by layer and column); layers.csv "
                  "has it as\n"
                  "mean_tensor_density of node %s.\n\n",
-                 percent(tally_mean(&all)), percent(all.least), percent(all.greatest),
+                 page_percent(tally_mean(&all)), page_percent(all.least), page_percent(all.greatest),
                  sum->density_nodes.text[0]);
     }
-    text_add(md, e, "## Sparsity by module\n\n");
+    page_section(sum, md, "Sparsity by module", "", e);
     if (sum->modules.rows.n == 0) {
         text_add(md, e, "Not measured: the study has no mask.\n\n");
         return;
@@ -339,7 +353,10 @@ static void section_rank(struct summary *sum, struct text *md, struct err *e)
     static const char *const columns[] = {"percent", "full", "zero", "ambiguous", "stable", "effective"};
     int published = summary_is_detailed(sum) &&
                     (summary_has_published(sum, "rank") || summary_has_published(sum, "rank_percent"));
-    text_add(md, e, "## Rank of the updates\n\n");
+    page_section(sum, md, "Rank of the updates",
+                 "An update may touch few parameters and still change a matrix in every independent "
+                 "direction: its rank tells.",
+                 e);
     if (sum->rank_nodes.n == 0)
         text_add(md, e, "Not measured: the study has no rank.\n\n");
     for (int64_t node = 0; node < sum->rank_nodes.n && e->code == ERR_OK; node++) {
@@ -381,8 +398,8 @@ static void section_rank(struct summary *sum, struct text *md, struct err *e)
             sheet_count(&s, (int64_t)pivot_at(&p, key, "full").sum, e);
             sheet_count(&s, (int64_t)pivot_at(&p, key, "zero").sum, e);
             sheet_count(&s, (int64_t)pivot_at(&p, key, "ambiguous").sum, e);
-            put_mean(&s, pivot_at(&p, key, "stable"), 1, 2, e);
-            put_mean(&s, pivot_at(&p, key, "effective"), 1, 2, e);
+            page_mean(&s, pivot_at(&p, key, "stable"), 1, 2, e);
+            page_mean(&s, pivot_at(&p, key, "effective"), 1, 2, e);
             if (published)
                 sheet_cell(&s, e, "%s",
                            summary_published_of(sum, summary_cell_text(sum, key, "algorithm"),
@@ -396,208 +413,8 @@ static void section_rank(struct summary *sum, struct text *md, struct err *e)
                  "rank 0 and count. Ambiguous: a singular value is so near the tolerance that float32 may "
                  "count it otherwise.\n\n",
                  name);
-        put_sheet(sum, md, &s, e);
+        page_sheet(sum, md, &s, e);
     }
-}
-
-/* One plain sentence: what is left of an overlap beyond what the magnitudes of the weights predict. */
-static void say_beyond(struct summary *sum, struct text *md, const char *node, const char *varies,
-                       struct err *e)
-{
-    const char *key = summary_join(sum, node, varies, e);
-    struct tally measured = pivot_at(&sum->by_varies, key, "jaccard");
-    struct tally random = pivot_at(&sum->by_varies, key, "random_jaccard");
-    struct tally matched = pivot_at(&sum->by_varies, key, "matched_jaccard");
-    double j = tally_mean(&measured), u = tally_mean(&random), m = tally_mean(&matched);
-    text_add(md, e, "- %s varies: ", varies[0] ? varies : "nothing");
-    if (isnan(j) || isnan(m)) {
-        text_add(md, e, "no pair has updates on both sides, so there is no overlap to explain.\n");
-        return;
-    }
-    text_add(md, e, "Jaccard is %.3f, uniform chance gives %.3f and matched chance %.3f; ", j, u, m);
-    if (j <= m)
-        text_add(md, e, "beyond matched chance nothing is left.\n");
-    else if (j > u && m > u)
-        text_add(md, e, "beyond matched chance %.3f is left, %.1f %% of the excess over uniform chance.\n",
-                 j - m, percent((j - m) / (j - u)));
-    else
-        text_add(md, e, "beyond matched chance %.3f is left.\n", j - m);
-}
-
-static void overlap_titles(struct sheet *s, struct err *e)
-{
-    sheet_column(s, 'r', e, "o1");
-    sheet_column(s, 'r', e, "o2");
-    sheet_column(s, 'r', e, "Jaccard");
-    sheet_column(s, 'r', e, "uniform o1");
-    sheet_column(s, 'r', e, "uniform o2");
-    sheet_column(s, 'r', e, "uniform J.");
-    sheet_column(s, 'r', e, "matched o1");
-    sheet_column(s, 'r', e, "matched o2");
-    sheet_column(s, 'r', e, "matched J.");
-}
-
-/* Means of one group of pairs. */
-static void overlap_group(struct sheet *s, struct pivot *p, const char *key, struct err *e)
-{
-    sheet_count(s, pivot_at(p, key, "pairs").n, e);
-    for (int c = 0; c < SUMMARY_OVERLAPS; c++)
-        put_mean(s, pivot_at(p, key, summary_overlaps[c]), 100, 2, e);
-}
-
-static void overlap_pairs(struct summary *sum, struct text *md, struct err *e)
-{
-    struct sheet s;
-    if (sum->npairs > sum->pairs.nrows) {
-        text_add(md, e,
-                 "The row of each of the %lld pairs stands in overlap.csv, per layer and module too.\n\n",
-                 (long long)sum->npairs);
-        return;
-    }
-    sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, "cell 1");
-    sheet_column(&s, 'l', e, "cell 2");
-    sheet_column(&s, 'l', e, "varies");
-    if (sum->overlap_nodes.n > 1)
-        sheet_column(&s, 'l', e, "node");
-    overlap_titles(&s, e);
-    for (int64_t i = 0; i < sum->pairs.nrows; i++) {
-        sheet_cell(&s, e, "%s", table_text(&sum->pairs, i, "cell_1"));
-        sheet_cell(&s, e, "%s", table_text(&sum->pairs, i, "cell_2"));
-        sheet_cell(&s, e, "%s", table_text(&sum->pairs, i, "varies"));
-        if (sum->overlap_nodes.n > 1)
-            sheet_cell(&s, e, "%s", table_text(&sum->pairs, i, "node"));
-        for (int c = 0; c < SUMMARY_OVERLAPS; c++)
-            sheet_real(&s, percent(table_real(&sum->pairs, i, summary_overlaps[c])), 2, e);
-    }
-    put_sheet(sum, md, &s, e);
-}
-
-static void section_overlap(struct summary *sum, struct text *md, struct err *e)
-{
-    text_add(md, e, "## Overlap of updated sets\n\n");
-    if (sum->npairs == 0) {
-        text_add(md, e, "Not measured: the study has no overlap, or no two cells on one base.\n\n");
-        return;
-    }
-    text_add(md, e,
-             "o1 and o2: the intersection as a share of the first and of the second updated set. Uniform "
-             "chance (the published\n"
-             "null): two sets of these sizes drawn at random from all parameters. Matched chance: drawn at "
-             "random among the\n"
-             "parameters of the same tensor with the same magnitude before (exponent and two bits). In "
-             "percent, over the whole\n"
-             "model; \"-\" where an updated set is empty.\n\n");
-    for (int64_t node = 0; node < sum->overlap_nodes.n && e->code == ERR_OK; node++) {
-        const char *name = sum->overlap_nodes.text[node];
-        struct sheet s;
-        sheet_init(&s, sum->a);
-        sheet_column(&s, 'l', e, "what varies");
-        sheet_column(&s, 'r', e, "pairs");
-        overlap_titles(&s, e);
-        for (int64_t i = 0; i < sum->by_varies.rows.n; i++) {
-            const char *key = sum->by_varies.rows.text[i];
-            if (strcmp(summary_piece(sum, key, 0, e), name) != 0)
-                continue;
-            sheet_cell(&s, e, "%s", summary_piece(sum, key, 1, e));
-            overlap_group(&s, &sum->by_varies, key, e);
-        }
-        text_add(md, e, "Node %s, mean over all pairs:\n\n", name);
-        put_sheet(sum, md, &s, e);
-        for (int64_t i = 0; i < sum->by_varies.rows.n; i++)
-            if (strcmp(summary_piece(sum, sum->by_varies.rows.text[i], 0, e), name) == 0)
-                say_beyond(sum, md, name, summary_piece(sum, sum->by_varies.rows.text[i], 1, e), e);
-        text_add(md, e, "\n");
-    }
-    overlap_pairs(sum, md, e);
-    struct sheet s;
-    if (sum->by_base.rows.n > sum->by_varies.rows.n && sum->npairs > sum->pairs.nrows) {
-        sheet_init(&s, sum->a);
-        sheet_column(&s, 'l', e, "base");
-        sheet_column(&s, 'l', e, "what varies");
-        if (sum->overlap_nodes.n > 1)
-            sheet_column(&s, 'l', e, "node");
-        sheet_column(&s, 'r', e, "pairs");
-        overlap_titles(&s, e);
-        for (int64_t i = 0; i < sum->by_base.rows.n; i++) {
-            const char *key = sum->by_base.rows.text[i];
-            sheet_cell(&s, e, "%s", summary_piece(sum, key, 1, e));
-            sheet_cell(&s, e, "%s", summary_piece(sum, key, 2, e));
-            if (sum->overlap_nodes.n > 1)
-                sheet_cell(&s, e, "%s", summary_piece(sum, key, 0, e));
-            overlap_group(&s, &sum->by_base, key, e);
-        }
-        put_sheet(sum, md, &s, e);
-    }
-    if (sum->algorithms.n > 1 && sum->npairs > sum->pairs.nrows) {
-        sheet_init(&s, sum->a);
-        sheet_column(&s, 'l', e, "algorithm 1");
-        sheet_column(&s, 'l', e, "algorithm 2");
-        sheet_column(&s, 'r', e, "pairs");
-        overlap_titles(&s, e);
-        for (int64_t i = 0; i < sum->by_algorithms.rows.n; i++) {
-            const char *key = sum->by_algorithms.rows.text[i];
-            sheet_cell(&s, e, "%s", summary_piece(sum, key, 0, e));
-            sheet_cell(&s, e, "%s", summary_piece(sum, key, 1, e));
-            overlap_group(&s, &sum->by_algorithms, key, e);
-        }
-        text_add(md, e, "By algorithms, node %s, mean over all pairs:\n\n", sum->overlap_nodes.text[0]);
-        put_sheet(sum, md, &s, e);
-    }
-    if (sum->by_scope.rows.n == 0)
-        return;
-    text_add(md, e, "Per module, node %s, mean over all pairs:\n\n", sum->overlap_nodes.text[0]);
-    sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, "module");
-    sheet_column(&s, 'r', e, "pairs");
-    overlap_titles(&s, e);
-    pivot_sort_rows(&sum->by_scope);
-    for (int64_t i = 0; i < sum->by_scope.rows.n; i++) {
-        sheet_cell(&s, e, "%s", sum->by_scope.rows.text[i]);
-        overlap_group(&s, &sum->by_scope, sum->by_scope.rows.text[i], e);
-    }
-    put_sheet(sum, md, &s, e);
-}
-
-/* Every so many, and the last. */
-static int64_t next_k(int64_t k, int64_t nk, int64_t every)
-{
-    return k < nk - 1 && k + every > nk - 1 ? nk - 1 : k + every;
-}
-
-static void section_consensus(struct summary *sum, struct text *md, struct err *e)
-{
-    text_add(md, e, "## Consensus\n\n");
-    if (sum->consensus.rows.n == 0) {
-        text_add(md, e, "Not measured: the study has no overlap.\n\n");
-        return;
-    }
-    struct sheet s;
-    sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, "base");
-    sheet_column(&s, 'r', e, "cells");
-    int64_t nk = sum->consensus.rows.n, every = nk <= 16 ? 1 : (nk + 15) / 16;
-    pivot_sort_rows(&sum->consensus);
-    for (int64_t k = 0; k < nk; k = next_k(k, nk, every))
-        sheet_column(&s, 'r', e, "k = %s", sum->consensus.rows.text[k]);
-    for (int64_t b = 0; b < sum->consensus.cols.n; b++) {
-        const char *base = sum->consensus.cols.text[b];
-        int64_t parameters = 0;
-        for (int64_t i = 0; i < sum->cells.nrows && parameters == 0; i++)
-            if (strcmp(table_text(&sum->cells, i, "base"), base) == 0)
-                parameters = table_int(&sum->cells, i, "parameters");
-        sheet_cell(&s, e, "%s", summary_base_label(sum, base));
-        put_mean(&s, pivot_at(&sum->consensus_cells, base, "cells"), 1, 0, e);
-        for (int64_t k = 0; k < nk; k = next_k(k, nk, every))
-            put_mean(&s, pivot_at(&sum->consensus, sum->consensus.rows.text[k], base),
-                     parameters > 0 ? 100 / (double)parameters : NAN, 2, e);
-    }
-    text_add(md, e,
-             "Node %s: share of parameters, in percent, updated in at least k of the cells on one base; "
-             "consensus.csv has every k,\n"
-             "and layers and modules.\n\n",
-             sum->consensus_nodes.text[0]);
-    put_sheet(sum, md, &s, e);
 }
 
 static const struct {
@@ -616,7 +433,10 @@ enum { ENTROPY_COLUMNS = sizeof entropy_columns / sizeof *entropy_columns };
 
 static void section_entropy(struct summary *sum, struct text *md, struct err *e)
 {
-    text_add(md, e, "## Token entropy\n\n");
+    page_section(sum, md, "Token entropy",
+                 "Where a model writes text, its entropy at each token says how open the choice was: 0 nats "
+                 "is certainty.",
+                 e);
     if (sum->entropy.nrows == 0)
         text_add(md, e, "Not measured: the study has no token-entropy, or its cells name no logits.\n\n");
     for (int64_t node = 0; node < sum->entropy_nodes.n && e->code == ERR_OK; node++) {
@@ -651,8 +471,8 @@ static void section_entropy(struct summary *sum, struct text *md, struct err *e)
             sheet_cell(&s, e, "%s", summary_piece(sum, key, 1, e));
             sheet_count(&s, (int64_t)pivot_at(&p, key, "tokens").sum, e);
             for (int c = 0; c < ENTROPY_COLUMNS; c++)
-                put_mean(&s, pivot_at(&p, key, entropy_columns[c].column), entropy_columns[c].scale,
-                         entropy_columns[c].decimals, e);
+                page_mean(&s, pivot_at(&p, key, entropy_columns[c].column), entropy_columns[c].scale,
+                          entropy_columns[c].decimals, e);
         }
         text_add(md, e,
                  "Node %s, in nats at temperature %g%s. Forking tokens are those of highest entropy; "
@@ -660,7 +480,7 @@ static void section_entropy(struct summary *sum, struct text *md, struct err *e)
                  "token id, entropy_quantiles.csv the quantiles.\n\n",
                  sum->entropy_nodes.text[node], temperature,
                  summary_is_detailed(sum) ? "" : ", mean over cells");
-        put_sheet(sum, md, &s, e);
+        page_sheet(sum, md, &s, e);
     }
 }
 
@@ -681,7 +501,7 @@ static int repeats_published(const struct table *t, int64_t row)
 static void section_published(struct summary *sum, struct text *md, struct err *e)
 {
     struct sheet s;
-    text_add(md, e, "## Published figures\n\n");
+    page_section(sum, md, "Published figures", "", e);
     if (sum->published.nrows == 0) {
         text_add(md, e, "The config gives none.\n\n");
         return;
@@ -706,13 +526,13 @@ static void section_published(struct summary *sum, struct text *md, struct err *
         sheet_real(&s, summary_measured(sum, quantity, algorithm, model, e), 2, e);
         sheet_cell(&s, e, "%s", table_text(&sum->published, i, "source"));
     }
-    put_sheet(sum, md, &s, e);
+    page_sheet(sum, md, &s, e);
 }
 
 static void section_skipped(struct summary *sum, struct text *md, struct err *e)
 {
     struct sheet s;
-    text_add(md, e, "## Left out\n\n");
+    page_section(sum, md, "Left out", "", e);
     if (sum->skipped.rows.n == 0) {
         text_add(md, e, "Nothing: every stage took every tensor.\n\n");
         return;
@@ -733,7 +553,7 @@ static void section_skipped(struct summary *sum, struct text *md, struct err *e)
     text_add(
         md, e,
         "Each row of skipped.csv is one tensor of one cell that a stage did not take, with the reason.\n\n");
-    put_sheet(sum, md, &s, e);
+    page_sheet(sum, md, &s, e);
 }
 
 /* ---- pages ---- */
@@ -763,9 +583,11 @@ err_t page_report(struct summary *sum, const struct sheet *cells, struct text *m
     section_sparsity(sum, md, cells, e);
     section_tolerance(sum, md, e);
     section_layers(sum, md, e);
+    page_weights(sum, md, e);
     section_rank(sum, md, e);
-    section_overlap(sum, md, e);
-    section_consensus(sum, md, e);
+    page_overlap(sum, md, e);
+    page_consensus(sum, md, e);
+    page_dynamics(sum, md, e);
     section_entropy(sum, md, e);
     section_published(sum, md, e);
     section_skipped(sum, md, e);

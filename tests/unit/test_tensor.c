@@ -132,9 +132,11 @@ static void test_types(void **state)
     assert_int_equal(dtype_find(""), DTYPE_COUNT);
     assert_int_equal(dtype_find("bf16"), DTYPE_COUNT);
     assert_true(dtype_is_compared(DTYPE_BF16) && dtype_is_compared(DTYPE_F16) &&
-                dtype_is_compared(DTYPE_F32));
-    assert_false(dtype_is_compared(DTYPE_F64) || dtype_is_compared(DTYPE_I64) ||
+                dtype_is_compared(DTYPE_F32) && dtype_is_compared(DTYPE_F64));
+    assert_false(dtype_is_compared(DTYPE_F8_E4M3) || dtype_is_compared(DTYPE_I64) ||
                  dtype_is_compared(DTYPE_COUNT));
+    assert_true(dtype_is_bits(DTYPE_BOOL) && dtype_is_bits(DTYPE_U8) && dtype_is_bits(DTYPE_I64));
+    assert_false(dtype_is_bits(DTYPE_F64) || dtype_is_bits(DTYPE_C64) || dtype_is_bits(DTYPE_COUNT));
     assert_int_equal(arithmetic_bytes(ARITHMETIC_BF16), 2);
     assert_int_equal(arithmetic_bytes(ARITHMETIC_F32), 4);
 }

@@ -1,0 +1,446 @@
+/* Which tensors are compared with each other: names and renames, tensors on one side, heights that differ,
+ * tied heads, types, FP8 scales, layers of multi-token prediction. From lists of tensors alone. */
+#include "unitlib.h"
+
+#include "match.h"
+
+enum { MOST = 12 };
+
+/* A tensor in few words. */
+struct t {
+    const char *name;
+    enum dtype dtype;
+    int64_t dims[2]; /* as many as are not 0 */
+};
+
+struct side {
+    struct checkpoint c;
+    struct checkpoint_tensor tensors[MOST];
+};
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct checkpoint_tensor *)a)->name, ((const struct checkpoint_tensor *)b)->name);
+}
+
+static void make(struct side *s, const char *path, const struct t *t)
+{
+    memset(s, 0, sizeof *s);
+    s->c.path = path;
+    s->c.tensors = s->tensors;
+    for (; t->name; t++) {
+        struct checkpoint_tensor *x = &s->tensors[s->c.ntensors++];
+        *x = (struct checkpoint_tensor){.name = t->name, .dtype = t->dtype, .elements = 1};
+        for (; x->ndim < 2 && t->dims[x->ndim]; x->ndim++)
+            x->elements *= x->dims[x->ndim] = t->dims[x->ndim];
+        x->layer = tensor_layer(t->name);
+        x->module = "module";
+    }
+    qsort(s->tensors, (size_t)s->c.ntensors, sizeof *s->tensors, by_name);
+}
+
+static err_t build(struct bench *b, struct match *m, const struct side *base, const struct side *tuned,
+                   const struct match_policy *policy, struct table *skipped)
+{
+    err_clear(&b->err);
+    table_init(skipped, "skipped", &b->arena);
+    return match_build(m, &base->c, &tuned->c, policy, "cell", "delta", skipped, &b->arena, &b->err);
+}
+
+/* "a b" of the names of a layout. */
+static const char *names(const struct layout *l)
+{
+    static char text[400];
+    text[0] = '\0';
+    for (int64_t i = 0; i < l->ntensors; i++) {
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "", l->tensors[i].name);
+    }
+    return text;
+}
+
+static void refused(struct bench *b, err_t got, err_t want, const char *what)
+{
+    if (got != want || !strstr(b->err.text, what))
+        fail_msg("code %d, expected %d and \"%s\": %s", (int)got, (int)want, what, b->err.text);
+}
+
+static void row(const struct table *t, int64_t i, const char *tensor, int64_t parameters, const char *reason)
+{
+    assert_true(i < t->nrows);
+    assert_string_equal(table_text(t, i, "tensor"), tensor);
+    assert_string_equal(table_text(t, i, "reason"), reason);
+    assert_int_equal(table_int(t, i, "parameters"), parameters);
+}
+
+static void test_names(void **state)
+{
+    struct bench *b = *state;
+    static const struct t two[] = {{"a", DTYPE_BF16, {2}}, {"b", DTYPE_BF16, {3}}, {NULL, 0, {0}}};
+    static const struct t other[] = {{"b", DTYPE_F32, {3}}, {"c", DTYPE_F32, {7, 2}}, {NULL, 0, {0}}};
+    struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", two);
+    make(&y, "TUNED", two);
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout), "a b");
+    assert_int_equal(skipped.nrows + m.aside.layout.ntensors + m.skipped_parameters, 0);
+    make(&y, "TUNED", other);
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "in the base only: 1, in the tuned only: 1");
+    policy.skip_unmatched = 1;
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout), "b");
+    assert_int_equal(skipped.nrows, 2);
+    row(&skipped, 0, "a", 2, "only in the base checkpoint");
+    row(&skipped, 1, "c", 14, "only in the tuned checkpoint");
+    assert_int_equal(m.skipped_parameters, 16);
+    assert_ptr_equal(m.main.base[0].tensor, checkpoint_find(&x.c, "b"));
+    assert_ptr_equal(m.main.tuned[0].tensor, checkpoint_find(&y.c, "b"));
+    y.c.ntensors = 0;
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "nothing to compare: of the tensors of BASE (2)");
+}
+
+static void test_rules(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *problem; /* NULL: it is one */
+    } cases[] = {
+        {"a.* -> *", NULL},
+        {"*.x->y.*", NULL},
+        {"module. ->", NULL},
+        {"  model.a  ->  model.b  ", NULL},
+        {"a.*", "expected \"PATTERN -> REPLACEMENT\", found \"a.*\""},
+        {"a -> b -> c", "expected \"PATTERN"},
+        {" -> b", "the pattern is empty"},
+        {"a.* -> b", "must both have a *"},
+        {"a -> *", "must both have a *"},
+        {"*.* -> *", "at most one *"},
+        {"* -> *.*", "at most one *"},
+        {"", "expected"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char problem[300] = "";
+        int bad = match_rule_check(cases[i].rule, problem, sizeof problem);
+        if (!bad != !cases[i].problem || (bad && !strstr(problem, cases[i].problem)))
+            fail_msg("\"%s\": %d \"%s\"", cases[i].rule, bad, problem);
+    }
+}
+
+static void test_rename(void **state)
+{
+    struct bench *b = *state;
+    static const struct t plain[] = {
+        {"model.a", DTYPE_BF16, {2}}, {"model.b", DTYPE_BF16, {3}}, {"z", DTYPE_BF16, {4}}, {NULL, 0, {0}}};
+    static const struct t wrapped[] = {{"base.model.b.inner", DTYPE_BF16, {3}},
+                                       {"base.model.a", DTYPE_BF16, {2}},
+                                       {"module.z", DTYPE_BF16, {4}},
+                                       {NULL, 0, {0}}};
+    struct {
+        int n;
+        const char *rules[3], *problem; /* NULL: names match */
+    } cases[] = {
+        {3, {"base.* -> *", "*.inner -> *", "module. ->"}, NULL},
+        {3, {"*.inner -> *", "base.model. -> model.", "module.* -> *"}, NULL},
+        {1,
+         {"nothing.* -> *"},
+         "matches none of the 3 tensors of the tuned checkpoint TUNED (the first is base."},
+        {2, {"base.* -> *", "base.* -> *"}, "\"base.* -> *\" matches none"},
+        {1, {"base.model.bb -> x"}, "matches none"},
+        {2, {"*.inner -> *", "base.model.b -> base.model.a"}, "base.model.a and base.model.b.inner"},
+        {1, {"bad"}, "rename: expected"},
+        {1, {"base.* -> *"}, "tensor model.b is in the base checkpoint"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct match_policy policy = {.rename = {cases[i].n, cases[i].rules}};
+        struct side x, y;
+        struct match m;
+        struct table skipped;
+        make(&x, "BASE", plain);
+        make(&y, "TUNED", wrapped);
+        err_t code = build(b, &m, &x, &y, &policy, &skipped);
+        if (cases[i].problem) {
+            refused(b, code, i == 7 ? ERR_DATA : ERR_CONFIG, cases[i].problem);
+            continue;
+        }
+        assert_int_equal(code, ERR_OK);
+        assert_string_equal(names(&m.main.layout), "model.a model.b z");
+        assert_string_equal(m.main.tuned[0].tensor->name, "base.model.a");
+        assert_string_equal(m.main.tuned[1].tensor->name, "base.model.b.inner");
+        assert_string_equal(m.main.tuned[2].tensor->name, "module.z");
+    }
+}
+
+static void test_rows(void **state)
+{
+    struct bench *b = *state;
+    static const struct t low[] = {{"a", DTYPE_BF16, {5, 3}},
+                                   {"lm_head.bias", DTYPE_BF16, {5}},
+                                   {"same", DTYPE_BF16, {2, 2}},
+                                   {NULL, 0, {0}}};
+    static const struct t high[] = {{"a", DTYPE_F32, {8, 3}},
+                                    {"lm_head.bias", DTYPE_F32, {8}},
+                                    {"same", DTYPE_F32, {2, 2}},
+                                    {NULL, 0, {0}}};
+    static const struct t wide[] = {{"a", DTYPE_F32, {5, 4}},
+                                    {"lm_head.bias", DTYPE_F32, {5}},
+                                    {"same", DTYPE_F32, {2, 2}},
+                                    {NULL, 0, {0}}};
+    static const struct t line[] = {{"q.bias", DTYPE_BF16, {5}}, {NULL, 0, {0}}};
+    static const struct t longer[] = {{"q.bias", DTYPE_BF16, {6}}, {NULL, 0, {0}}};
+    struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", low);
+    make(&y, "TUNED", high);
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "tensor a: shape 5x3 in the base checkpoint BASE, 8x3 in the tuned checkpoint TUNED; expected "
+            "the same "
+            "shape: \"rows: common\"");
+    policy.rows = MATCH_ROWS_COMMON;
+    for (int turned = 0; turned < 2; turned++) {
+        assert_int_equal(build(b, &m, turned ? &y : &x, turned ? &x : &y, &policy, &skipped), ERR_OK);
+        assert_string_equal(names(&m.main.layout), "a lm_head.bias same");
+        const struct layout_tensor *t = m.main.layout.tensors;
+        assert_true(t[0].dims[0] == 5 && t[0].dims[1] == 3 && t[0].elements == 15 && t[1].elements == 5);
+        assert_int_equal(m.main.layout.elements, 15 + 5 + 4);
+        row(&skipped, 0, "a", 9, turned ? "rows 5..7 only in base" : "rows 5..7 only in tuned");
+        row(&skipped, 1, "lm_head.bias", 3, turned ? "rows 5..7 only in base" : "rows 5..7 only in tuned");
+        assert_int_equal(m.skipped_parameters, 12);
+    }
+    policy.rows = MATCH_ROWS_SKIP;
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout), "same");
+    row(&skipped, 0, "a", 24, "shape 5x3 in the base, 8x3 in the tuned checkpoint");
+    make(&y, "TUNED", wide);
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA, "tensor a: shape 5x3");
+    make(&x, "BASE", line);
+    make(&y, "TUNED", longer);
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA, "tensor q.bias: shape 5");
+}
+
+static void test_tied(void **state)
+{
+    struct bench *b = *state;
+    static const struct t tied[] = {{"model.embed_tokens.weight", DTYPE_BF16, {5, 3}}, {NULL, 0, {0}}};
+    static const struct t untied[] = {{"model.embed_tokens.weight", DTYPE_BF16, {5, 3}},
+                                      {"lm_head.weight", DTYPE_BF16, {5, 3}},
+                                      {NULL, 0, {0}}};
+    static const struct t taller[] = {{"model.embed_tokens.weight", DTYPE_BF16, {5, 3}},
+                                      {"lm_head.weight", DTYPE_BF16, {6, 3}},
+                                      {NULL, 0, {0}}};
+    static const struct {
+        enum model_tied said;
+        const struct t *head;
+        int ok;
+    } cases[] = {{MODEL_TIED_UNKNOWN, untied, 1}, {MODEL_TIED_UNKNOWN, taller, 0},
+                 {MODEL_TIED_YES, untied, 1},     {MODEL_TIED_YES, taller, 1},
+                 {MODEL_TIED_NO, untied, 0},      {MODEL_TIED_NO, taller, 0}};
+    const struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int turned = 0; turned < 2; turned++) {
+            struct side x, y;
+            struct match m;
+            struct table skipped;
+            make(&x, "BASE", tied);
+            make(&y, "TUNED", cases[i].head);
+            x.c.config.tied = cases[i].said;
+            err_t code = build(b, &m, turned ? &y : &x, turned ? &x : &y, &policy, &skipped);
+            if (!cases[i].ok) {
+                refused(b, code, ERR_DATA, "tensor lm_head.weight is in the");
+                continue;
+            }
+            assert_int_equal(code, ERR_OK);
+            assert_string_equal(names(&m.main.layout), "model.embed_tokens.weight");
+            row(&skipped, 0, "lm_head.weight", cases[i].head == taller ? 18 : 15,
+                turned ? "tied to model.embed_tokens.weight on the tuned side"
+                       : "tied to model.embed_tokens.weight on the base side");
+        }
+}
+
+static void test_types(void **state)
+{
+    struct bench *b = *state;
+    static const struct t base[] = {
+        {"a", DTYPE_F64, {2}},     {"b", DTYPE_I64, {3}}, {"c", DTYPE_BOOL, {4}},    {"d", DTYPE_I64, {5}},
+        {"e", DTYPE_F8_E5M2, {6}}, {"f", DTYPE_C64, {7}}, {"g", DTYPE_F8_E8M0, {8}}, {NULL, 0, {0}}};
+    static const struct t tuned[] = {
+        {"a", DTYPE_BF16, {2}},    {"b", DTYPE_I64, {3}}, {"c", DTYPE_BOOL, {4}}, {"d", DTYPE_I32, {5}},
+        {"e", DTYPE_F8_E5M2, {6}}, {"f", DTYPE_C64, {7}}, {"g", DTYPE_BF16, {8}}, {NULL, 0, {0}}};
+    const struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", base);
+    make(&y, "TUNED", tuned);
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout), "a");
+    assert_string_equal(names(&m.aside.layout), "b c");
+    assert_int_equal(skipped.nrows, 6);
+    row(&skipped, 0, "b", 3, "type I64: compared by bits only");
+    row(&skipped, 1, "c", 4, "type BOOL: compared by bits only");
+    row(&skipped, 2, "d", 5, "type I64 in the base is not compared with I32 in the tuned checkpoint");
+    row(&skipped, 3, "e", 6, "type F8_E5M2 is not compared");
+    row(&skipped, 4, "f", 7, "type C64 is not compared");
+    row(&skipped, 5, "g", 8, "type F8_E8M0 is not compared");
+    assert_int_equal(m.skipped_parameters, 33);
+}
+
+static void test_fp8(void **state)
+{
+    struct bench *b = *state;
+    static const struct t codes[] = {{"x.weight", DTYPE_F8_E4M3, {300, 200}},
+                                     {"x.weight_scale_inv", DTYPE_F32, {3, 2}},
+                                     {"y.weight", DTYPE_BF16, {2, 2}},
+                                     {"y.weight_scale_inv", DTYPE_F32, {1, 1}},
+                                     {NULL, 0, {0}}};
+    static const struct t wide[] = {{"x.weight", DTYPE_BF16, {300, 200}},
+                                    {"y.weight", DTYPE_BF16, {2, 2}},
+                                    {"y.weight_scale_inv", DTYPE_F32, {1, 1}},
+                                    {NULL, 0, {0}}};
+    struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    for (int both = 0; both < 3; both++) {
+        make(&x, "BASE", both == 1 ? wide : codes);
+        make(&y, "TUNED", both == 0 ? wide : codes);
+        assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+        assert_string_equal(names(&m.main.layout), "x.weight y.weight y.weight_scale_inv");
+        assert_int_equal(skipped.nrows, 1);
+        row(&skipped, 0, "x.weight_scale_inv", 0, "scale of x.weight");
+        assert_ptr_equal(m.main.base[0].scale,
+                         both == 1 ? NULL : checkpoint_find(&x.c, "x.weight_scale_inv"));
+        assert_ptr_equal(m.main.tuned[0].scale,
+                         both == 0 ? NULL : checkpoint_find(&y.c, "x.weight_scale_inv"));
+        assert_null(m.main.base[1].scale);
+        assert_int_equal(m.skipped_parameters, 0);
+    }
+    x.tensors[1].dims[0] = 2;
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "tensor x.weight of the base checkpoint BASE is F8_E4M3: its scales");
+    x.tensors[1].name = "x.weight_scale";
+    policy.skip_unmatched = 1;
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "its scales x.weight_scale_inv are not there");
+}
+
+static void test_mtp(void **state)
+{
+    struct bench *b = *state;
+    static const struct t list[] = {{"model.layers.0.q.weight", DTYPE_BF16, {2, 3}},
+                                    {"model.layers.1.q.weight", DTYPE_BF16, {2, 3}},
+                                    {"model.layers.2.embed_tokens.weight", DTYPE_BF16, {4, 3}},
+                                    {"model.layers.2.ids", DTYPE_U8, {5}},
+                                    {"vision.layers.7.q.weight", DTYPE_BF16, {7}},
+                                    {NULL, 0, {0}}};
+    struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", list);
+    make(&y, "TUNED", list);
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_int_equal(m.main.layout.ntensors, 4); /* nothing says how many layers there are */
+    x.c.config.layers = 2;
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout),
+                        "model.layers.0.q.weight model.layers.1.q.weight vision.layers.7.q.weight");
+    assert_string_equal(names(&m.aside.layout), "model.layers.2.embed_tokens.weight model.layers.2.ids");
+    row(&skipped, 0, "model.layers.2.embed_tokens.weight", 12, "multi-token-prediction layer 2");
+    row(&skipped, 1, "model.layers.2.ids", 5, "multi-token-prediction layer 2");
+    policy.include_mtp = 1;
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_int_equal(m.main.layout.ntensors, 4);
+    row(&skipped, 0, "model.layers.2.ids", 5, "type U8: compared by bits only");
+    x.c.config.path = "BASE/config.json";
+    x.c.config.problem = "BASE/config.json: line 1: no";
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    policy.include_mtp = 0;
+    refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+            "BASE/config.json: line 1: no; the file tells layers");
+}
+
+static void test_policy_is_kept(void **state)
+{
+    struct bench *b = *state;
+    const char *rules[] = {"a.* -> *", "module. ->"};
+    const struct match_policy p = {MATCH_ROWS_COMMON, 1, 1, {2, rules}},
+                              plain = {MATCH_ROWS_FAIL, 0, 0, {0, NULL}};
+    const struct match_policy *const both[] = {&p, &plain};
+    char path[200];
+    h5_start();
+    snprintf(path, sizeof path, "%s/x.h5", b->folder);
+    for (int i = 0; i < 2; i++) {
+        struct match_policy q;
+        struct h5 *f;
+        assert_int_equal(h5_create(path, &b->arena, &f, &b->err), ERR_OK);
+        assert_int_equal(match_policy_write(both[i], f, &b->err), ERR_OK);
+        assert_int_equal(match_policy_read(&q, f, &b->arena, &b->err), ERR_OK);
+        assert_true(match_policy_same(both[i], &q));
+        assert_false(match_policy_same(both[1 - i], &q));
+        assert_int_equal(h5_close(f, &b->err), ERR_OK);
+    }
+}
+
+/* What config.json may hold, and what is made of it. */
+static void test_model_config(void **state)
+{
+    struct bench *b = *state;
+    static const struct {
+        const char *text; /* NULL: no file */
+        int64_t layers;
+        enum model_tied tied;
+        const char *problem;
+    } cases[] = {
+        {NULL, 0, MODEL_TIED_UNKNOWN, NULL},
+        {"{}", 0, MODEL_TIED_UNKNOWN, NULL},
+        {"{\"num_hidden_layers\": 61, \"tie_word_embeddings\": false}", 61, MODEL_TIED_NO, NULL},
+        {"{\"text_config\": {\"num_hidden_layers\": 3, \"tie_word_embeddings\": true}}", 3, MODEL_TIED_YES,
+         NULL},
+        {"{\"num_hidden_layers\": null}", 0, MODEL_TIED_UNKNOWN, NULL},
+        {"{\"num_hidden_layers\": -1}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
+        {"{\"num_hidden_layers\": 1e3}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
+        {"{\"num_hidden_layers\": \"4\"}", 0, MODEL_TIED_UNKNOWN, "found a text"},
+        {"[1]", 0, MODEL_TIED_UNKNOWN, NULL},
+        {"{\"x\": ", 0, MODEL_TIED_UNKNOWN, "config.json"},
+        {"", 0, MODEL_TIED_UNKNOWN, "config.json"},
+    };
+    char path[200], file[200];
+    snprintf(path, sizeof path, "%s/config.json", b->folder);
+    snprintf(file, sizeof file, "%s/model.safetensors", b->folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct model_config m;
+        if (cases[i].text) {
+            unlink(path);
+            assert_int_equal(file_write(path, cases[i].text, (int64_t)strlen(cases[i].text), &b->err),
+                             ERR_OK);
+        }
+        assert_int_equal(model_config_read(&m, i % 2 ? b->folder : file, &b->arena, &b->err), ERR_OK);
+        if (m.layers != cases[i].layers || m.tied != cases[i].tied || !m.problem != !cases[i].problem ||
+            !m.path != !cases[i].text || (m.problem && !strstr(m.problem, cases[i].problem)))
+            fail_msg("case %zu: %lld layers, tied %d, problem %s", i, (long long)m.layers, (int)m.tied,
+                     m.problem ? m.problem : "none");
+    }
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* not waited for */
+    struct model_config m;
+    assert_int_equal(model_config_read(&m, b->folder, &b->arena, &b->err), ERR_OK);
+    assert_non_null(m.problem);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_BENCH(test_names),         TEST_BENCH(test_rules), TEST_BENCH(test_rename),
+        TEST_BENCH(test_rows),          TEST_BENCH(test_tied),  TEST_BENCH(test_types),
+        TEST_BENCH(test_fp8),           TEST_BENCH(test_mtp),   TEST_FOLDER(test_policy_is_kept),
+        TEST_FOLDER(test_model_config),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
