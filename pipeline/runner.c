@@ -310,15 +310,15 @@ static err_t run_stage(struct work *w, int k, struct err *e)
         return ERR_OK;
     const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
     int64_t n;
-    if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
-        err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
-                d->archive, d->config->file);
-    TRY_ALL(w->r->comm, e);
     TRY(decide(w, from, to, &n, e));
     if (n == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;
     }
+    if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
+        err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
+                d->archive, d->config->file);
+    TRY_ALL(w->r->comm, e);
     double started = clock_sec();
     w->stage_bytes = w->busy_sec = 0;
     w->peak_bytes = 0;

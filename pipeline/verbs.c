@@ -152,7 +152,8 @@ static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
     return ERR_OK;
 }
 
-/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint cannot be used. */
+/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint
+ * cannot be used. */
 static void list_cells(struct inputs *in, const struct dag *d)
 {
     const struct config *c = d->config;

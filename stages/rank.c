@@ -4,7 +4,8 @@
  * Most matrices fit one process, and then as many are decomposed at once as there are processes. A matrix
  * that needs more memory than one process may have, or more time than its fair share, gets a team of
  * processes. Teams of one size make a phase; phases run from the largest teams to the smallest. All processes
- * compute the same plan from the layout alone. */
+ * compute the same plan from the layout alone. Where no spectrum is to be kept, singular values are counted
+ * rather than computed, as far as that leaves no doubt. */
 #include "stage.h"
 
 #include "bits.h"
@@ -20,6 +21,7 @@
 
 enum {
     SPECTRUM_FULL = 0,
+    SPECTRUM_NONE,
     READ_BYTES =
         10 * LAYOUT_BLOCK *
         4 /* one block of the update: bits, old, new, difference, and the pair's where nothing is stored */
@@ -42,7 +44,9 @@ static const struct param rank_params[] = {
      "singular values above it count, as in torch.linalg.matrix_rank(tol=...); 0: max(rows, cols) * 2^-23 * "
      "sigma_max"},
     {"spectrum", PARAM_CHOICE, offsetof(struct rank_params, spectrum), NULL, "full", 0, 0, spectra,
-     "full: keep all singular values; none: keep only what is computed from them"},
+     "full: all singular values are computed and kept; none: only the rank, sigma_max and the stable rank, "
+     "several "
+     "times faster"},
     {"skip", PARAM_TEXTS, offsetof(struct rank_params, skip), NULL, "[layernorm]", 0, 0, NULL,
      "tensors whose names contain one of these get no rank, as in the published script"},
     {0}};
@@ -71,28 +75,53 @@ struct matrix {
     int64_t tensor, rows, cols;
     int64_t offset;      /* of its spectrum in /spectra */
     int processes, team; /* team size, and which of the teams of that size */
+    double cost;         /* on one process; then on its team */
 };
 
-static double flops(int64_t rows, int64_t cols)
+static int64_t smaller(int64_t rows, int64_t cols)
 {
-    double small = (double)(rows < cols ? rows : cols), large = (double)(rows < cols ? cols : rows);
-    return small * small * (large + 4.0 / 3.0 * small);
+    return rows < cols ? rows : cols;
 }
 
-/* Time in units of flops of the matrix product: tridiagonalisation runs at less than half its speed, being
- * bound by memory. */
-static double cost(int64_t rows, int64_t cols)
+static int counting(const struct rank_params *p)
 {
-    double small = (double)(rows < cols ? rows : cols), large = (double)(rows < cols ? cols : rows);
-    return small * small * (large + 3.0 * small) + 1e5; /* so that tiny matrices are dealt out evenly too */
+    return p->spectrum == SPECTRUM_NONE;
 }
 
-static double process_bytes(const struct rank_params *p, int64_t rows, int64_t cols, int np)
+/* Most matrices are decomposed through the Gram matrix. Where even its default tolerance, or a twentieth of
+ * it so that values near it have digits left, is beyond that, the matrix is tiny. */
+static enum grid_method method_of(const struct rank_params *p, int64_t rows, int64_t cols, int np,
+                                  double available)
 {
-    double bytes = grid_spectrum_bytes(GRID_GRAM, rows, cols, np);
+    if (!grid_gram_resolves(0.05 * spectrum_tolerance(rows, cols, 1)))
+        return GRID_SVD;
+    return grid_gram_method(rows, cols, np, counting(p), available);
+}
+
+static double flops(const struct rank_params *p, int64_t rows, int64_t cols)
+{
+    double small = (double)smaller(rows, cols), large = (double)(rows < cols ? cols : rows);
+    return small * small * (large + (counting(p) ? 2.0 / 3.0 : 4.0 / 3.0) * small);
+}
+
+/* Time of a team of np, in units of flops of a dense product. Adding up a Gram matrix whole leaves out zeros,
+ * and the solving is one process's; tridiagonalisation, being bound by memory, runs at half the speed of a
+ * product. */
+static double cost(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available)
+{
+    double small = (double)smaller(rows, cols), large = (double)(rows < cols ? cols : rows),
+           tiny = 1e5; /* so that tiny matrices are dealt out evenly too */
+    if (method_of(p, rows, cols, np, available) == GRID_GRAM)
+        return small * small * (0.25 * large / np + (counting(p) ? 1.0 : 2.4) * small) + tiny;
+    return small * small * (large + 3.0 * small) / np + tiny;
+}
+
+static double process_bytes(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available)
+{
+    double bytes = grid_spectrum_bytes(method_of(p, rows, cols, np, available), rows, cols, np);
     if (p->tolerance > 0)
         bytes = fmax(bytes, grid_spectrum_bytes(GRID_SVD, rows, cols, np));
-    return bytes + 8.0 * (double)(rows < cols ? rows : cols);
+    return bytes + 8.0 * (double)smaller(rows, cols);
 }
 
 static int next_team(int t, int np)
@@ -100,13 +129,24 @@ static int next_team(int t, int np)
     return t < np && 2 * t > np ? np : 2 * t;
 }
 
-/* Processes for a matrix: as few as have the memory, and finish it within `fair` (or all, where none do). */
+/* Processes for a matrix: as few as have the memory (or all, where none do). More where it would otherwise be
+ * what all wait for, and where a team is done earlier, though the rest has to wait for it: total is the cost
+ * of all matrices. */
 static int team_size(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available,
-                     double fair)
+                     double total)
 {
     int t = 1;
-    while (t < np && (process_bytes(p, rows, cols, t) > available || cost(rows, cols) / t > 1.05 * fair))
+    while (t < np && process_bytes(p, rows, cols, t, available) > available)
         t = next_team(t, np);
+    double alone = cost(p, rows, cols, 1, available), rest = (total - alone) / np;
+    while (t < np) {
+        int more = next_team(t, np);
+        double now = cost(p, rows, cols, t, available), then = cost(p, rows, cols, more, available);
+        if (now * np <= 1.05 * total || then + rest >= (t > 1 ? now + rest : now) ||
+            process_bytes(p, rows, cols, more, available) > available)
+            break;
+        t = more;
+    }
     return t;
 }
 
@@ -117,25 +157,25 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     const struct rank_params *p = view->params;
     const struct checkpoint *c = view->base;
     char text[300];
-    double total = 0;
+    double total = 0, available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < c->ntensors; i++) {
             const struct checkpoint_tensor *t = &c->tensors[i];
-            if (!dtype_is_compared(t->dtype) || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
+            int number = dtype_is_compared(t->dtype) || t->dtype == DTYPE_F8_E4M3;
+            if (!number || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
                 continue;
             if (pass == 0) {
-                total += cost(t->dims[0], t->dims[1]);
+                total += cost(p, t->dims[0], t->dims[1], 1, available);
                 continue;
             }
-            double available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
-            int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total / view->np);
-            double bytes = process_bytes(p, t->dims[0], t->dims[1], np) + READ_BYTES;
+            int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total);
+            double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES;
             out->process_bytes = fmax(out->process_bytes, bytes);
-            out->flops += flops(t->dims[0], t->dims[1]);
+            out->flops += flops(p, t->dims[0], t->dims[1]);
             /* One bit per element, and old and new bits of perhaps a fifth of them. */
             out->read_bytes += (double)t->elements * (0.125 + 0.2 * 4);
             if (p->spectrum == SPECTRUM_FULL)
-                out->write_bytes += 8.0 * (double)(t->dims[0] < t->dims[1] ? t->dims[0] : t->dims[1]);
+                out->write_bytes += 8.0 * (double)smaller(t->dims[0], t->dims[1]);
         }
     out->known = 1;
 }
@@ -210,14 +250,17 @@ struct rank {
     struct result *results;     /* by tensor */
     double *load;               /* per team, while dealing */
     struct h5_bulk *spectra;    /* NULL where they are not kept */
+    double available;           /* bytes of memory, for one matrix */
     double done, planned;       /* cost, of this process */
 };
 
 static int longest_first(const void *x, const void *y)
 {
     const struct matrix *a = x, *b = y;
-    double ca = cost(a->rows, a->cols), cb = cost(b->rows, b->cols);
-    return ca > cb ? -1 : ca < cb ? 1 : a->tensor < b->tensor ? -1 : a->tensor > b->tensor;
+    return a->cost > b->cost       ? -1
+           : a->cost < b->cost     ? 1
+           : a->tensor < b->tensor ? -1
+                                   : a->tensor > b->tensor;
 }
 
 /* Local, the same on all processes. Lists the matrices, chooses their team sizes and deals them to teams.
@@ -229,20 +272,23 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
     char text[300];
     double total = 0,
            available = r->ctx->memory_bytes > 0 ? (double)r->ctx->memory_bytes - live_bytes : INFINITY;
+    r->available = available;
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         if (skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text))
             continue;
         struct matrix *m = &r->matrices[r->nmatrices++];
         *m = (struct matrix){.tensor = i, .rows = t->dims[0], .cols = t->dims[1], .offset = r->nvalues};
-        r->nvalues += m->rows < m->cols ? m->rows : m->cols;
-        total += cost(m->rows, m->cols);
+        m->cost = cost(r->p, m->rows, m->cols, 1, available);
+        r->nvalues += smaller(m->rows, m->cols);
+        total += m->cost;
     }
     qsort(r->matrices, (size_t)r->nmatrices, sizeof *r->matrices, longest_first);
     for (int64_t i = 0; i < r->nmatrices; i++) {
         struct matrix *m = &r->matrices[i];
-        m->processes = team_size(r->p, m->rows, m->cols, np, available, total / np);
-        double bytes = process_bytes(r->p, m->rows, m->cols, m->processes);
+        m->processes = team_size(r->p, m->rows, m->cols, np, available, total);
+        double bytes = process_bytes(r->p, m->rows, m->cols, m->processes, available);
+        m->cost = cost(r->p, m->rows, m->cols, m->processes, available);
         if (bytes > available)
             return err_set(
                 e, ERR_SYSTEM,
@@ -261,11 +307,58 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
             for (int k = 1; k < np / t; k++)
                 if (r->load[k] < r->load[m->team])
                     m->team = k;
-            r->load[m->team] += cost(m->rows, m->cols);
+            r->load[m->team] += m->cost;
             if (r->ctx->comm->me / t == m->team)
-                r->planned += cost(m->rows, m->cols) / t;
+                r->planned += m->cost;
         }
     }
+    return ERR_OK;
+}
+
+/* Collective on the team. All singular values of one matrix, and what they say. */
+static err_t measure(struct rank *r, const struct matrix *m, struct grid *g, enum grid_method method,
+                     struct arena *a, double *s, struct result *x, struct err *e)
+{
+    int64_t n = smaller(m->rows, m->cols);
+    int finite;
+    struct spectrum found;
+    TRY(grid_singular_values(g, method, m->rows, m->cols, cursor_rows, &r->cursor, s, &finite, a, e));
+    double floor = GRAM_RESOLVES * s[0];
+    if (finite && method != GRID_SVD && r->p->tolerance > 0 && r->p->tolerance < floor && s[n - 1] < floor)
+        return measure(r, m, g, GRID_SVD, a, s, x, e);
+    x->method = method;
+    x->finite = finite;
+    if (!finite)
+        return ERR_OK;
+    spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &found);
+    x->matrix_rank = found.matrix_rank;
+    x->ambiguous = found.ambiguous;
+    x->tolerance = found.tolerance;
+    x->sigma_max = found.sigma_max;
+    x->sigma_min = found.sigma_min;
+    x->stable_rank = found.stable_rank;
+    x->effective_rank = found.effective_rank;
+    return ERR_OK;
+}
+
+/* Collective on the team. The rank of one matrix without its singular values. *resolved: 0 where they are
+ * needed. */
+static err_t count(struct rank *r, const struct matrix *m, struct grid *g, struct arena *a, struct result *x,
+                   int *resolved, struct err *e)
+{
+    struct grid_bound bound = {.tolerance = r->p->tolerance,
+                               .share = spectrum_tolerance(m->rows, m->cols, 1),
+                               .band = spectrum_band(m->rows, m->cols, 1)};
+    struct grid_count found;
+    TRY(grid_count_above(g, m->rows, m->cols, cursor_rows, &r->cursor, &bound, &found, a, e));
+    *resolved = found.resolved;
+    x->method = found.method;
+    x->finite = found.finite;
+    x->matrix_rank = found.above;
+    x->ambiguous = found.ambiguous;
+    x->tolerance = found.tolerance;
+    x->sigma_max = found.sigma_max;
+    x->stable_rank = found.stable_rank;
     return ERR_OK;
 }
 
@@ -273,35 +366,25 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
 static err_t decompose(struct rank *r, const struct matrix *m, struct grid *g, const struct comm *team,
                        struct arena *a, struct err *e)
 {
-    int64_t n = m->rows < m->cols ? m->rows : m->cols;
+    int64_t n = smaller(m->rows, m->cols);
     double *s = NULL, started = clock_sec();
+    int counted = 0;
+    struct result x = {.processes = team->np};
+    enum grid_method method = method_of(r->p, m->rows, m->cols, team->np, r->available);
     arena_array(a, "rank.spectrum", n, &s, e);
     TRY_ALL(team, e);
     r->cursor.tensor = m->tensor;
-    struct grid_spectrum info;
-    /* A twentieth of the tolerance is to be told from zero, so that values near the tolerance have digits
-     * left. */
-    double accuracy = 0.05 * spectrum_tolerance(m->rows, m->cols, 1);
-    TRY(grid_singular_values(g, m->rows, m->cols, cursor_rows, &r->cursor, accuracy, s, &info, a, e));
-    double floor = GRAM_RESOLVES * s[0];
-    if (info.finite && info.method == GRID_GRAM && r->p->tolerance > 0 && r->p->tolerance < floor &&
-        s[n - 1] < floor)
-        TRY(grid_singular_values(g, m->rows, m->cols, cursor_rows, &r->cursor, 0, s, &info, a, e));
+    if (counting(r->p) && method == GRID_GRAM) {
+        TRY(count(r, m, g, a, &x, &counted, e));
+        method = GRID_SVD; /* where the count says that it cannot */
+    }
+    if (!counted)
+        TRY(measure(r, m, g, method, a, s, &x, e));
+    if (counting(r->p)) /* on every way there, so that all processes' tables are the same */
+        x.sigma_min = x.effective_rank = NAN;
+    x.seconds = clock_sec() - started;
     if (team->me == 0) {
-        struct spectrum found = {0};
-        if (info.finite)
-            spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &found);
-        r->results[m->tensor] = (struct result){.processes = team->np,
-                                                .method = info.method,
-                                                .finite = info.finite,
-                                                .matrix_rank = found.matrix_rank,
-                                                .ambiguous = found.ambiguous,
-                                                .tolerance = found.tolerance,
-                                                .sigma_max = found.sigma_max,
-                                                .sigma_min = found.sigma_min,
-                                                .stable_rank = found.stable_rank,
-                                                .effective_rank = found.effective_rank,
-                                                .seconds = clock_sec() - started};
+        r->results[m->tensor] = x;
         if (r->spectra)
             h5_put(r->spectra, m->offset, n, s, e);
     }
@@ -334,7 +417,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
             code = decompose(r, m, g, &team, &a, e);
             err_item(e, "%s", r->cursor.layout->tensors[m->tensor].name);
             arena_reset(&a);
-            r->done += cost(m->rows, m->cols) / t;
+            r->done += m->cost;
             ctx_progress(r->ctx, r->done / r->planned, r->cursor.bytes_read * c->np);
             r->cursor.bytes_read = 0;
         }
@@ -363,7 +446,7 @@ static err_t write_tables(struct rank *r, struct err *e)
         const struct layout_tensor *t = &l->tensors[i];
         const struct result *x = &r->results[i];
         const char *reason = skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
-        int64_t n = reason ? 0 : t->dims[0] < t->dims[1] ? t->dims[0] : t->dims[1], at = offset;
+        int64_t n = reason ? 0 : smaller(t->dims[0], t->dims[1]), at = offset;
         offset += n;
         if (!reason && !x->finite)
             reason = "non-finite update";
@@ -378,8 +461,8 @@ static err_t write_tables(struct rank *r, struct err *e)
                       V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank),
                       V_REAL(x->effective_rank), V_INT(x->ambiguous), V_INT(r->spectra ? at : -1),
                       V_INT(r->spectra ? n : 0)));
-        TRY(TABLE_ADD(&methods, e, V_TEXT(t->name), V_TEXT(x->method == GRID_SVD ? "svd" : "gram"),
-                      V_INT(x->processes), V_REAL(x->seconds)));
+        TRY(TABLE_ADD(&methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)), V_INT(x->processes),
+                      V_REAL(x->seconds)));
     }
     struct h5 *f;
     TRY(artifact_tables(ctx->out, &f, e));
@@ -437,7 +520,7 @@ out:
 
 const struct stage stage_rank = {.kind = "rank",
                                  .brief = "singular values and numerical rank of each two-dimensional update",
-                                 .version = 1,
+                                 .version = 2,
                                  .scope = SCOPE_CELL,
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),

@@ -53,9 +53,9 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     arena_array_at(&a, "bench", PIECE, 2, &w0, &e);
     arena_array_at(&a, "bench", PIECE, 2, &w1, &e);
     must(w, &e);
-    layout_share(&p.layout, 0, p.layout.nblocks, w->comm.np, w->comm.me, &from, &to);
+    layout_share(&p.match.main.layout, 0, p.match.main.layout.nblocks, w->comm.np, w->comm.me, &from, &to);
     for (int64_t b = from; b < to; b++) {
-        struct block at = layout_block(&p.layout, b);
+        struct block at = layout_block(&p.match.main.layout, b);
         for (int64_t done = 0; done < at.n; done += PIECE) {
             int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
             pair_read(&p, at.tensor, at.first + done, n, w0, w1, &e);

@@ -2,11 +2,10 @@
  * with synthetic updates of 15 % density, for full spectra and for ranks alone. rival_rank.py makes the same
  * matrices and hands them to torch.
  *
- *     mpirun -n 2 bench_rank [--json] [--repeat N] [--only layer|embedding] [--mode full|none] [--scale S]
+ *     mpirun -n 2 bench_rank [--json FILE] [--runs N] [--only layer|embedding] [--mode full|none] [--scale S]
  *
- * One line per row: its name, seconds of each repeat and the ranks; with --json one JSON object per line.
- * --scale divides the sizes, for a trial. The rate of dgemm in the same run says what the machine could do.
- */
+ * One line per row: its name, seconds of each run and the ranks; as JSON lines too, appended to FILE. --scale
+ * divides the sizes, for a trial. The rate of dgemm in the same run says what the machine could do. */
 #include "bits.h"
 #include "grid.h"
 #include "spectrum.h"
@@ -37,14 +36,15 @@ struct matrix {
 };
 
 struct options {
-    int json, repeat, scale;
+    FILE *json; /* process 0 */
+    int repeat, scale;
     const char *only, *mode;
 };
 
 static void *need(void *p)
 {
     if (!p) {
-        fprintf(stderr, "bench_rank: out of memory\n");
+        fprintf(stderr, "bench_rank: no memory, or no such file\n");
         MPI_Abort(MPI_COMM_WORLD, 4);
     }
     return p;
@@ -156,6 +156,32 @@ static void deal(struct matrix *m, int n, int np, int counting)
     free(load);
 }
 
+static void print_row(const char *name, int counting, const struct matrix *m, int n, int np,
+                      const double *seconds, const struct options *o)
+{
+    const char *mode = counting ? "none" : "full";
+    printf("%s, spectrum %s:", name, mode);
+    for (int t = 0; t < o->repeat; t++)
+        printf(" %.3f s", seconds[t]);
+    printf(" on %d processes;", np);
+    for (int i = 0; i < n; i++)
+        printf("%s %s rank %lld by %s in %.2f s", i ? "," : "", m[i].name, (long long)m[i].matrix_rank,
+               grid_method_name((enum grid_method)m[i].method), m[i].seconds);
+    printf("\n");
+    fflush(stdout);
+    if (!o->json)
+        return;
+    fprintf(o->json, "{\"what\": \"%s, spectrum %s\", \"sec\": [", name, mode);
+    for (int t = 0; t < o->repeat; t++)
+        fprintf(o->json, "%s%.4f", t ? ", " : "", seconds[t]);
+    fprintf(o->json, "], \"processes\": %d, \"matrices\": {", np);
+    for (int i = 0; i < n; i++)
+        fprintf(o->json, "%s\"%s\": {\"rank\": %lld, \"method\": \"%s\", \"sec\": %.4f}", i ? ", " : "",
+                m[i].name, (long long)m[i].matrix_rank, grid_method_name((enum grid_method)m[i].method),
+                m[i].seconds);
+    fprintf(o->json, "}}\n");
+}
+
 /* One row of the benchmark, on all processes: `together` as one team, else each matrix on one process. */
 static void row(const char *name, struct matrix *m, int n, int together, const struct options *o)
 {
@@ -204,22 +230,7 @@ static void row(const char *name, struct matrix *m, int n, int together, const s
             forget(&m[i]);
         }
         if (world.me == 0) {
-            printf(o->json ? "{\"row\": \"%s-%s\", \"seconds\": [" : "%s-%s:", name,
-                   counting ? "none" : "full");
-            for (int t = 0; t < o->repeat; t++)
-                printf(o->json ? "%s%.4f" : "%s%.3f s",
-                       t         ? o->json ? ", " : " "
-                       : o->json ? ""
-                                 : " ",
-                       seconds[t]);
-            printf(o->json ? "], \"processes\": %d, \"matrices\": {" : " on %d processes;", world.np);
-            for (int i = 0; i < n; i++)
-                printf(o->json ? "%s\"%s\": {\"rank\": %lld, \"method\": \"%s\", \"seconds\": %.4f}"
-                               : "%s %s rank %lld by %s in %.2f s",
-                       i ? o->json ? ", " : "," : "", m[i].name, (long long)m[i].matrix_rank,
-                       grid_method_name((enum grid_method)m[i].method), m[i].seconds);
-            printf(o->json ? "}}\n" : "\n");
-            fflush(stdout);
+            print_row(name, counting, m, n, world.np, seconds, o);
         }
     }
     grid_destroy(g);
@@ -245,17 +256,19 @@ static void rate(const struct options *o)
         best = fmax(best, 2e-9 * n * n * (double)n / (MPI_Wtime() - started));
     }
     MPI_Reduce(&best, &least, 1, MPI_DOUBLE, MPI_MIN, 0, MPI_COMM_WORLD);
-    if (me == 0)
-        printf(o->json ? "{\"row\": \"dgemm\", \"gflops_per_process\": %.1f, \"processes\": %d}\n"
-                       : "dgemm: %.1f GF/s on each of %d processes\n",
-               least, np);
+    if (me == 0) {
+        printf("dgemm: %.1f GF/s on each of %d processes\n", least, np);
+        if (o->json)
+            fprintf(o->json, "{\"what\": \"dgemm\", \"gflops_per_process\": %.1f, \"processes\": %d}\n",
+                    least, np);
+    }
     free(x);
     free(y);
 }
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench_rank [--json] [--repeat N] [--only layer|embedding] [--mode full|none] "
+    fprintf(stderr, "usage: bench_rank [--json FILE] [--runs N] [--only layer|embedding] [--mode full|none] "
                     "[--scale S]\n");
     MPI_Abort(MPI_COMM_WORLD, 2);
 }
@@ -264,12 +277,13 @@ int main(int argc, char **argv)
 {
     MPI_Init(&argc, &argv);
     struct options o = {.repeat = 1, .scale = 1};
+    const char *path = NULL;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            o.json = 1;
-        else if (i + 1 == argc)
+        if (i + 1 == argc)
             usage();
-        else if (strcmp(argv[i], "--repeat") == 0)
+        else if (strcmp(argv[i], "--json") == 0)
+            path = argv[++i];
+        else if (strcmp(argv[i], "--runs") == 0)
             o.repeat = (int)strtol(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--scale") == 0)
             o.scale = (int)strtol(argv[++i], NULL, 10);
@@ -285,6 +299,8 @@ int main(int argc, char **argv)
     struct comm c;
     comm_init(&c, MPI_COMM_WORLD);
     grid_threads(&c);
+    if (path && c.me == 0)
+        o.json = need(fopen(path, "a"));
     struct matrix layer[MATRICES] = {
         {.name = "q_proj", .rows = 4096, .cols = 4096},     {.name = "k_proj", .rows = 1024, .cols = 4096},
         {.name = "v_proj", .rows = 1024, .cols = 4096},     {.name = "o_proj", .rows = 4096, .cols = 4096},
@@ -302,6 +318,8 @@ int main(int argc, char **argv)
         row("layer", layer, MATRICES, 0, &o);
     if (!o.only || strcmp(o.only, "embedding") == 0)
         row("embedding", &embedding, 1, 1, &o);
+    if (o.json)
+        fclose(o.json);
     MPI_Finalize();
     return 0;
 }

@@ -1,16 +1,20 @@
 #!/usr/bin/python3
 """The rival of bench_rank: torch.linalg.matrix_rank in float32, as the published script calls it, on the same matrices.
 
-    rival_rank.py [--json] [--repeat N] [--only layer|embedding] [--scale S] [--threads 2]
+    rival_rank.py [--against PROGRAM [--processes 2]] [--runs N] [--only layer|embedding] [--scale S] [--threads 2] [--json FILE]
 
-One line per row: its name, seconds of each repeat (the matrices themselves are made outside the clock) and the ranks.
+One line per row: its name, seconds of each run (the matrices are made outside the clock) and the ranks. --against takes turns with
+bench_rank (the path of the program), says how many times faster it was, from run to run, and whether the ranks are the same. JSON
+lines are appended to FILE.
 """
 import argparse
 import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
 import time
-
-import numpy as np
-import torch
 
 DENSITY = 38  # of 256 elements
 LAYER = [("q_proj", 4096, 4096), ("k_proj", 1024, 4096), ("v_proj", 1024, 4096), ("o_proj", 4096, 4096),
@@ -18,7 +22,7 @@ LAYER = [("q_proj", 4096, 4096), ("k_proj", 1024, 4096), ("v_proj", 1024, 4096),
 EMBEDDING = [("embed_tokens", 128256, 4096)]
 
 
-def make(seed, rows, cols):
+def make(np, seed, rows, cols):
     """The matrix that bench_rank makes of the same seed."""
     x = np.empty((rows, cols), np.float32)
     step = max(1, (1 << 22) // cols)
@@ -35,42 +39,84 @@ def make(seed, rows, cols):
             value = np.ldexp(sign * size, -14 - ((z >> np.uint64(16)) & np.uint64(3)).astype(np.int32))
             part = np.where((z & np.uint64(255)) < DENSITY, value, np.float32(0))
             x[r:r + n // cols] = part.reshape(-1, cols)
-    return torch.from_numpy(x)
+    return x
 
 
-def row(name, matrices, first_seed, options):
-    seconds, ranks = [0.0] * options.repeat, {}
-    each = {}
-    for i, (matrix, rows, cols) in enumerate(matrices):
-        x = make(first_seed + i, rows // options.scale, cols // options.scale)
-        for t in range(options.repeat):
-            started = time.perf_counter()
-            ranks[matrix] = int(torch.linalg.matrix_rank(x))
-            each[matrix] = time.perf_counter() - started
-            seconds[t] += each[matrix]
-        del x
-    if options.json:
-        print(json.dumps({"row": name, "seconds": [round(s, 4) for s in seconds], "threads": options.threads,
-                          "matrices": {m: {"rank": ranks[m], "seconds": round(each[m], 4)} for m in ranks}}), flush=True)
-    else:
-        print(f"{name}: " + " ".join(f"{s:.3f} s" for s in seconds) + f" with {options.threads} threads; "
-              + ", ".join(f"{m} rank {ranks[m]} in {each[m]:.2f} s" for m in ranks), flush=True)
-
-
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--against", metavar="PROGRAM")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--only", choices=["layer", "embedding"])
     parser.add_argument("--scale", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    parser.add_argument("--json", metavar="FILE")
+    return parser.parse_args()
+
+
+def ours(name, options):
+    """One run of bench_rank: its rows by name."""
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
+        environment = dict(os.environ, OPENBLAS_NUM_THREADS="1")
+        subprocess.run(["mpirun", "--oversubscribe", "-n", str(options.processes), options.against, "--only", name,
+                        "--scale", str(options.scale), "--json", out.name],
+                       check=True, stdout=subprocess.DEVNULL, env=environment)
+        return {r["what"]: r for r in map(json.loads, out.read().splitlines())}
+
+
+def write(options, record):
+    if options.json:
+        with open(options.json, "a") as f:
+            f.write(json.dumps(record) + "\n")
+
+
+def compare(np, torch, name, matrices, first_seed, options):
+    made = {m: make(np, first_seed + i, rows // options.scale, cols // options.scale)
+            for i, (m, rows, cols) in enumerate(matrices)}
+    seconds, against = [], []
+    for _ in range(options.runs):
+        each, ranks = {}, {}
+        for m, x in made.items():
+            started = time.perf_counter()
+            ranks[m] = int(torch.linalg.matrix_rank(torch.from_numpy(x)))
+            each[m] = time.perf_counter() - started
+        seconds.append(sum(each.values()))
+        if options.against:
+            against.append(ours(name, options))
+    print(f"torch, {name}: " + " ".join(f"{s:.2f} s" for s in seconds) + f" with {options.threads} threads; "
+          + ", ".join(f"{m} rank {ranks[m]} in {each[m]:.2f} s" for m in ranks), flush=True)
+    write(options, {"what": f"torch, {name}", "sec": seconds, "threads": options.threads, "ranks": ranks})
+    same = True
+    for what in [w for w in (against[0] if against else {}) if w != "dgemm"]:
+        rows = [run[what] for run in against]
+        ratio = [rival / r["sec"][0] for rival, r in zip(seconds, rows)]
+        equal = all({m: x["rank"] for m, x in r["matrices"].items()} == ranks for r in rows)
+        rate = statistics.median(run["dgemm"]["gflops_per_process"] for run in against)
+        same = same and equal
+        print(f"{what:34} {statistics.median(r['sec'][0] for r in rows):7.2f} s  torch {statistics.median(seconds):7.2f} s  "
+              f"ratio {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})  "
+              f"ranks {'equal' if equal else 'DIFFER'}  dgemm {rate:.0f} GF/s per process", flush=True)
+        write(options, {"what": what, "sec": [r["sec"][0] for r in rows], "rival_sec": seconds,
+                        "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio), "ranks_equal": equal,
+                        "methods": {m: x["method"] for m, x in rows[0]["matrices"].items()},
+                        "dgemm_gflops_per_process": rate})
+    return same
+
+
+def main():
+    options = arguments()
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(options.threads)
+    # Only now: their libraries read the environment as they are loaded.
+    import numpy
+    import torch
     torch.set_num_threads(options.threads)
-    if options.only != "embedding":
-        row("layer", LAYER, 0, options)
-    if options.only != "layer":
-        row("embedding", EMBEDDING, 100, options)
+    same = True
+    for name, matrices, seed in (("layer", LAYER, 0), ("embedding", EMBEDDING, 100)):
+        if options.only in (None, name):
+            same = compare(numpy, torch, name, matrices, seed, options) and same
+    return 0 if same else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

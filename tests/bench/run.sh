@@ -24,5 +24,5 @@ echo "bench: data in $folder"
 mpirun --oversubscribe -n "$np" build/bench/sinew run tests/bench/pair.yaml -q
 echo "bench: $(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1), $(nproc) processors, $np processes, $runs runs"
 mpirun --oversubscribe -n "$np" build/bench/bench_pair "$folder/base" "$folder/tuned" "$folder" --runs "$runs" --json "$json"
-[ -x build/bench/bench_rank ] && mpirun --oversubscribe -n "$np" build/bench/bench_rank --json "$json"
+/usr/bin/python3 tests/bench/rival_rank.py --against build/bench/bench_rank --processes "$np" --runs "$runs" --json "$json"
 echo "bench: rows as JSON in $json"
