@@ -185,7 +185,8 @@ static err_t config_rows(struct build *b, struct table *cells, struct table *pub
         const struct cell *x = &c->cells[i];
         for (int k = 0; k < x->npublished; k++)
             TRY(TABLE_ADD(published, e, V_TEXT(x->published[k].source), V_TEXT(x->published[k].quantity),
-                          V_TEXT(x->algorithm), V_TEXT(x->family), V_REAL(x->published[k].value)));
+                          V_TEXT(x->algorithm), V_TEXT(x->family), V_REAL(x->published[k].value),
+                          V_TEXT(x->name)));
         if (!b->seen[i])
             TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
                           V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),

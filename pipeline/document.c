@@ -40,23 +40,24 @@ void problem_add(struct problems *p, struct mark at, const char *fmt, ...)
         c += width ? width : 1;
     }
     arena_drop(p->arena, said);
-    p->list[p->n++] = (struct problem){.mark = at, .text = line.text};
+    p->list[p->n] = (struct problem){.mark = at, .order = p->n, .text = line.text};
+    p->n++;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const struct problem *a = left, *b = right;
+    if (a->mark.line != b->mark.line)
+        return a->mark.line < b->mark.line ? -1 : 1;
+    if (a->mark.column != b->mark.column)
+        return a->mark.column < b->mark.column ? -1 : 1;
+    return a->order - b->order;
 }
 
 void problems_sort(struct problems *p)
 {
-    /* by insertion: stable, and the list comes nearly sorted */
-    for (int i = 1; i < p->n; i++) {
-        struct problem x = p->list[i];
-        int j = i;
-        for (; j > 0; j--) {
-            struct mark m = p->list[j - 1].mark;
-            if (m.line < x.mark.line || (m.line == x.mark.line && m.column <= x.mark.column))
-                break;
-            p->list[j] = p->list[j - 1];
-        }
-        p->list[j] = x;
-    }
+    if (p->n > 0)
+        qsort(p->list, (size_t)p->n, sizeof *p->list, by_place);
 }
 
 /* ---- from libyaml's events to the tree ---- */

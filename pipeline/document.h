@@ -41,6 +41,7 @@ struct problems {
     int64_t cap;
     struct problem {
         struct mark mark;
+        int order; /* in which they were added */
         char *text;
     } * list;
     int lost; /* not recorded, for want of memory */

@@ -78,24 +78,33 @@ static const char *key_before(const char *text, int64_t end, int *length)
     return "";
 }
 
-/* Jansson's text may quote the file; control characters are not let through to a terminal. */
+/* Jansson's text and a key quote the file; control characters are not let through to a terminal. */
+static void hide_control(char *text)
+{
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+}
+
 static err_t refuse(const char *what, const char *text, int64_t n, const json_error_t *j, struct err *e)
 {
     char why[JSON_ERROR_TEXT_LENGTH + 1] = "";
     snprintf(why, sizeof why, "%s", j->text);
-    for (char *p = why; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    hide_control(why);
     if (j->position > 0 && j->position <= n && text[j->position - 1] == '\0')
         snprintf(why, sizeof why, "a NUL byte stands outside of texts");
     int length = 0;
     const char *key = "";
     if (json_error_code(j) == json_error_duplicate_key && j->position > 0 && j->position <= n)
         key = key_before(text, j->position, &length);
-    if (length > 0)
+    if (length > 0) {
+        char shown[301];
+        snprintf(shown, sizeof shown, "%.*s", length, key);
+        hide_control(shown);
         return err_set(e, ERR_DATA,
-                       "%s: duplicate key \"%.*s\" (line %d, column %d, byte %d): each may stand once", what,
-                       length < 300 ? length : 300, key, j->line, j->column, j->position);
+                       "%s: duplicate key \"%s\" (line %d, column %d, byte %d): each may stand once", what,
+                       shown, j->line, j->column, j->position);
+    }
     return err_set(e, ERR_DATA, "%s: no valid JSON: %s (line %d, column %d, byte %d of %lld)", what, why,
                    j->line, j->column, j->position, (long long)n);
 }

@@ -394,23 +394,56 @@ static void warn_of_spellings(const struct runner *r)
         }
 }
 
-/* Collective. One run at a time on an output folder: *lock, on process 0, is held until it is closed or the
- * process ends. Where the file system knows no locks there is none. */
+/* Process 0. Opens and locks the file; -1 with e unset where the file system knows no locks. The holder
+ * removes it at the end, so a lock that was got on a file no longer there counts for nothing. */
+static int take_lock(const char *path, const char *output, struct err *e)
+{
+    for (;;) {
+        struct stat held, there;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) {
+            err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
+            return -1;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            if (errno == EWOULDBLOCK)
+                err_set(
+                    e, ERR_SYSTEM,
+                    "%s is in use by another run of sinew; wait for it, or give this study another output",
+                    output);
+            close(fd);
+            return -1;
+        }
+        if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino)
+            return fd;
+        close(fd);
+    }
+}
+
+/* Collective. One run at a time on an output folder: the lock is process 0's until drop_lock, or the end of
+ * the process. */
 static err_t lock_output(const struct runner *r, int *lock, struct err *e)
 {
     const char *output = r->dag->config->output;
     *lock = -1;
     if (r->comm->me == 0 && path_make_dir(output, e) == ERR_OK) {
         char *path = path_join(r->arena, output, ".lock", e);
-        *lock = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
-        if (path && *lock < 0)
-            err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
-        if (*lock >= 0 && flock(*lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-            err_set(e, ERR_SYSTEM,
-                    "%s is in use by another run of sinew; wait for it, or give this study another output",
-                    output);
+        if (path)
+            *lock = take_lock(path, output, e);
     }
     return comm_agree(r->comm, e);
+}
+
+static void drop_lock(const struct runner *r, int lock)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    if (lock < 0)
+        return;
+    char *path = path_join(r->arena, r->dag->config->output, ".lock", &ignored);
+    if (path)
+        unlink(path);
+    close(lock);
 }
 
 static err_t run_all(struct runner *r, const struct selection *s, struct err *e)
@@ -448,8 +481,7 @@ err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
     err_t code = lock_output(r, &lock, e);
     if (code == ERR_OK)
         code = run_all(r, s, e);
-    if (lock >= 0)
-        close(lock);
+    drop_lock(r, lock);
     return code;
 }
 

@@ -155,8 +155,8 @@ SCHEMA(dynamics_totals, "dynamics_totals",
 SCHEMA(entropy, "entropy", "Token entropy of each policy, from its logits or as given.", CELL, NODE,
        TEXT("policy", "base or tuned"), INT("tokens", "tokens counted"),
        INT("vocabulary", "logits per token; 0 where entropies were given"),
-       REAL("temperature", "1", "logits are divided by it"),
-       REAL("mean", "nats", "mean entropy per token"), REAL("median", "nats", "exact, linear interpolation"),
+       REAL("temperature", "1", "logits are divided by it"), REAL("mean", "nats", "mean entropy per token"),
+       REAL("median", "nats", "exact, linear interpolation"),
        REAL("p80", "nats", "80th percentile, exact, linear interpolation"),
        REAL("share_below_001", "1", "share of tokens with entropy below 0.01 nats"),
        REAL("threshold", "nats", "entropy from which on a token is a forking token"),
@@ -191,7 +191,7 @@ SCHEMA(skipped, "skipped", "Every tensor (or file) left out of a stage, with the
 SCHEMA(published, "published", "Published figures given in the config beside the cells.",
        TEXT("source", "where it was published"), TEXT("quantity", "what it measures"),
        TEXT("algorithm", "RL algorithm"), TEXT("model", "model family"),
-       REAL("value", "as published", "the figure"));
+       REAL("value", "as published", "the figure"), TEXT("cell", "the cell that it stands beside"));
 
 /* ---- tables of artifacts and of /provenance only ---- */
 

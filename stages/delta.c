@@ -95,7 +95,8 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     if (p->store == STORE_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
     out->flops = n;
-    double window = (double)update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes) * LAYOUT_BLOCK;
+    double window =
+        (double)update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes) * LAYOUT_BLOCK;
     if (window > n)
         window = n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);

@@ -43,7 +43,8 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes = n / 8;
     out->flops = n / 4;
     double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
-    out->process_bytes = (window < n ? window : n) * 6 + 1e6; /* values and bits of a bf16 pair, their buffers doubling */
+    out->process_bytes =
+        (window < n ? window : n) * 6 + 1e6; /* values and bits of a bf16 pair, their buffers doubling */
     out->known = 1;
 }
 

@@ -47,36 +47,25 @@ static const char *row_label(struct figures *f, const char *cell, int by_class, 
     return label ? label : "";
 }
 
-/* Is the cell a step on the way to one that a published figure is rather of? */
-static int is_on_the_way(struct summary *sum, int64_t row)
+/* Several cells may have the same published figure. */
+static void point_once(struct chart *c, struct chart_series *s, double x, double y, struct err *e)
 {
-    const struct table *t = &sum->cells;
-    int ends = 0;
-    for (int64_t i = 0; i < t->nrows && table_int(t, row, "step") >= 0; i++)
-        ends |= table_int(t, i, "step") < 0 &&
-                strcmp(table_text(t, i, "family"), table_text(t, row, "family")) == 0 &&
-                strcmp(table_text(t, i, "algorithm"), table_text(t, row, "algorithm")) == 0;
-    return ends;
+    for (int64_t k = 0; s && k < s->n; k++)
+        if (s->x[k] == x && s->y[k] == y)
+            return;
+    chart_point(c, s, x, y, e);
 }
 
-/* The published figures of a cell's algorithm and family, each once per row. */
+/* The published figures of a cell, each once per row. */
 static void add_published(struct figures *f, struct chart *c, const char *quantity, const char *cell,
                           double row, struct err *e)
 {
     struct summary *sum = f->g->sum;
     for (int64_t i = 0; i < sum->published.nrows; i++) {
-        double x = summary_percent(table_real(&sum->published, i, "value"));
-        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0 ||
-            strcmp(table_text(&sum->published, i, "algorithm"), summary_cell_text(sum, cell, "algorithm")) !=
-                0 ||
-            strcmp(table_text(&sum->published, i, "model"), summary_cell_text(sum, cell, "family")) != 0)
-            continue;
-        struct chart_series *s = chart_series(c, "published", CHART_HOLLOW, e);
-        int known = 0;
-        for (int64_t k = 0; s && k < s->n; k++)
-            known |= s->x[k] == x && s->y[k] == row;
-        if (!known)
-            chart_point(c, s, x, row, e);
+        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) == 0 &&
+            strcmp(table_text(&sum->published, i, "cell"), cell) == 0)
+            point_once(c, chart_series(c, "published", CHART_HOLLOW, e),
+                       summary_percent(table_real(&sum->published, i, "value")), row, e);
     }
 }
 
@@ -99,10 +88,7 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
         double x = p->value(f, cell, e);
-        if (isnan(x) || (published_only &&
-                         strcmp(summary_published_of(sum, summary_cell_text(sum, cell, "algorithm"),
-                                                     summary_cell_text(sum, cell, "family"), p->quantity, e),
-                                "-") == 0))
+        if (isnan(x) || (published_only && strcmp(summary_published_of(sum, cell, p->quantity, e), "-") == 0))
             continue;
         const char *label = row_label(f, cell, by_class, e);
         int64_t row = chart_label(c, &c->labels, label, e);
@@ -123,7 +109,7 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
         const char *cell = table_text(&sum->cells, i, "cell");
         const char *label = row_label(f, cell, by_class, e);
         for (int64_t r = 0; r < c->labels.n; r++)
-            if (!by_class && strcmp(c->labels.text[r], label) == 0 && !is_on_the_way(sum, i))
+            if (!by_class && strcmp(c->labels.text[r], label) == 0 && summary_is_measured(sum, i))
                 add_published(f, c, p->quantity, cell, (double)r, e);
     }
     c->caption = chart_text(
@@ -149,6 +135,8 @@ static void matrix_figure(struct figures *f, const struct per_cell *p, struct er
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
         const char *class = gather_class(f->g, cell, e), *family = summary_cell_text(sum, cell, "family");
+        if (!summary_is_measured(sum, i))
+            continue;
         chart_label(c, &c->labels, family, e);
         chart_label(c, &c->columns, class, e);
         pivot_add(&mean, family, class, p->value(f, cell, e), e);
@@ -185,6 +173,7 @@ static void per_cell_figures(struct figures *f, const struct per_cell *p, struct
 
 /* ---- tolerances ---- */
 
+/* Of the cells that the node measured: a figure beside no curve would be taken for another's. */
 static void add_published_tolerances(struct figures *f, struct chart *c, const double *tolerances,
                                      struct err *e)
 {
@@ -195,9 +184,10 @@ static void add_published_tolerances(struct figures *f, struct chart *c, const d
         if (sscanf(quantity, "sparsity_%lf", &tolerance) != 1)
             continue;
         for (int64_t k = 0; k < c->columns.n; k++)
-            if (fabs(tolerances[k] - tolerance) <= 1e-9 * tolerance)
-                chart_point(c, chart_series(c, "published", CHART_HOLLOW, e), (double)k,
-                            summary_percent(table_real(&sum->published, i, "value")), e);
+            if (fabs(tolerances[k] - tolerance) <= 1e-9 * tolerance &&
+                !isnan(summary_measured(sum, quantity, table_text(&sum->published, i, "cell"), e)))
+                point_once(c, chart_series(c, "published", CHART_HOLLOW, e), (double)k,
+                           summary_percent(table_real(&sum->published, i, "value")), e);
     }
 }
 
@@ -227,7 +217,8 @@ static void tolerance_figure(struct figures *f, const char *node, struct err *e)
         for (int64_t i = 0; i < sum->cells.nrows; i++) {
             const char *cell = table_text(&sum->cells, i, "cell");
             struct tally t = pivot_at(&sum->sparsity, cell, x->key);
-            pivot_add(&mean, gather_curve(f->g, cell, e), "mean", tally_mean(&t), e);
+            if (summary_is_measured(sum, i))
+                pivot_add(&mean, gather_curve(f->g, cell, e), "mean", tally_mean(&t), e);
         }
         for (int64_t r = 0; r < mean.rows.n; r++) {
             struct tally t = pivot_at(&mean, mean.rows.text[r], "mean");

@@ -44,6 +44,22 @@ static int shows_bits(const struct summary *sum)
     return 1;
 }
 
+/* The row of a cell that was not measured: nothing but what is published of it. */
+static void headline_absent(struct summary *sum, struct sheet *s, const char *cell, struct err *e)
+{
+    int blanks = 1 + shows_bits(sum); /* updated, bits equal */
+    for (int m = 0; m < sum->nmeasures; m++)
+        blanks += summary_is_headline(sum, m);
+    sheet_cell(s, e, "%s", cell);
+    sheet_cell(s, e, "not measured");
+    while (blanks-- > 0)
+        sheet_cell(s, e, "%s", "");
+    if (summary_has_published(sum, "sparsity"))
+        sheet_cell(s, e, "%s", summary_published_of(sum, cell, "sparsity", e));
+    if (sum->rank_nodes.n > 0)
+        sheet_cell(s, e, "%s", "");
+}
+
 /* One row per cell: the table that the command line prints too. */
 void page_headline(struct summary *sum, struct sheet *s, struct err *e)
 {
@@ -65,6 +81,11 @@ void page_headline(struct summary *sum, struct sheet *s, struct err *e)
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
         int64_t n = table_int(&sum->cells, i, "parameters");
+        if (!summary_is_measured(sum, i)) {
+            headline_absent(sum, s, cell, e);
+            arena_reset(sum->scratch);
+            continue;
+        }
         sheet_cell(s, e, "%s", cell);
         sheet_count(s, n, e);
         struct tally updated =
@@ -82,9 +103,7 @@ void page_headline(struct summary *sum, struct sheet *s, struct err *e)
                              : NAN,
                        2, e);
         if (published)
-            sheet_cell(s, e, "%s",
-                       summary_published_of(sum, table_text(&sum->cells, i, "algorithm"),
-                                            table_text(&sum->cells, i, "family"), "sparsity", e));
+            sheet_cell(s, e, "%s", summary_published_of(sum, cell, "sparsity", e));
         if (sum->rank_nodes.n > 0)
             page_mean(s, summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e), 1, 2, e);
         arena_reset(sum->scratch);
@@ -95,6 +114,18 @@ static void simulated_note(struct summary *sum, struct text *out, struct err *e)
 {
     if (sum->simulated[0])
         text_add(out, e, "SIMULATED weights: no measurement of a trained model.\n");
+}
+
+/* How many cells were not measured, and why; nothing where all were. */
+static void absent_note(struct summary *sum, int markdown, struct text *out, struct err *e)
+{
+    int64_t n = summary_absent(sum);
+    if (n == 0)
+        return;
+    text_add(out, e, markdown ? "> **%lld of %lld cells not measured**" : "%lld of %lld cells NOT MEASURED",
+             (long long)n, (long long)sum->cells.nrows);
+    text_add(out, e, "%s%s.%s\n\n", sum->why_absent[0] ? ", each because " : "", sum->why_absent,
+             sum->published.nrows > 0 ? " What is published of them is shown all the same." : "");
 }
 
 /* Ends a table of the page. */
@@ -125,6 +156,7 @@ static void section_head(struct summary *sum, struct text *md, struct err *e)
                  "> **SIMULATED.** Weights of this study are made up (%s).\n> No figure on this page is a "
                  "measurement of a trained model.\n\n",
                  sum->simulated);
+    absent_note(sum, 1, md, e);
     page_brief(sum, md, e);
     text_add(md, e, "## The study\n\n");
     int64_t parameters = 0, tensors = 0, skipped = 0;
@@ -188,6 +220,17 @@ static void say_measures(struct summary *sum, struct text *out, struct err *e)
     text_add(out, e, "\n");
 }
 
+/* Is a cell of the algorithm, in the family (NULL: any), one that was not measured? */
+static int has_absent(struct summary *sum, const char *family, const char *algorithm)
+{
+    for (int64_t i = 0; sum->absent.n > 0 && i < sum->cells.nrows; i++)
+        if (strcmp(table_text(&sum->cells, i, "algorithm"), algorithm) == 0 &&
+            (!family || strcmp(table_text(&sum->cells, i, "family"), family) == 0) &&
+            !summary_is_measured(sum, i))
+            return 1;
+    return 0;
+}
+
 static void section_sparsity(struct summary *sum, struct text *md, const struct sheet *cells, struct err *e)
 {
     page_section(sum, md, "Sparsity",
@@ -228,8 +271,13 @@ static void section_sparsity(struct summary *sum, struct text *md, const struct 
         for (int64_t f = 0; f <= sum->families.n; f++) {
             const char *family = f < sum->families.n ? sum->families.text[f] : "all families";
             sheet_cell(&s, e, "%s", family);
-            for (int64_t c = 0; c < p.cols.n; c++)
-                put_tally(&s, pivot_at(&p, family, p.cols.text[c]), 100, e);
+            for (int64_t c = 0; c < p.cols.n; c++) {
+                struct tally t = pivot_at(&p, family, p.cols.text[c]);
+                if (t.n == 0 && has_absent(sum, f < sum->families.n ? family : NULL, p.cols.text[c]))
+                    sheet_cell(&s, e, "not measured");
+                else
+                    put_tally(&s, t, 100, e);
+            }
         }
         page_sheet(sum, md, &s, e);
     }
@@ -267,7 +315,8 @@ static void section_tolerance(struct summary *sum, struct text *md, struct err *
             for (int64_t i = 0; i < sum->cells.nrows; i++) {
                 const char *cell = table_text(&sum->cells, i, "cell");
                 struct tally t = pivot_at(&sum->sparsity, cell, x->key);
-                pivot_add(&p, summary_row_of(sum, cell), x->key, tally_mean(&t), e);
+                if (summary_is_measured(sum, i))
+                    pivot_add(&p, summary_row_of(sum, cell), x->key, tally_mean(&t), e);
             }
         }
         for (int64_t row = 0; row < p.rows.n; row++) {
@@ -402,10 +451,8 @@ static void section_rank(struct summary *sum, struct text *md, struct err *e)
             page_mean(&s, pivot_at(&p, key, "effective"), 1, 2, e);
             if (published)
                 sheet_cell(&s, e, "%s",
-                           summary_published_of(sum, summary_cell_text(sum, key, "algorithm"),
-                                                summary_cell_text(sum, key, "family"),
-                                                summary_has_published(sum, "rank") ? "rank" : "rank_percent",
-                                                e));
+                           summary_published_of(
+                               sum, key, summary_has_published(sum, "rank") ? "rank" : "rank_percent", e));
         }
         text_add(md, e,
                  "Node %s. Rank is the mean over matrices of the numerical rank as a share of min(rows, "
@@ -484,47 +531,67 @@ static void section_entropy(struct summary *sum, struct text *md, struct err *e)
     }
 }
 
-/* A figure that the config gives beside several seeds is shown once. */
-static int repeats_published(const struct table *t, int64_t row)
+/* Do two rows give one figure beside cells that differ in their seed alone? */
+static int is_repeated(struct summary *sum, int64_t row, int64_t other)
 {
     static const char *const columns[] = {"source", "quantity", "algorithm", "model"};
-    for (int64_t i = 0; i < row; i++) {
-        int same = table_real(t, i, "value") == table_real(t, row, "value");
-        for (int c = 0; c < 4 && same; c++)
-            same = strcmp(table_text(t, i, columns[c]), table_text(t, row, columns[c])) == 0;
-        if (same)
-            return 1;
-    }
-    return 0;
+    const struct table *t = &sum->published, *cells = &sum->cells;
+    int same = table_real(t, row, "value") == table_real(t, other, "value");
+    for (int c = 0; c < 4 && same; c++)
+        same = strcmp(table_text(t, row, columns[c]), table_text(t, other, columns[c])) == 0;
+    if (!same)
+        return 0;
+    int64_t x = keys_find(&sum->cell_keys, table_text(t, row, "cell")),
+            y = keys_find(&sum->cell_keys, table_text(t, other, "cell"));
+    return x == y || (x >= 0 && y >= 0 && table_int(cells, x, "step") == table_int(cells, y, "step") &&
+                      strcmp(table_text(cells, x, "data"), table_text(cells, y, "data")) == 0);
 }
 
+/* A figure that the config gives beside several seeds is shown once, beside their mean. */
 static void section_published(struct summary *sum, struct text *md, struct err *e)
 {
     struct sheet s;
     page_section(sum, md, "Published figures", "", e);
-    if (sum->published.nrows == 0) {
+    const struct table *t = &sum->published;
+    if (t->nrows == 0) {
         text_add(md, e, "The config gives none.\n\n");
         return;
     }
     sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, "algorithm");
-    sheet_column(&s, 'l', e, "model");
+    sheet_column(&s, 'l', e, "cell");
     sheet_column(&s, 'l', e, "quantity");
     sheet_column(&s, 'r', e, "published %%");
     sheet_column(&s, 'r', e, "measured %%");
     sheet_column(&s, 'l', e, "source");
-    for (int64_t i = 0; i < sum->published.nrows; i++) {
-        const char *algorithm = table_text(&sum->published, i, "algorithm"),
-                   *model = table_text(&sum->published, i, "model");
-        const char *quantity = table_text(&sum->published, i, "quantity");
-        if (repeats_published(&sum->published, i))
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        const char *quantity = table_text(t, i, "quantity"), *cell = table_text(t, i, "cell");
+        struct tally measured = {0};
+        int64_t earlier = 0, more = 0, absent = 1;
+        for (int64_t k = 0; k < i && !earlier; k++)
+            earlier = is_repeated(sum, i, k);
+        if (earlier)
             continue;
-        sheet_cell(&s, e, "%s", algorithm);
-        sheet_cell(&s, e, "%s", model);
+        for (int64_t k = i; k < t->nrows; k++) {
+            if (k > i && !is_repeated(sum, i, k))
+                continue;
+            const char *other = table_text(t, k, "cell");
+            int64_t row = keys_find(&sum->cell_keys, other);
+            more += strcmp(other, cell) != 0;
+            absent &= row >= 0 && !summary_is_measured(sum, row);
+            tally_add(&measured, summary_measured(sum, quantity, other, e));
+        }
+        if (more > 0)
+            sheet_cell(&s, e, "%s and %lld more %s", cell, (long long)more, more == 1 ? "seed" : "seeds");
+        else
+            sheet_cell(&s, e, "%s", cell);
         sheet_cell(&s, e, "%s", quantity);
-        sheet_real(&s, summary_percent(table_real(&sum->published, i, "value")), 2, e);
-        sheet_real(&s, summary_measured(sum, quantity, algorithm, model, e), 2, e);
-        sheet_cell(&s, e, "%s", table_text(&sum->published, i, "source"));
+        sheet_real(&s, summary_percent(table_real(t, i, "value")), 2, e);
+        if (absent)
+            sheet_cell(&s, e, "not measured");
+        else
+            sheet_real(&s, tally_mean(&measured), 2, e);
+        sheet_cell(&s, e, "%s", table_text(t, i, "source"));
+        arena_reset(sum->scratch);
     }
     page_sheet(sum, md, &s, e);
 }
@@ -552,7 +619,9 @@ static void section_skipped(struct summary *sum, struct text *md, struct err *e)
     }
     text_add(
         md, e,
-        "Each row of skipped.csv is one tensor of one cell that a stage did not take, with the reason.\n\n");
+        "Each row of skipped.csv is one tensor of one cell that a stage did not take, or a whole cell that "
+        "was not measured,\n"
+        "with the reason.\n\n");
     page_sheet(sum, md, &s, e);
 }
 
@@ -567,6 +636,7 @@ err_t page_sparsity(struct summary *sum, const struct sheet *cells, int markdown
                  markdown ? "> **SIMULATED.** Weights of this study are made up (%s).\n\n"
                           : "SIMULATED: weights of this study are made up (%s).\n\n",
                  sum->simulated);
+    absent_note(sum, markdown, out, e);
     if (markdown)
         sheet_markdown(cells, out, e);
     else

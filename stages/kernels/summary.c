@@ -15,6 +15,20 @@ const char *summary_cell_text(struct summary *sum, const char *cell, const char 
     return table_text(&sum->cells, keys_find(&sum->cell_keys, cell), column);
 }
 
+int summary_is_measured(struct summary *sum, int64_t row)
+{
+    return table_int(&sum->cells, row, "parameters") != 0 ||
+           keys_find(&sum->absent, table_text(&sum->cells, row, "cell")) < 0;
+}
+
+int64_t summary_absent(struct summary *sum)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        n += !summary_is_measured(sum, i);
+    return n;
+}
+
 int summary_is_detailed(const struct summary *sum)
 {
     return sum->cells.nrows <= sum->detail;
@@ -262,7 +276,18 @@ static void take_entropy(struct summary *sum, const struct table *t, struct err 
 static void take_skipped(struct summary *sum, const struct table *t, struct err *e)
 {
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
-        const char *row = summary_join(sum, table_text(t, i, "node"), table_text(t, i, "reason"), e);
+        static const char absent[] = "not measured";
+        const char *reason = table_text(t, i, "reason"),
+                   *row = summary_join(sum, table_text(t, i, "node"), reason, e);
+        if (strncmp(reason, absent, sizeof absent - 1) == 0) { /* a whole cell, "not measured: why" */
+            const char *why = reason + sizeof absent - 1;
+            why += strspn(why, ": ");
+            if (sum->absent.n > 0 && strcmp(sum->why_absent, why) != 0)
+                sum->why_absent = "";
+            else if (sum->absent.n == 0 && !(sum->why_absent = arena_strdup(sum->a, why, e)))
+                sum->why_absent = "";
+            keys_add(&sum->absent, table_text(t, i, "cell"), e);
+        }
         if (keys_find(&sum->skipped.rows, row) < 0 && sum->skipped.rows.n >= SUMMARY_REASONS)
             row = "several\tother reasons, see skipped.csv";
         pivot_add(&sum->skipped, row, "parameters", (double)table_int(t, i, "parameters"), e);
@@ -311,20 +336,17 @@ double summary_percent(double x)
     return fabs(x) <= 1 ? 100 * x : x;
 }
 
-/* The published figures of a cell's algorithm and family, "86.50 / 76.42" where sources differ; "-" where
- * there is none. */
-const char *summary_published_of(struct summary *sum, const char *algorithm, const char *family,
-                                 const char *quantity, struct err *e)
+/* The published figures of a cell, "86.50 / 76.42" where sources differ; "-" where there is none. */
+const char *summary_published_of(struct summary *sum, const char *cell, const char *quantity, struct err *e)
 {
     const char *all = "";
     for (int64_t i = 0; i < sum->published.nrows && all; i++) {
         char figure[32];
         if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0 ||
-            strcmp(table_text(&sum->published, i, "algorithm"), algorithm) != 0 ||
-            strcmp(table_text(&sum->published, i, "model"), family) != 0)
+            strcmp(table_text(&sum->published, i, "cell"), cell) != 0)
             continue;
         snprintf(figure, sizeof figure, "%.2f", summary_percent(table_real(&sum->published, i, "value")));
-        if (!strstr(all, figure)) /* the same figure may stand beside several seeds */
+        if (!strstr(all, figure)) /* sources may agree */
             all = arena_printf(sum->a, e, "%s%s%s", all, *all ? " / " : "", figure);
     }
     return all && *all ? all : "-";
@@ -344,12 +366,12 @@ struct tally summary_rank_of(struct summary *sum, const char *node, const char *
     return pivot_at(&sum->rank, summary_join(sum, node, cell, e), statistic);
 }
 
-double summary_measured(struct summary *sum, const char *quantity, const char *algorithm, const char *family,
-                        struct err *e)
+double summary_measured(struct summary *sum, const char *quantity, const char *cell, struct err *e)
 {
-    struct tally all = {0};
+    struct tally t = {0};
     int measure = summary_first_headline(sum);
-    const char *digit = strncmp(quantity, "sparsity", 8) == 0 ? strpbrk(quantity, "0123456789") : NULL;
+    int is_sparsity = strncmp(quantity, "sparsity", 8) == 0;
+    const char *digit = is_sparsity ? strpbrk(quantity, "0123456789") : NULL;
     if (digit) { /* sparsity_1e-8 */
         double tolerance = strtod(digit, NULL);
         measure = -1;
@@ -358,34 +380,28 @@ double summary_measured(struct summary *sum, const char *quantity, const char *a
                 fabs(sum->measures[m].tolerance - tolerance) <= 1e-9 * tolerance)
                 measure = m;
     }
-    for (int64_t i = 0; i < sum->cells.nrows; i++) {
-        const char *cell = table_text(&sum->cells, i, "cell");
-        struct tally t = {0};
-        if (strcmp(table_text(&sum->cells, i, "algorithm"), algorithm) != 0 ||
-            strcmp(table_text(&sum->cells, i, "family"), family) != 0)
-            continue;
-        if (strncmp(quantity, "sparsity", 8) == 0 && measure >= 0)
-            t = pivot_at(&sum->sparsity, cell, sum->measures[measure].key);
-        else if (strncmp(quantity, "rank", 4) == 0 && sum->rank_nodes.n > 0)
-            t = summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e);
-        tally_add(&all, tally_mean(&t) * (quantity[0] == 's' ? 100 : 1));
-    }
-    return tally_mean(&all);
+    if (is_sparsity && measure >= 0)
+        t = pivot_at(&sum->sparsity, cell, sum->measures[measure].key);
+    else if (strncmp(quantity, "rank", 4) == 0 && sum->rank_nodes.n > 0)
+        t = summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e);
+    return tally_mean(&t) * (is_sparsity ? 100 : 1);
 }
 
 void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, int64_t detail)
 {
     *sum = (struct summary){.a = a,
                             .scratch = scratch,
+                            .why_absent = "",
                             .detail = detail,
                             .study = "",
                             .simulated = "",
                             .created = "",
                             .version = ""};
-    struct keys *const keys[] = {
-        &sum->cell_keys,     &sum->families,      &sum->algorithms,     &sum->seeds,         &sum->data,
-        &sum->steps,         &sum->bases,         &sum->layer_nodes,    &sum->density_nodes, &sum->rank_nodes,
-        &sum->overlap_nodes, &sum->entropy_nodes, &sum->consensus_nodes};
+    struct keys *const keys[] = {&sum->cell_keys,       &sum->families,      &sum->algorithms,
+                                 &sum->seeds,           &sum->data,          &sum->steps,
+                                 &sum->bases,           &sum->layer_nodes,   &sum->density_nodes,
+                                 &sum->rank_nodes,      &sum->overlap_nodes, &sum->entropy_nodes,
+                                 &sum->consensus_nodes, &sum->absent};
     struct pivot *const pivots[] = {
         &sum->sparsity,  &sum->updated,         &sum->layers,  &sum->density,  &sum->modules,
         &sum->rank,      &sum->by_varies,       &sum->by_base, &sum->by_scope, &sum->by_algorithms,

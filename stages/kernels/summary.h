@@ -47,6 +47,8 @@ struct summary {
     struct table pairs; /* the first `detail` rows of overlap at scope model, of npairs */
     int64_t npairs;
     struct keys cell_keys, families, algorithms, seeds, data, steps, bases;
+    struct keys absent;     /* cells that table skipped calls "not measured" */
+    const char *why_absent; /* their one reason; "" where there is none, or several */
     struct measure measures[SUMMARY_MEASURES];
     int nmeasures;
     struct keys layer_nodes, density_nodes, rank_nodes, overlap_nodes, entropy_nodes, consensus_nodes;
@@ -69,6 +71,13 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e);
 
 /* Local. A text column of a cell's row in table cells; "" for a cell that the table lacks. */
 const char *summary_cell_text(struct summary *sum, const char *cell, const char *column);
+
+/* Local. Was the cell in a row of table cells measured? Not, where it has no parameters and table skipped
+ * says "not measured"; so it is with checkpoints that are not on disk. */
+int summary_is_measured(struct summary *sum, int64_t row);
+
+/* Local. How many cells were not. */
+int64_t summary_absent(struct summary *sum);
 
 /* Local. Are cells few enough for a row each? */
 int summary_is_detailed(const struct summary *sum);
@@ -101,16 +110,14 @@ const char *summary_measure_title(struct summary *sum, int m, struct err *e);
 /* Local. Published figures are given as shares (0.814) or in percent (81.4): in percent. */
 double summary_percent(double published);
 
-/* Local. Is a quantity published for any cell? The figures published for an algorithm and family, "86.50
- * / 76.42" where sources differ; "-" where there is none. */
+/* Local. Is a quantity published for any cell? The figures published for a cell, "86.50 / 76.42" where
+ * sources differ; "-" where there is none. */
 int summary_has_published(struct summary *sum, const char *quantity);
-const char *summary_published_of(struct summary *sum, const char *algorithm, const char *family,
-                                 const char *quantity, struct err *e);
+const char *summary_published_of(struct summary *sum, const char *cell, const char *quantity, struct err *e);
 
-/* Local. What the study measured of a published quantity ("sparsity", "sparsity_1e-8", "rank"), mean over the
- * cells of an algorithm and family, in percent; NaN where it has no counterpart. */
-double summary_measured(struct summary *sum, const char *quantity, const char *algorithm, const char *family,
-                        struct err *e);
+/* Local. What the study measured of a published quantity ("sparsity", "sparsity_1e-8", "rank") in a cell, in
+ * percent; NaN where it has no counterpart. */
+double summary_measured(struct summary *sum, const char *quantity, const char *cell, struct err *e);
 
 /* Local. A statistic of a rank node over the matrices of a cell. */
 struct tally summary_rank_of(struct summary *sum, const char *node, const char *cell, const char *statistic,

@@ -25,7 +25,7 @@ TABLES = {
     "entropy": "cell node policy tokens vocabulary temperature mean median p80 share_below_001 threshold forking_tokens",
     "token_ids": "cell node policy token_id count mean",
     "skipped": "cell node tensor parameters reason",
-    "published": "source quantity algorithm model value",
+    "published": "source quantity algorithm model value cell",
 }
 
 

@@ -221,6 +221,82 @@ class Report(lib.Case):
         self.assertEqual(sorted(float(x) for series, _, x in rows if series == "published"), [80, 81])
         self.assertEqual(len([1 for series, _, _ in rows if series == "each cell"]), len(cells))
 
+    def row(self, name, start):
+        """The row of a page that begins so, its fields without blanks."""
+        rows = [line for line in read(self.report(name)).splitlines() if line.startswith("| %s " % start)]
+        self.assertTrue(rows, start)
+        return [x.strip() for x in rows[0].strip("|").split("|")]
+
+    def test_published_and_absent(self):
+        """Cells that differ in their data alone each show their own published figures; a figure that several cells have stands beside
+        each; cells that are not on disk say so and keep theirs."""
+        lib.make_awkward(self.path("models"))
+        base = self.path("models", "tiny-a", "base")
+        given = [("orpo", 0, "beta", "ppo/seed-0", "{source: T6, sparsity: 0.7642, sparsity_1e-8: 0.71, rank_percent: 99.1}"),
+                 ("orpo", 0, "alpha", "ppo/seed-1", "{source: T6, sparsity: 0.5323, sparsity_1e-8: 0.504, rank_percent: 98.2}"),
+                 ("dpo", 0, "", "dpo/seed-0", "{source: T1, sparsity: 0.814}"),
+                 ("dpo", 1, "", "dpo/seed-1", "{source: T1, sparsity: 0.814}"),
+                 ("dpo", 2, "", "nothere", "{source: T1, sparsity: 0.9}"), ("kto", 0, "", "nothere", "{source: T1, sparsity: 0.96}"),
+                 ("kto", 1, "", "nothere", "")]
+        cells = ""
+        for algorithm, seed, data, tuned, published in given:
+            cells += '  - {family: tiny-a, algorithm: %s, seed: %d, base: "%s", tuned: "%s"%s%s}\n' % (
+                algorithm, seed, base, self.path("models", "tiny-a", *tuned.split("/")), data and ", data: " + data,
+                published and ", published: " + published)
+        self.config = self.write("study.yaml", "study: own\noutput: %s\nmissing: skip\ncells:\n%sstages:\n  load: {}\n"
+                                 "  delta: {needs: [load]}\n  mask: {needs: [delta]}\n  rank: {needs: [delta]}\n"
+                                 "  report: {needs: [mask, rank]}\n" % (self.path("out"), cells))
+        self.sinew(["run", self.config], np=2)
+        with h5py.File(self.path("out", "own.h5")) as f:
+            rows = f["tables/published"][()]
+            sparsity = {(r["cell"].decode(), r["node"].decode(), r["tolerance"]): 100 * r["sparsity"] for r in f["tables/sparsity"][()]}
+        names = {"tiny-a/%s/%d%s" % (a, s, d and "+" + d): p for a, s, d, _, p in given}
+        self.assertEqual([(r["cell"].decode(), r["quantity"].decode(), r["value"]) for r in rows],
+                         [(name, q, float(x)) for name, p in names.items() for q, x in re.findall(r"([a-z_0-9e-]+): ([0-9.]+)", p)])
+        own = {"tiny-a/orpo/0+beta": "76.42", "tiny-a/orpo/0+alpha": "53.23", "tiny-a/dpo/0": "81.40", "tiny-a/dpo/1": "81.40",
+               "tiny-a/dpo/2": "90.00", "tiny-a/kto/0": "96.00", "tiny-a/kto/1": "-"}
+        absent = ("tiny-a/dpo/2", "tiny-a/kto/0", "tiny-a/kto/1")
+        for name in ("sparsity.md", "report.md"):
+            head = self.row(name, "cell")
+            for cell, figure in own.items():
+                row = dict(zip(head, self.row(name, cell)))
+                self.assertEqual(row["published %"], figure, cell)
+                self.assertEqual(row["parameters"] == "not measured", cell in absent, cell)
+                if cell in absent:
+                    self.assertEqual({x for k, x in row.items() if k not in ("cell", "parameters", "published %")}, {""})
+                else:
+                    self.assertEqual(row["sparsity % at 1e-5"], "%.2f" % sparsity[cell, "mask", 1e-5])
+        markdown, plain = read(self.report("report.md")), read(self.report("sparsity.txt"))
+        for text in (markdown, read(self.report("sparsity.md"))):
+            self.assertRegex(text, r"\n> \*\*3 of 7 cells not measured\*\*, each because its checkpoints are not on disk")
+        self.assertLess(markdown.index("3 of 7"), markdown.index("\n## "))
+        self.assertRegex(plain, r"\n3 of 7 cells NOT MEASURED, each because ")
+        self.assertRegex(plain, r"\ntiny-a/kto/0 +not measured +96\.00 *\n")
+        self.assertNotRegex(plain, r"\S +0 +-")
+        self.assertRegex(read(self.report("report.html")), r"(?s)3 of 7 cells not measured.*<h2.*>not measured<")
+        # The sections of published figures and of ranks, each cell with its own.
+        for start, published in (("tiny-a/orpo/0+beta", "99.10"), ("tiny-a/orpo/0+alpha", "98.20"), ("tiny-a/dpo/0", "-")):
+            rank = markdown[markdown.index("\n## Rank"):].splitlines()
+            self.assertEqual([x for x in rank if x.startswith("| %s " % start)][0].split("|")[-2].strip(), published)
+        section = [[x.strip() for x in line.strip("|").split("|")] for line in
+                   markdown[markdown.index("\n## Published"):markdown.index("\n## Left out")].splitlines() if line.startswith("| tiny")]
+        shown = {(r[0], r[1]): r[2:] for r in section}
+        mean = (sparsity["tiny-a/dpo/0", "mask", 1e-5] + sparsity["tiny-a/dpo/1", "mask", 1e-5]) / 2
+        self.assertEqual(shown["tiny-a/dpo/0 and 1 more seed", "sparsity"], ["81.40", "%.2f" % mean, "T1"])
+        self.assertEqual(shown["tiny-a/kto/0", "sparsity"], ["96.00", "not measured", "T1"])
+        for data, figure in (("beta", "71.00"), ("alpha", "50.40")):
+            cell = "tiny-a/orpo/0+" + data
+            self.assertEqual(shown[cell, "sparsity_1e-8"], [figure, "%.2f" % sparsity[cell, "delta", 1e-8], "T6"])
+        self.assertEqual(len(section), 9)
+        # Figures: a diamond in the row of its own cell, none for a cell without a dot.
+        with open(self.report("figures", "sparsity.csv"), newline="") as f:
+            rows = [r for r in csv.reader(f) if r[0] == "published"]
+        self.assertEqual(sorted((label, round(float(x), 6)) for _, label, x in rows),
+                         [("dpo", 81.4), ("orpo+alpha", 53.23), ("orpo+beta", 76.42)])
+        with open(self.report("figures", "tolerance-delta.csv"), newline="") as f:
+            rows = [r for r in csv.reader(f) if r[0] == "published"]
+        self.assertEqual(sorted(round(float(r[-1]), 6) for r in rows), [50.4, 71])
+
     def browse(self):
         page = read(self.report("report.html"))
         self.write("view/probe.html", page.replace("</body>", PROBE + "</body>"))

@@ -63,8 +63,8 @@ static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct tab
 {
     err_clear(&f->bench.err);
     static const struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
-    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, &policy, "fam/ppo/0", "delta", skipped,
-                     &f->bench.arena, &f->bench.err);
+    return pair_open(&f->p, f->catalogue[0], f->catalogue[1], arithmetic, &policy, "fam/ppo/0", "delta",
+                     skipped, &f->bench.arena, &f->bench.err);
 }
 
 static void test_catalogue(void **state)
@@ -130,7 +130,8 @@ static void test_read(void **state)
     assert_string_equal(table_text(&skipped, 0, "tensor"), "half");
     assert_string_equal(table_text(&skipped, 0, "reason"), "type F8_E5M2 is not compared");
     assert_string_equal(table_text(&skipped, 1, "tensor"), "ids");
-    assert_string_equal(table_text(&skipped, 1, "reason"), "type I64 in the base is not compared with F32 in the tuned checkpoint");
+    assert_string_equal(table_text(&skipped, 1, "reason"),
+                        "type I64 in the base is not compared with F32 in the tuned checkpoint");
     assert_string_equal(table_text(&skipped, 1, "cell"), "fam/ppo/0");
     assert_string_equal(table_text(&skipped, 1, "node"), "delta");
     assert_int_equal(table_int(&skipped, 1, "parameters"), 3);

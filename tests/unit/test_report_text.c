@@ -187,7 +187,8 @@ static void take_study(struct fixture *f, struct summary *sum)
     table_init(&sparsity, "sparsity", &f->bench.arena);
     table_init(&published, "published", &f->bench.arena);
     TABLE_ADD(&cells, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("m"), V_TEXT("dpo"), V_INT(0), V_TEXT(""),
-              V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(0), V_INT(1000), V_INT(250), V_INT(250));
+              V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(0), V_INT(1000), V_INT(250),
+              V_INT(250));
     static const double tolerances[] = {0, 1e-8, 1e-5};
     for (int i = 0; i < 3; i++)
         TABLE_ADD(&sparsity, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("delta"), V_TEXT("absolute"),
@@ -196,9 +197,9 @@ static void take_study(struct fixture *f, struct summary *sum)
               V_INT(1000), V_INT(150), V_REAL(0.85));
     for (int i = 0; i < 2; i++)
         TABLE_ADD(&published, &f->bench.err, V_TEXT("table 1"), V_TEXT("sparsity"), V_TEXT("dpo"),
-                  V_TEXT("m"), V_REAL(0.814));
+                  V_TEXT("m"), V_REAL(0.814), V_TEXT("m/dpo/0"));
     TABLE_ADD(&published, &f->bench.err, V_TEXT("table 6"), V_TEXT("sparsity"), V_TEXT("dpo"), V_TEXT("m"),
-              V_REAL(76.42));
+              V_REAL(76.42), V_TEXT("m/dpo/0"));
     summary_take(sum, &cells, &f->bench.err);
     summary_take(sum, &sparsity, &f->bench.err);
     summary_take(sum, &published, &f->bench.err);
@@ -213,12 +214,17 @@ static void test_summary(void **state)
     assert_int_equal(sum.nmeasures, 4);
     assert_int_equal(summary_first_headline(&sum), 3);
     assert_string_equal(summary_measure_title(&sum, 3, &f->bench.err), "at 1e-5");
-    assert_string_equal(summary_published_of(&sum, "dpo", "m", "sparsity", &f->bench.err), "81.40 / 76.42");
-    assert_string_equal(summary_published_of(&sum, "ppo", "m", "sparsity", &f->bench.err), "-");
-    assert_float_equal(summary_measured(&sum, "sparsity", "dpo", "m", &f->bench.err), 85, 1e-9);
-    assert_float_equal(summary_measured(&sum, "sparsity_1e-8", "dpo", "m", &f->bench.err), 80, 1e-9);
-    assert_true(isnan(summary_measured(&sum, "sparsity_1e-3", "dpo", "m", &f->bench.err)));
-    assert_true(isnan(summary_measured(&sum, "rank", "dpo", "m", &f->bench.err)));
+    assert_string_equal(summary_published_of(&sum, "m/dpo/0", "sparsity", &f->bench.err), "81.40 / 76.42");
+    assert_string_equal(summary_published_of(&sum, "m/dpo/0", "rank", &f->bench.err), "-");
+    assert_string_equal(summary_published_of(&sum, "m/dpo/1", "sparsity", &f->bench.err), "-");
+    assert_string_equal(summary_published_of(&sum, "m/ppo/0", "sparsity", &f->bench.err), "-");
+    assert_float_equal(summary_measured(&sum, "sparsity", "m/dpo/0", &f->bench.err), 85, 1e-9);
+    assert_float_equal(summary_measured(&sum, "sparsity_1e-8", "m/dpo/0", &f->bench.err), 80, 1e-9);
+    assert_true(isnan(summary_measured(&sum, "sparsity_1e-3", "m/dpo/0", &f->bench.err)));
+    assert_true(isnan(summary_measured(&sum, "sparsity", "m/dpo/1", &f->bench.err)));
+    assert_true(isnan(summary_measured(&sum, "rank", "m/dpo/0", &f->bench.err)));
+    assert_int_equal(summary_absent(&sum), 0);
+    assert_true(summary_is_measured(&sum, 0));
     assert_string_equal(summary_base_label(&sum, "b"), "m");
 }
 
@@ -236,12 +242,117 @@ static void test_pages(void **state)
         plain.text, "\nm/dpo/0       1,000      150               85.00         75.00  81.40 / 76.42\n"));
     assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
     assert_null(strstr(report.text, "SIMULATED"));
+    assert_null(strstr(report.text, "not measured"));
+    assert_null(strstr(plain.text, "NOT MEASURED"));
     assert_non_null(strstr(report.text, "the study has no rank"));
     sum.simulated = "drawn at random";
     report = (struct text){.arena = &f->bench.arena};
     assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
     assert_non_null(
         strstr(report.text, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));
+}
+
+/* Cells that differ in their data alone, two seeds with one figure, and one that is not on disk. */
+static void take_own(struct fixture *f, struct summary *sum)
+{
+    static const struct {
+        const char *cell, *data;
+        int64_t seed, parameters;
+        double sparsity, published;
+    } own[] = {{"m/orpo/0+beta", "beta", 0, 1000, 0.75, 0.7642},
+               {"m/orpo/0+alpha", "alpha", 0, 1000, 0.5, 0.5323},
+               {"m/orpo/1+alpha", "alpha", 1, 1000, 0.25, 0.5323},
+               {"m/orpo/2", "", 2, 0, 0, 0.5323},
+               {"m/nothing/0", "", 0, 0, 0, 0}};
+    struct table cells, sparsity, published, skipped;
+    struct err *e = &f->bench.err;
+    struct arena *a = &f->bench.arena;
+    summary_init(sum, a, &f->scratch, 40);
+    sum->study = "s";
+    table_init(&cells, "cells", a);
+    table_init(&sparsity, "sparsity", a);
+    table_init(&published, "published", a);
+    table_init(&skipped, "skipped", a);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        const char *algorithm = i < 4 ? "orpo" : "nothing";
+        int64_t n = own[i].parameters;
+        TABLE_ADD(&cells, e, V_TEXT(own[i].cell), V_TEXT("m"), V_TEXT(algorithm), V_INT(own[i].seed),
+                  V_TEXT(own[i].data), V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(n > 0), V_INT(0), V_INT(0),
+                  V_INT(n), V_INT(0), V_INT(0));
+        if (n > 0)
+            TABLE_ADD(&sparsity, e, V_TEXT(own[i].cell), V_TEXT("mask"), V_TEXT("absolute"), V_REAL(1e-5),
+                      V_INT(n), V_INT((int64_t)((double)n * (1 - own[i].sparsity))), V_REAL(own[i].sparsity));
+        if (own[i].published > 0)
+            TABLE_ADD(&published, e, V_TEXT("table 6"), V_TEXT("sparsity"), V_TEXT(algorithm), V_TEXT("m"),
+                      V_REAL(own[i].published), V_TEXT(own[i].cell));
+    }
+    TABLE_ADD(&skipped, e, V_TEXT("m/orpo/0+beta"), V_TEXT("delta"), V_TEXT("x"), V_INT(5), V_TEXT("type"));
+    TABLE_ADD(&skipped, e, V_TEXT("m/orpo/2"), V_TEXT(""), V_TEXT(""), V_INT(0),
+              V_TEXT("not measured: it is far away"));
+    const struct table *const all[] = {&cells, &sparsity, &skipped, &published};
+    for (int i = 0; i < 4; i++)
+        summary_take(sum, all[i], e);
+    assert_int_equal(e->code, ERR_OK);
+}
+
+/* Words of the one line that begins with `start`, blanks squeezed. */
+static void assert_row(const char *page, const char *start, const char *expected)
+{
+    char line[512], squeezed[512];
+    size_t at = 0;
+    snprintf(line, sizeof line, "\n%s", start);
+    const char *found = strstr(page, line);
+    if (!found)
+        fail_msg("no line begins with %s in\n%s", start, page);
+    for (const char *c = found + 1; *c && *c != '\n' && at < sizeof squeezed - 1; c++)
+        if (*c != ' ' || (at > 0 && squeezed[at - 1] != ' '))
+            squeezed[at++] = *c;
+    while (at > 0 && squeezed[at - 1] == ' ')
+        at--;
+    squeezed[at] = '\0';
+    assert_string_equal(squeezed, expected);
+}
+
+static void test_own_figures(void **state)
+{
+    struct fixture *f = *state;
+    struct summary sum;
+    struct sheet cells;
+    struct text plain = {.arena = &f->bench.arena}, page = {.arena = &f->bench.arena},
+                report = {.arena = &f->bench.arena};
+    take_own(f, &sum);
+    assert_int_equal(summary_absent(&sum), 1);
+    assert_true(summary_is_measured(&sum, 0)); /* a tensor of it was left out */
+    assert_false(summary_is_measured(&sum, 3));
+    assert_true(summary_is_measured(&sum, 4)); /* no parameters, but nobody says why */
+    assert_string_equal(sum.why_absent, "it is far away");
+    page_headline(&sum, &cells, &f->bench.err);
+    assert_int_equal(page_sparsity(&sum, &cells, 0, &plain, &f->bench.err), ERR_OK);
+    assert_int_equal(page_sparsity(&sum, &cells, 1, &page, &f->bench.err), ERR_OK);
+    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
+    assert_row(plain.text, "m/orpo/0+beta ", "m/orpo/0+beta 1,000 250 75.00 100.00 76.42");
+    assert_row(plain.text, "m/orpo/0+alpha ", "m/orpo/0+alpha 1,000 500 50.00 100.00 53.23");
+    assert_row(plain.text, "m/orpo/1+alpha ", "m/orpo/1+alpha 1,000 750 25.00 100.00 53.23");
+    assert_row(plain.text, "m/orpo/2 ", "m/orpo/2 not measured 53.23");
+    assert_row(plain.text, "m/nothing/0 ", "m/nothing/0 0 - - - -");
+    assert_row(plain.text, "1 of 5 cells",
+               "1 of 5 cells NOT MEASURED, each because it is far away. What is published of them is shown "
+               "all the same.");
+    assert_row(page.text, "| m/orpo/2 ", "| m/orpo/2 | not measured | | | | 53.23 |");
+    const char *const pages[] = {page.text, report.text};
+    for (int i = 0; i < 2; i++)
+        assert_row(pages[i], "> **1 of 5",
+                   "> **1 of 5 cells not measured**, each because it is far away. What is published of them "
+                   "is shown all the "
+                   "same.");
+    assert_true(strstr(report.text, "not measured**") < strstr(report.text, "\n## "));
+    const char *published = strstr(report.text, "## Published figures");
+    assert_non_null(published);
+    assert_row(published, "| m/orpo/0+beta ", "| m/orpo/0+beta | sparsity | 76.42 | 75.00 | table 6 |");
+    assert_row(published, "| m/orpo/0+alpha ",
+               "| m/orpo/0+alpha and 1 more seed | sparsity | 53.23 | 37.50 | table 6 |");
+    assert_null(strstr(published, "| m/orpo/1+alpha "));
+    assert_row(published, "| m/orpo/2 ", "| m/orpo/2 | sparsity | 53.23 | not measured | table 6 |");
 }
 
 static void test_empty(void **state)
@@ -261,7 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_csv_text),    TEST(test_csv_real), TEST(test_real_short),    TEST(test_sheet),
         TEST(test_sheet_lines), TEST(test_pivot),    TEST(test_pivot_columns), TEST(test_keys_list),
-        TEST(test_summary),     TEST(test_pages),    TEST(test_empty),
+        TEST(test_summary),     TEST(test_pages),    TEST(test_own_figures),   TEST(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,319 @@
+#!/usr/bin/python3
+"""Writes the seeds of the fuzz targets, tests/fuzz/corpus/NAME/seed-*: small files in order and in disorder, and where torch is
+installed genuine ones. What fuzzing found (other names) is left alone."""
+import io
+import json
+import os
+import re
+import struct
+import sys
+import zipfile
+
+HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+
+
+def seed(target, name, data):
+    folder = os.path.join(HERE, target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "seed-" + name), "wb") as f:
+        f.write(data if isinstance(data, bytes) else data.encode())
+
+
+# ---- safetensors, indexes, config.json ----
+
+def safetensors(header, data=b"", pad=True):
+    text = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":")).encode()
+    if pad:
+        text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def entry(dtype, shape, begin, end):
+    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+
+def make_safetensors():
+    two = {"__metadata__": {"format": "pt"}, "model.layers.0.self_attn.q_proj.weight": entry("BF16", [2, 3], 0, 12),
+           "lm_head.weight": entry("F32", [2], 12, 20)}
+    seed("safetensors", "two", safetensors(two, bytes(20)))
+    seed("safetensors", "unpadded", safetensors(two, bytes(20), pad=False))
+    seed("safetensors", "empty", safetensors({}))
+    seed("safetensors", "scalar", safetensors({"x": entry("F64", [], 0, 8)}, bytes(8)))
+    seed("safetensors", "zero", safetensors({"x": entry("F16", [0, 4], 0, 0)}))
+    seed("safetensors", "small-types", safetensors({"a": entry("F4", [4], 0, 2), "b": entry("F8_E4M3", [3], 2, 5),
+                                                    "c": entry("BOOL", [1], 5, 6)}, bytes(6)))
+    seed("safetensors", "hole", safetensors({"x": entry("U8", [1], 1, 2)}, bytes(2)))
+    seed("safetensors", "overlap", safetensors({"x": entry("U8", [2], 0, 2), "y": entry("U8", [2], 1, 3)}, bytes(3)))
+    seed("safetensors", "huge-shape", safetensors({"x": entry("F32", [1 << 62, 4], 0, 4)}, bytes(4)))
+    seed("safetensors", "huge-number", safetensors(b'{"x":{"dtype":"F32","shape":[18446744073709551616],"data_offsets":[0,4]}}'))
+    seed("safetensors", "twice", safetensors(b'{"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+                                             b'"x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'))
+    seed("safetensors", "deep", safetensors(b"[" * 3000))
+    seed("safetensors", "lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n")
+    seed("safetensors", "length", struct.pack("<Q", (1 << 64) - 1) + b"{}")
+
+
+def make_index():
+    both = {"metadata": {"total_size": 16}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
+    text = json.dumps(both)
+    torch = text.replace(".safetensors", ".bin")
+    seed("index", "both", text)
+    seed("index", "torch", torch)
+    seed("index", "one", json.dumps({"weight_map": {"a": "1.safetensors"}}))
+    seed("index", "own-shard", text.encode() + b"\0" + safetensors({"a": entry("F16", [1], 0, 2)}, bytes(2)))
+    seed("index", "in-two", text.encode() + b"\0" + safetensors({"b": entry("F16", [1], 0, 2)}, bytes(2)))
+    seed("index", "own-archive", torch.encode() + b"\0" + archive(pickled([("a", view("0", "Float", (4, 2), (2, 1)))])))
+    seed("index", "missing", text.replace("2.", "3."))
+    seed("index", "parent", text.replace("2.", "../2."))
+    seed("index", "below", text.replace("2.", "./2."))
+    seed("index", "absolute", text.replace("2.", "/2."))
+    seed("index", "no-text", text.replace('"2.safetensors"', "2"))
+    seed("index", "no-map", '{"weight_map": []}')
+    seed("index", "control", text.replace("b\"", "\\u0007\""))
+
+
+def make_model():
+    seed("model", "llama", json.dumps({"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2,
+                                       "tie_word_embeddings": False, "rope_theta": 1e4}))
+    seed("model", "parts", json.dumps({"text_config": {"num_hidden_layers": 2, "tie_word_embeddings": True}}))
+    seed("model", "huge", '{"num_hidden_layers": 1e400, "tie_word_embeddings": "yes"}')
+    seed("model", "negative", '{"num_hidden_layers": -1}')
+    seed("model", "list", "[]")
+
+
+# ---- pickles and archives ----
+
+def text(s):
+    b = s.encode()
+    return b"X" + struct.pack("<I", len(b)) + b
+
+
+def numbers(x):
+    return b"(" + b"".join(b"K" + bytes([i]) for i in x) + b"t"
+
+
+def storage(key, kind, elements):
+    return (b"(" + text("storage") + b"ctorch\n" + kind.encode() + b"Storage\n" + text(key) + text("cpu") + b"K"
+            + bytes([elements]) + b"tQ")
+
+
+def view(key, kind, shape, strides, offset=0, elements=16):
+    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(key, kind, elements) + b"K" + bytes([offset]) + numbers(shape)
+            + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR")
+
+
+def pickled(pairs):
+    return b"\x80\x02ccollections\nOrderedDict\n)R(" + b"".join(text(k) + v for k, v in pairs) + b"u."
+
+
+def archive(pickle, top="a", more=(), method=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as z:
+        for name, data in [("data.pkl", pickle), ("data/0", bytes(64)), ("data/1", bytes(10)), *more]:
+            z.writestr(zipfile.ZipInfo(top + "/" + name), data, method)
+    return out.getvalue()
+
+
+def wide_archive():
+    """One entry, every size and place in the records of ZIP64 alone."""
+    name, data, ones = b"a/x", b"0123456789", 0xffffffff
+    local = b"PK\3\4" + struct.pack("<HHHIIIIHH", 45, 0, 0, 0, 0, ones, ones, len(name), 20) + name \
+        + struct.pack("<HHQQ", 1, 16, len(data), len(data)) + data
+    directory = b"PK\1\2" + struct.pack("<HHHHIIIIHHHHHII", 45, 45, 0, 0, 0, 0, ones, ones, len(name), 28, 0, 0, 0, 0, ones) + name \
+        + struct.pack("<HHQQQ", 1, 24, len(data), len(data), 0)
+    end64 = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, len(directory), len(local))
+    locator = b"PK\6\7" + struct.pack("<IQI", 0, len(local) + len(directory), 1)
+    return local + directory + end64 + locator + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 0xffff, 0xffff, ones, ones, 0)
+
+
+def streamed_archive():
+    class Pipe(io.RawIOBase):
+        def __init__(self):
+            self.all = b""
+
+        def writable(self):
+            return True
+
+        def write(self, b):
+            self.all += bytes(b)
+            return len(b)
+
+    out = Pipe()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr(zipfile.ZipInfo("a/x"), b"0123456789")
+        z.writestr(zipfile.ZipInfo("a/y"), b"")
+    return out.all
+
+
+def make_zip():
+    seed("zip", "three", archive(b"}."))
+    seed("zip", "compressed", archive(b"}." * 20, method=zipfile.ZIP_DEFLATED))
+    seed("zip", "wide", wide_archive())
+    seed("zip", "streamed", streamed_archive())
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.comment = b"a comment"
+    seed("zip", "empty", out.getvalue())
+    whole = archive(b"}.")
+    seed("zip", "cut", whole[:-1])
+    seed("zip", "twice", whole.replace(b"a/data/1", b"a/data/0"))
+
+
+def state_dicts():
+    plain = view("0", "Float", (4, 4), (4, 1))
+    yield "plain", pickled([("a.weight", plain), ("b", view("1", "BFloat16", (5,), (1,), elements=5))])
+    yield "transposed", pickled([("a", view("0", "Float", (4, 4), (1, 4)))])
+    yield "sliced", pickled([("a", view("0", "Float", (2, 2), (4, 1), offset=5))])
+    yield "expanded", pickled([("a", view("0", "Float", (3, 4), (0, 1)))])
+    yield "outside", pickled([("a", view("0", "Float", (4, 5), (5, 1)))])
+    yield "rows-overlap", pickled([("a", view("0", "Float", (4, 4), (3, 1)))])
+    yield "no-elements", pickled([("a", view("0", "Float", (0, 4), (4, 1)))])
+    yield "tied", pickled([("a", view("0", "Float", (4, 4), (4, 1))[:-1] + b"Rq\1"), ("b", b"h\1")])
+    yield "nested", b"\x80\x02}(" + text("epoch") + b"K\5" + text("state_dict") + pickled([("a", plain)])[2:-1] + b"u."
+    yield "optimizer", b"\x80\x02}(" + text("model") + b"}" + text("optimizer") + b"(K\1K\2l" + b"u."
+    yield "parameter", pickled([("a", b"ctorch._utils\n_rebuild_parameter\n(" + plain + b"\x88ccollections\nOrderedDict\n)RtR")])
+    yield "typed", pickled([("a", b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\n"
+                             b"ctorch.nn.parameter\nParameter\n" + plain[plain.index(b"("):-1] + b"}tR")])
+    yield "fp8", pickled([("a", b"ctorch._utils\n_rebuild_tensor_v3\n(" + storage("1", "Untyped", 10) + b"K\0" + numbers((10,))
+                           + numbers((1,)) + b"\x89ccollections\nOrderedDict\n)Rctorch\nfloat8_e4m3fn\ntR")])
+    yield "size", pickled([("a", plain.replace(numbers((4, 4)), b"ctorch\nSize\n" + numbers((4, 4)) + b"\x85R"))])
+    yield "metadata", pickled([("a", plain)])[:-1] + b"}" + text("_metadata") + b"}sb."
+    yield "runs-code", b"\x80\x02cposix\nsystem\n" + text("true") + b"\x85R."
+    yield "self", b"\x80\x02}q\0" + text("a") + b"h\0s."
+
+
+def make_torch():
+    for name, pickle in state_dicts():
+        seed("pickle", name, pickle)
+        seed("statedict", name, pickle)
+    seed("pickle", "values", b"\x80\x02(NK\1M\2\1J\3\0\0\x80\x8a\2\xff\xff\x88\x89G\x3f\xf0\0\0\0\0\0\0U\1x](K\1K\2e]K\1a}K\1K\2st\x85"
+         b"r\1\0\0\0.")
+    seed("pickle", "slot", b"\x80\x02}r\xff\xff\xff\x7f.")
+    seed("pickle", "marks", b"\x80\x02" + b"(" * 4200)
+    seed("pickle", "huge-text", b"\x80\x02X\xff\xff\xff\xff")
+    for name in ("plain", "transposed", "nested"):
+        seed("torchfile", name, archive(dict(state_dicts())[name]))
+    plain = dict(state_dicts())["plain"]
+    seed("torchfile", "byteorder", archive(plain, more=[("byteorder", b"little"), ("version", b"3\n")]))
+    seed("torchfile", "big-endian", archive(plain, more=[("byteorder", b"big")]))
+    seed("torchfile", "script", archive(plain, more=[("constants.pkl", b"\x80\x02).")]))
+    seed("torchfile", "other-zip", archive(plain, top="a/b"))
+    seed("torchfile", "legacy", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.")
+    seed("torchfile", "tar", bytes(257) + b"ustar\x0000" + bytes(247))
+    try:
+        import torch
+    except ImportError:
+        print("torch is not installed: its own files are left as they are", file=sys.stderr)
+        return
+    w = torch.arange(6, dtype=torch.float32).reshape(2, 3)
+    out = io.BytesIO()
+    torch.save({"w": w.bfloat16(), "t": w.t(), "s": w[:, 1:]}, out)
+    seed("torchfile", "genuine", out.getvalue())
+    data = zipfile.ZipFile(out).read("archive/data.pkl")
+    seed("pickle", "genuine", data)
+    out = io.BytesIO()
+    torch.save(torch.nn.Linear(4, 4, bias=False).state_dict(), out)
+    data = zipfile.ZipFile(out).read("archive/data.pkl")
+    seed("pickle", "genuine-linear", data)
+    seed("statedict", "genuine-linear", data)
+
+
+# ---- logits ----
+
+def npy(header, data=b"", version=1):
+    text = header.encode()
+    text += b" " * (-(len(text) + 1 + (10 if version == 1 else 12)) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text + data
+
+
+def make_npy():
+    good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
+    seed("npy", "two", npy(good, bytes(24)))
+    seed("npy", "version-2", npy(good, bytes(24), 2))
+    seed("npy", "version-3", npy(good, bytes(24), 3))
+    seed("npy", "half", npy(good.replace("<f4", "<f2").replace("(2, 3)", "(3L,)"), bytes(6)))
+    seed("npy", "double", npy(good.replace("<f4", "<f8").replace("(2, 3)", "()"), bytes(8)))
+    seed("npy", "fortran", npy(good.replace("False", "True"), bytes(24)))
+    seed("npy", "object", npy(good.replace("<f4", "|O"), b"cos\nsystem\n"))
+    seed("npy", "overflow", npy(good.replace("(2, 3)", "(4611686018427387904, 4)"), bytes(24)))
+    seed("npy", "digits", npy(good.replace("(2, 3)", "(" + "9" * 60 + ",)"), bytes(24)))
+    seed("npy", "cut", npy(good, bytes(23)))
+    seed("npy", "long", npy(good, version=2)[:8] + b"\xff\xff\xff\xff" + good.encode())
+
+
+def llama(context, vocabulary, chunks, rows):
+    ids = max(context, 0) * max(chunks, 0)
+    return b"_logits_" + struct.pack("<Iii", context, vocabulary, chunks) + bytes(4 * ids) + rows
+
+
+def make_llama():
+    row = struct.pack("<ff4H", 1e-4, -6.0, 0, 1, 2, 65535)
+    seed("llama", "two", llama(6, 4, 1, row * 2))
+    seed("llama", "odd", llama(6, 3, 1, row * 2))
+    seed("llama", "cut-range", llama(6, 4, 1, struct.pack("<ff4H", 16 / 65535, -16.5, 0, 1, 2, 65535) * 2))
+    seed("llama", "nan", llama(6, 4, 1, struct.pack("<ff4H", float("nan"), 0, 0, 1, 2, 3) * 2))
+    seed("llama", "chunks", llama(4, 4, 2, row * 2))
+    seed("llama", "short", llama(6, 4, 1, row))
+    seed("llama", "huge", b"_logits_" + struct.pack("<Iii", 0x7fffffff, 0x7fffffff, 0x7fffffff))
+    seed("llama", "negative", b"_logits_" + struct.pack("<Iii", 512, -1, 1))
+
+
+# ---- configs ----
+
+STUDY = """study: demo
+output: results/demo
+memory_per_process: 2 GiB
+matrix:
+  families: [tiny-llama, tiny-qwen]
+  algorithms: [ppo, grpo]
+  seeds: [0, 1]
+  base: "${FUZZ_UNSET:-models}/{family}/base"
+  tuned: "models/{family}/{algorithm}/seed-{seed}"
+  exclude: [{family: tiny-qwen, seed: 1}]
+stages:
+  load: {}
+  delta: {needs: [load], arithmetic: bf16, tolerances: [0, 1e-8, 1e-5]}
+  mask: {needs: [delta], criterion: absolute, tolerance: 1e-5}
+  mask-loose: {kind: mask, needs: [delta], tolerance: 1e-4}
+  rank: {needs: [delta]}
+  overlap: {needs: [mask]}
+  report: {needs: [mask, rank, overlap]}
+"""
+
+CELLS = """study: s
+output: o
+cells:
+  - {family: f, algorithm: dpo, seed: 0, base: "a", tuned: 'b', published: {sparsity: 0.814}}
+  - {family: f, algorithm: dpo, seed: 0, data: prime, step: 500, base: a, tuned: c, logits: {base: x, tuned: y}}
+stages:
+  load: {copy: true}
+  token-entropy: {needs: [load]}
+"""
+
+
+def without_comments(name):
+    """A config of the tree, small enough for a seed."""
+    lines = open(os.path.join(HERE, "..", "..", "..", "configs", name)).read().split("\n")
+    bare = [re.sub(r"(^|\s+)#.*$", "", line).rstrip() for line in lines]
+    return "\n".join(x for x in bare if x) + "\n"
+
+
+def make_config():
+    seed("config", "reference", without_comments("reference.yaml"))
+    seed("config", "demo", without_comments("demo.yaml"))
+    seed("config", "matrix", STUDY)
+    seed("config", "cells", CELLS)
+    seed("config", "axes", STUDY.replace("  base:", "  data: [a, b]\n  steps: [1, 2]\n  base:"))
+    seed("config", "cycle", STUDY.replace("load: {}", "load: {needs: [report]}"))
+    seed("config", "typo", STUDY.replace("tolerance:", "tolerence:").replace("arithmetic", "arithmetik"))
+    seed("config", "twice", STUDY + "study: again\n")
+    seed("config", "aliases", "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n")
+    seed("config", "deep", "[" * 200)
+    seed("config", "tag", "study: !!python/object:os.system x\n")
+    seed("config", "control", b"study: \"\\0\\a\xc2\x85\"\n")
+    seed("config", "no-utf8", b"study: \xff\n")
+    seed("config", "block", "study: >-\n  a\n  b\n? output\n: |\n  o\n---\nx\n")
+
+
+for make in (make_safetensors, make_index, make_model, make_zip, make_torch, make_npy, make_llama, make_config):
+    make()
