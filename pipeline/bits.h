@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-/* Packed values are written in whole vectors: an output needs room for so many elements more than it gets. */
+/* Packed values are written in whole vectors: an output needs room for so many elements more than it
+ * receives. */
 enum { BITS_SLACK = 64 };
 
 /* Words that n bits take. */

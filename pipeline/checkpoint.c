@@ -73,7 +73,7 @@ static const struct format *format_of(const char *name)
 
 enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_INDEX };
 
-/* What a folder offers, in the order of preference; name gets the file. */
+/* What a folder offers, in the order of preference; name receives the file. */
 static enum source look(const char *dir, const struct format **format, char *name, int size)
 {
     for (int i = 0; i < NFORMATS; i++) {

@@ -51,7 +51,7 @@ void comm_max_real(const struct comm *c, double *v, int64_t n);
 void comm_sum_to_root(const struct comm *c, int64_t *v, int64_t n);
 void comm_max_real_to_root(const struct comm *c, double *v, int64_t n);
 
-/* Collective. Exclusive prefix sum of x over processes; *total, if not NULL, gets the sum. */
+/* Collective. Exclusive prefix sum of x over processes; *total, if not NULL, receives the sum. */
 int64_t comm_exscan(const struct comm *c, int64_t x, int64_t *total);
 
 /* Local. The part [*from, *to) of n items that is process me's of np: contiguous, sizes differ by at most

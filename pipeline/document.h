@@ -3,7 +3,7 @@
  * they can explode); so are documents deeper than DOCUMENT_DEPTH, invalid UTF-8, duplicate keys and a second
  * document.
  *
- * The second half asks a tree for its values. Whoever asks for the wrong thing gets nothing, and the
+ * The second half asks a tree for its values. Whoever asks for the wrong thing receives nothing, and the
  * complaint is in the list; about an item that is absent (NULL) or was complained of before (ITEM_BAD)
  * nothing more is said, so that one mistake makes one complaint. */
 #ifndef SINEW_DOCUMENT_H
@@ -59,7 +59,7 @@ void problems_sort(struct problems *p);
 err_t document_parse(const char *text, int64_t n, struct problems *p, struct arena *a, struct item **root,
                      struct err *e);
 
-/* Local. Value of a key; NULL where the map has none. *key_mark, if not NULL, gets the key's place. */
+/* Local. Value of a key; NULL where the map has none. *key_mark, if not NULL, receives the key's place. */
 struct item *item_get(const struct item *map, const char *key, struct mark *key_mark);
 
 /* Who asks: where complaints go, who owns the answers, what stops everything (memory). The functions below

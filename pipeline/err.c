@@ -30,6 +30,10 @@ err_t err_set_at(struct err *e, err_t code, const char *file, int line, const ch
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
+    for (char *c = e->text; *c;
+         c++) /* names and paths come from outside: a message is one line and moves no terminal */
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
     return code;
 }
 

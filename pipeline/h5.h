@@ -117,20 +117,20 @@ err_t h5_table_write(struct h5 *f, const char *name, const struct table *t, stru
 
 /* Local, serial file. The same in two steps, for tables too long for memory: create it empty with the width
  * in bytes of each text column (widths[column], ignored for numbers) and the rows it will have; then append
- * rows of the same schema. Here each column also gets its description and units as attributes
+ * rows of the same schema. Here each column also receives its description and units as attributes
  * "COLUMN.description" and "COLUMN.units". */
 err_t h5_table_create(struct h5 *f, const char *name, const struct schema *s, const int *widths,
                       int64_t nrows, struct err *e);
 err_t h5_table_append(struct h5 *f, const char *name, const struct table *t, struct err *e);
 
 /* Local, serial file. Raises widths[column] to the width that each text column has in the file's table;
- * *nrows gets its rows. */
+ * *nrows receives its rows. */
 err_t h5_table_widths(struct h5 *f, const char *name, const struct schema *s, int *widths, int64_t *nrows,
                       struct err *e);
 
 /* Local, serial file. Reads rows [from, from+n) (n < 0: to the end) of a table by the schema's column names
  * into t (initialised, rows appended). A column that the file lacks is DATA. *nrows_in_file, if not NULL,
- * gets the total. Missing table: DATA. */
+ * receives the total. Missing table: DATA. */
 err_t h5_table_read(struct h5 *f, const char *name, struct table *t, int64_t from, int64_t n,
                     int64_t *nrows_in_file, struct err *e);
 

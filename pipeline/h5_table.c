@@ -14,7 +14,7 @@ static hid_t column_type(const struct column *c, size_t width)
                                   : H5Tcopy(c->kind == COLUMN_INT ? H5T_STD_I64LE : H5T_IEEE_F64LE);
 }
 
-/* The compound type of a row; offset[i] gets each column's place. widths: of the text columns. */
+/* The compound type of a row; offset[i] receives each column's place. widths: of the text columns. */
 static hid_t row_type(const struct schema *s, const int *widths, size_t *offset, size_t *row_bytes)
 {
     size_t bytes = 0;

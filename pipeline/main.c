@@ -16,7 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CONFIG_MAX_BYTES = 16 << 20 };
+enum {
+    CONFIG_MAX_BYTES = 4 << 20,
+    CONFIG_MEMORY_BYTES = 1 << 30
+}; /* until the config says how much memory it may be */
 
 /* Process 0 reads the config; all get the same bytes. Collective. */
 static err_t read_config(const struct comm *c, const char *path, struct arena *a, char **text, int64_t *n,
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
     struct err e;
     struct cli cli;
     struct comm world;
-    mem_init(&mem, 0);
+    mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);
     err_clear(&e);
     err_t code = cli_parse(&cli, argc, argv, &arena, &e);

@@ -171,7 +171,7 @@ static err_t push(struct reader *r, int32_t value, struct err *e)
     return ERR_OK;
 }
 
-/* A new value on the stack; *index gets it. */
+/* A new value on the stack; *index receives it. */
 static err_t add_value(struct reader *r, struct pickle_value v, int32_t *index, struct err *e)
 {
     struct pickle *p = r->out;
@@ -201,7 +201,7 @@ static err_t need(const struct reader *r, int64_t n, struct err *e)
     return above_mark(r) < n ? refuse(r, e, "too few values on the stack") : ERR_OK;
 }
 
-/* Takes the last mark away; *first gets the height of the stack where it stood. */
+/* Takes the last mark away; *first receives the height of the stack where it stood. */
 static err_t pop_mark(struct reader *r, int64_t *first, struct err *e)
 {
     if (r->nmarks == 0)

@@ -38,7 +38,7 @@ int selection_has(const struct selection *s, const struct dag *d, const struct n
 /* Collective. Runs. Errors: as the stages give them; DATA where a picked node lacks what it needs. */
 err_t runner_run(struct runner *r, const struct selection *s, struct err *e);
 
-/* Collective. Runs the report stage(s) on the archive as it is; a config without one gets a report with
+/* Collective. Runs the report stage(s) on the archive as it is; a config without one receives a report with
  * default parameters. Errors: DATA where there is no archive. */
 err_t runner_report(struct runner *r, struct err *e);
 

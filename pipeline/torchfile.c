@@ -133,7 +133,7 @@ static err_t read_numbers(const struct reader *r, const struct checkpoint_tensor
 }
 
 /* The storage a persistent id names: its type, its place, and that the archive has as many bytes for it as it
- * says. t->dtype gets the type (DTYPE_COUNT for untyped bytes). */
+ * says. t->dtype receives the type (DTYPE_COUNT for untyped bytes). */
 static err_t read_storage(const struct reader *r, struct checkpoint_tensor *t, const struct pickle_value *v,
                           const struct zip_entry **entry, struct err *e)
 {

@@ -209,8 +209,8 @@ static err_t check_name(const struct zip *z, const unsigned char *name, int n, i
     return ERR_OK;
 }
 
-/* One header of the directory at p, of which `left` bytes are left; *used gets its length. The name is copied
- * to *names, which moves on. */
+/* One header of the directory at p, of which `left` bytes are left; *used receives its length. The name is
+ * copied to *names, which moves on. */
 static err_t take_entry(struct zip *z, const unsigned char *p, int64_t left, char **names, int64_t *used,
                         struct err *e)
 {

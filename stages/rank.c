@@ -2,7 +2,7 @@
  * rank.
  *
  * Most matrices fit one process, and then as many are decomposed at once as there are processes. A matrix
- * that needs more memory than one process may have, or more time than its fair share, gets a team of
+ * that needs more memory than one process may have, or more time than its fair share, receives a team of
  * processes. Teams of one size make a phase; phases run from the largest teams to the smallest. All processes
  * compute the same plan from the layout alone. Where no spectrum is to be kept, singular values are counted
  * rather than computed, as far as that leaves no doubt. */
@@ -53,7 +53,7 @@ static const struct param rank_params[] = {
 
 static const char *const rank_inputs[] = {"delta", NULL};
 
-/* Why a tensor gets no rank, or NULL. */
+/* Why a tensor receives no rank, or NULL. */
 static const char *skip_reason(const struct rank_params *p, const char *name, int ndim, const int64_t *dims,
                                char *text, int size)
 {

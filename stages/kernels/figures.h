@@ -29,8 +29,8 @@ err_t figures_build(struct figures *f, struct gather *g, struct err *e);
 
 /* ---- for those who build figures ---- */
 
-/* Local. Takes a finished chart into the list; NULL or an empty one is left out. The caption gets what holds
- * for all figures: cells, parameters, simulated or not. cells, parameters: what the figure shows. */
+/* Local. Takes a finished chart into the list; NULL or an empty one is left out. The caption receives what
+ * holds for all figures: cells, parameters, simulated or not. cells, parameters: what the figure shows. */
 void figures_add(struct figures *f, struct chart *c, int64_t cells, double parameters, struct err *e);
 
 /* Local. The same with the cells and parameters of the whole study, or of one base, or of one family. */

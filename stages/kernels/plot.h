@@ -15,8 +15,8 @@ err_t plot_script(const struct chart *c, struct text *out, struct err *e);
 
 /* Local. Appends the drawing of an SVG file of gnuplot as an element of an HTML page: no prologue, no
  * background, texts and axes in the colour of the page's text, curves in the page's colours --c0 to --c7, ids
- * made unique by the name, scaled to the place it gets. title: what a screen reader says. Nothing is appended
- * where svg is no such file: returns 0 then, else 1. */
+ * made unique by the name, scaled to the place it receives. title: what a screen reader says. Nothing is
+ * appended where svg is no such file: returns 0 then, else 1. */
 int plot_inline(const char *svg, const char *name, const char *title, struct text *out, struct err *e);
 
 #endif

@@ -236,8 +236,8 @@ static void windows(struct world *w)
     const char *catalogue[2];
     uint16_t *values = w->comm.me == 0 ? take(w, n, sizeof *values) : NULL;
     for (int i = 0; i <= ONES; i++) {
-        char *name = take(w, 20, 1);
-        snprintf(name, 20, "tensor.%02d.weight", i);
+        char *name = take(w, 32, 1);
+        snprintf(name, 32, "tensor.%02d.weight", i);
         t[i] = (struct checkpoint_tensor){
             .name = name, .dtype = DTYPE_BF16, .ndim = 1, .dims = {i < ONES ? 1 : n}};
         bytes[i] = values;

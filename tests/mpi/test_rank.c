@@ -1,7 +1,7 @@
 /* rank, on as many processes as the program is started with: updates planted with known singular values:
- * outer products of orthogonal sign vectors, diagonals, nothing at all; what gets no rank is listed with its
- * reason. The same ranks come from an update that was not stored. One line per failed check; exit status 0
- * or 1. */
+ * outer products of orthogonal sign vectors, diagonals, nothing at all; what receives no rank is listed with
+ * its reason. The same ranks come from an update that was not stored. One line per failed check; exit status
+ * 0 or 1. */
 #include "stagelib.h"
 
 #include "bits.h"

@@ -60,7 +60,7 @@ static int counts(int64_t token)
     return token / LENGTH != 1 || token % LENGTH < 20;
 }
 
-/* Collective. nan_at: the token that gets a NaN, or -1. */
+/* Collective. nan_at: the token that receives a NaN, or -1. */
 static const char *write_base(struct world *w, const char *name, int64_t nan_at)
 {
     const struct checkpoint_tensor t = {
