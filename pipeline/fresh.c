@@ -233,7 +233,6 @@ err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena
                 break;
             }
         }
-    f->known = 1;
     return ERR_OK;
 }
 

@@ -15,7 +15,6 @@ enum fresh_state { STATE_FRESH, STATE_STALE, STATE_PARTIAL, STATE_MISSING, STATE
 
 struct freshness {
     enum fresh_state state;
-    int known; /* the parts have been computed */
     char stage[HASH_TEXT], params[HASH_TEXT], inputs[HASH_TEXT], files[HASH_TEXT], key[HASH_TEXT];
     const char *files_text; /* the fingerprints behind `files`, one line per file */
     char why[160];          /* stale: what changed; "" otherwise */
@@ -25,8 +24,8 @@ struct freshness {
 const char *fresh_name(enum fresh_state s);
 
 /* Local (process 0's work). Computes the freshness of node i into all[i]; all[] of the nodes it needs must
- * have been computed (known). scratch: for what is read on the way. Errors: SYSTEM (memory); a damaged
- * artifact is stale, not an error. */
+ * have been computed. keep: lifetime of all[]. Errors: SYSTEM (memory); a damaged artifact is stale, not an
+ * error. */
 err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e);
 
 /* Local, process 0. Writes the key and its parts into an artifact about to be completed. */
