@@ -22,6 +22,8 @@ err_t artifact_begin(struct artifact *out, const struct comm *c, const char *pat
 
 err_t artifact_bulk(struct artifact *out, struct h5 **f, struct err *e)
 {
+    if (out->comm->np == 1)
+        return artifact_tables(out, f, e);
     if (!out->bulk)
         TRY(h5_create_parallel(out->comm, out->partial, out->arena, &out->bulk, e));
     out->created = 1;

@@ -1,7 +1,8 @@
 /* Artifact: the HDF5 file a node writes, under PATH.partial until it is complete.
  *
  * First the bulk data (all processes, MPI-IO), then tables and attributes (process 0), then, by the runner,
- * the completing attributes, a flush to disk and the rename. */
+ * the completing attributes, a flush to disk and the rename. A process by itself does without MPI-IO: the
+ * file is created, opened and closed once. */
 #ifndef SINEW_ARTIFACT_H
 #define SINEW_ARTIFACT_H
 
@@ -13,7 +14,7 @@ struct artifact {
     struct arena *arena;
     const char *path;    /* final name */
     const char *partial; /* name while being written */
-    struct h5 *bulk;     /* open under MPI-IO, or NULL */
+    struct h5 *bulk;     /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
     struct h5 *tables;   /* open serially on process 0, or NULL */
     int created;
 };

@@ -1,11 +1,13 @@
 #include "bits.h"
 
+#include "bits_avx512.h"
+#include "magnitude.h"
+
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,bmi,bmi2,popcnt,lzcnt")))
-#define AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
+#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
 #endif
 
 /* ---- portable, and the same loops for AVX2 ---- */
@@ -69,69 +71,23 @@ AVX2 static struct bits_found compare_avx2(int bytes, const void *a, const void 
     return bytes == 2 ? compare16(a, b, n, words, old_bits, new_bits)
                       : compare32(a, b, n, words, old_bits, new_bits);
 }
-
-/* ---- AVX-512: compress in registers (the form that stores to memory is slow on some processors) ---- */
-
-AVX512 static struct bits_found compare16_avx512(const uint16_t *a, const uint16_t *b, int64_t n,
-                                                 uint64_t *words, uint16_t *old_bits, uint16_t *new_bits)
-{
-    const __m512i exponent = _mm512_set1_epi16(0x7f80);
-    int64_t differ = 0;
-    __mmask32 odd = 0;
-    for (int64_t i = 0; i < n; i += 64) {
-        uint64_t word = 0;
-        for (int half = 0; half < 2; half++) {
-            int64_t at = i + 32 * half, left = n - at;
-            __mmask32 in = left >= 32 ? 0xffffffffu : left > 0 ? (1u << left) - 1 : 0;
-            __m512i x = _mm512_maskz_loadu_epi16(in, a + at), y = _mm512_maskz_loadu_epi16(in, b + at);
-            __mmask32 k = _mm512_cmpneq_epi16_mask(x, y);
-            odd |= _mm512_cmpeq_epi16_mask(_mm512_and_si512(x, exponent), exponent);
-            _mm512_storeu_si512(old_bits + differ, _mm512_maskz_compress_epi16(k, x));
-            _mm512_storeu_si512(new_bits + differ, _mm512_maskz_compress_epi16(k, y));
-            differ += __builtin_popcount(k);
-            word |= (uint64_t)k << (32 * half);
-        }
-        words[i / 64] = word;
-    }
-    return (struct bits_found){differ, odd != 0};
-}
-
-AVX512 static struct bits_found compare32_avx512(const uint32_t *a, const uint32_t *b, int64_t n,
-                                                 uint64_t *words, uint32_t *old_bits, uint32_t *new_bits)
-{
-    const __m512i exponent = _mm512_set1_epi32(0x7f800000);
-    int64_t differ = 0;
-    __mmask16 odd = 0;
-    for (int64_t i = 0; i < n; i += 64) {
-        uint64_t word = 0;
-        for (int part = 0; part < 4; part++) {
-            int64_t at = i + 16 * part, left = n - at;
-            __mmask16 in = left >= 16 ? 0xffff : left > 0 ? (__mmask16)((1u << left) - 1) : 0;
-            __m512i x = _mm512_maskz_loadu_epi32(in, a + at), y = _mm512_maskz_loadu_epi32(in, b + at);
-            __mmask16 k = _mm512_cmpneq_epi32_mask(x, y);
-            odd |= _mm512_cmpeq_epi32_mask(_mm512_and_si512(x, exponent), exponent);
-            _mm512_storeu_si512(old_bits + differ, _mm512_maskz_compress_epi32(k, x));
-            _mm512_storeu_si512(new_bits + differ, _mm512_maskz_compress_epi32(k, y));
-            differ += __builtin_popcount(k);
-            word |= (uint64_t)k << (16 * part);
-        }
-        words[i / 64] = word;
-    }
-    return (struct bits_found){differ, odd != 0};
-}
 #endif
 
 struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const void *b, int64_t n,
-                               uint64_t *words, void *old_bits, void *new_bits)
+                               uint64_t *words, void *old_bits, void *new_bits, int64_t *bins)
 {
+    enum arithmetic type = bytes == 2 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
 #if defined(__x86_64__)
     if (isa == ISA_AVX512)
-        return bytes == 2 ? compare16_avx512(a, b, n, words, old_bits, new_bits)
-                          : compare32_avx512(a, b, n, words, old_bits, new_bits);
+        return bytes == 2 ? bits_compare16_avx512(a, b, n, words, old_bits, new_bits, bins)
+                          : bits_compare32_avx512(a, b, n, words, old_bits, new_bits, bins);
+#endif
+    if (bins)
+        magnitude_count(isa, type, a, n, bins);
+#if defined(__x86_64__)
     if (isa == ISA_AVX2)
         return compare_avx2(bytes, a, b, n, words, old_bits, new_bits);
 #endif
-    (void)isa;
     return compare_portable(bytes, a, b, n, words, old_bits, new_bits);
 }
 

@@ -33,7 +33,7 @@ static const struct format *const SAFETENSORS = &formats[0];
 enum {
     MAX_INDEX_BYTES = 100000000, /* as large as the format lets a header be */
     MAX_LISTED = 8,              /* names from a folder shown in a message */
-    READ_BYTES = 1 << 30         /* per pread: Linux itself stops below 2 GiB */
+    ADVISE_BYTES = 64 << 20      /* told the file system at once, at most */
 };
 
 /* ---- where the tensors are ---- */
@@ -384,6 +384,16 @@ static err_t match_index(const struct checkpoint *c, const struct index *x, stru
     return ERR_OK;
 }
 
+/* A pipe would be waited for, a device never end. */
+static err_t check_index_file(const char *path, struct err *e)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return err_set(e, errno == ENOENT ? ERR_DATA : ERR_SYSTEM, "%s: cannot be opened: %s", path,
+                       strerror(errno));
+    return S_ISREG(st.st_mode) ? ERR_OK : err_set(e, ERR_DATA, "%s: is no regular file", path);
+}
+
 static err_t open_index(struct checkpoint *c, const struct format *format, const char *dir, struct arena *a,
                         struct err *e)
 {
@@ -393,6 +403,7 @@ static err_t open_index(struct checkpoint *c, const struct format *format, const
     char *text;
     int64_t n;
     struct json_doc *doc = NULL;
+    TRY(check_index_file(x.path, e));
     TRY(file_read(a, x.path, MAX_INDEX_BYTES, &text, &n, e));
     err_t code = json_doc_parse(&doc, x.path, text, n, a, e);
     arena_drop(a, text);
@@ -497,6 +508,7 @@ static err_t refuse_short(const struct checkpoint_file *f, const struct checkpoi
 
 static void close_file(struct checkpoint *c, struct checkpoint_file *f)
 {
+    reader_forget(c->reader, f->fd);
     close(f->fd);
     f->fd = -1;
     c->nopen--;
@@ -533,6 +545,19 @@ static err_t open_for_reading(struct checkpoint *c, struct checkpoint_file *f,
     return ERR_OK;
 }
 
+/* The file, open: for this use of it, by tensor t. */
+static err_t use_file(struct checkpoint *c, struct checkpoint_file *f, const struct checkpoint_tensor *t,
+                      struct err *e)
+{
+    f->last_use = ++c->reads;
+    if (f->fd >= 0)
+        return ERR_OK;
+    err_t code = open_for_reading(c, f, t, e);
+    if (code != ERR_OK && f->fd >= 0)
+        close_file(c, f);
+    return code;
+}
+
 int64_t checkpoint_span(const struct checkpoint_tensor *t)
 {
     int64_t last = 0, bytes;
@@ -550,6 +575,7 @@ int64_t checkpoint_span(const struct checkpoint_tensor *t)
 
 /* A tensor's file while it is read. */
 struct reading {
+    struct reader *reader;
     const struct checkpoint_file *file;
     const struct checkpoint_tensor *tensor;
 };
@@ -559,8 +585,7 @@ static err_t read_bytes(void *arg, int64_t at, int64_t bytes, void *buf, struct 
 {
     const struct reading *r = arg;
     for (int64_t done = 0; done < bytes;) {
-        int64_t pass = bytes - done < READ_BYTES ? bytes - done : READ_BYTES;
-        ssize_t got = pread(r->file->fd, (char *)buf + done, (size_t)pass, (off_t)(at + done));
+        ssize_t got = reader_read(r->reader, r->file->fd, (char *)buf + done, bytes - done, at + done);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -584,19 +609,44 @@ err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, i
     if (n == 0)
         return ERR_OK;
     struct checkpoint_file *f = &c->files[t->file];
-    f->last_use = ++c->reads;
-    if (f->fd < 0) {
-        err_t code = open_for_reading(c, f, t, e);
-        if (code != ERR_OK) {
-            if (f->fd >= 0)
-                close_file(c, f);
-            return code;
-        }
-    }
-    struct reading r = {f, t};
+    TRY(use_file(c, f, t, e));
+    struct reading r = {c->reader, f, t};
     if (!t->strides)
         return read_bytes(&r, t->offset_bytes + first * width, n * width, buf, e);
     return strided_read(t, first, n, &(struct strided_source){read_bytes, &r}, buf, e);
+}
+
+void checkpoint_advise(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n)
+{
+    struct checkpoint_file *f = &c->files[t->file];
+    struct err ignored;
+    int64_t at, bytes, width = dtype_bits(t->dtype) / 8;
+    err_clear(&ignored);
+    if (n <= 0 || use_file(c, f, t, &ignored) != ERR_OK)
+        return;
+    if (t->strides) {
+        strided_range(t, first, n, &at, &bytes);
+    } else {
+        at = t->offset_bytes + first * width;
+        bytes = n * width;
+    }
+    bytes = bytes < ADVISE_BYTES ? bytes : ADVISE_BYTES;
+    posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED); /* a hint: no error is one */
+}
+
+int64_t checkpoint_ahead(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+                         int64_t tag)
+{
+    struct checkpoint_file *f = &c->files[t->file];
+    struct err ignored;
+    int64_t width = dtype_bits(t->dtype) / 8, most = reader_block_bytes(c->reader) / width;
+    err_clear(&ignored);
+    if (t->strides)
+        return n;
+    n = most > 0 && n > most ? most : n;
+    if (use_file(c, f, t, &ignored) == ERR_OK)
+        reader_ahead(c->reader, f->fd, t->offset_bytes + first * width, n * width, tag);
+    return n;
 }
 
 err_t checkpoint_verify(const struct checkpoint *c, struct err *e)

@@ -2,7 +2,8 @@
  * their places.
  *
  * Opening reads headers only and checks every size before it is used. Reading elements is by pread at the
- * tensor's own byte offset; nothing is mapped, so a file cut short while we read is an error, not a signal.
+ * tensor's own byte offset, through a reader where there is one (reader.h); nothing is mapped, so a file cut
+ * short while we read is an error, not a signal.
  * Formats plug in here and nowhere else: safetensors.c and torchfile.c. A catalogue is the same list as
  * `load` wrote it to its artifact. */
 #ifndef SINEW_CHECKPOINT_H
@@ -11,6 +12,7 @@
 #include "err.h"
 #include "mem.h"
 #include "model_config.h"
+#include "reader.h"
 #include "tensor.h"
 
 #include <stdint.h>
@@ -49,8 +51,9 @@ struct checkpoint {
     int64_t ntensors, nfiles, parameters;
     struct checkpoint_tensor *tensors; /* sorted by name, bytewise */
     struct checkpoint_file *files;
-    int64_t reads; /* so far: the clock of the files' last_use */
-    int nopen;     /* files with an open descriptor */
+    int64_t reads;         /* so far: the clock of the files' last_use */
+    int nopen;             /* files with an open descriptor */
+    struct reader *reader; /* borrowed, set by who wants to read ahead; NULL: all is read when asked */
 };
 
 /* Descriptors that one checkpoint keeps open: a model may have more shards than a process may have files. */
@@ -83,6 +86,16 @@ int64_t checkpoint_span(const struct checkpoint_tensor *t);
  * errors. */
 err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e);
+
+/* Local. Says that elements [first, first+n) of t will be read, n > 0: its reader fetches of them what goes
+ * into one block (reader_ahead; tag as there). Nothing of strided tensors, which are read in small pieces.
+ * Returns how many elements, from the first on, that settles: at least one. What goes wrong is said by the
+ * read. */
+int64_t checkpoint_ahead(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+                         int64_t tag);
+
+/* Local. Tells the file system that elements [first, first+n) of t will be read. */
+void checkpoint_advise(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n);
 
 /* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if
  * not. */

@@ -54,7 +54,9 @@ err_t comm_agree(const struct comm *c, struct err *e)
 
 void comm_abort(const struct comm *c, const struct err *e)
 {
-    usleep((useconds_t)c->me * 100000); /* mostly all see it: the first to speak ends the others */
+    int me = c->me;
+    MPI_Comm_rank(MPI_COMM_WORLD, &me); /* teams beside each other may fail together, too */
+    usleep((useconds_t)me * 100000);    /* mostly all see it: the first to speak ends the others */
     fprintf(stderr, "sinew: %s: %s\n", err_name(e->code), e->text);
     fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, err_status(e->code));
@@ -132,6 +134,61 @@ int64_t comm_exscan(const struct comm *c, int64_t x, int64_t *total)
     if (total)
         *total = sum;
     return before;
+}
+
+int comm_levels(int np)
+{
+    int levels = 0;
+    while (((int64_t)1 << levels) < np)
+        levels++;
+    return levels;
+}
+
+void comm_team_range(int np, int level, int team, int *from, int *to)
+{
+    *from = (int)(((int64_t)np * team) >> level);
+    *to = (int)(((int64_t)np * (team + 1)) >> level);
+}
+
+/* The last team that begins at `me` or before it: the largest k with floor(np * k / 2^level) <= me. */
+int comm_team_of(int np, int level, int me)
+{
+    return (int)(((((int64_t)me + 1) << level) - 1) / np);
+}
+
+void comm_team(const struct comm *c, int level, struct comm *team)
+{
+    int from, to, mine = comm_team_of(c->np, level, c->me);
+    if (level == 0) {
+        *team = *c;
+        return;
+    }
+    comm_team_range(c->np, level, mine, &from, &to);
+    MPI_Comm mpi = MPI_COMM_SELF;
+    if (level < comm_levels(c->np)) {
+        MPI_TRY(MPI_Comm_split(c->mpi, to - from > 1 ? mine : MPI_UNDEFINED, c->me, &mpi));
+        if (mpi == MPI_COMM_NULL)
+            mpi = MPI_COMM_SELF;
+    }
+    comm_init(team, mpi);
+}
+
+void comm_team_free(const struct comm *c, struct comm *team)
+{
+    if (team->mpi != MPI_COMM_SELF && team->mpi != c->mpi)
+        MPI_TRY(MPI_Comm_free(&team->mpi));
+    team->mpi = MPI_COMM_NULL;
+}
+
+void comm_gather_start(const struct comm *c, struct comm_gather *g)
+{
+    MPI_TRY(MPI_Iallgather(g->mine, COMM_GATHER, MPI_INT64_T, g->all, COMM_GATHER, MPI_INT64_T, c->mpi,
+                           &g->request));
+}
+
+void comm_gather_end(struct comm_gather *g)
+{
+    MPI_TRY(MPI_Wait(&g->request, MPI_STATUS_IGNORE));
 }
 
 void split(int64_t n, int np, int me, int64_t *from, int64_t *to)

@@ -54,6 +54,36 @@ void comm_max_real_to_root(const struct comm *c, double *v, int64_t n);
 /* Collective. Exclusive prefix sum of x over processes; *total, if not NULL, receives the sum. */
 int64_t comm_exscan(const struct comm *c, int64_t x, int64_t *total);
 
+/* A few numbers of every process, gathered while all go on working. */
+enum { COMM_GATHER = 4 };
+struct comm_gather {
+    int64_t mine[COMM_GATHER];
+    int64_t *all; /* [process][COMM_GATHER], the caller's */
+    MPI_Request request;
+};
+
+/* Collective, but nobody waits: brings g->mine. Until the end neither it nor g->all may be touched. */
+void comm_gather_start(const struct comm *c, struct comm_gather *g);
+
+/* Collective. Ends the gathering that was started last: g->all is filled. */
+void comm_gather_end(struct comm_gather *g);
+
+/* Teams: the processes of a communicator halved again and again. Level 0 is all of them; at level l there are
+ * 2^l teams of neighbours with np >> l processes or one more (none in some, where there are more teams than
+ * processes), each a part of one team of the level above.
+ *
+ * Local. The first level at which no team has more than one process. */
+int comm_levels(int np);
+
+/* Local. The processes [*from, *to) of a team; the team that process `me` is in. */
+void comm_team_range(int np, int level, int team, int *from, int *to);
+int comm_team_of(int np, int level, int me);
+
+/* Collective on c. This process's team at a level, as a communicator in which processes have numbers from 0
+ * on, in the same order; ended by comm_team_free, Collective on the team, before c is. */
+void comm_team(const struct comm *c, int level, struct comm *team);
+void comm_team_free(const struct comm *c, struct comm *team);
+
 /* Local. The part [*from, *to) of n items that is process me's of np: contiguous, sizes differ by at most
  * one. The one place where items are divided; empty for me >= n. */
 void split(int64_t n, int np, int me, int64_t *from, int64_t *to);

@@ -9,19 +9,27 @@
 #include <string.h>
 
 enum { PROBLEM = 600, WHAT = 320, NUMBER = 40 };
+enum { MAX_NODES = 1000 }; /* of one study */
 
 static const struct key top_keys[] = {
-    {"study", 1}, {"output", 2}, {"memory_per_process", 0}, {"missing", 0}, {"matrix", 3},
-    {"cells", 3}, {"stages", 4},
+    {"study", 1},  {"output", 2},     {"memory_per_process", 0},
+    {"read", 0},   {"read_block", 0}, {"missing", 0},
+    {"matrix", 3}, {"cells", 3},      {"stages", 4},
 };
 #define NTOP ((int)(sizeof top_keys / sizeof top_keys[0]))
 
+static const char *const read_words[] = {"auto", "pread", "thread", "direct", NULL}; /* enum read_mode */
 static const char *const missing_words[] = {"fail", "skip", NULL};
 
 /* Declared as parameters are: one place for the defaults, the ranges and the words of a complaint. */
 static const struct param settings[] = {
     {"memory_per_process", PARAM_BYTES, offsetof(struct config, memory_bytes), NULL, "2 GiB", 67108864.0,
      9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
+    {"read", PARAM_CHOICE, offsetof(struct config, read.mode), NULL, "auto", 0, 0, read_words,
+     "how checkpoints are read: pread when asked; thread ahead; direct ahead and past the page cache; auto "
+     "ahead while reading waits for a device"},
+    {"read_block", PARAM_BYTES, offsetof(struct config, read.block_bytes), NULL, "512 KiB", 65536, 1 << 26,
+     NULL, "what is read ahead at once, from 64 KiB to 64 MiB; 8 of these are held"},
     {"missing", PARAM_CHOICE, offsetof(struct config, missing), NULL, "fail", 0, 0, missing_words,
      "cells whose checkpoints are not on disk: fail refuses to run, skip leaves them out and reports them as "
      "not measured"},
@@ -398,6 +406,10 @@ static void read_stages(const struct reader *r, const struct item *map, struct c
         return;
     if (map->n == 0)
         problem_add(r->problems, map->mark, "stages: the map is empty");
+    if (map->n > MAX_NODES) {
+        problem_add(r->problems, map->mark, "stages: %d nodes, expected at most %d", map->n, MAX_NODES);
+        return;
+    }
     struct drafts d = {.r = r, .n = map->n, .names = map->keys};
     int *in_cycle;
     if (arena_array(r->arena, "config", map->n, &d.nodes, r->e) != ERR_OK ||
@@ -427,8 +439,9 @@ static err_t resolve(struct config *c, struct arena *a, struct err *e)
     char number[NUMBER];
     TRY(text_add(&t, e, "study: \"%s\"\noutput: ", c->study));
     TRY(param_quote(&t, c->output, e));
-    TRY(text_add(&t, e, "\nmemory_per_process: %s\nmissing: %s\n",
-                 bytes_text(c->memory_bytes, number, sizeof number), missing_words[c->missing]));
+    TRY(text_add(&t, e, "\nmemory_per_process: %s\n", bytes_text(c->memory_bytes, number, sizeof number)));
+    TRY(text_add(&t, e, "read: %s\nread_block: %s\nmissing: %s\n", read_words[c->read.mode],
+                 bytes_text(c->read.block_bytes, number, sizeof number), missing_words[c->missing]));
     TRY(matrix_text(c->cells, c->ncells, &t, e));
     TRY(text_add(&t, e, "stages:\n"));
     for (int i = 0; i < c->nnodes; i++) {
@@ -496,6 +509,7 @@ err_t config_parse(struct config *c, const char *file, const char *text, int64_t
     if (problems->lost)
         return err_set(e, ERR_SYSTEM, "%s: no memory for the list of its errors", file);
     if (problems->n > 0)
-        return err_set(e, ERR_CONFIG, "%s: %d error%s", file, problems->n, problems->n == 1 ? "" : "s");
+        return err_set(e, ERR_CONFIG, "%s: %d error%s%s", file, problems->n + problems->more,
+                       problems->n == 1 ? "" : "s", problems->more > 0 ? ", the first found are listed" : "");
     return resolve(c, a, e);
 }

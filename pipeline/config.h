@@ -8,6 +8,7 @@
 #include "document.h"
 #include "err.h"
 #include "mem.h"
+#include "reader.h"
 #include "stage.h"
 
 /* One entry of `stages:` (key = node name). */
@@ -29,7 +30,8 @@ struct config {
     int64_t text_bytes;
     const char *study, *output;
     int64_t memory_bytes;
-    int missing; /* enum missing: what to do about cells whose checkpoints are not there */
+    struct read_setting read; /* how checkpoints are read */
+    int missing;              /* enum missing: what to do about cells whose checkpoints are not there */
     int nabsent; /* cells left out for that reason (presence.h); they stand behind the others in cells */
     int ncells;
     struct cell

@@ -265,5 +265,6 @@ struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *are
                         .ninputs = n->ninputs,
                         .output = d->config->output,
                         .archive = d->archive,
-                        .memory_bytes = d->config->memory_bytes};
+                        .memory_bytes = d->config->memory_bytes,
+                        .read = d->config->read};
 }

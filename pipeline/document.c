@@ -13,6 +13,10 @@ enum { FOUND = 60, NAME_BYTES = 100 };
 void problem_add(struct problems *p, struct mark at, const char *fmt, ...)
 {
     struct err e;
+    if (p->n == PROBLEMS_LISTED) {
+        p->more++;
+        return;
+    }
     err_clear(&e);
     struct text line = {.arena = p->arena};
     char *said = NULL;

@@ -33,6 +33,8 @@ struct item {
     struct mark *key_marks;
 };
 
+enum { PROBLEMS_LISTED = 200 }; /* nobody reads more; a hostile file could have millions */
+
 /* Complaints in the order of the file. */
 struct problems {
     struct arena *arena;
@@ -45,6 +47,7 @@ struct problems {
         char *text;
     } * list;
     int lost; /* not recorded, for want of memory */
+    int more; /* beyond the first PROBLEMS_LISTED: counted */
 };
 
 /* Local. Adds FILE:LINE:COL: text. */

@@ -30,7 +30,7 @@ static err_t print_file(struct prints *p, const char *path, const struct stat *s
 {
     char head[HEAD_BYTES];
     ssize_t n = 0;
-    int fd = open(path, O_RDONLY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would be waited for */
     if (fd >= 0) {
         n = pread(fd, head, sizeof head, 0);
         close(fd);

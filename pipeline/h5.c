@@ -320,8 +320,8 @@ err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e)
 {
     d->dims[0] = (hsize_t)n;
     if (H5Dset_extent(d->id, d->dims) < 0)
-        h5_fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
-    return d->file->comm ? comm_agree(d->file->comm, e) : e->code;
+        return h5_fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
+    return ERR_OK;
 }
 
 err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk **d, int64_t *n,

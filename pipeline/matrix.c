@@ -2,13 +2,18 @@
 #include "param.h"
 #include "text.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum axis_id { FAMILY, ALGORITHM, SEED, DATA, STEP, NAXES };
 enum pattern_id { BASE, TUNED, LOGITS_BASE, LOGITS_TUNED, NPATTERNS };
-enum { NUMBER = 40, WHAT = 160 };
+enum { NUMBER = 40, WHAT = 160, SHOWN = 60 };
+enum {
+    MAX_GUESSED = 1000,               /* words among which the one that was meant is looked for */
+    MAX_EXCLUDED = 100 * MATRIX_CELLS /* cells that all entries of exclude cover */
+};
 
 /* The axes: their words in patterns, cells and exclude, and their keys in the matrix. */
 static const char *const axis_words[NAXES] = {"family", "algorithm", "seed", "data", "step"};
@@ -31,11 +36,18 @@ static const struct key cell_keys[] = {
 };
 #define NKEYS(keys) ((int)(sizeof(keys) / sizeof(keys)[0]))
 
-/* Values of an axis as text; n is 0 where the matrix has no such axis. bad: complained of, so nothing can be
- * checked by it. */
+/* A text and the number it has among its like. */
+struct named {
+    const char *name;
+    int at;
+};
+
+/* Values of an axis as text; n is 0 where the matrix has no such axis. sorted: the same by text, each with
+ * its place in values. bad: complained of, so nothing can be checked by it. */
 struct axis {
     int n, bad;
     const char **values;
+    struct named *sorted;
 };
 
 /* One entry of exclude: the values it names on each axis. */
@@ -63,12 +75,59 @@ static const char *axis_value(const struct reader *r, const struct item *it, enu
     return arena_printf(r->arena, r->e, "%lld", (long long)number);
 }
 
-static int axis_has(const struct axis *axis, const char *value)
+static int compare_named(const void *left, const void *right)
 {
+    const struct named *a = left, *b = right;
+    int order = strcmp(a->name, b->name);
+    return order != 0 ? order : (a->at > b->at) - (a->at < b->at);
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(((const struct named *)left)->name, ((const struct named *)right)->name);
+}
+
+/* Place of a value in axis->values, which holds each once; -1 where it is not. */
+static int axis_find(const struct axis *axis, const char *value)
+{
+    const struct named key = {.name = value};
+    const struct named *found =
+        axis->n > 0 ? bsearch(&key, axis->sorted, (size_t)axis->n, sizeof key, by_name) : NULL;
+    return found ? found->at : -1;
+}
+
+/* Complains of a value that the matrix does not have. */
+static void refuse_value(const struct reader *r, struct mark at, enum axis_id id, const char *what,
+                         const char *value, const struct axis *within)
+{
+    if (within->n == 0) {
+        problem_add(r->problems, at, "%s: the matrix has no key %s", what, axis_keys[id]);
+        return;
+    }
+    const char *near = within->n <= MAX_GUESSED ? text_nearest(value, within->values, within->n) : NULL;
+    problem_add(r->problems, at, "%s: \"%s\" is not in matrix.%s%s%s%s", what, value, axis_keys[id],
+                near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+/* Sorts the values and complains of those given twice. marks: where each stands. Returns 0, or -1 after
+ * complaints. */
+static int sort_axis(const struct reader *r, const char *what, struct axis *axis, const struct mark *marks)
+{
+    int bad = 0, first = 0;
     for (int i = 0; i < axis->n; i++)
-        if (strcmp(axis->values[i], value) == 0)
-            return 1;
-    return 0;
+        axis->sorted[i] = (struct named){axis->values[i], i};
+    if (axis->n > 0)
+        qsort(axis->sorted, (size_t)axis->n, sizeof *axis->sorted, compare_named);
+    for (int i = 1; i < axis->n; i++) {
+        const struct named *value = &axis->sorted[i];
+        if (by_name(value, &axis->sorted[first]) != 0) {
+            first = i;
+            continue;
+        }
+        problem_add(r->problems, marks[value->at], "%s: \"%s\" is given twice", what, value->name);
+        bad = -1;
+    }
+    return bad;
 }
 
 /* A list of values, each given once. within: values that may be named, NULL for any. */
@@ -76,37 +135,36 @@ static void read_axis(const struct reader *r, struct item *it, enum axis_id id, 
                       const struct axis *within, struct axis *out)
 {
     struct item **items;
-    int n;
+    struct mark *marks;
+    int n, bad = 0;
     out->bad = 1;
     if (item_scalars(r, it, what, &items, &n) != 0)
         return;
-    if (n == 0) {
-        problem_add(r->problems, it->mark, "%s: the list is empty", what);
+    if (n == 0 || n > MATRIX_CELLS) {
+        if (n == 0)
+            problem_add(r->problems, it->mark, "%s: the list is empty", what);
+        else
+            problem_add(r->problems, it->mark, "%s: %d values, expected at most %d", what, n, MATRIX_CELLS);
         return;
     }
-    if (arena_array(r->arena, "config", n, &out->values, r->e) != ERR_OK)
+    if (arena_array(r->arena, "config", n, &out->values, r->e) != ERR_OK ||
+        arena_array(r->arena, "config", n, &out->sorted, r->e) != ERR_OK ||
+        arena_array(r->arena, "config", n, &marks, r->e) != ERR_OK)
         return;
-    int bad = 0;
     for (int i = 0; i < n; i++) {
         const char *value = axis_value(r, items[i], id, what);
-        if (!value) {
-            bad = 1;
-        } else if (axis_has(out, value)) {
-            problem_add(r->problems, items[i]->mark, "%s: \"%s\" is given twice", what, value);
-            bad = 1;
-        } else if (within && !within->bad && !axis_has(within, value)) {
-            const char *near = text_nearest(value, within->values, within->n);
-            if (within->n == 0)
-                problem_add(r->problems, items[i]->mark, "%s: the matrix has no key %s", what, axis_keys[id]);
-            else
-                problem_add(r->problems, items[i]->mark, "%s: \"%s\" is not in matrix.%s%s%s%s", what, value,
-                            axis_keys[id], near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-            bad = 1;
-        } else {
-            out->values[out->n++] = value;
+        if (value && within && !within->bad && axis_find(within, value) < 0) {
+            refuse_value(r, items[i]->mark, id, what, value, within);
+            value = NULL;
         }
+        bad |= !value;
+        if (!value)
+            continue;
+        out->values[out->n] = value;
+        marks[out->n++] = items[i]->mark;
     }
-    out->bad = bad;
+    out->bad = sort_axis(r, what, out, marks) != 0 || bad;
+    arena_drop(r->arena, marks);
 }
 
 /* A pattern of the matrix, or the plain path of a cell (nwords 0). Returns 0, or -1 after a complaint. */
@@ -169,6 +227,11 @@ static void read_excludes(const struct reader *r, const struct item *list, struc
     if (item_expect(r, list, ITEM_LIST, "matrix.exclude") != 0 ||
         arena_array(r->arena, "config", list->n, &m->excludes, r->e) != ERR_OK)
         return;
+    if (list->n > MATRIX_CELLS) {
+        problem_add(r->problems, list->mark, "matrix.exclude: %d entries, expected at most %d", list->n,
+                    MATRIX_CELLS);
+        return;
+    }
     for (int i = 0; i < list->n; i++) {
         struct item *entry = list->items[i];
         struct exclude *x = &m->excludes[m->nexcludes++];
@@ -185,29 +248,63 @@ static void read_excludes(const struct reader *r, const struct item *list, struc
     }
 }
 
-static int is_excluded(const struct matrix *m, const char *const *values)
+/* Values of an axis that a cell is counted by: one where the matrix has no such axis. */
+static int64_t axis_size(const struct matrix *m, int axis)
 {
-    for (int i = 0; i < m->nexcludes; i++) {
-        int all = 1;
-        for (int k = 0; k < NAXES && all; k++) {
-            const struct axis *named = &m->excludes[i].axis[k];
-            all = named->n == 0 || axis_has(named, values[k]);
-        }
-        if (all)
-            return 1;
-    }
-    return 0;
+    return m->axis[axis].n ? m->axis[axis].n : 1;
 }
 
-/* A filled pattern as a clean path; NULL where the pattern is not there, or when e is set. */
+/* Cells that all entries of exclude cover together, each counted as often as it is covered; more than
+ * MAX_EXCLUDED: as many as were counted by then. */
+static int64_t count_excluded(const struct matrix *m)
+{
+    int64_t all = 0;
+    for (int i = 0; i < m->nexcludes && all <= MAX_EXCLUDED; i++) {
+        int64_t n = 1; /* not above the number of cells */
+        for (int k = 0; k < NAXES; k++)
+            n *= m->excludes[i].axis[k].n ? m->excludes[i].axis[k].n : axis_size(m, k);
+        all += n;
+    }
+    return all;
+}
+
+/* Marks the cells that an entry of exclude covers. at: the number of the cell as far as the axes before
+ * `axis` tell it. */
+static void mark_excluded(const struct matrix *m, const struct exclude *x, int axis, int64_t at, char *out)
+{
+    if (axis == NAXES) {
+        out[at] = 1;
+        return;
+    }
+    const struct axis *named = &x->axis[axis];
+    int64_t size = axis_size(m, axis), n = named->n ? named->n : size;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t value = named->n ? axis_find(&m->axis[axis], named->values[i]) : i;
+        mark_excluded(m, x, axis + 1, at * size + value, out);
+    }
+}
+
+/* A filled pattern as a clean path; NULL where the pattern is not there, when e is set, or after a complaint
+ * that it is longer than any path may be, with *bad set. */
 static const char *path_of(const struct reader *r, const struct pattern *p, int has,
-                           const char *const *values)
+                           const char *const *values, struct mark at, int *bad)
 {
     char *path = has ? pattern_fill(r, p, values) : NULL;
-    return path ? path_clean(r->arena, path, r->e) : NULL;
+    if (!path)
+        return NULL;
+    size_t n = strlen(path);
+    if (n < PATH_MAX)
+        return path_clean(r->arena, path, r->e);
+    if (!*bad)
+        problem_add(r->problems, at, "a path of %zu bytes, %.*s..., expected fewer than %d", n, SHOWN, path,
+                    PATH_MAX);
+    arena_drop(r->arena, path);
+    *bad = 1;
+    return NULL;
 }
 
-/* A new cell from the texts of its axes ("" for data, step without any) and its paths; NULL when e is set. */
+/* A new cell from the texts of its axes ("" for data, step without any) and its paths; NULL when e is set, or
+ * after a complaint. */
 static struct cell *add_cell(const struct reader *r, struct cells *out, const char *const *values,
                              const struct pattern *patterns, const int *has, struct mark at)
 {
@@ -222,11 +319,11 @@ static struct cell *add_cell(const struct reader *r, struct cells *out, const ch
         int_parse(values[STEP], &c->step);
     c->name = arena_printf(r->arena, r->e, "%s/%s/%s%s%s%s%s", c->family, c->algorithm, values[SEED],
                            c->data[0] ? "+" : "", c->data, values[STEP][0] ? "@" : "", values[STEP]);
-    c->base = path_of(r, &patterns[BASE], 1, values);
-    c->tuned = path_of(r, &patterns[TUNED], 1, values);
-    c->logits_base = path_of(r, &patterns[LOGITS_BASE], has[LOGITS_BASE], values);
-    c->logits_tuned = path_of(r, &patterns[LOGITS_TUNED], has[LOGITS_TUNED], values);
-    if (r->e->code != ERR_OK)
+    const char **const paths[NPATTERNS] = {&c->base, &c->tuned, &c->logits_base, &c->logits_tuned};
+    int bad = 0;
+    for (int i = 0; i < NPATTERNS; i++)
+        *paths[i] = path_of(r, &patterns[i], has[i], values, at, &bad);
+    if (bad || r->e->code != ERR_OK)
         return NULL;
     out->marks[out->n++] = at;
     return c;
@@ -238,23 +335,35 @@ static void expand(const struct reader *r, const struct matrix *m, struct mark a
     int before = out->n;
     int64_t total = 1;
     for (int k = 0; k < NAXES; k++) {
-        total *= m->axis[k].n ? m->axis[k].n : 1;
+        total *= axis_size(m, k);
         if (total > MATRIX_CELLS) {
             problem_add(r->problems, at, "matrix: more than %d cells", MATRIX_CELLS);
             return;
         }
     }
+    if (count_excluded(m) > MAX_EXCLUDED) {
+        problem_add(r->problems, at,
+                    "matrix.exclude: more than %d cells, each counted as often as it is excluded",
+                    MAX_EXCLUDED);
+        return;
+    }
+    char *excluded;
+    if (arena_array(r->arena, "config", total, &excluded, r->e) != ERR_OK)
+        return;
+    for (int i = 0; i < m->nexcludes; i++)
+        mark_excluded(m, &m->excludes[i], 0, 0, excluded);
     for (int64_t i = 0; i < total; i++) {
         const char *values[NAXES];
         int64_t rest = i;
         for (int k = NAXES - 1; k >= 0; k--) {
-            int n = m->axis[k].n;
-            values[k] = n ? m->axis[k].values[rest % n] : "";
-            rest /= n ? n : 1;
+            int64_t n = axis_size(m, k);
+            values[k] = m->axis[k].n ? m->axis[k].values[rest % n] : "";
+            rest /= n;
         }
-        if (!is_excluded(m, values) && !add_cell(r, out, values, m->patterns, m->has, at))
+        if (!excluded[i] && !add_cell(r, out, values, m->patterns, m->has, at))
             return;
     }
+    arena_drop(r->arena, excluded);
     if (out->n == before)
         problem_add(r->problems, at, "matrix: exclude leaves no cell");
 }
@@ -380,18 +489,6 @@ void matrix_cells(const struct reader *r, const struct item *list, struct cells 
     }
 }
 
-struct named {
-    const char *name;
-    int cell;
-};
-
-static int compare_named(const void *left, const void *right)
-{
-    const struct named *a = left, *b = right;
-    int order = strcmp(a->name, b->name);
-    return order != 0 ? order : a->cell - b->cell;
-}
-
 void matrix_check_names(const struct reader *r, const struct cells *cells)
 {
     struct named *all;
@@ -405,8 +502,8 @@ void matrix_check_names(const struct reader *r, const struct cells *cells)
         if (strcmp(all[i].name, all[first].name) != 0)
             first = i;
         else
-            problem_add(r->problems, cells->marks[all[i].cell], "cell %s is named twice (first in line %d)",
-                        all[i].name, cells->marks[all[first].cell].line);
+            problem_add(r->problems, cells->marks[all[i].at], "cell %s is named twice (first in line %d)",
+                        all[i].name, cells->marks[all[first].at].line);
     }
     arena_drop(r->arena, all);
 }

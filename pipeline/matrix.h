@@ -13,7 +13,7 @@ struct cells {
     struct mark *marks;
 };
 
-enum { MATRIX_CELLS = 100000 }; /* of one study, at most */
+enum { MATRIX_CELLS = 10000 }; /* of one study, at most; also values of an axis, entries of exclude */
 
 /* Local. Expands `matrix:`; families slowest, then algorithms, seeds, data, steps. Complaints go to
  * r->problems; a matrix with any of them adds no cell. Errors: SYSTEM (memory) in r->e. */

@@ -220,7 +220,8 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
                 enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
                 const char *node, struct table *skipped, struct arena *a, struct err *e)
 {
-    *p = (struct pair){.arithmetic = arithmetic};
+    static const struct read_setting unasked = {READ_AUTO, READER_BLOCK};
+    *p = (struct pair){.arithmetic = arithmetic, .arena = a};
     TRY(catalogue_read(&p->base, base_catalogue, a, e));
     TRY(catalogue_read(&p->tuned, tuned_catalogue, a, e));
     TRY(checkpoint_verify(&p->base, e));
@@ -234,8 +235,118 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
         p->scales[i].cap = fp8_scales_needed(LAYOUT_BLOCK);
         TRY(arena_array(a, "pair.scales", p->scales[i].cap, &p->scales[i].v, e));
     }
-    return ERR_OK;
+    return pair_read_by(p, &unasked, e);
 }
+
+err_t pair_read_by(struct pair *p, const struct read_setting *how, struct err *e)
+{
+    pair_close(p);
+    err_t code = reader_open(&p->reader, how, p->arena, e);
+    p->base.reader = p->tuned.reader = p->reader;
+    return code;
+}
+
+/* ---- reading ahead ---- */
+
+/* The range that holds block number `count`; NULL where there is none. */
+static const struct pair_range *range_of(const struct pair_plan *plan, int64_t count)
+{
+    for (int i = 0; i < plan->nranges; i++) {
+        const struct pair_range *r = &plan->ranges[i];
+        if (count >= r->count && count < r->count + r->to - r->from)
+            return r;
+    }
+    return NULL;
+}
+
+/* Tells the file system, once, of what the reader does not fetch: a strided tensor from this block on, or the
+ * scales of a tensor of codes. */
+static void advise(struct pair_plan *plan, int side, struct checkpoint *c, const struct match_side *s,
+                   int64_t first, int64_t elements)
+{
+    const struct checkpoint_tensor *t = s->scale ? s->scale : s->tensor;
+    if ((!s->scale && !t->strides) || plan->advised[side] == t)
+        return;
+    if (s->scale)
+        checkpoint_advise(c, t, 0, t->elements);
+    else
+        checkpoint_advise(c, t, first, elements - first);
+    plan->advised[side] = t;
+}
+
+/* Announces one piece of block number plan.next, from the side that is behind. */
+static void announce(struct pair *p, const struct pair_range *r)
+{
+    struct pair_plan *plan = &p->plan;
+    struct block at = layout_block(&r->set->layout, r->from + plan->next - r->count);
+    int side = plan->sent[1] < plan->sent[0];
+    struct checkpoint *c = side ? &p->tuned : &p->base;
+    const struct match_side *s = side ? &r->set->tuned[at.tensor] : &r->set->base[at.tensor];
+    int64_t done = plan->sent[side];
+    if (done < at.n) {
+        advise(plan, side, c, s, at.first, r->set->layout.tensors[at.tensor].elements);
+        plan->sent[side] += checkpoint_ahead(c, s->tensor, at.first + done, at.n - done, plan->next);
+    }
+    if (plan->sent[0] >= at.n && plan->sent[1] >= at.n) {
+        plan->next++;
+        plan->sent[0] = plan->sent[1] = 0;
+    }
+}
+
+static void look_ahead(struct pair *p)
+{
+    const struct pair_range *r;
+    while (reader_room(p->reader) > 0 && (r = range_of(&p->plan, p->plan.next)) != NULL)
+        announce(p, r);
+}
+
+void pair_expect(struct pair *p, const struct match_set *set, int64_t from, int64_t to)
+{
+    struct pair_plan *plan = &p->plan;
+    if (plan->nranges == PAIR_RANGES || from < 0 || from >= to || to > set->layout.nblocks)
+        return;
+    const struct pair_range *last = plan->nranges > 0 ? &plan->ranges[plan->nranges - 1] : NULL;
+    if (last && last->set == set && last->from == from && last->to == to && plan->now < last->count)
+        return; /* it has been said */
+    int64_t count = last ? last->count + last->to - last->from : plan->now + 1;
+    plan->ranges[plan->nranges++] = (struct pair_range){set, from, to, count};
+    plan->next = plan->next > plan->now ? plan->next : plan->now + 1;
+    look_ahead(p);
+}
+
+/* Reading has come to elements [first, end) of tensor t: what lies before is past, and the reader may go on.
+ */
+static void come_to(struct pair *p, const struct match_set *set, int64_t t, int64_t first, int64_t end)
+{
+    struct pair_plan *plan = &p->plan;
+    int64_t b = set->layout.tensors[t].first_block + first / LAYOUT_BLOCK, count = -1;
+    int i = 0;
+    for (; i < plan->nranges; i++) {
+        const struct pair_range *r = &plan->ranges[i];
+        count = r->count + b - r->from;
+        if (r->set == set && b >= r->from && b < r->to && count >= plan->now)
+            break;
+    }
+    if (i == plan->nranges)
+        return;
+    if (count > plan->now) {
+        memmove(plan->ranges, plan->ranges + i, (size_t)(plan->nranges - i) * sizeof *plan->ranges);
+        plan->nranges -= i;
+        plan->now = count;
+        reader_passed(p->reader, count);
+    }
+    end -= first / LAYOUT_BLOCK * LAYOUT_BLOCK;
+    if (plan->next < count || (plan->next == count && plan->sent[0] == 0 && plan->sent[1] == 0)) {
+        plan->next = count + 1; /* of what is being read nothing is on its way: it is read when asked */
+        plan->sent[0] = plan->sent[1] = 0;
+    } else if (plan->next == count) {
+        for (int k = 0; k < 2; k++)
+            plan->sent[k] = plan->sent[k] < end ? end : plan->sent[k];
+    }
+    look_ahead(p);
+}
+
+/* ---- reading ---- */
 
 /* FP8: through bf16, whatever the compare type. The codes stand in the first quarter of raw, bf16 in its
  * second half. */
@@ -273,6 +384,8 @@ static err_t read_both(struct pair *p, const struct match_set *s, int64_t t, int
         return err_set(e, ERR_BUG,
                        "%lld elements from %lld on of tensor %lld of a pair of %lld were asked for",
                        (long long)n, (long long)first, (long long)t, (long long)s->layout.ntensors);
+    if (p->plan.nranges > 0 && n > 0)
+        come_to(p, s, t, first, first + n);
     TRY(read_side(p, &p->base, &s->base[t], &p->scales[0], first, n, w0, e));
     return read_side(p, &p->tuned, &s->tuned[t], &p->scales[1], first, n, w1, e);
 }
@@ -291,4 +404,7 @@ void pair_close(struct pair *p)
 {
     checkpoint_close(&p->base);
     checkpoint_close(&p->tuned);
+    reader_close(p->reader);
+    p->reader = p->base.reader = p->tuned.reader = NULL;
+    p->plan = (struct pair_plan){0};
 }

@@ -6,7 +6,24 @@
 #include "checkpoint.h"
 #include "fp8.h"
 #include "match.h"
+#include "reader.h"
 #include "table.h"
+
+enum { PAIR_RANGES = 4 };
+
+/* What will be read of a pair, as far as it has been said: runs of blocks in the order of reading, counted
+ * through from the first that was ever expected. */
+struct pair_plan {
+    struct pair_range {
+        const struct match_set *set;
+        int64_t from, to, count; /* blocks; number of block `from` in that order */
+    } ranges[PAIR_RANGES];
+    int nranges;
+    int64_t now;     /* the block that is read */
+    int64_t next;    /* the block of which the next piece is announced to the reader */
+    int64_t sent[2]; /* elements of it that have been, of base and tuned */
+    const struct checkpoint_tensor *advised[2]; /* strided tensor or scales that the file system knows of */
+};
 
 struct pair {
     enum arithmetic arithmetic;
@@ -14,12 +31,14 @@ struct pair {
     struct match match;          /* its layouts are those that are read by */
     void *raw;                   /* one block of raw elements, before conversion */
     struct fp8_scales scales[2]; /* of base and tuned */
+    struct reader *reader;       /* of both checkpoints */
+    struct arena *arena;
+    struct pair_plan plan;
 };
 
 /* Local. Matches two catalogues (load artifacts) as match_build does, under its policy. Tensors that are not
  * in the main layout are added to `skipped` (may be NULL) with node and reason. Everything is owned by the
- * arena.
- */
+ * arena. It is read in mode auto (reader.h) unless pair_read_by says otherwise. */
 err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_catalogue,
                 enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
                 const char *node, struct table *skipped, struct arena *a, struct err *e);
@@ -27,6 +46,15 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
 /* Local. Would pair_open match these two opened checkpoints? Errors: DATA as there. */
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
                  const struct match_policy *policy, const char *cell, struct arena *a, struct err *e);
+
+/* Local. How to read it; before the first read. */
+err_t pair_read_by(struct pair *p, const struct read_setting *how, struct err *e);
+
+/* Local. Says that blocks [from, to) of a layout, that of set &p->match.main or .aside, will be read next and
+ * in order, after those that were said before: the reader fetches ahead along them. A hint: reading otherwise
+ * is slower and nothing else. Up to PAIR_RANGES such runs are kept, those that reading has come past are
+ * forgotten. */
+void pair_expect(struct pair *p, const struct match_set *set, int64_t from, int64_t to);
 
 /* Local. Elements [first, first+n) of the main layout's tensor t from both sides, n <= LAYOUT_BLOCK, in the
  * compare type. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -75,16 +76,20 @@ int selection_has(const struct selection *s, const struct dag *d, const struct n
 
 /* ---- one node ---- */
 
+enum { MAX_LEVELS = 32, NOTICE_TAG = 1 };
+
 struct work {
     struct runner *r;
     const struct selection *selection;
-    struct comm alone;     /* this process by itself, for nodes that run side by side */
-    struct freshness *all; /* per node; of nodes to do on all processes, of the others on process 0 */
-    char *todo;            /* per node, same on all processes */
-    int *owner;            /* of the stage's nodes: see schedule.h; same on all processes */
-    int64_t ran;           /* nodes that ran */
-    double stage_bytes;    /* read and written by the stage's nodes this process took part in */
-    double busy_sec;       /* spent in them */
+    struct comm team[MAX_LEVELS]; /* this process's team of each level, once there was a node for one */
+    struct freshness *all;        /* per node; of nodes to do on all processes, of the others on process 0 */
+    char *todo;                   /* per node, same on all processes */
+    struct slot *slots;           /* the stage's nodes to do, in running order; same on all processes */
+    int nslots;
+    MPI_Request *notices; /* to every process, of this one's failure */
+    int64_t ran;          /* nodes that ran */
+    double stage_bytes;   /* read and written by the stage's nodes this process took part in */
+    double busy_sec;      /* spent in them */
     size_t peak_bytes;
 };
 
@@ -208,8 +213,8 @@ static err_t share_keys(struct work *w, int from, int to, struct err *e)
     return ERR_OK;
 }
 
-/* Collective. Decides which of nodes [from, to) run; returns how many through *n. */
-static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
+/* Collective. Decides which of nodes [from, to) run, and where. */
+static err_t decide(struct work *w, int from, int to, struct err *e)
 {
     const struct comm *c = w->r->comm;
     const struct selection *s = w->selection;
@@ -226,15 +231,18 @@ static err_t decide(struct work *w, int from, int to, int64_t *n, struct err *e)
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
         arena_init(&scratch, w->r->mem);
-        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->owner, &scratch, e);
+        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->slots, &w->nslots, &scratch, e);
         arena_release(&scratch);
     }
     TRY_ALL(c, e);
     comm_bcast(c, w->todo + from, to - from, 0);
-    comm_bcast(c, w->owner, (to - from) * (int64_t)sizeof *w->owner, 0);
-    *n = 0;
-    for (int i = from; i < to; i++)
-        *n += w->todo[i];
+    comm_bcast(c, &w->nslots, (int64_t)sizeof w->nslots, 0);
+    comm_bcast(c, w->slots, w->nslots * (int64_t)sizeof *w->slots, 0);
+    for (int k = 0; k < w->nslots; k++) {
+        struct comm *team = &w->team[w->slots[k].level];
+        if (team->np == 0)
+            comm_team(c, w->slots[k].level, team);
+    }
     return share_keys(w, from, to, e);
 }
 
@@ -264,40 +272,82 @@ static void report_stage(struct work *w, const char *name, const char *units, in
              bytes > 0 ? "/s" : "", human_bytes((double)most, peak, sizeof peak));
 }
 
-/* Collective. The nodes to do of [from, to): first those that run side by side, each process its own, then
- * those on all processes. A failure of one process's node is agreed upon when the others have finished
- * theirs, which are small. */
-static err_t run_nodes(struct work *w, int from, int to, int64_t n, const char *name, const char *units,
-                       struct err *e)
+/* ---- side by side ---- */
+
+/* A process whose node failed tells all others, so that none begins another node; those at work are completed
+ * first. Its own team knows already: the first process of it speaks. */
+static void send_notices(struct work *w)
+{
+    const struct comm *c = w->r->comm;
+    for (int p = 0; p < c->np; p++)
+        MPI_TRY(MPI_Isend(NULL, 0, MPI_BYTE, p, NOTICE_TAG, c->mpi, &w->notices[p]));
+}
+
+/* Collective, after a failure. Takes what notices there are, so that none outlives the stage. sent: by this
+ * process. */
+static void take_notices(struct work *w, int sent)
+{
+    const struct comm *c = w->r->comm;
+    int64_t senders = sent;
+    comm_sum(c, &senders, 1);
+    for (int64_t i = 0; i < senders; i++)
+        MPI_TRY(MPI_Recv(NULL, 0, MPI_BYTE, MPI_ANY_SOURCE, NOTICE_TAG, c->mpi, MPI_STATUS_IGNORE));
+    if (sent)
+        MPI_TRY(MPI_Waitall(c->np, w->notices, MPI_STATUSES_IGNORE));
+}
+
+/* Collective on the team. Has another team failed? */
+static int others_failed(const struct work *w, const struct comm *team)
+{
+    int failed = 0;
+    if (team->me == 0)
+        MPI_TRY(MPI_Iprobe(MPI_ANY_SOURCE, NOTICE_TAG, w->r->comm->mpi, &failed, MPI_STATUS_IGNORE));
+    comm_bcast(team, &failed, (int64_t)sizeof failed, 0);
+    return failed;
+}
+
+/* Collective. The stage's nodes in their slots. After a failure all processes meet at the end, with the one
+ * error: teams get smaller from slot to slot, so that who is in the team of a slot was in the one before, and
+ * knows what it knew. */
+static err_t run_nodes(struct work *w, const char *name, const char *units, struct err *e)
 {
     const struct comm *c = w->r->comm;
     struct progress progress;
-    int64_t done = 0, alone = 0;
-    progress_start(&progress, w->r->log, name, units, n);
-    for (int i = from; i < to && e->code == ERR_OK; i++) {
-        if (!w->todo[i] || w->owner[i - from] != c->me)
-            continue;
-        run_node(w, i, &w->alone, &progress, done, e);
-        done += c->np; /* the others are about as far */
-        progress_at(&progress, done < n ? done : n, 0, w->stage_bytes * c->np);
-    }
-    TRY_ALL(c, e);
-    for (int i = from; i < to; i++)
-        alone += w->todo[i] && w->owner[i - from] != SCHEDULE_ALL;
-    done = alone;
-    for (int i = from; i < to; i++) {
-        if (!w->todo[i] || w->owner[i - from] != SCHEDULE_ALL)
-            continue;
+    double planned = 0, done = 0, n = w->nslots;
+    int sent = 0;
+    progress_start(&progress, w->r->log, name, units, w->nslots);
+    for (int s = 0; s < w->nslots; s++)
+        if (w->slots[s].team == comm_team_of(c->np, w->slots[s].level, c->me))
+            planned += w->slots[s].sec;
+    for (int s = 0; s < w->nslots && e->code == ERR_OK; s++) {
+        const struct slot *slot = &w->slots[s];
+        const struct comm *team = &w->team[slot->level];
         double before = w->stage_bytes;
-        TRY(run_node(w, i, c, &progress, done, e));
-        progress_at(&progress, ++done, 0, w->stage_bytes);
-        if (c->me != 0)
-            w->stage_bytes = before; /* process 0 has counted all processes' bytes */
+        if (slot->team != comm_team_of(c->np, slot->level, c->me))
+            continue;
+        if (slot->level > 0 && others_failed(w, team))
+            break;
+        run_node(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
+        done += slot->sec; /* the other teams are about as far with theirs */
+        double share = n * done / planned;
+        progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes * c->np / team->np);
+        if (team->me != 0)
+            w->stage_bytes = before; /* the team's first process has counted all its processes' bytes */
+        if (e->code == ERR_OK || slot->level == 0)
+            continue;
+        if (e->process >= 0) /* the team's number, among all */
+            e->process += c->me - team->me;
+        if ((sent = team->me == 0))
+            send_notices(w);
     }
-    for (int i = from; i < to; i++)
-        if (w->todo[i])
-            w->all[i].state = STATE_FRESH;
-    w->ran += n;
+    err_t code = comm_agree(c, e);
+    if (code != ERR_OK) {
+        take_notices(w, sent);
+        return code;
+    }
+    for (int s = 0; s < w->nslots; s++)
+        w->all[w->slots[s].node].state = STATE_FRESH;
+    w->ran += w->nslots;
     return ERR_OK;
 }
 
@@ -309,9 +359,8 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     if (from == to)
         return ERR_OK;
     const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
-    int64_t n;
-    TRY(decide(w, from, to, &n, e));
-    if (n == 0) {
+    TRY(decide(w, from, to, e));
+    if (w->nslots == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;
     }
@@ -322,9 +371,9 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     double started = clock_sec();
     w->stage_bytes = w->busy_sec = 0;
     w->peak_bytes = 0;
-    log_info(w->r->log, "%-14s %lld of %d %s to do", name, (long long)n, to - from, units);
-    TRY(run_nodes(w, from, to, n, name, units, e));
-    report_stage(w, name, units, n, clock_sec() - started);
+    log_info(w->r->log, "%-14s %d of %d %s to do", name, w->nslots, to - from, units);
+    TRY(run_nodes(w, name, units, e));
+    report_stage(w, name, units, w->nslots, clock_sec() - started);
     return ERR_OK;
 }
 
@@ -368,11 +417,19 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
 static err_t work_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
 {
     *w = (struct work){.r = r, .selection = s};
-    comm_init(&w->alone, MPI_COMM_SELF);
     if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
-        arena_array(r->arena, "runner.owner", r->dag->nnodes, &w->owner, e);
+        if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
+            arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
     return comm_agree(r->comm, e);
+}
+
+/* Collective. */
+static void work_end(struct work *w)
+{
+    for (int level = MAX_LEVELS - 1; level >= 0; level--)
+        if (w->team[level].np > 0)
+            comm_team_free(w->r->comm, &w->team[level]);
 }
 
 /* Process 0. Two bases that are one folder under two spellings are two bases to overlap: said, because
@@ -446,29 +503,29 @@ static void drop_lock(const struct runner *r, int lock)
     close(lock);
 }
 
-static err_t run_all(struct runner *r, const struct selection *s, struct err *e)
+static err_t run_all(struct work *w, struct err *e)
 {
+    struct runner *r = w->r;
     const struct dag *d = r->dag;
-    struct work w;
+    const struct selection *s = w->selection;
     int ready = 0, archived = 0;
-    TRY(work_init(&w, r, s, e));
     for (int k = 0; k < d->config->nnodes; k++) {
         int study = d->first[k] < d->first[k + 1] && d->nodes[d->first[k]].stage->scope == SCOPE_STUDY;
         if (study && !archived) {
-            TRY(run_archive(&w, &ready, e));
+            TRY(run_archive(w, &ready, e));
             archived = 1;
         }
         if (study && !ready && s->nstages == 0)
             continue; /* a report of half a study would mislead */
-        TRY(run_stage(&w, k, e));
+        TRY(run_stage(w, k, e));
     }
     if (!archived)
-        TRY(run_archive(&w, &ready, e));
-    if (w.ran == 0)
+        TRY(run_archive(w, &ready, e));
+    if (w->ran == 0)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
                  s->nstages || s->ncells ? " picked" : "", d->archive);
     else
-        log_info(r->log, "done: %lld nodes ran%s%s", (long long)w.ran, ready ? ", archive " : "",
+        log_info(r->log, "done: %lld nodes ran%s%s", (long long)w->ran, ready ? ", archive " : "",
                  ready ? d->archive : "");
     return ERR_OK;
 }
@@ -479,8 +536,13 @@ err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
     if (r->comm->me == 0)
         warn_of_spellings(r);
     err_t code = lock_output(r, &lock, e);
-    if (code == ERR_OK)
-        code = run_all(r, s, e);
+    if (code == ERR_OK) {
+        struct work w;
+        code = work_init(&w, r, s, e);
+        if (code == ERR_OK)
+            code = run_all(&w, e);
+        work_end(&w);
+    }
     drop_lock(r, lock);
     return code;
 }
@@ -498,11 +560,10 @@ err_t runner_report(struct runner *r, struct err *e)
     for (int k = 0; k < d->config->nnodes; k++)
         for (int i = d->first[k]; i < d->first[k + 1]; i++)
             if (strcmp(d->nodes[i].stage->kind, "report") == 0) {
-                int64_t n;
                 for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++)
                     fresh_node(d, below, w.all, r->arena,
                                e); /* keys of what lies below, for the report's own */
-                TRY(decide(&w, i, i + 1, &n, e));
+                TRY(decide(&w, i, i + 1, e));
                 TRY(run_node(&w, i, r->comm, NULL, 0, e));
                 w.ran++;
             }

@@ -1,95 +1,199 @@
 #include "schedule.h"
 
-#include <dirent.h>
-#include <stdio.h>
+#include "checkpoint.h"
+#include "comm.h"
+
+#include <math.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
 
-/* A node may need this many times its bytes in memory on one process: float64 copies of bf16 matrices and
- * their products. */
-enum { MEMORY_FACTOR = 16 };
+/* What times are told from, of one process; only their proportions matter, and those to what a node costs
+ * beside its work: opening and completing an artifact, and agreeing on it with each doubling of the team. */
+static const double BYTES_PER_SEC = 1e9, FLOPS_PER_SEC = 10e9, NODE_SEC = 2e-3, DOUBLING_SEC = 1e-3;
 
-/* Bytes of a checkpoint: the file, or the files of the folder (those that are no part of the model count too:
- * never too little). */
-static double path_bytes(const char *path)
+/* The share of a node's work that does not divide: headers, tables. */
+static const double SERIAL = 0.01;
+
+/* Deadlines are tried in steps of this, and one must gain as much over a longer one: small teams are better
+ * where all else is equal. */
+static const double DEADLINE_STEP = 0.8, GAIN = 0.98;
+
+/* ---- places ---- */
+
+static double team_sec(const struct job *j, int np, int level)
 {
-    struct stat st;
-    if (!path || stat(path, &st) != 0)
-        return -1;
-    if (!S_ISDIR(st.st_mode))
-        return (double)st.st_size;
-    DIR *dir = opendir(path);
-    double sum = 0;
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir))
-        if (fstatat(dirfd(dir), entry->d_name, &st, 0) == 0 && S_ISREG(st.st_mode))
-            sum += (double)st.st_size;
-    if (dir)
-        closedir(dir);
-    return sum;
+    int processes = np >> level > 1 ? np >> level : 1;
+    return NODE_SEC + DOUBLING_SEC * log2(processes) + j->sec * ((1 - SERIAL) / processes + SERIAL);
 }
 
-/* What a node moves, as far as can be told without opening anything; -1 where it cannot. */
-static double node_bytes(const struct dag *d, const struct node *n)
+/* The smallest team that ends in time, else the one that ends first. */
+static int level_for(const struct job *j, int np, double deadline)
+{
+    int best = j->deepest;
+    for (int level = j->deepest; level >= 0; level--) {
+        if (team_sec(j, np, level) <= deadline)
+            return level;
+        if (team_sec(j, np, level) < team_sec(j, np, best))
+            best = level;
+    }
+    return best;
+}
+
+static int running_order(const void *a, const void *b)
+{
+    const struct slot *x = a, *y = b;
+    if (x->level != y->level)
+        return x->level - y->level;
+    if (x->sec != y->sec)
+        return x->sec < y->sec ? 1 : -1;
+    return x->node - y->node;
+}
+
+/* Places all jobs for one deadline; returns when the last one ends. load: room for the teams of the deepest
+ * level. */
+static double place(const struct job *jobs, int n, int np, double deadline, double *load, struct slot *slots)
+{
+    double end = 0;
+    for (int i = 0; i < n; i++) {
+        int level = level_for(&jobs[i], np, deadline);
+        slots[i] = (struct slot){.node = jobs[i].node, .level = level, .sec = team_sec(&jobs[i], np, level)};
+    }
+    qsort(slots, (size_t)n, sizeof *slots, running_order);
+    int at = 0;
+    load[0] = 0;
+    for (int i = 0; i < n; i++) {
+        for (; at < slots[i].level; at++) /* both halves of a team begin when it ends; some have no process */
+            for (int k = (1 << at) - 1; k >= 0; k--)
+                for (int half = 1; half >= 0; half--) {
+                    int from, to;
+                    comm_team_range(np, at + 1, 2 * k + half, &from, &to);
+                    load[2 * k + half] = from < to ? load[k] : INFINITY;
+                }
+        int least = 0;
+        for (int k = 1; k < 1 << at; k++)
+            if (load[k] < load[least])
+                least = k;
+        slots[i].team = least;
+        load[least] += slots[i].sec;
+        end = fmax(end, load[least]);
+    }
+    return end;
+}
+
+err_t schedule_jobs(const struct job *jobs, int n, int np, struct slot *slots, struct arena *scratch,
+                    struct err *e)
+{
+    double *load, longest = 0, shortest = 0;
+    TRY(arena_array(scratch, "schedule.load", (int64_t)1 << comm_levels(np), &load, e));
+    for (int i = 0; i < n; i++) {
+        longest = fmax(longest, team_sec(&jobs[i], np, jobs[i].deepest));
+        shortest = fmax(shortest, team_sec(&jobs[i], np, level_for(&jobs[i], np, 0)));
+    }
+    double deadline = longest, end = place(jobs, n, np, longest, load, slots);
+    for (double d = longest * DEADLINE_STEP; d > shortest * DEADLINE_STEP; d *= DEADLINE_STEP) {
+        double then = place(jobs, n, np, d, load, slots);
+        if (then < GAIN * end) {
+            end = then;
+            deadline = d;
+        }
+    }
+    place(jobs, n, np, deadline, load, slots);
+    return ERR_OK;
+}
+
+/* ---- what nodes cost ---- */
+
+/* Headers of checkpoints, each opened once. */
+struct headers {
+    struct arena *arena;
+    int n;
+    int64_t cap;
+    struct header {
+        const char *path;
+        struct checkpoint *checkpoint; /* NULL: cannot be opened, which is the stage's to report */
+    } * list;
+};
+
+static const struct checkpoint *find_header(struct headers *h, const char *path)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    for (int i = 0; path && i < h->n; i++)
+        if (strcmp(h->list[i].path, path) == 0)
+            return h->list[i].checkpoint;
+    if (!path || arena_grow(h->arena, "schedule.headers", h->n + 1, &h->cap, &h->list, &ignored) != ERR_OK)
+        return NULL;
+    struct header *x = &h->list[h->n++];
+    *x = (struct header){.path = path};
+    struct checkpoint *c;
+    if (arena_array(h->arena, "schedule.header", 1, &c, &ignored) == ERR_OK &&
+        checkpoint_open(c, path, h->arena, &ignored) == ERR_OK) {
+        checkpoint_close(c);
+        x->checkpoint = c;
+    }
+    return x->checkpoint;
+}
+
+/* The cost of a node on a team; 0: it cannot be told. */
+static int estimate_node(const struct dag *d, const struct node *n, int processes, struct headers *h,
+                         struct estimate *x)
 {
     struct plan_view view = {.cell = n->cell,
                              .ncells = n->ncells,
-                             .np = 1,
-                             .memory_bytes = d->config->memory_bytes,
+                             .np = processes,
+                             .memory_bytes = d->config->memory_bytes - d->config->memory_bytes / 8,
+                             .read = d->config->read,
                              .params = d->config->nodes[n->decl].params};
-    struct estimate x = {0};
-    if (n->stage->plan)
-        n->stage->plan(&view, &x);
-    if (x.known)
-        return x.read_bytes + x.write_bytes;
-    if (n->stage->scope == SCOPE_CHECKPOINT)
-        return path_bytes(n->checkpoint);
-    if (n->stage->scope == SCOPE_BASE)
-        return path_bytes(n->base) * n->ncells;
-    if (n->stage->scope == SCOPE_STUDY)
-        return -1;
-    double base = path_bytes(n->cell->base), tuned = path_bytes(n->cell->tuned);
-    return base < 0 || tuned < 0 ? -1 : base + tuned;
+    *x = (struct estimate){0};
+    if (!n->stage->plan || n->stage->scope == SCOPE_STUDY)
+        return 0;
+    n->stage->plan(&view, x);
+    if (x->known)
+        return 1;
+    view.base = find_header(h, n->checkpoint ? n->checkpoint : n->base ? n->base : n->cell->base);
+    *x = (struct estimate){0};
+    if (view.base)
+        n->stage->plan(&view, x);
+    if (!view.base || x->known || n->stage->scope != SCOPE_CELL)
+        return x->known;
+    view.tuned = find_header(h, n->cell->tuned);
+    *x = (struct estimate){0};
+    if (view.tuned)
+        n->stage->plan(&view, x);
+    return x->known;
 }
 
-struct job {
-    int node;
-    double bytes;
-};
-
-static int larger_first(const void *a, const void *b)
+/* The smallest team with the memory; an eighth of it is left for what a process holds besides. Where no team
+ * has it, the smallest of those that come nearest: more processes are of no use to all stages. */
+static struct job judge(const struct dag *d, int i, int np, struct headers *h)
 {
-    const struct job *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? 1 : -1;
-    return (x->node > y->node) - (x->node < y->node);
+    struct job job = {.node = i};
+    double least = INFINITY, most = 7.0 / 8 * (double)d->config->memory_bytes;
+    for (int level = comm_levels(np); level >= 0 && least > most; level--) {
+        struct estimate x;
+        if (!estimate_node(d, &d->nodes[i], np >> level > 1 ? np >> level : 1, h, &x))
+            return (struct job){.node = i};
+        job.sec = (x.read_bytes + x.write_bytes) / BYTES_PER_SEC + x.flops / FLOPS_PER_SEC;
+        if (x.process_bytes < least) {
+            least = x.process_bytes;
+            job.deepest = level;
+        }
+    }
+    return job;
 }
 
-err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, int *owner,
-                     struct arena *scratch, struct err *e)
+err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct slot *slots,
+                     int *n, struct arena *scratch, struct err *e)
 {
+    struct headers headers = {.arena = scratch};
     struct job *jobs;
-    double *load;
-    int n = 0;
+    *n = 0;
     TRY(arena_array(scratch, "schedule.jobs", to - from, &jobs, e));
-    TRY(arena_array(scratch, "schedule.load", np, &load, e));
     for (int i = from; i < to; i++) {
-        owner[i - from] = SCHEDULE_ALL;
-        if (!todo[i] || np == 1)
+        if (!todo[i])
             continue;
-        double bytes = node_bytes(d, &d->nodes[i]);
-        if (bytes >= 0 && bytes * MEMORY_FACTOR <= (double)d->config->memory_bytes)
-            jobs[n++] = (struct job){i, bytes};
+        jobs[*n] = np > 1 ? judge(d, i, np, &headers) : (struct job){.node = i};
+        (*n)++;
     }
-    if (n < 2)
-        return ERR_OK;
-    qsort(jobs, (size_t)n, sizeof *jobs, larger_first);
-    for (int k = 0; k < n; k++) {
-        int least = 0;
-        for (int p = 1; p < np; p++)
-            if (load[p] < load[least])
-                least = p;
-        owner[jobs[k].node - from] = least;
-        load[least] += jobs[k].bytes + 1e5; /* what a node costs beside its bytes */
-    }
-    return ERR_OK;
+    return schedule_jobs(jobs, *n, np, slots, scratch, e);
 }

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "mem.h"
 #include "param.h"
+#include "reader.h"
 #include "table.h"
 
 enum scope { SCOPE_CHECKPOINT, SCOPE_CELL, SCOPE_BASE, SCOPE_STUDY };
@@ -57,10 +58,11 @@ struct ctx {
     const struct input *inputs;
     int ninputs;
     struct artifact *out;
-    const char *output;   /* the study's output folder */
-    const char *archive;  /* study scope: the archive, complete */
-    int64_t memory_bytes; /* budget of this process */
-    double *bytes_done;   /* the stage adds the bytes it has read or written, for the rate */
+    const char *output;       /* the study's output folder */
+    const char *archive;      /* study scope: the archive, complete */
+    int64_t memory_bytes;     /* budget of this process */
+    struct read_setting read; /* how checkpoints are read */
+    double *bytes_done;       /* the stage adds the bytes it has read or written, for the rate */
 };
 
 /* What a node will cost, as far as headers tell. Per node, over all processes unless said otherwise. */
@@ -77,6 +79,7 @@ struct plan_view {
     int ncells; /* base scope: cells on the base */
     int np;
     int64_t memory_bytes;
+    struct read_setting read;
     const void *params;
 };
 

@@ -159,3 +159,19 @@ err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
         return read_box(&g, (struct axis[1]){{1, 0, 1}}, 1, 0, 0, e);
     return read_range(&g, 0, first, first + n, 0, 0, e);
 }
+
+void strided_range(const struct checkpoint_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes)
+{
+    int64_t row = 1, low = 0, rest = 0; /* rows of the first axis that the range touches, each whole */
+    for (int i = 1; i < t->ndim; i++) {
+        row *= t->dims[i];
+        rest += (t->dims[i] - 1) * t->strides[i];
+    }
+    if (t->ndim > 0) {
+        low = first / row * t->strides[0];
+        rest += (first + n - 1) / row * t->strides[0] - low;
+    }
+    int64_t width = dtype_bits(t->dtype) / 8;
+    *at = t->offset_bytes + low * width;
+    *bytes = (rest + 1) * width;
+}

@@ -18,4 +18,8 @@ struct strided_source {
 err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
                    const struct strided_source *source, void *buf, struct err *e);
 
+/* Local. Where elements [first, first+n) of t, n > 0, lie in its file: the bytes [*at, *at + *bytes) hold
+ * them, and others. Pure. */
+void strided_range(const struct checkpoint_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes);
+
 #endif

@@ -43,7 +43,7 @@ void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *
 int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes)
 {
     enum {
-        MOST = 32,
+        MOST = 16,
         LEAST = 2,
         SHARE = 8
     }; /* buffers double as they grow, and others need room too: an eighth */
@@ -92,14 +92,15 @@ static int is_odd(const struct update_part *p, const uint64_t *words, const void
     return nonfinite && !(words[i / 64] >> (i % 64) & 1);
 }
 
-err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, struct err *e)
+err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, int64_t *bins,
+                      struct err *e)
 {
     int bytes = arithmetic_bytes(p->arithmetic);
     TRY(reserve(p, p->to - p->from, p->nwords + bits_words(n), p->nvalues + n, p->nnonfinite, e));
     uint64_t *words = p->words + p->nwords;
     struct bits_found found =
         bits_compare(p->isa, bytes, w0, w1, n, words, (char *)p->old_bits + p->nvalues * bytes,
-                     (char *)p->new_bits + p->nvalues * bytes);
+                     (char *)p->new_bits + p->nvalues * bytes, bins);
     int64_t odd = 0, bit0 = 64 * p->nwords;
     p->nvalues += found.differ;
     p->nwords += bits_words(n);
@@ -140,7 +141,8 @@ static err_t open_stored(struct update *u, struct err *e)
     return h5_get(u->nonfinite, 0, u->npositions, u->positions, e);
 }
 
-err_t update_open(const char *delta_artifact, struct arena *a, struct update **out, struct err *e)
+err_t update_open(const char *delta_artifact, const struct read_setting *how, struct arena *a,
+                  struct update **out, struct err *e)
 {
     *out = NULL;
     struct update *u;
@@ -170,6 +172,9 @@ err_t update_open(const char *delta_artifact, struct arena *a, struct update **o
             code = match_policy_read(&policy, u->file, a, e);
         if (code == ERR_OK)
             code = pair_open(&u->pair, base, tuned, u->arithmetic, &policy, "", "", NULL, a, e);
+        static const struct read_setting plain = {.mode = READ_PREAD};
+        if (code == ERR_OK)
+            code = pair_read_by(&u->pair, how ? how : &plain, e);
         const struct layout *l = &u->pair.match.main.layout;
         if (code == ERR_OK && (l->ntensors != u->layout.ntensors || l->nblocks != u->layout.nblocks))
             code = err_set(
@@ -258,11 +263,12 @@ static err_t read_stored(struct update *u, int64_t from, int64_t to, int64_t wor
 
 static err_t read_pair(struct update *u, int64_t from, int64_t to, struct err *e)
 {
+    pair_expect(&u->pair, &u->pair.match.main, from, to);
     for (int64_t b = from; b < to; b++) {
         struct block at = layout_block(&u->layout, b);
         TRY(pair_read(&u->pair, at.tensor, at.first, at.n, u->w0, u->w1, e));
         update_part_block(&u->part, b);
-        TRY(update_part_add(&u->part, u->w0, u->w1, at.n, e));
+        TRY(update_part_add(&u->part, u->w0, u->w1, at.n, NULL, e));
     }
     update_part_block(&u->part, to);
     return ERR_OK;
@@ -287,12 +293,17 @@ err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part
 
 /* ---- writing ---- */
 
+/* What every process says of its part. */
+enum { VALUES, ODD, FAILED };
+
 struct update_writer {
     const struct comm *comm;
     const struct layout *layout;
     struct h5_bulk *bitmap, *old_bits, *new_bits, *first_value, *nonfinite, *nonfinite_bits;
-    int64_t nvalues, nnonfinite; /* written so far, by all */
-    int64_t *scratch;            /* for what must be shifted before it is written */
+    int64_t nvalues, nnonfinite;       /* written so far, by all */
+    const struct update_part *waiting; /* handed over, not yet written; NULL: none */
+    struct comm_gather told;
+    int64_t *scratch; /* for what must be shifted before it is written */
     int64_t cap;
     struct arena *arena;
 };
@@ -302,7 +313,8 @@ err_t update_writer_open(struct update_writer **out, struct artifact *artifact, 
 {
     *out = NULL;
     struct update_writer *w = NULL;
-    arena_array(a, "update.writer", 1, &w, e);
+    if (arena_array(a, "update.writer", 1, &w, e) == ERR_OK)
+        arena_array(a, "update.writer", (int64_t)c->np * COMM_GATHER, &w->told.all, e);
     TRY_ALL(c, e);
     w->comm = c;
     w->layout = l;
@@ -335,48 +347,85 @@ err_t update_writer_open(struct update_writer **out, struct artifact *artifact, 
     return ERR_OK;
 }
 
-err_t update_writer_put(struct update_writer *w, const struct update_part *p, struct err *e)
+void update_writer_put(struct update_writer *w, const struct update_part *p, const struct err *e)
 {
-    int64_t values, nonfinite, all_values, all_nonfinite;
-    values = w->nvalues + comm_exscan(w->comm, p->nvalues, &all_values);
-    nonfinite = w->nnonfinite + comm_exscan(w->comm, p->nnonfinite, &all_nonfinite);
+    w->waiting = p;
+    w->told.mine[VALUES] = p->nvalues;
+    w->told.mine[ODD] = p->nnonfinite;
+    w->told.mine[FAILED] = e->code != ERR_OK;
+    comm_gather_start(w->comm, &w->told);
+}
+
+/* Collective, but nobody waits. Exactly as long as all windows so far: a dataset that is made longer than
+ * needed and cut in the end has its last chunk read and written back, whatever others write to it. */
+static void make_room(const struct update_writer *w, int64_t values, int64_t nonfinite, struct err *e)
+{
+    struct err first = *e;
+    if (values > 0) {
+        h5_bulk_grow(w->old_bits, w->nvalues, e);
+        h5_bulk_grow(w->new_bits, w->nvalues, e);
+    }
+    if (nonfinite > 0) {
+        h5_bulk_grow(w->nonfinite, w->nnonfinite, e);
+        h5_bulk_grow(w->nonfinite_bits, w->nnonfinite, e);
+    }
+    if (first.code != ERR_OK)
+        *e = first;
+}
+
+/* Local. Writes a part whose values and non-finite elements begin at these places. */
+static err_t write_part(struct update_writer *w, const struct update_part *p, int64_t values,
+                        int64_t nonfinite, struct err *e)
+{
+    int64_t nblocks = p->to - p->from;
+    if (nblocks == 0)
+        return ERR_OK;
+    int64_t word0 = layout_block(w->layout, p->from).word;
+    int64_t need = nblocks > p->nnonfinite ? nblocks : p->nnonfinite;
+    TRY(h5_put(w->bitmap, word0, p->nwords, p->words, e));
+    TRY(h5_put(w->old_bits, values, p->nvalues, p->old_bits, e));
+    TRY(h5_put(w->new_bits, values, p->nvalues, p->new_bits, e));
+    TRY(arena_grow(w->arena, "update.scratch", need, &w->cap, &w->scratch, e));
+    for (int64_t i = 0; i < nblocks; i++)
+        w->scratch[i] = values + p->first_value[i];
+    TRY(h5_put(w->first_value, p->from, nblocks, w->scratch, e));
+    for (int64_t i = 0; i < p->nnonfinite; i++)
+        w->scratch[i] = 64 * word0 + p->nonfinite[i];
+    TRY(h5_put(w->nonfinite, nonfinite, p->nnonfinite, w->scratch, e));
+    return h5_put(w->nonfinite_bits, nonfinite, p->nnonfinite, p->nonfinite_bits, e);
+}
+
+err_t update_writer_flush(struct update_writer *w, struct err *e)
+{
+    const struct update_part *p = w->waiting;
+    if (!p)
+        return ERR_OK;
+    w->waiting = NULL;
+    comm_gather_end(&w->told);
+    int64_t values = 0, nonfinite = 0, all_values = 0, all_nonfinite = 0, failed = 0;
+    for (int q = 0; q < w->comm->np; q++) {
+        const int64_t *told = w->told.all + (int64_t)q * COMM_GATHER;
+        if (q == w->comm->me) {
+            values = w->nvalues + all_values;
+            nonfinite = w->nnonfinite + all_nonfinite;
+        }
+        all_values += told[VALUES];
+        all_nonfinite += told[ODD];
+        failed |= told[FAILED] != 0;
+    }
     w->nvalues += all_values;
     w->nnonfinite += all_nonfinite;
-    if (all_values > 0) {
-        TRY(h5_bulk_grow(w->old_bits, w->nvalues, e));
-        TRY(h5_bulk_grow(w->new_bits, w->nvalues, e));
-    }
-    if (all_nonfinite > 0) {
-        TRY(h5_bulk_grow(w->nonfinite, w->nnonfinite, e));
-        TRY(h5_bulk_grow(w->nonfinite_bits, w->nnonfinite, e));
-    }
-    int64_t nblocks = p->to - p->from;
-    if (nblocks > 0) {
-        int64_t word0 = layout_block(w->layout, p->from).word;
-        int64_t need = nblocks > p->nnonfinite ? nblocks : p->nnonfinite;
-        h5_put(w->bitmap, word0, p->nwords, p->words, e);
-        if (e->code == ERR_OK)
-            h5_put(w->old_bits, values, p->nvalues, p->old_bits, e);
-        if (e->code == ERR_OK)
-            h5_put(w->new_bits, values, p->nvalues, p->new_bits, e);
-        if (e->code == ERR_OK &&
-            arena_grow(w->arena, "update.scratch", need, &w->cap, &w->scratch, e) == ERR_OK) {
-            for (int64_t i = 0; i < nblocks; i++)
-                w->scratch[i] = values + p->first_value[i];
-            h5_put(w->first_value, p->from, nblocks, w->scratch, e);
-        }
-        if (e->code == ERR_OK && p->nnonfinite > 0) {
-            for (int64_t i = 0; i < p->nnonfinite; i++)
-                w->scratch[i] = 64 * word0 + p->nonfinite[i];
-            if (h5_put(w->nonfinite, nonfinite, p->nnonfinite, w->scratch, e) == ERR_OK)
-                h5_put(w->nonfinite_bits, nonfinite, p->nnonfinite, p->nonfinite_bits, e);
-        }
-    }
-    return comm_agree(w->comm, e);
+    if (failed)
+        return comm_agree(w->comm, e);
+    make_room(w, all_values, all_nonfinite, e);
+    if (e->code == ERR_OK)
+        write_part(w, p, values, nonfinite, e);
+    return ERR_OK;
 }
 
 err_t update_writer_close(struct update_writer *w, struct err *e)
 {
+    TRY(update_writer_flush(w, e));
     if (w->comm->me == 0)
         h5_put(w->first_value, w->layout->nblocks, 1, &w->nvalues, e);
     return comm_agree(w->comm, e);

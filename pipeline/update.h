@@ -31,7 +31,7 @@ struct update_part {
     int64_t cap_words, cap_values, cap_old, cap_blocks, cap_nonfinite, cap_nonfinite_bits;
 };
 
-/* Local. Blocks that a process may take into one part: at most 32 (8.4 M elements), fewer where memory_bytes
+/* Local. Blocks that a process may take into one part: at most 16 (4.2 M elements), fewer where memory_bytes
  * (0: no limit) would not hold them if every element had changed. */
 int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes);
 
@@ -45,14 +45,18 @@ err_t update_part_start(struct update_part *p, int64_t from, int64_t to, struct 
 void update_part_block(struct update_part *p, int64_t b);
 
 /* Local. Compares n elements of both sides in the compare type and appends what differs. A block may come in
- * pieces of a multiple of 64 elements, its last piece of any length. */
-err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, struct err *e);
+ * pieces of a multiple of 64 elements, its last piece of any length. bins, where not NULL: w0's magnitudes
+ * are added to its MAGNITUDE_BINS counts. */
+err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int64_t n, int64_t *bins,
+                      struct err *e);
 
 struct update; /* an open update */
 
-/* Local. Opens the update of a delta artifact for reading, whichever way it was stored. Owned by the arena;
- * closed by update_close. */
-err_t update_open(const char *delta_artifact, struct arena *a, struct update **u, struct err *e);
+/* Local. Opens the update of a delta artifact for reading, whichever way it was stored. how: to read the
+ * checkpoints where it was not stored; NULL: without reading ahead, for who has many updates open. Owned by
+ * the arena; closed by update_close. */
+err_t update_open(const char *delta_artifact, const struct read_setting *how, struct arena *a,
+                  struct update **u, struct err *e);
 void update_close(struct update *u);
 
 const struct layout *update_layout(const struct update *u);
@@ -68,18 +72,26 @@ void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *
                   float *delta);
 
 /* Writing, by delta. A writer appends windows in order; each process brings the part for its own share of the
- * window. */
+ * window. What a window has to be told of the others is on its way while the next one is compared, so that
+ * nobody waits, and each process writes when it likes: processes that write to one file at the same time get
+ * into each other's way. */
 struct update_writer;
 
 /* Collective. Creates the datasets in the artifact. */
 err_t update_writer_open(struct update_writer **w, struct artifact *out, const struct comm *c,
                          const struct layout *l, enum arithmetic arithmetic, struct arena *a, struct err *e);
 
-/* Collective. Writes one window: the parts of processes 0..np-1 are contiguous in that order (empty parts:
- * from == to). */
-err_t update_writer_put(struct update_writer *w, const struct update_part *part, struct err *e);
+/* Collective, but nobody waits. Hands over one window: the parts of processes 0..np-1 are contiguous in that
+ * order (empty parts: from == to). The part must stay as it is until it is written. A failure that this
+ * process brings in e reaches the others with the window. */
+void update_writer_put(struct update_writer *w, const struct update_part *part, const struct err *e);
 
-/* Collective. Completes the datasets. */
+/* Collective, but each process may come at another time, once between two calls of update_writer_put. Writes
+ * the window that was put; nothing where none waits. A failure on this process stays in e until the next
+ * window; returned is one that all share. */
+err_t update_writer_flush(struct update_writer *w, struct err *e);
+
+/* Collective. Writes what waits and completes the datasets. */
 err_t update_writer_close(struct update_writer *w, struct err *e);
 
 #endif

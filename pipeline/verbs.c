@@ -218,6 +218,7 @@ static void add_node(struct runner *r, struct inputs *in, const struct node *n, 
                              .ncells = n->ncells,
                              .np = r->comm->np,
                              .memory_bytes = c->memory_bytes,
+                             .read = c->read,
                              .params = c->nodes[n->decl].params};
     const char *base = n->checkpoint ? n->checkpoint : n->cell ? n->cell->base : n->base;
     struct opened *b = base ? find_opened(in, base) : NULL;

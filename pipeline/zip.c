@@ -16,6 +16,7 @@ enum {
     END64_BYTES = 56,     /* ZIP64 end record without its extensible part */
     DIRECTORY_BYTES = 46, /* header of an entry in the directory, without name, extra and comment */
     LOCAL_BYTES = 30,     /* header before an entry's data, without name and extra */
+    USUAL_BYTES = 256,    /* the same with both, mostly: read at once */
     MAX_NAME = 1024,
     MAX_ENTRIES = 1 << 20,
     MAX_DIRECTORY = 100000000 /* as large as a safetensors header may be */
@@ -268,7 +269,9 @@ static err_t take_entry(struct zip *z, const unsigned char *p, int64_t left, cha
  * that it says must be what the directory says. buf: for the longest such header. */
 static err_t check_local(const struct zip *z, struct zip_entry *entry, unsigned char *buf, struct err *e)
 {
-    TRY(read_at(z, entry->header_bytes, LOCAL_BYTES, buf, e));
+    int64_t got = z->directory_bytes - entry->header_bytes; /* LOCAL_BYTES or more */
+    got = got < USUAL_BYTES ? got : USUAL_BYTES;
+    TRY(read_at(z, entry->header_bytes, got, buf, e));
     if (u32(buf) != LOCAL_MARK)
         return err_set(e, ERR_DATA,
                        "%s: zip entry %.300s: no header at byte %lld, where the central directory has it",
@@ -284,7 +287,9 @@ static err_t check_local(const struct zip *z, struct zip_entry *entry, unsigned 
             "byte %lld",
             z->path, entry->name, (long long)entry->size_bytes, (long long)behind,
             (long long)z->directory_bytes);
-    TRY(read_at(z, entry->header_bytes + LOCAL_BYTES, name + extra, buf, e));
+    if (LOCAL_BYTES + name + extra > got)
+        TRY(read_at(z, entry->header_bytes + got, LOCAL_BYTES + name + extra - got, buf + got, e));
+    buf += LOCAL_BYTES;
     if (method != 0 || (flags & (FLAG_ENCRYPTED | FLAG_PATCHED | FLAG_STRONG | FLAG_MASKED)) ||
         (size_t)name != strlen(entry->name) || memcmp(buf, entry->name, (size_t)name) != 0)
         return err_set(
@@ -324,8 +329,11 @@ static int by_name(const void *a, const void *b)
 /* All entries against each other, in the order of their places; then by name. */
 static err_t check_entries(struct zip *z, struct arena *a, struct err *e)
 {
-    unsigned char *buf;
-    TRY(arena_array(a, "zip.header", 2 * 65536, &buf, e));
+    unsigned char *buf; /* a header, then its name and extra field: all of it before the directory */
+    int64_t most = 2 * (int64_t)UINT16_MAX;
+    if (most > z->directory_bytes)
+        most = z->directory_bytes;
+    TRY(arena_array(a, "zip.header", USUAL_BYTES + most, &buf, e));
     if (z->nentries > 0)
         qsort(z->entries, (size_t)z->nentries, sizeof *z->entries, by_header);
     for (int64_t i = 0; i < z->nentries; i++) {

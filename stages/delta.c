@@ -3,6 +3,7 @@
 #include "stage.h"
 
 #include "change.h"
+#include "magnitude.h"
 #include "pair.h"
 #include "text.h"
 #include "update.h"
@@ -12,8 +13,9 @@
 #include <string.h>
 
 enum {
-    PIECE = 1 << 16,     /* elements read and compared at once, so that they stay in a near cache */
-    WINDOW_TENSORS = 64, /* tensors whose sums are open at once */
+    PIECE = 1 << 16,           /* elements read and compared at once, so that they stay in a near cache */
+    WINDOW_TENSORS = 64,       /* tensors in a window */
+    OPEN = 2 * WINDOW_TENSORS, /* tensors whose sums are open at once */
     STORE_UPDATE = 0
 };
 
@@ -100,8 +102,8 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     if (window > n)
         window = n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
-    out->process_bytes = window * (2 * bytes + 0.125) + 6.0 * LAYOUT_BLOCK * 4 +
-                         2.0 * (WINDOW_TENSORS + 1) * sizeof(struct change) + 500 * ntensors + 1e6;
+    out->process_bytes = (double)reader_bytes(&view->read) + 2 * window * (2 * bytes + 0.125) +
+                         6.0 * LAYOUT_BLOCK * 4 + 1.0 * OPEN * sizeof(struct change) + 500 * ntensors + 1e6;
     out->known = 1;
 }
 
@@ -113,12 +115,13 @@ struct delta {
     struct match_policy policy;
     struct pair pair;
     const struct match_set *set; /* of the pass: the pair's main, then its aside */
-    struct update_part part;     /* this process's blocks of the window */
+    struct update_part part[2];  /* this process's blocks of the window, and of the one before */
     void *w0, *w1;               /* one piece in the compare type */
-    struct change_pairs *pairs;
-    struct change *open; /* sums of the tensors of the window, then of its successor */
-    int64_t first_open;  /* tensor of open[0] */
+    struct change *open;         /* sums: of tensor t in slot t % OPEN */
+    int64_t closed, opened;      /* tensors [closed, opened) have sums */
     double tolerance[CHANGE_TOLERANCES];
+    struct comm_gather vote; /* on whether all goes well, where nothing is written */
+    int voting;
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     struct change *total; /* of the cell */
@@ -149,8 +152,8 @@ static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t byt
 }
 
 /* Reads and compares one piece of a block. */
-static err_t compare_piece(struct delta *d, int64_t t, int64_t first, int64_t n, struct change *c,
-                           struct err *e)
+static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, int64_t first, int64_t n,
+                           struct change *c, struct err *e)
 {
     if (is_aside(d))
         TRY(pair_read_aside(&d->pair, t, first, n, d->w0, d->w1, e));
@@ -163,36 +166,48 @@ static err_t compare_piece(struct delta *d, int64_t t, int64_t first, int64_t n,
         c->counts.nonzero += unequal;
         return ERR_OK;
     }
-    TRY(update_part_add(&d->part, d->w0, d->w1, n, e));
-    change_add_base(c, d->pairs, d->part.isa, d->arithmetic, d->w0, n);
+    return update_part_add(p, d->w0, d->w1, n, c->counts.bin_elements, e);
+}
+
+/* Compares one block and adds it to its tensor's sums. */
+static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
+{
+    struct block at = layout_block(&d->set->layout, b);
+    struct change *c = &d->open[at.tensor % OPEN];
+    int64_t bytes = arithmetic_bytes(d->arithmetic);
+    if (d->p->store != STORE_UPDATE) /* nobody asks for the blocks before: their room is used again */
+        TRY(update_part_start(p, b, b + 1, e));
+    int64_t value = p->nvalues, odd = p->nnonfinite;
+    update_part_block(p, b);
+    for (int64_t done = 0; done < at.n; done += PIECE) {
+        int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
+        TRY(compare_piece(d, p, at.tensor, at.first + done, n, c, e));
+    }
+    update_part_block(p, b + 1);
+    d->read_bytes += 4.0 * (double)at.n;
+    change_add(c, p->isa, d->arithmetic, (char *)p->old_bits + value * bytes,
+               (char *)p->new_bits + value * bytes, p->nvalues - value, d->tolerance, d->p->tolerances.n);
+    change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
+                         d->p->tolerances.n);
     return ERR_OK;
 }
 
-/* Compares the blocks of this process's share and adds them to the open sums. */
-static err_t compare_share(struct delta *d, int64_t from, int64_t to, struct err *e)
+/* Compares the blocks of this process's share, after a failure none; meanwhile writes the window before.
+ * Processes take turns at writing: who is further back in the row compares more of its share first. */
+static err_t compare_share(struct delta *d, struct update_part *p, int64_t from, int64_t to,
+                           struct update_writer *writer, struct err *e)
 {
-    const struct layout *l = &d->set->layout;
-    struct update_part *p = &d->part;
-    int64_t bytes = arithmetic_bytes(d->arithmetic);
-    TRY(update_part_start(p, from, to, e));
+    const struct comm *c = d->ctx->comm;
+    int64_t turn = from + (to - from) * c->me / c->np;
+    if (e->code == ERR_OK)
+        update_part_start(p, from, to, e);
     for (int64_t b = from; b < to; b++) {
-        struct block at = layout_block(l, b);
-        struct change *c = &d->open[at.tensor - d->first_open];
-        int64_t value = p->nvalues, odd = p->nnonfinite;
-        update_part_block(p, b);
-        for (int64_t done = 0; done < at.n; done += PIECE) {
-            int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
-            TRY(compare_piece(d, at.tensor, at.first + done, n, c, e));
-        }
-        change_flush(c, d->pairs);
-        d->read_bytes += 4.0 * (double)at.n;
-        change_add(c, p->isa, d->arithmetic, (char *)p->old_bits + value * bytes,
-                   (char *)p->new_bits + value * bytes, p->nvalues - value, d->tolerance, d->p->tolerances.n);
-        change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
-                             d->p->tolerances.n);
+        if (writer && b == turn)
+            TRY(update_writer_flush(writer, e));
+        if (e->code == ERR_OK)
+            compare_block(d, p, b, e);
     }
-    update_part_block(p, to);
-    return ERR_OK;
+    return writer && from == to ? update_writer_flush(writer, e) : ERR_OK;
 }
 
 /* Process 0. The rows of one finished tensor. */
@@ -219,7 +234,7 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
     d->nonzero[is_aside(d)][t] = k->nonzero;
     if (is_aside(d))
         return ERR_OK;
-    for (int b = 0; b < CHANGE_BINS; b++)
+    for (int b = 0; b < MAGNITUDE_BINS; b++)
         if (k->bin_elements[b] > 0)
             TRY(TABLE_ADD(&d->bins, e, V_INT(t), V_INT(b), V_INT(k->bin_elements[b]),
                           V_INT(k->bin_updated[b])));
@@ -239,24 +254,37 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
     return ERR_OK;
 }
 
-/* Collective. Adds up the sums of tensors [from, to) over processes and hands them to process 0's tables.
- * Those that are not open are empty. A failure of process 0 stays in e until the next agreement. */
-static void close_tensors(struct delta *d, int64_t from, int64_t to, struct err *e)
+/* Collective. Adds up the sums of the open tensors before `to` over processes and hands them to process 0's
+ * tables. A failure of process 0 stays in e until the next agreement. */
+static void close_tensors(struct delta *d, int64_t to, struct err *e)
 {
     const struct comm *c = d->ctx->comm;
-    struct change none = {0};
-    for (int64_t t = from; t < to; t++) {
-        int open = t >= d->first_open && d->set->layout.tensors[t].elements > 0;
-        struct change *x = open ? &d->open[t - d->first_open] : &none;
-        if (open) {
+    for (int64_t t = d->closed; t < to; t++) {
+        struct change *x = &d->open[t % OPEN], none = {0};
+        if (d->set->layout.tensors[t].elements > 0) {
             xsum_normalise(&x->counts.sum_abs);
             xsum_normalise(&x->counts.sum_squares);
             comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
             comm_max_real_to_root(c, &x->max_abs, 1);
+        } else {
+            x = &none; /* the slot may be another's */
         }
         if (c->me == 0 && e->code == ERR_OK)
             add_tensor(d, t, x, e);
     }
+    d->closed = to;
+}
+
+/* Collective. Makes room for the sums of a window's tensors, the first to the last, by closing older ones
+ * where there is none. */
+static void open_tensors(struct delta *d, int64_t first, int64_t last, struct err *e)
+{
+    if (last - d->closed >= OPEN)
+        close_tensors(d, first, e);
+    if (d->opened < first) /* those between are empty */
+        d->opened = first;
+    for (; d->opened <= last; d->opened++)
+        memset(&d->open[d->opened % OPEN], 0, sizeof *d->open);
 }
 
 static err_t allocate(struct delta *d, struct err *e)
@@ -268,9 +296,10 @@ static err_t allocate(struct delta *d, struct err *e)
         bytes = sizeof(int64_t); /* the widest integer */
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
-    TRY(arena_array(a, "delta.pairs", 1, &d->pairs, e));
-    TRY(arena_array(a, "delta.sums", WINDOW_TENSORS + 1, &d->open, e));
-    update_part_init(&d->part, d->arithmetic, a);
+    TRY(arena_array(a, "delta.sums", OPEN, &d->open, e));
+    TRY(arena_array(a, "delta.vote", (int64_t)d->ctx->comm->np * COMM_GATHER, &d->vote.all, e));
+    for (int i = 0; i < 2; i++)
+        update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
         TRY(arena_array(a, "delta.nonzero", m->main.layout.ntensors, &d->nonzero[0], e));
         TRY(arena_array(a, "delta.nonzero", m->aside.layout.ntensors, &d->nonzero[1], e));
@@ -356,10 +385,10 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
             TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("ulp_distance"),
                           V_INT(b - 1), V_REAL(b == 0 ? 0 : ldexp(1, b - 1)), V_INT(k->steps[b]),
                           V_INT(k->steps[b])));
-    for (int b = 0; b < CHANGE_BINS; b++)
+    for (int b = 0; b < MAGNITUDE_BINS; b++)
         if (k->bin_elements[b] > 0)
             TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("magnitude"),
-                          V_INT(b), V_REAL(change_bin_lower(b)), V_INT(k->bin_elements[b]),
+                          V_INT(b), V_REAL(magnitude_bin_lower(b)), V_INT(k->bin_elements[b]),
                           V_INT(k->bin_updated[b])));
     TRY(layout_scope_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
     TRY(add_layers_aside(d, &layers, e));
@@ -371,6 +400,37 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     return ERR_OK;
 }
 
+/* Says to the pair that this process's share of the window that begins at block b0 will be read. */
+static void expect_share(struct delta *d, int64_t b0, int64_t window)
+{
+    const struct comm *c = d->ctx->comm;
+    const struct layout *l = &d->set->layout;
+    int64_t from, to;
+    if (b0 >= l->nblocks)
+        return;
+    layout_share(l, b0, layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS), c->np, c->me, &from,
+                 &to);
+    pair_expect(&d->pair, d->set, from, to);
+}
+
+/* Collective, but nobody waits for those behind. Says whether this process has failed, and learns who had
+ * when this was called before; that failure is shared and returned. */
+static err_t vote_later(struct delta *d, struct err *e)
+{
+    const struct comm *c = d->ctx->comm;
+    int64_t failed = 0;
+    if (d->voting)
+        comm_gather_end(&d->vote);
+    for (int q = 0; d->voting && q < c->np; q++)
+        failed |= d->vote.all[(int64_t)q * COMM_GATHER];
+    d->voting = !failed;
+    if (failed)
+        return comm_agree(c, e);
+    d->vote.mine[0] = e->code != ERR_OK;
+    comm_gather_start(c, &d->vote);
+    return ERR_OK;
+}
+
 /* Collective. Compares all tensors of one set, window by window, and fills process 0's tables. writer: of the
  * update, NULL where it is not stored. base, blocks: where the pass begins among all blocks, for progress. */
 static err_t pass(struct delta *d, const struct match_set *set, struct update_writer *writer, int64_t base,
@@ -379,33 +439,32 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
     struct ctx *ctx = d->ctx;
     const struct comm *c = ctx->comm;
     const struct layout *l = &set->layout;
-    int64_t closed = 0; /* tensors whose rows are written */
     d->set = set;
-    d->first_open = 0;
+    d->closed = d->opened = 0;
     int64_t window = update_window_blocks(d->arithmetic, ctx->memory_bytes) * LAYOUT_BLOCK;
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+    int turn = 0;
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1, turn = !turn) {
         b1 = layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS);
         int64_t from, to;
         layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        /* The tensor that goes on from the window before keeps its sums, in slot 0. */
-        int64_t first = layout_block(l, b0).tensor;
-        int goes_on = l->tensors[first].first_block < b0;
-        if (goes_on)
-            d->open[0] = d->open[first - d->first_open];
-        memset(d->open + goes_on, 0, WINDOW_TENSORS * sizeof *d->open);
-        d->first_open = first;
-        compare_share(d, from, to, e);
-        TRY_ALL(c, e);
+        expect_share(d, b0, window);
+        expect_share(d, b1, window); /* so that it is on its way while this one is written */
+        open_tensors(d, layout_block(l, b0).tensor, layout_block(l, b1 - 1).tensor, e);
+        TRY(compare_share(d, &d->part[turn], from, to, writer, e));
         if (writer)
-            TRY(update_writer_put(writer, &d->part, e));
-        int64_t last =
-            b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors; /* first tensor not finished */
-        close_tensors(d, closed, last, e);
-        closed = last;
+            update_writer_put(writer, &d->part[turn], e);
+        else
+            TRY(vote_later(d, e));
         ctx_progress(ctx, (double)(base + b1) / (double)blocks, d->read_bytes * c->np);
         d->read_bytes = 0;
     }
-    close_tensors(d, closed, l->ntensors, e);
+    if (writer)
+        TRY(update_writer_close(writer, e));
+    if (d->voting)
+        comm_gather_end(&d->vote);
+    d->voting = 0;
+    TRY_ALL(c, e);
+    close_tensors(d, l->ntensors, e);
     return ERR_OK;
 }
 
@@ -425,7 +484,8 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
         delta_matches(d->p, &d->policy);
         table_init(&d->skipped, "skipped", ctx->arena);
         if (pair_open(&d->pair, base->path, tuned->path, d->arithmetic, &d->policy, ctx->cell->name,
-                      ctx->node, &d->skipped, ctx->arena, e) == ERR_OK)
+                      ctx->node, &d->skipped, ctx->arena, e) == ERR_OK &&
+            pair_read_by(&d->pair, &ctx->read, e) == ERR_OK)
             allocate(d, e);
     }
     TRY_OUT(code, comm_agree(c, e));
@@ -436,8 +496,6 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
                 update_writer_open(&writer, ctx->out, c, &m->main.layout, d->arithmetic, ctx->arena, e));
     TRY_OUT(code, pass(d, &m->main, writer, 0, blocks, e));
     TRY_OUT(code, pass(d, &m->aside, NULL, main, blocks, e));
-    if (writer)
-        TRY_OUT(code, update_writer_close(writer, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (c->me == 0)
         write_tables(d, base, tuned, e);
@@ -450,7 +508,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 2,
+                                  .version = 3,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

@@ -202,7 +202,7 @@ static err_t read_member(struct dynamics *d, struct member *m, int64_t from, int
                          struct update_part *part, struct err *e)
 {
     if (!m->update)
-        TRY(update_open(m->delta->path, &m->arena, &m->update, e));
+        TRY(update_open(m->delta->path, NULL, &m->arena, &m->update, e));
     if (!m->matched)
         TRY(match_member(d, m, e));
     m->matched = 1;

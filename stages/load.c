@@ -4,6 +4,8 @@
 #include "stage.h"
 #include "text.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,17 +17,30 @@
  * /tensors/NAME: by default an external one, whose bytes stay where they are, in the checkpoint's own files;
  * with `copy: true` the tensor itself. HDF5 knows no strides: a tensor that does not lie row-major in its
  * file (torch saves transposed and sliced ones as they are) is always copied, so that its values stand there.
+ *
+ * HDF5 1.10 looks for an external file under the name as it is if that is absolute, whatever prefix is set,
+ * and else from the prefix on (HDF5_EXTFILE_PREFIX, or H5Pset_efile_prefix; in it ${ORIGIN} is the folder of
+ * the HDF5 file), from the current folder on where there is none. No name is therefore both found without a
+ * setting and still found after a move: `paths` chooses, and the artifact says what to do.
  */
 
 enum { PIECE_BYTES = 64 << 20 }; /* of a tensor copied at a time, by each process */
 
+enum paths { PATHS_ABSOLUTE, PATHS_RELATIVE };
+static const char *const paths_choices[] = {"absolute", "relative", NULL};
+
 struct load_params {
-    int copy;
+    int copy, paths;
 };
 
 static const struct param load_params[] = {
     {"copy", PARAM_BOOL, offsetof(struct load_params, copy), NULL, "false", 0, 0, NULL,
      "write the tensors into the artifact, instead of datasets that refer to the checkpoint's own files"},
+    {"paths", PARAM_CHOICE, offsetof(struct load_params, paths), NULL, "absolute", 0, 0, paths_choices,
+     "how the artifact's datasets name those files: absolute: read without any setting, until the checkpoint "
+     "is "
+     "moved; relative: still read when artifact and checkpoint are moved together, with "
+     "HDF5_EXTFILE_PREFIX='${ORIGIN}' in the environment"},
     {0}};
 
 static const char *const load_inputs[] = {"?synth", NULL};
@@ -223,15 +238,39 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
     return ERR_OK;
 }
 
+/* The folder of a file without links on the way: ".." in a relative path is then what it seems. */
+static const char *real_dir(struct arena *a, const char *path, struct err *e)
+{
+    char real[PATH_MAX], *dir = path_dir(a, path, e);
+    if (dir && !realpath(dir, real)) {
+        err_set(e, ERR_SYSTEM, "%s: the folder cannot be resolved: %s", dir, strerror(errno));
+        return NULL;
+    }
+    return dir ? arena_strdup(a, real, e) : NULL;
+}
+
+/* The name of a file of the checkpoint in the artifact's datasets. NULL when e is set. The file itself may be
+ * a link: it moves with the others. */
+static char *name_of_file(struct ctx *ctx, const char *path, enum paths paths, struct err *e)
+{
+    struct arena *a = ctx->arena;
+    if (paths == PATHS_ABSOLUTE)
+        return path_absolute(a, path, e);
+    const char *from = real_dir(a, ctx->out->path, e), *dir = from ? real_dir(a, path, e) : NULL;
+    const char *to = dir ? path_join(a, dir, path_last(path), e) : NULL;
+    return to ? path_relative(a, from, to, e) : NULL;
+}
+
 /* Process 0. The datasets that refer to the checkpoint's files; copies of tensors with strides. */
 static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **names, struct err *e)
 {
+    const struct load_params *p = ctx->params;
     char **paths, *buf;
     int64_t buf_bytes = piece_bytes(c, 1);
     TRY(arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e));
     TRY(arena_array(ctx->arena, "load.paths", c->nfiles, &paths, e));
     for (int64_t i = 0; i < c->nfiles; i++)
-        if (!(paths[i] = path_absolute(ctx->arena, c->files[i].path, e)))
+        if (!(paths[i] = name_of_file(ctx, c->files[i].path, (enum paths)p->paths, e)))
             return e->code;
     for (int64_t i = 0; i < c->ntensors; i++) {
         struct checkpoint_tensor s = stored_as(&c->tensors[i]);
@@ -250,9 +289,26 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
     return ERR_OK;
 }
 
+/* What becomes of the datasets when the files are moved, for those who read them. */
+static const char *moving_text(int copied, enum paths paths)
+{
+    if (copied)
+        return "The tensors stand in this file, which can be moved by itself.";
+    if (paths == PATHS_RELATIVE)
+        return "The checkpoint's files are named from this file's folder on: both can be moved together. Set "
+               "HDF5_EXTFILE_PREFIX='${ORIGIN}' in the environment before h5py, h5dump or any other program "
+               "opens a dataset; without it HDF5 looks from the current folder on.";
+    return "The checkpoint's files are named by absolute paths, which no HDF5 setting changes: datasets "
+           "cannot be "
+           "read once the files are elsewhere. 'sinew run CONFIG --stage NODE' for this node writes them "
+           "anew "
+           "from the headers; with 'paths: relative' they can be moved together.";
+}
+
 /* Process 0. Tables, and what a reader of the file needs to know. */
 static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, struct err *e)
 {
+    const struct load_params *p = ctx->params;
     struct h5 *f;
     char **names;
     TRY(artifact_tables(ctx->out, &f, e));
@@ -273,15 +329,17 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
                             e));
     }
     TRY(h5_set_text(f, "/tensors", "description",
-                    copied ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
-                             "dataset has the attribute "
-                             "bits_of_dtype, its integers are the raw bits of that safetensors type."
-                           : "The tensors of the checkpoint, read from its own files (external storage, "
-                             "absolute paths), or copied where they have the attribute copied; / in a "
-                             "name is written as |. Where a dataset has the attribute bits_of_dtype, its "
-                             "integers are the raw "
-                             "bits of that safetensors type.",
+                    copied
+                        ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
+                          "dataset has the attribute "
+                          "bits_of_dtype, its integers are the raw bits of that safetensors type."
+                        : "The tensors of the checkpoint, read from its own files (external storage), or "
+                          "copied where they have the attribute copied; / in a name is written as |. Where "
+                          "a dataset has the attribute bits_of_dtype, its integers are the raw bits of that "
+                          "safetensors type.",
                     e));
+    TRY(h5_set_text(f, "/tensors", "paths", copied ? "none" : paths_choices[p->paths], e));
+    TRY(h5_set_text(f, "/tensors", "moving", moving_text(copied, (enum paths)p->paths), e));
     TRY(h5_set_text(
         f, "/", "description",
         "Catalogue of one checkpoint: its files, every tensor with its place, and the tensors as datasets.",

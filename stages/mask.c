@@ -2,7 +2,7 @@
 #include "stage.h"
 
 #include "bits.h"
-#include "change.h"
+#include "magnitude.h"
 #include "text.h"
 #include "update.h"
 
@@ -43,14 +43,14 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes = n / 8;
     out->flops = n / 4;
     double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
-    out->process_bytes =
-        (window < n ? window : n) * 6 + 1e6; /* values and bits of a bf16 pair, their buffers doubling */
+    out->process_bytes = (double)reader_bytes(&view->read) + (window < n ? window : n) * 6 +
+                         1e6; /* values and bits of a bf16 pair, their buffers doubling */
     out->known = 1;
 }
 
 /* Updated elements of one tensor. */
 struct tally {
-    int64_t updated, bins[CHANGE_BINS];
+    int64_t updated, bins[MAGNITUDE_BINS];
 };
 enum { TALLY_WORDS = (int)(sizeof(struct tally) / sizeof(int64_t)) };
 
@@ -114,7 +114,7 @@ static void flag_part(struct mask *m, const struct update_part *p)
             flag_values(m, old_bits, new_bits, difference, n, flag);
             for (int64_t i = 0; i < n; i++) {
                 m->keep[(at + i) / 64] |= (uint64_t)flag[i] << ((at + i) % 64);
-                t->bins[change_bin(m->arithmetic, old_bits, i)] += flag[i];
+                t->bins[magnitude_bin(m->arithmetic, old_bits, i)] += flag[i];
             }
         }
     }
@@ -134,7 +134,7 @@ static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
             if (m->p->criterion == CRITERION_BITS)
                 continue;
             p->words[p->nonfinite[nonfinite] / 64] |= (uint64_t)1 << (p->nonfinite[nonfinite] % 64);
-            t->bins[change_bin(m->arithmetic, p->nonfinite_bits, nonfinite)]++;
+            t->bins[magnitude_bin(m->arithmetic, p->nonfinite_bits, nonfinite)]++;
         }
         t->updated += bits_count(p->words + word, at.nwords);
         word += at.nwords;
@@ -146,7 +146,7 @@ static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
 static err_t add_tensor(struct mask *m, int64_t t, const struct tally *x, struct err *e)
 {
     m->updated[t] = x->updated;
-    for (int b = 0; b < CHANGE_BINS; b++)
+    for (int b = 0; b < MAGNITUDE_BINS; b++)
         if (x->bins[b] > 0)
             TRY(TABLE_ADD(&m->bins, e, V_INT(t), V_INT(b), V_INT(0), V_INT(x->bins[b])));
     return ERR_OK;
@@ -232,7 +232,7 @@ static err_t write_tables(struct mask *m, const char *delta_artifact, struct err
 static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
 {
     struct arena *a = m->ctx->arena;
-    TRY(update_open(delta_artifact, a, &m->update, e));
+    TRY(update_open(delta_artifact, &m->ctx->read, a, &m->update, e));
     m->layout = update_layout(m->update);
     m->arithmetic = update_arithmetic(m->update);
     m->tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance);

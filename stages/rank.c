@@ -169,7 +169,8 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
                 continue;
             }
             int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total);
-            double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES;
+            double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES +
+                           (double)reader_bytes(&view->read);
             out->process_bytes = fmax(out->process_bytes, bytes);
             out->flops += flops(p, t->dims[0], t->dims[1]);
             /* One bit per element, and old and new bits of perhaps a fifth of them. */
@@ -477,7 +478,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
     struct rank r = {.ctx = ctx, .p = ctx->params, .cursor.block = -1};
     struct arena *a = ctx->arena;
     err_t code;
-    if (update_open(ctx_input(ctx, "delta", NULL)->path, a, &r.cursor.update, e) == ERR_OK) {
+    if (update_open(ctx_input(ctx, "delta", NULL)->path, &ctx->read, a, &r.cursor.update, e) == ERR_OK) {
         r.cursor.layout = update_layout(r.cursor.update);
         int64_t n = r.cursor.layout->ntensors;
         if (arena_array(a, "rank.difference", LAYOUT_BLOCK, &r.cursor.difference, e) == ERR_OK &&
@@ -502,7 +503,6 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
                 "begins; NaN where an update is not finite",
                 "weight units", &r.spectra, e));
     }
-    grid_threads(c);
     int largest = 1;
     while (largest < c->np)
         largest = next_team(largest, c->np);

@@ -5,14 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-double change_bin_lower(int bin)
-{
-    uint32_t bits = (uint32_t)bin << 21;
-    float f;
-    memcpy(&f, &bits, 4);
-    return f;
-}
-
 /* floor(log2(x)) of a finite, positive float. */
 static inline int exponent_of(float x)
 {
@@ -69,7 +61,6 @@ void change_add_range(struct change *c, struct change_lanes *lanes, enum arithme
 {
     for (int64_t i = from; i < to; i++) {
         float size;
-        c->counts.bin_updated[change_bin(arithmetic, old_bits, i)]++;
         if (arithmetic == ARITHMETIC_BF16) {
             uint16_t a = ((const uint16_t *)old_bits)[i], b = ((const uint16_t *)new_bits)[i];
             float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
@@ -94,12 +85,12 @@ void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, cons
     for (int t = 0; t < ntolerances; t++)
         limit[t] = (float)tolerance[t]; /* exact: it was rounded to the compare type */
     c->counts.bit_changed += n;
+    magnitude_count(isa, arithmetic, old_bits, n, c->counts.bin_updated);
     int64_t done = 0;
 #if defined(__x86_64__)
     if (isa == ISA_AVX512 && arithmetic == ARITHMETIC_BF16)
         done = change_add_bf16_avx512(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
 #endif
-    (void)isa;
     change_add_range(c, &lanes, arithmetic, old_bits, new_bits, done, n, limit, ntolerances);
     change_add_lanes(c, &lanes);
 }
@@ -116,66 +107,6 @@ void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const vo
     c->counts.inf_count += n - nan_count;
     for (int t = 0; t < ntolerances; t++)
         c->counts.updated[t] += n;
-}
-
-/* ---- the base's magnitudes ---- */
-
-/* Four tables: consecutive weights often share a bin, and an increment must not wait for the one before. */
-static void bins_portable(int64_t *bins, enum arithmetic arithmetic, const void *w0, int64_t n)
-{
-    enum { TABLES = 4 };
-    uint32_t table[TABLES][CHANGE_BINS];
-    memset(table, 0, sizeof table);
-    int64_t i = 0;
-    if (arithmetic == ARITHMETIC_BF16)
-        for (const uint16_t *w = w0; i + TABLES <= n; i += TABLES)
-            for (int t = 0; t < TABLES; t++)
-                table[t][(w[i + t] & 0x7fff) >> 5]++;
-    else
-        for (const uint32_t *w = w0; i + TABLES <= n; i += TABLES)
-            for (int t = 0; t < TABLES; t++)
-                table[t][(w[i + t] & 0x7fffffff) >> 21]++;
-    for (; i < n; i++)
-        table[0][change_bin(arithmetic, w0, i)]++;
-    for (int b = 0; b < CHANGE_BINS; b++)
-        bins[b] += (int64_t)table[0][b] + table[1][b] + table[2][b] + table[3][b];
-}
-
-void change_add_base(struct change *c, struct change_pairs *pairs, enum isa isa, enum arithmetic arithmetic,
-                     const void *w0, int64_t n)
-{
-#if defined(__x86_64__)
-    if (isa == ISA_AVX512) {
-        int64_t done = arithmetic == ARITHMETIC_BF16
-                           ? change_pairs_bf16_avx512(c->counts.bin_elements, pairs, w0, n)
-                           : change_pairs_f32_avx512(c->counts.bin_elements, pairs, w0, n);
-        for (; done < n; done++)
-            c->counts.bin_elements[change_bin(arithmetic, w0, done)]++;
-        return;
-    }
-#endif
-    (void)isa;
-    (void)pairs;
-    bins_portable(c->counts.bin_elements, arithmetic, w0, n);
-}
-
-void change_flush(struct change *c, struct change_pairs *pairs)
-{
-    if (pairs->elements == 0)
-        return;
-    int64_t low[CHANGE_WINDOW] = {0};
-    for (int high = 0; high < CHANGE_WINDOW; high++) {
-        const uint32_t *row = pairs->count + high * CHANGE_WINDOW;
-        int64_t sum = 0;
-        for (int i = 0; i < CHANGE_WINDOW; i++) {
-            low[i] += row[i];
-            sum += row[i];
-        }
-        c->counts.bin_elements[CHANGE_WINDOW_0 + high] += sum;
-    }
-    for (int i = 0; i < CHANGE_WINDOW; i++)
-        c->counts.bin_elements[CHANGE_WINDOW_0 + i] += low[i];
-    memset(pairs, 0, sizeof *pairs);
 }
 
 void change_merge(struct change *dst, const struct change *src)

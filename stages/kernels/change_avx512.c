@@ -1,5 +1,9 @@
 /* The AVX-512 loops of change.c. Each gives the very bits of the portable one: integer counts, and sums in
- * the same eight lanes. */
+ * the same lanes.
+ *
+ * Histograms are made as in magnitude_avx512.c: a byte with one bit set says an element's class, a
+ * Galois-field multiplication turns 8 bytes by 8 bits around, and population counts of 64-bit lanes count
+ * eight classes at once. */
 #include "change_loops.h"
 
 #if defined(__x86_64__)
@@ -7,237 +11,217 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define AVX512 \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx512vbmi2,bmi,bmi2,popcnt,lzcnt")))
-
-/* ---- magnitudes of the base ---- */
-
-/* Elements outside the window: their lanes in `out`. Exact zeros are common (padding rows, biases), the rest
- * is rare. */
-AVX512 static void count_outside(int64_t *bins, __m512i bin, __mmask32 out)
-{
-    __mmask32 zero = _mm512_mask_cmpeq_epi16_mask(out, bin, _mm512_setzero_si512());
-    bins[0] += __builtin_popcount(zero);
-    out &= ~zero;
-    if (!out)
-        return;
-    uint16_t lane[32];
-    _mm512_storeu_si512(lane, bin);
-    for (; out; out &= out - 1)
-        bins[lane[__builtin_ctz(out)]]++;
-}
-
-/* 32 bins as 16-bit lanes -> 16 indices of the pairs table, counted. */
-AVX512 static inline void count_pairs(int64_t *bins, uint32_t *count, __m512i bin, int64_t *dummies)
-{
-    const __m512i first = _mm512_set1_epi16(CHANGE_WINDOW_0), window = _mm512_set1_epi16(CHANGE_WINDOW - 1);
-    __m512i code = _mm512_sub_epi16(bin, first);
-    __mmask32 out = _mm512_cmpgt_epu16_mask(code, window);
-    if (__builtin_expect(out != 0, 0)) {
-        count_outside(bins, bin, out);
-        code = _mm512_maskz_mov_epi16(~out, code); /* they go to code 0 and are taken off again */
-        *dummies += __builtin_popcount(out);
-    }
-    /* the odd lane of each pair moves next to the even one: even + 128 * odd */
-    __m512i index =
-        _mm512_or_si512(_mm512_and_si512(code, _mm512_set1_epi32(0x7f)), _mm512_srli_epi32(code, 9));
-    uint32_t at[16] __attribute__((aligned(64)));
-    _mm512_store_si512(at, index);
-    for (int i = 0; i < 16; i++)
-        count[at[i]]++;
-}
-
-AVX512 int64_t change_pairs_bf16_avx512(int64_t *bins, struct change_pairs *pairs, const uint16_t *w,
-                                        int64_t n)
-{
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-    int64_t m = n - n % 32, dummies = 0;
-    for (int64_t i = 0; i < m; i += 32)
-        count_pairs(bins, pairs->count,
-                    _mm512_srli_epi16(_mm512_and_si512(_mm512_loadu_si512(w + i), magnitude), 5), &dummies);
-    bins[CHANGE_WINDOW_0] -= dummies;
-    pairs->elements += m;
-    return m;
-}
-
-AVX512 int64_t change_pairs_f32_avx512(int64_t *bins, struct change_pairs *pairs, const uint32_t *w,
-                                       int64_t n)
-{
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    int64_t m = n - n % 32, dummies = 0;
-    for (int64_t i = 0; i < m; i += 32) {
-        __m512i a = _mm512_srli_epi32(_mm512_and_si512(_mm512_loadu_si512(w + i), magnitude), 21);
-        __m512i b = _mm512_srli_epi32(_mm512_and_si512(_mm512_loadu_si512(w + i + 16), magnitude), 21);
-        __m512i bin =
-            _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(a)), _mm512_cvtepi32_epi16(b), 1);
-        count_pairs(bins, pairs->count, bin, &dummies);
-    }
-    bins[CHANGE_WINDOW_0] -= dummies;
-    pairs->elements += m;
-    return m;
-}
-
-/* ---- changed elements ---- */
-
-/* |new - old| rounded to bf16, as its 15 bits, of 16 elements. */
-AVX512 static inline __m512i delta_bits(__m256i a, __m256i b)
-{
-    __m512 x = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(a), 16));
-    __m512 y = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(b), 16));
-    __m512 d = _mm512_sub_ps(y, x);
-    __m512i bits = _mm512_castps_si512(d);
-    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i even = _mm512_add_epi32(
-        bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))); /* to nearest, ties to even */
-    __mmask16 nan = _mm512_cmp_ps_mask(d, d, _CMP_UNORD_Q);
-    bits = _mm512_and_si512(_mm512_srli_epi32(even, 16), _mm512_set1_epi32(0x7fff));
-    return _mm512_mask_mov_epi32(bits, nan, _mm512_set1_epi32(0x7fc0));
-}
-
-/* log2 of the steps between old and new, plus one; 0 for no step: the index into change_counts.steps. */
-AVX512 static inline __m512i steps_index(__m256i a, __m256i b)
-{
-    const __m512i magnitude = _mm512_set1_epi32(0x7fff);
-    __m512i x = _mm512_cvtepi16_epi32(a),
-            y = _mm512_cvtepi16_epi32(b); /* the sign of the float is the sign of the lane */
-    __m512i p = _mm512_and_si512(x, magnitude), q = _mm512_and_si512(y, magnitude);
-    p = _mm512_mask_sub_epi32(p, _mm512_movepi32_mask(x), _mm512_setzero_si512(), p);
-    q = _mm512_mask_sub_epi32(q, _mm512_movepi32_mask(y), _mm512_setzero_si512(), q);
-    return _mm512_sub_epi32(_mm512_set1_epi32(32),
-                            _mm512_lzcnt_epi32(_mm512_abs_epi32(_mm512_sub_epi32(p, q))));
-}
-
-/* Adds 16 sizes (bf16 bits, finite) to the lanes, eight at a time. */
-AVX512 static inline void add_sums(__m512d *sum, __m512d *squares, __m512i bits)
-{
-    __m512 size = _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
-    __m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(size)),
-            high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(size, 1));
-    *sum = _mm512_add_pd(*sum, low);
-    *squares = _mm512_add_pd(*squares, _mm512_mul_pd(low, low));
-    *sum = _mm512_add_pd(*sum, high);
-    *squares = _mm512_add_pd(*squares, _mm512_mul_pd(high, high));
-}
+#define AVX512 __attribute__((target(ISA_AVX512_TARGET)))
 
 enum {
-    EXPONENTS = 256,
-    STEPS = 32,
-    BUNCH = 32 * 1024
-}; /* a bunch of elements keeps 16-bit counters from overflowing */
+    STRIP = 2048, /* elements that go through one loop after the other, in the nearest cache */
+    CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
+};
 
-/* One bunch, a multiple of 32 elements all of which, and whose differences, are finite; -1 at the first 32
- * where that is not so, so that the caller takes the portable loop for them. Returns how many were added. */
-AVX512 static int64_t add_bunch(struct change *c, __m512d *sum, __m512d *squares, const uint16_t *old_bits,
-                                const uint16_t *new_bits, int64_t n, const uint16_t *limit, int ntolerances,
-                                uint32_t *joint)
+static const uint8_t even_bytes[64] = {
+    0,  2,  4,  6,  8,  10, 12,  14,  16,  18,  20,  22,  24,  26,  28,  30,  32,  34,  36,  38, 40, 42,
+    44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
+    88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
+
+/* Byte 8 i + k comes from byte 8 k + i: what the turned 8 lanes have of bit i comes together in lane i. */
+static const uint8_t by_bit[64] = {0, 8,  16, 24, 32, 40, 48, 56, 1, 9,  17, 25, 33, 41, 49, 57,
+                                   2, 10, 18, 26, 34, 42, 50, 58, 3, 11, 19, 27, 35, 43, 51, 59,
+                                   4, 12, 20, 28, 36, 44, 52, 60, 5, 13, 21, 29, 37, 45, 53, 61,
+                                   6, 14, 22, 30, 38, 46, 54, 62, 7, 15, 23, 31, 39, 47, 55, 63};
+
+/* What a strip's differences span, as bf16 bits without the sign. */
+struct span {
+    uint16_t least, most;
+};
+
+/* |new - old| rounded to bf16, n (a multiple of 32) elements, as 15 bits each. Returns 0 where all elements
+ * are finite and all differences normal: then span tells the least and the greatest. -1: there are others. */
+AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
+                                   uint16_t *size, struct span *span)
 {
-    const __m512i infinity = _mm512_set1_epi16(0x7f80), magnitude = _mm512_set1_epi16(0x7fff);
-    const __m512i one = _mm512_set1_epi16(1);
-    __m512i counter[CHANGE_TOLERANCES], zeros = _mm512_setzero_si512(), most = _mm512_setzero_si512();
-    for (int t = 0; t < ntolerances; t++)
-        counter[t] = _mm512_setzero_si512();
-    int64_t i = 0;
-    for (; i < n; i += 32) {
-        __m512i a = _mm512_loadu_si512(old_bits + i), b = _mm512_loadu_si512(new_bits + i);
-        __m512i low = delta_bits(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
-        __m512i high = delta_bits(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
-        __m512i d = _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(low)),
-                                       _mm512_cvtepi32_epi16(high), 1);
-        __m512i top = _mm512_max_epu16(
-            d, _mm512_max_epu16(_mm512_and_si512(a, magnitude), _mm512_and_si512(b, magnitude)));
-        __mmask32 subnormal =
-            _mm512_cmplt_epu16_mask(_mm512_sub_epi16(d, one), _mm512_set1_epi16(0x7f)); /* 1..0x7f */
-        if (__builtin_expect(_mm512_cmpge_epu16_mask(top, infinity) | subnormal, 0))
-            break;
-        zeros = _mm512_mask_add_epi16(zeros, _mm512_cmpeq_epi16_mask(d, _mm512_setzero_si512()), zeros, one);
-        for (int t = 0; t < ntolerances; t++)
-            counter[t] = _mm512_mask_add_epi16(
-                counter[t], _mm512_cmpgt_epu16_mask(d, _mm512_set1_epi16((short)limit[t])), counter[t], one);
+    /* unpacking interleaves within 128 bits; these put the upper halves of two vectors back in order */
+    static const uint16_t upper_words[32] = {1,  3,  5,  7,  33, 35, 37, 39, 9,  11, 13, 15, 41, 43, 45, 47,
+                                             17, 19, 21, 23, 49, 51, 53, 55, 25, 27, 29, 31, 57, 59, 61, 63};
+    const __m512i zero = _mm512_setzero_si512(), magnitude = _mm512_set1_epi16(0x7fff);
+    const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
+                  one = _mm512_set1_epi32(1);
+    const __m512i in_order = _mm512_loadu_si512(upper_words);
+    __m512i top = zero, most = zero, least = magnitude;
+    for (int64_t i = 0; i < n; i += 32) {
+        __m512i a = _mm512_loadu_si512(old_bits + i), b = _mm512_loadu_si512(new_bits + i), half_of[2];
+        half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, b)),
+                                                       _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, a))));
+        half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, b)),
+                                                       _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, a))));
+        for (int k = 0; k < 2; k++) { /* to nearest, ties to even: the upper half is the result */
+            __mmask16 up = _mm512_test_epi32_mask(half_of[k], odd);
+            half_of[k] = _mm512_add_epi32(half_of[k], half);
+            half_of[k] = _mm512_mask_add_epi32(half_of[k], up, half_of[k], one);
+        }
+        __m512i d = _mm512_and_si512(_mm512_permutex2var_epi16(half_of[0], in_order, half_of[1]), magnitude);
+        _mm512_storeu_si512(size + i, d);
+        top = _mm512_max_epu16(
+            top, _mm512_max_epu16(_mm512_and_si512(a, magnitude), _mm512_and_si512(b, magnitude)));
         most = _mm512_max_epu16(most, d);
-        add_sums(sum, squares, low);
-        add_sums(sum, squares, high);
-        /* exponent of |delta| (8 bits) and log2 of the steps (5 bits) in one table, one increment for both */
-        uint32_t at[32] __attribute__((aligned(64)));
-        __m512i steps_low = steps_index(_mm512_castsi512_si256(a), _mm512_castsi512_si256(b));
-        __m512i steps_high = steps_index(_mm512_extracti64x4_epi64(a, 1), _mm512_extracti64x4_epi64(b, 1));
-        _mm512_store_si512(at, _mm512_or_si512(_mm512_slli_epi32(_mm512_srli_epi32(low, 7), 5), steps_low));
-        _mm512_store_si512(at + 16,
-                           _mm512_or_si512(_mm512_slli_epi32(_mm512_srli_epi32(high, 7), 5), steps_high));
-        for (int k = 0; k < 32; k++)
-            joint[at[k]]++;
+        least = _mm512_min_epu16(least, d);
     }
-    uint16_t lane[32];
-    int64_t none = 0;
-    _mm512_storeu_si512(lane, zeros);
-    for (int k = 0; k < 32; k++)
-        none += lane[k];
-    c->counts.nonzero += i - none;
-    for (int t = 0; t < ntolerances; t++) {
-        _mm512_storeu_si512(lane, counter[t]);
-        for (int k = 0; k < 32; k++)
-            c->counts.updated[t] += lane[k];
+    uint16_t lane[3][32];
+    _mm512_storeu_si512(lane[0], _mm512_max_epu16(top, most));
+    _mm512_storeu_si512(lane[1], most);
+    _mm512_storeu_si512(lane[2], least);
+    for (int k = 1; k < 32; k++) {
+        lane[0][0] = lane[0][k] > lane[0][0] ? lane[0][k] : lane[0][0];
+        lane[1][0] = lane[1][k] > lane[1][0] ? lane[1][k] : lane[1][0];
+        lane[2][0] = lane[2][k] < lane[2][0] ? lane[2][k] : lane[2][0];
     }
-    _mm512_storeu_si512(lane, most);
-    for (int k = 0; k < 32; k++) {
-        double size = bf16_to_float(lane[k]);
-        c->max_abs = size > c->max_abs ? size : c->max_abs;
+    *span = (struct span){lane[2][0], lane[1][0]};
+    return lane[0][0] < 0x7f80 && lane[2][0] >= 0x80 ? 0 : -1;
+}
+
+/* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes. A square of 8 significant bits is exact, so
+ * that one rounding is all there is, as in the reference. */
+AVX512 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int64_t n)
+{
+    enum { VECTORS = CHANGE_LANES / 8 };
+    const __m512i bias = _mm512_set1_epi64((int64_t)(1023 - 127) << 52);
+    __m512d abs[VECTORS], squares[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        abs[v] = _mm512_loadu_pd(lanes->abs + 8 * v);
+        squares[v] = _mm512_loadu_pd(lanes->squares + 8 * v);
     }
-    return i;
+    for (int64_t i = 0; i < n; i += CHANGE_LANES)
+        for (int v = 0; v < VECTORS; v++) {
+            __m512i wide = _mm512_cvtepu16_epi64(_mm_loadu_si128((const __m128i *)(size + i + 8 * v)));
+            __m512d x = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_slli_epi64(wide, 52 - 7), bias));
+            abs[v] = _mm512_add_pd(abs[v], x);
+            squares[v] = _mm512_fmadd_pd(x, x, squares[v]);
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        _mm512_storeu_pd(lanes->abs + 8 * v, abs[v]);
+        _mm512_storeu_pd(lanes->squares + 8 * v, squares[v]);
+    }
+}
+
+/* How many of n (a multiple of 32, at most STRIP) sizes are above the limit. */
+AVX512 static int64_t count_above(const uint16_t *size, int64_t n, uint16_t limit)
+{
+    const __m512i at = _mm512_set1_epi16((short)limit), one = _mm512_set1_epi16(1);
+    __m512i above = _mm512_setzero_si512();
+    for (int64_t i = 0; i < n; i += 32)
+        above = _mm512_mask_add_epi16(above, _mm512_cmpgt_epu16_mask(_mm512_loadu_si512(size + i), at), above,
+                                      one);
+    return _mm512_reduce_add_epi32(_mm512_madd_epi16(above, one));
+}
+
+/* Adds to lane c of sum[0], c - 8 of sum[1] how many of 64 elements are of class c; low, high: one bit set in
+ * one of both bytes of an element, or none. */
+AVX512 static inline void add_classes(__m512i sum[2], __m512i low, __m512i high)
+{
+    const __m512i turn = _mm512_set1_epi64((long long)0x8040201008040201ull),
+                  lanes = _mm512_loadu_si512(by_bit);
+    low = _mm512_permutexvar_epi8(lanes, _mm512_gf2p8affine_epi64_epi8(turn, low, 0));
+    high = _mm512_permutexvar_epi8(lanes, _mm512_gf2p8affine_epi64_epi8(turn, high, 0));
+    sum[0] = _mm512_add_epi64(sum[0], _mm512_popcnt_epi64(low));
+    sum[1] = _mm512_add_epi64(sum[1], _mm512_popcnt_epi64(high));
+}
+
+/* Exponents of n (a multiple of 64, at most STRIP) normal sizes, of which the greatest is `most`: those of
+ * the 16 octaves below are counted as bits, the others one by one. */
+AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int64_t n, uint16_t most)
+{
+    const __m512i low_bytes = _mm512_loadu_si512(even_bytes), classes = _mm512_set1_epi8(CLASSES);
+    const __m512i one_hot =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m512i one_hot_above =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128));
+    int first = (most >> 7) - (CLASSES - 1);
+    const __m512i begin = _mm512_set1_epi8((char)first);
+    __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    uint8_t aside[STRIP + 64];
+    int64_t naside = 0, count[CLASSES];
+    for (int64_t i = 0; i < n; i += 64) {
+        __m512i x = _mm512_srli_epi16(_mm512_loadu_si512(size + i), 7),
+                y = _mm512_srli_epi16(_mm512_loadu_si512(size + i + 32), 7);
+        __m512i code = _mm512_sub_epi8(_mm512_permutex2var_epi8(x, low_bytes, y), begin);
+        __mmask64 in = _mm512_cmplt_epu8_mask(code, classes);
+        _mm512_storeu_si512(aside + naside, _mm512_maskz_compress_epi8(~in, code));
+        naside += __builtin_popcountll(~in);
+        add_classes(sum, _mm512_maskz_shuffle_epi8(in, one_hot, code),
+                    _mm512_maskz_shuffle_epi8(in, one_hot_above, code));
+    }
+    _mm512_storeu_si512(count, sum[0]);
+    _mm512_storeu_si512(count + 8, sum[1]);
+    for (int k = 0; k < CLASSES; k++)
+        if (count[k] > 0) /* a class before exponent 0 is empty */
+            exponents[first + k - 127 - CHANGE_EXPONENT_0] += count[k];
+    for (int64_t j = 0; j < naside; j++)
+        exponents[(uint8_t)(first + aside[j]) - 127 - CHANGE_EXPONENT_0]++;
+}
+
+/* 32 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
+ * modulo 2^16, where it fits. */
+AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
+{
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+    __m512i s = _mm512_srai_epi16(a, 15), t = _mm512_srai_epi16(b, 15);
+    a = _mm512_sub_epi16(_mm512_ternarylogic_epi64(a, magnitude, s, 0x6a), s); /* (a & magnitude) ^ s */
+    b = _mm512_sub_epi16(_mm512_ternarylogic_epi64(b, magnitude, t, 0x6a), t);
+    return _mm512_sub_epi16(_mm512_max_epi16(a, b), _mm512_min_epi16(a, b));
+}
+
+/* log2 of the steps of n (a multiple of 64) elements none of whose steps are 0. The highest bit of a byte is
+ * the lowest of the byte turned round, which stands alone in x & -x; class c is then lane 7 - c. */
+AVX512 static void count_steps(int64_t *steps, const uint16_t *old_bits, const uint16_t *new_bits, int64_t n)
+{
+    const __m512i low_bytes = _mm512_loadu_si512(even_bytes), zero = _mm512_setzero_si512();
+    const __m512i high_bytes = _mm512_or_si512(low_bytes, _mm512_set1_epi8(1));
+    const __m512i reverse = _mm512_set1_epi64((long long)0x8040201008040201ull);
+    __m512i sum[2] = {zero, zero};
+    int64_t count[CLASSES];
+    for (int64_t i = 0; i < n; i += 64) {
+        __m512i x = steps_of(_mm512_loadu_si512(old_bits + i), _mm512_loadu_si512(new_bits + i));
+        __m512i y = steps_of(_mm512_loadu_si512(old_bits + i + 32), _mm512_loadu_si512(new_bits + i + 32));
+        __m512i low = _mm512_permutex2var_epi8(x, low_bytes, y),
+                high = _mm512_permutex2var_epi8(x, high_bytes, y);
+        __mmask64 small = _mm512_testn_epi8_mask(high, high);
+        low = _mm512_gf2p8affine_epi64_epi8(low, reverse, 0);
+        high = _mm512_gf2p8affine_epi64_epi8(high, reverse, 0);
+        add_classes(sum, _mm512_and_si512(low, _mm512_maskz_sub_epi8(small, zero, low)),
+                    _mm512_and_si512(high, _mm512_sub_epi8(zero, high)));
+    }
+    _mm512_storeu_si512(count, sum[0]);
+    _mm512_storeu_si512(count + 8, sum[1]);
+    for (int k = 0; k < 8; k++) {
+        steps[1 + k] += count[7 - k];
+        steps[1 + 8 + k] += count[8 + 7 - k];
+    }
 }
 
 AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
                                       const uint16_t *new_bits, int64_t n, const float *limit,
                                       int ntolerances)
 {
-    uint32_t joint[EXPONENTS * STEPS];
-    uint16_t limit_bits[CHANGE_TOLERANCES];
-    int64_t m = n - n % 32, done = 0;
-    if (m < 256) /* clearing and reading the table would cost more */
-        return 0;
-    memset(joint, 0, sizeof joint);
-    for (int t = 0; t < ntolerances; t++)
-        limit_bits[t] = bf16_from_float(limit[t]);
-    __m512d sum = _mm512_setzero_pd(), squares = _mm512_setzero_pd();
-    while (done < m) {
-        int64_t part = m - done < BUNCH ? m - done : BUNCH;
-        int64_t added = add_bunch(c, &sum, &squares, old_bits + done, new_bits + done, part, limit_bits,
-                                  ntolerances, joint);
-        done += added;
-        if (added == part)
+    uint16_t size[STRIP];
+    int64_t m = n - n % 64;
+    for (int64_t i = 0; i < m; i += STRIP) {
+        int64_t part = m - i < STRIP ? m - i : STRIP;
+        struct span span;
+        if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
+            change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
             continue;
-        /* 32 elements with something odd among them: through the lanes by the reference */
-        struct change_lanes between;
-        _mm512_storeu_pd(between.abs, sum);
-        _mm512_storeu_pd(between.squares, squares);
-        struct change odd = {0}; /* bins are counted below for all */
-        change_add_range(&odd, &between, ARITHMETIC_BF16, old_bits, new_bits, done, done + 32, limit,
-                         ntolerances);
-        memset(odd.counts.bin_updated, 0, sizeof odd.counts.bin_updated);
-        change_merge(c, &odd);
-        sum = _mm512_loadu_pd(between.abs);
-        squares = _mm512_loadu_pd(between.squares);
-        done += 32;
-    }
-    _mm512_storeu_pd(lanes->abs, sum);
-    _mm512_storeu_pd(lanes->squares, squares);
-    for (int e = 0; e < EXPONENTS; e++)
-        for (int s = 0; s < STEPS; s++) {
-            int64_t count = joint[e * STEPS + s];
-            if (count == 0)
-                continue;
-            c->counts.steps[s] += count;
-            if (e > 0) /* exponent field 0 is an exact zero here: subnormals went the other way */
-                c->counts.exponents[e - 127 - CHANGE_EXPONENT_0] += count;
         }
-    /* magnitudes of the old values, two tables against waiting */
-    uint32_t bins[2][CHANGE_BINS];
-    memset(bins, 0, sizeof bins);
-    for (int64_t i = 0; i < m; i += 2) {
-        bins[0][(old_bits[i] & 0x7fff) >> 5]++;
-        bins[1][(old_bits[i + 1] & 0x7fff) >> 5]++;
+        add_sums(lanes, size, part);
+        c->counts.nonzero += part;
+        for (int t = 0; t < ntolerances; t++) {
+            uint16_t at = bf16_from_float(limit[t]);
+            if (at < span.most)
+                c->counts.updated[t] += at < span.least ? part : count_above(size, part, at);
+        }
+        if (bf16_to_float(span.most) > c->max_abs)
+            c->max_abs = bf16_to_float(span.most);
+        count_exponents(c->counts.exponents, size, part, span.most);
+        count_steps(c->counts.steps, old_bits + i, new_bits + i, part);
     }
-    for (int b = 0; b < CHANGE_BINS; b++)
-        c->counts.bin_updated[b] += (int64_t)bins[0][b] + bins[1][b];
     return m;
 }
 

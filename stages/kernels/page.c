@@ -47,7 +47,7 @@ static int shows_bits(const struct summary *sum)
 /* The row of a cell that was not measured: nothing but what is published of it. */
 static void headline_absent(struct summary *sum, struct sheet *s, const char *cell, struct err *e)
 {
-    int blanks = 1 + shows_bits(sum); /* updated, bits equal */
+    int blanks = 1 + shows_bits(sum) + (summary_covered(sum, -1) < 1); /* updated, bits equal, covered */
     for (int m = 0; m < sum->nmeasures; m++)
         blanks += summary_is_headline(sum, m);
     sheet_cell(s, e, "%s", cell);
@@ -64,10 +64,12 @@ static void headline_absent(struct summary *sum, struct sheet *s, const char *ce
 void page_headline(struct summary *sum, struct sheet *s, struct err *e)
 {
     int first = summary_first_headline(sum), published = summary_has_published(sum, "sparsity"),
-        bits = shows_bits(sum);
+        bits = shows_bits(sum), covered = summary_covered(sum, -1) < 1;
     sheet_init(s, sum->a);
     sheet_column(s, 'l', e, "cell");
     sheet_column(s, 'r', e, "parameters");
+    if (covered)
+        sheet_column(s, 'r', e, "covered %%");
     sheet_column(s, 'r', e, "updated");
     for (int m = 0; m < sum->nmeasures; m++)
         if (summary_is_headline(sum, m))
@@ -88,6 +90,8 @@ void page_headline(struct summary *sum, struct sheet *s, struct err *e)
         }
         sheet_cell(s, e, "%s", cell);
         sheet_count(s, n, e);
+        if (covered)
+            sheet_real(s, floor(1e4 * summary_covered(sum, i)) / 100, 2, e); /* 100 means all */
         struct tally updated =
             first >= 0 ? pivot_at(&sum->updated, cell, sum->measures[first].key) : (struct tally){0};
         if (updated.n > 0)
@@ -159,11 +163,10 @@ static void section_head(struct summary *sum, struct text *md, struct err *e)
     absent_note(sum, 1, md, e);
     page_brief(sum, md, e);
     text_add(md, e, "## The study\n\n");
-    int64_t parameters = 0, tensors = 0, skipped = 0;
+    int64_t parameters = 0, tensors = 0;
     for (int64_t i = 0; i < sum->cells.nrows; i++) {
         parameters += table_int(&sum->cells, i, "parameters");
         tensors += table_int(&sum->cells, i, "tensors");
-        skipped += table_int(&sum->cells, i, "skipped");
     }
     text_add(md, e,
              "%lld %s: each compares a tuned checkpoint with the base it was tuned from. In all %.4g "
@@ -171,9 +174,8 @@ static void section_head(struct summary *sum, struct text *md, struct err *e)
              (long long)sum->cells.nrows, sum->cells.nrows == 1 ? "cell" : "cells", (double)parameters,
              (long long)tensors);
     text_add(md, e,
-             "tensors were compared, %lld tensors could not be. What each stage left out stands at the end, "
-             "with the reason.\n\n",
-             (long long)skipped);
+             "tensors were compared, %s. What each stage left out stands at the end, with the reason.\n\n",
+             page_covered(sum, e));
     say_axis(md, &sum->families, "family", "families", e);
     say_axis(md, &sum->algorithms, "algorithm", "algorithms", e);
     say_axis(md, &sum->seeds, "seed", "seeds", e);
@@ -621,7 +623,7 @@ static void section_skipped(struct summary *sum, struct text *md, struct err *e)
         md, e,
         "Each row of skipped.csv is one tensor of one cell that a stage did not take, or a whole cell that "
         "was not measured,\n"
-        "with the reason.\n\n");
+        "with the reason; here reasons that differ only in a tensor's name or in sizes are one.\n\n");
     page_sheet(sum, md, &s, e);
 }
 

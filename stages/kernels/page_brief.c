@@ -140,12 +140,49 @@ static void brief_entropy(struct summary *sum, struct text *md, struct err *e)
                  tally_mean(&before), tally_mean(&after));
 }
 
+/* "99.21 % of all; 12 tensors, or rows of them, were left out": cut, not rounded, so that 100 % means all. */
+const char *page_covered(struct summary *sum, struct err *e)
+{
+    int64_t skipped = 0;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        skipped += table_int(&sum->cells, i, "skipped");
+    double covered = summary_covered(sum, -1);
+    if (!(covered < 1) && skipped == 0)
+        return "all that there are";
+    const char *text =
+        covered < 1
+            ? arena_printf(sum->scratch, e, "%.2f %% of all; %lld tensors, or rows of them, were left out",
+                           floor(1e4 * covered) / 100, (long long)skipped)
+            : arena_printf(sum->scratch, e, "all that there are; %lld tensors hold none to compare",
+                           (long long)skipped);
+    return text ? text : "";
+}
+
+/* What the figures leave out, where that is anything. */
+static void brief_covered(struct summary *sum, struct text *md, struct err *e)
+{
+    double covered = summary_covered(sum, -1), least = 1;
+    if (!(covered < 1))
+        return;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        if (summary_covered(sum, i) < least)
+            least = summary_covered(sum, i);
+    text_add(md, e,
+             "- **%.2f %% of the parameters covered.** The others were not compared, and are in no figure "
+             "here; section Left out says why.",
+             floor(1e4 * covered) / 100);
+    if (sum->cells.nrows > 1)
+        text_add(md, e, " The cell covered least: %.2f %%.", floor(1e4 * least) / 100);
+    text_add(md, e, "\n");
+}
+
 void page_brief(struct summary *sum, struct text *md, struct err *e)
 {
     int64_t begin = md->used;
     text_add(md, e, "## In short\n\n");
     int64_t empty = md->used;
     brief_sparsity(sum, md, e);
+    brief_covered(sum, md, e);
     brief_rank(sum, md, e);
     brief_overlap(sum, md, e);
     brief_entropy(sum, md, e);

@@ -20,6 +20,10 @@ void page_mean(struct sheet *s, struct tally t, double scale, int decimals, stru
 /* Local, pure. */
 double page_percent(double share);
 
+/* Local. How much of all parameters the study's figures cover, in words that follow "compared,";
+ * scratch-owned. */
+const char *page_covered(struct summary *sum, struct err *e);
+
 /* Local. The results in a few sentences, and the words used. */
 void page_brief(struct summary *sum, struct text *md, struct err *e);
 

@@ -273,12 +273,47 @@ static void take_entropy(struct summary *sum, const struct table *t, struct err 
         keys_add(&sum->entropy_nodes, table_text(t, i, "node"), e);
 }
 
+double summary_covered(const struct summary *sum, int64_t row)
+{
+    double have = 0, lack = 0;
+    for (int64_t i = row < 0 ? 0 : row; i < (row < 0 ? sum->cells.nrows : row + 1); i++) {
+        have += (double)table_int(&sum->cells, i, "parameters");
+        lack += (double)table_int(&sum->cells, i, "skipped_parameters");
+    }
+    return lack > 0 ? have / (have + lack) : 1;
+}
+
+/* Reasons that name a tensor, or sizes: how they begin, and the kind they are. A model has them by thousands.
+ */
+static const struct {
+    const char *begins, *kind;
+} reason_kinds[] = {
+    {"scale of ", "scales of FP8 tensors, used with them"},
+    {"tied to ", "tied to an embedding on the other side"},
+    {"only in the base checkpoint, renamed", "only in the base checkpoint, renamed"},
+    {"only in the tuned checkpoint, renamed", "only in the tuned checkpoint, renamed"},
+    {"shape ", "another shape in the tuned checkpoint"},
+};
+
+/* A reason without what differs from tensor to tensor. "rows 5..9 only in tuned" is of the rows' side. */
+static const char *reason_kind(const char *reason)
+{
+    for (size_t i = 0; i < sizeof reason_kinds / sizeof *reason_kinds; i++)
+        if (strncmp(reason, reason_kinds[i].begins, strlen(reason_kinds[i].begins)) == 0)
+            return reason_kinds[i].kind;
+    const char *only = strncmp(reason, "rows ", 5) == 0 ? strstr(reason, " only in ") : NULL;
+    if (only)
+        return strcmp(only, " only in base") == 0 ? "rows only in the base checkpoint"
+                                                  : "rows only in the tuned checkpoint";
+    return reason;
+}
+
 static void take_skipped(struct summary *sum, const struct table *t, struct err *e)
 {
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
         static const char absent[] = "not measured";
         const char *reason = table_text(t, i, "reason"),
-                   *row = summary_join(sum, table_text(t, i, "node"), reason, e);
+                   *row = summary_join(sum, table_text(t, i, "node"), reason_kind(reason), e);
         if (strncmp(reason, absent, sizeof absent - 1) == 0) { /* a whole cell, "not measured: why" */
             const char *why = reason + sizeof absent - 1;
             why += strspn(why, ": ");

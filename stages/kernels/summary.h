@@ -59,7 +59,7 @@ struct summary {
     struct pivot by_varies, by_base,
         by_scope; /* overlap: node, varies; node, base, varies; module x column or "pairs" */
     struct pivot consensus, consensus_cells; /* k x base; base x "cells" */
-    struct pivot skipped;                    /* node, reason x "parameters" */
+    struct pivot skipped;                    /* node, kind of reason x "parameters" */
     const struct figures *figures;           /* what pages show as pictures; NULL for none */
 };
 
@@ -71,6 +71,10 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e);
 
 /* Local. A text column of a cell's row in table cells; "" for a cell that the table lacks. */
 const char *summary_cell_text(struct summary *sum, const char *cell, const char *column);
+
+/* Local, pure. Share of a cell's parameters (row of table cells; -1: of all cells) that its figures cover; 1
+ * where there are none. */
+double summary_covered(const struct summary *sum, int64_t row);
 
 /* Local. Was the cell in a row of table cells measured? Not, where it has no parameters and table skipped
  * says "not measured"; so it is with checkpoints that are not on disk. */

@@ -259,6 +259,48 @@ class Fp8(Pairs):
         self.refused("", "its scales x.weight_scale_inv are F32 2x2, expected F32 3x2")
 
 
+class Report(Pairs):
+    def test_left_out(self):
+        """The page folds reasons that differ in a name or a size alone, and says what share of the parameters it covers."""
+        rng = np.random.default_rng(13)
+        base, tuned = {}, {}
+        for i in range(40):
+            name = "model.layers.%d.q.weight" % i
+            codes, scale = quantised(rng, 150, 130)
+            base[name], base[name + "_scale_inv"] = ("F8_E4M3", codes), ("F32", scale.view(np.uint32))
+            tuned[name] = moved(rng, ("BF16", dequantised(codes, scale)))
+        for i in range(3):
+            name = "model.layers.%d.embed.weight" % i
+            base[name], tuned[name] = bf16(rng, 100 + i, 50), bf16(rng, 110, 50)
+            base["model.layers.%d.extra.weight" % i] = bf16(rng, 7 + i, 10)
+        self.make(base, tuned)
+        tables = self.run_study("rows: common, unmatched: skip", "  mask: {needs: [delta]}\n  report: {needs: [mask]}\n")
+        cell = self.cell(tables)
+        self.assertEqual(cell["skipped_parameters"], 50 * (10 + 9 + 8) + 10 * (7 + 8 + 9))
+        self.assertEqual(len(self.skipped(tables)), 46)
+        covered = cell["parameters"] / (cell["parameters"] + cell["skipped_parameters"])
+        percent = "%.2f" % (int(1e4 * covered) / 100)
+        texts = {}
+        for file in ("report.md", "report.html", "sparsity.md", "sparsity.txt", "skipped.csv"):
+            with open(self.path("out-x", "report", file)) as f:
+                texts[file] = f.read()
+        self.assertEqual(texts["skipped.csv"].count("scale of "), 40)
+        for file in ("report.md", "report.html"):
+            self.assertNotIn("scale of ", texts[file])
+            self.assertEqual(texts[file].count("scales of FP8 tensors"), 1)
+            self.assertEqual(texts[file].count("rows only in the tuned checkpoint"), 1)
+            self.assertIn(percent + " % of the parameters covered", texts[file])
+            self.assertRegex(texts[file], percent + r" % of all; 46 tensors, or rows of them, were left out")
+        rows = {w[3]: w[:3] for w in ([x.strip() for x in line.strip("| ").split("|")]
+                                      for line in texts["report.md"].splitlines() if line.startswith("| delta")) if len(w) == 4}
+        self.assertEqual(rows["scales of FP8 tensors, used with them"], ["delta", "40", "0"])
+        self.assertEqual(rows["rows only in the tuned checkpoint"], ["delta", "3", "1,350"])
+        self.assertEqual(rows["only in the base checkpoint"], ["delta", "3", "240"])
+        for file in ("sparsity.md", "sparsity.txt"):
+            self.assertIn("covered %", texts[file])
+            self.assertIn(percent, texts[file])
+
+
 class Names(Pairs):
     def test_rows(self):
         rng = np.random.default_rng(6)

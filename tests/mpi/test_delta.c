@@ -170,7 +170,7 @@ static void check_update(struct world *w, const char *path)
     struct err e;
     uint16_t side[2][ODD];
     err_clear(&e);
-    if (check(w, update_open(path, &w->arena, &u, &e) == ERR_OK, "%s: %s", path, e.text)) {
+    if (check(w, update_open(path, NULL, &w->arena, &u, &e) == ERR_OK, "%s: %s", path, e.text)) {
         check(w, update_read(u, 3, 4, &part, &e) == ERR_OK && part.nvalues == 8, "odd: %s", e.text);
         memcpy(side, odd, sizeof side);
         if (e.code == ERR_OK) {

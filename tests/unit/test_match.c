@@ -407,7 +407,7 @@ static void test_model_config(void **state)
         {"{\"num_hidden_layers\": -1}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
         {"{\"num_hidden_layers\": 1e3}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
         {"{\"num_hidden_layers\": \"4\"}", 0, MODEL_TIED_UNKNOWN, "found a text"},
-        {"[1]", 0, MODEL_TIED_UNKNOWN, NULL},
+        {"[1]", 0, MODEL_TIED_UNKNOWN, "expected a JSON map"},
         {"{\"x\": ", 0, MODEL_TIED_UNKNOWN, "config.json"},
         {"", 0, MODEL_TIED_UNKNOWN, "config.json"},
     };

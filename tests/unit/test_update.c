@@ -49,7 +49,7 @@ static void compare(enum isa isa, int bytes, int64_t n, unsigned every, int nonf
     memset(words, GUARD, sizeof words);
     memset(old_bits, GUARD, sizeof old_bits);
     memset(new_bits, GUARD, sizeof new_bits);
-    struct bits_found f = bits_compare(isa, bytes, a, b, n, words, old_bits, new_bits);
+    struct bits_found f = bits_compare(isa, bytes, a, b, n, words, old_bits, new_bits, NULL);
     for (int64_t i = 0; i < n; i++) {
         int differs = element(bytes, a, i) != element(bytes, b, i);
         assert_int_equal(words[i / 64] >> i % 64 & 1, differs);
@@ -97,7 +97,7 @@ static void compares_bits_not_values(void **state)
     uint16_t old_bits[4 + BITS_SLACK], new_bits[4 + BITS_SLACK];
     uint64_t word;
     for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
-        assert_int_equal(bits_compare(isa, 2, a, b, 4, &word, old_bits, new_bits).differ, 2);
+        assert_int_equal(bits_compare(isa, 2, a, b, 4, &word, old_bits, new_bits, NULL).differ, 2);
         assert_int_equal(word, 5);
         assert_true(old_bits[0] == 0 && old_bits[1] == 0x7fc0 && new_bits[0] == 0x8000 &&
                     new_bits[1] == 0x7fc1);
@@ -150,12 +150,12 @@ static void parts(void **state)
     for (int round = 0; round < 2; round++) { /* the buffers serve again */
         assert_int_equal(update_part_start(&p, 7, 10, &b->err), ERR_OK);
         update_part_block(&p, 7);
-        assert_int_equal(update_part_add(&p, w0, w1, 128, &b->err), ERR_OK);
-        assert_int_equal(update_part_add(&p, w0 + 128, w1 + 128, 3, &b->err), ERR_OK);
+        assert_int_equal(update_part_add(&p, w0, w1, 128, NULL, &b->err), ERR_OK);
+        assert_int_equal(update_part_add(&p, w0 + 128, w1 + 128, 3, NULL, &b->err), ERR_OK);
         update_part_block(&p, 8);
-        assert_int_equal(update_part_add(&p, w0 + FIRST, w1 + FIRST, 64, &b->err), ERR_OK);
+        assert_int_equal(update_part_add(&p, w0 + FIRST, w1 + FIRST, 64, NULL, &b->err), ERR_OK);
         update_part_block(&p, 9);
-        assert_int_equal(update_part_add(&p, w0 + N - 1, w1 + N - 1, 1, &b->err), ERR_OK);
+        assert_int_equal(update_part_add(&p, w0 + N - 1, w1 + N - 1, 1, NULL, &b->err), ERR_OK);
         update_part_block(&p, 10);
         assert_true(p.from == 7 && p.to == 10 && p.nwords == 5 && p.nvalues == 5 && p.nnonfinite == 3);
         assert_true(p.words[0] == 0x41 && p.words[1] == (uint64_t)1 << 63 && p.words[2] == 1 &&

@@ -1,0 +1,98 @@
+/* The AVX-512 step of the histogram of magnitudes, for the loops that have the elements in registers:
+ * magnitude_avx512.c and bits_avx512.c. Nobody else includes it.
+ *
+ * No table in memory, but sets of elements as bits. Of 64 elements, one byte each says how far the bin lies
+ * above the window's beginning. A table of one-hot bytes tells the octave; a Galois-field multiplication
+ * turns 8 bytes by 8 bits around, so that a 64-bit lane holds which of the 64 elements lie in octave 0,
+ * another which in octave 1, and so on for all eight. The same turn gives the two mantissa bits of all
+ * elements. Four population counts of {octave, and with bit 0, with bit 1, with both} then count 64 elements
+ * into 32 bins. What lies outside the window's eight octaves is put aside and counted one by one. */
+#ifndef SINEW_MAGNITUDE_AVX512_H
+#define SINEW_MAGNITUDE_AVX512_H
+
+#include "magnitude.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define MAGNITUDE_TARGET __attribute__((target(ISA_AVX512_TARGET)))
+
+enum {
+    MAGNITUDE_CHUNK = 2048, /* elements whose outsiders are put aside at once: a multiple of 64 */
+    MAGNITUDE_LEAST = 1024, /* fewer are not worth a window */
+    MAGNITUDE_OCTAVES = 8,  /* of the window: as many as a byte has bits, and a vector 64-bit lanes */
+    MAGNITUDE_WINDOW = 4 * MAGNITUDE_OCTAVES,
+    MAGNITUDE_RANGE = 256 /* bins that a byte tells apart: 64 octaves, aligned */
+};
+
+/* One chunk's elements outside the window, as their distance from the window's beginning modulo a range. */
+struct magnitude_aside {
+    uint8_t code[MAGNITUDE_CHUNK + 64];
+    int64_t n;
+};
+
+/* The window's first bin, and what is counted so far: lane o of all, low, high, both: elements in octave o of
+ * the window, those with mantissa bit 0, bit 1, both. */
+struct magnitude_counts {
+    int first;
+    __m512i all, low, high, both;
+    __m512i other; /* bits 0x6000 of a lane: some element lies in another range */
+};
+
+/* Local. Nothing counted; the window is chosen by some of the n >= MAGNITUDE_LEAST elements. */
+void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic, const void *bits, int64_t n);
+
+/* Local. Ends a chunk of n elements: those put aside go to bins[]; where some element lay in another range,
+ * all are counted anew, one by one, and c goes back to what it was `before` the chunk. Returns 1 in that
+ * case. */
+int magnitude_end_chunk(struct magnitude_counts *c, const struct magnitude_counts *before,
+                        const struct magnitude_aside *aside, enum arithmetic arithmetic, const void *bits,
+                        int64_t n, int64_t *bins);
+
+/* Local. Adds what is counted to bins[]. */
+void magnitude_end(const struct magnitude_counts *c, int64_t *bins);
+
+/* Local. 64 elements, x the first 32: sign, exponent and seven mantissa bits each. */
+MAGNITUDE_TARGET static inline __attribute__((always_inline)) void
+magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, __m512i x, __m512i y)
+{
+    static const uint8_t one_hot[64] = {1,  1,  1,  1,  2,  2,  2,  2,  4,  4,  4,  4,  8,   8,   8,   8,
+                                        16, 16, 16, 16, 32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128};
+    static const uint8_t even[64] = {
+        0,  2,  4,  6,  8,  10, 12,  14,  16,  18,  20,  22,  24,  26,  28,  30,  32,  34,  36,  38, 40, 42,
+        44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
+        88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
+    static const uint8_t by_bit[64] = {0, 8,  16, 24, 32, 40, 48, 56, 1, 9,  17, 25, 33, 41, 49, 57,
+                                       2, 10, 18, 26, 34, 42, 50, 58, 3, 11, 19, 27, 35, 43, 51, 59,
+                                       4, 12, 20, 28, 36, 44, 52, 60, 5, 13, 21, 29, 37, 45, 53, 61,
+                                       6, 14, 22, 30, 38, 46, 54, 62, 7, 15, 23, 31, 39, 47, 55, 63};
+    const __m512i bit_0 = _mm512_set1_epi64(0x3830282018100800),
+                  bit_1 = _mm512_set1_epi64(0x3931292119110901);
+    const __m512i turn = _mm512_set1_epi64((long long)0x8040201008040201ull);
+    const __m512i range = _mm512_set1_epi16((short)((c->first / MAGNITUDE_RANGE * MAGNITUDE_RANGE) << 5));
+    c->other = _mm512_ternarylogic_epi64(c->other, x, range, 0xf6); /* other | (x ^ range) */
+    c->other = _mm512_ternarylogic_epi64(c->other, y, range, 0xf6);
+    __m512i code =
+        _mm512_permutex2var_epi8(_mm512_srli_epi16(x, 5), _mm512_loadu_si512(even), _mm512_srli_epi16(y, 5));
+    code = _mm512_sub_epi8(code, _mm512_set1_epi8((char)c->first));
+    __mmask64 out = _mm512_cmpgt_epu8_mask(code, _mm512_set1_epi8(MAGNITUDE_WINDOW - 1));
+    _mm512_storeu_si512(aside->code + aside->n, _mm512_maskz_compress_epi8(out, code));
+    aside->n += __builtin_popcountll(out);
+    __m512i octave = _mm512_maskz_permutexvar_epi8(~out, code, _mm512_loadu_si512(one_hot));
+    octave =
+        _mm512_permutexvar_epi8(_mm512_loadu_si512(by_bit), _mm512_gf2p8affine_epi64_epi8(turn, octave, 0));
+    __m512i mantissa = _mm512_gf2p8affine_epi64_epi8(turn, code, 0);
+    __m512i low = _mm512_and_si512(octave, _mm512_permutexvar_epi8(bit_0, mantissa));
+    __m512i high = _mm512_and_si512(octave, _mm512_permutexvar_epi8(bit_1, mantissa));
+    c->all = _mm512_add_epi64(c->all, _mm512_popcnt_epi64(octave));
+    c->low = _mm512_add_epi64(c->low, _mm512_popcnt_epi64(low));
+    c->high = _mm512_add_epi64(c->high, _mm512_popcnt_epi64(high));
+    c->both = _mm512_add_epi64(c->both, _mm512_popcnt_epi64(_mm512_and_si512(low, high)));
+}
+
+/* Local. Counts elements [0, m) and returns m, at most n. */
+int64_t magnitude_count_avx512(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
+
+#endif
+#endif

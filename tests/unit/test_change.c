@@ -1,0 +1,145 @@
+/* What changed elements add up to: every instruction set against the portable loop, bit for bit, and that
+ * against plain arithmetic. */
+#include "unitlib.h"
+
+#include "change.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { ROOM = 10000, TOLERANCES = 8 };
+
+static const double tolerance[TOLERANCES] = {0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e30};
+
+static void rounded(enum arithmetic a, double *out)
+{
+    for (int t = 0; t < TOLERANCES; t++)
+        out[t] = tolerance_rounded(a, tolerance[t]);
+}
+
+static void compare(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n)
+{
+    static struct change expected, got;
+    double limit[TOLERANCES];
+    rounded(a, limit);
+    memset(&expected, 0, sizeof expected);
+    change_add(&expected, ISA_PORTABLE, a, old_bits, new_bits, n, limit, TOLERANCES);
+    assert_int_equal(expected.counts.bit_changed, n);
+    for (int isa = 1; isa <= (int)isa_best(); isa++) {
+        memset(&got, 0, sizeof got);
+        change_add(&got, (enum isa)isa, a, old_bits, new_bits, n, limit, TOLERANCES);
+        assert_memory_equal(&got, &expected, sizeof got);
+    }
+}
+
+/* A weight and the same after a small step, as training leaves them. */
+static void moved(uint64_t *seed, uint16_t *x, uint16_t *y)
+{
+    int exponent = 121;
+    while (next_random(seed) % 2 && exponent > 90)
+        exponent--;
+    *x = (uint16_t)((next_random(seed) & 1) << 15 | (uint64_t)exponent << 7 | (next_random(seed) & 0x7f));
+    double by = ldexp((double)(int64_t)(next_random(seed) % 2001 - 1000), -24);
+    *y = bf16_from_float(bf16_to_float(*x) + (float)by);
+    if (*y == *x)
+        *y ^= 1;
+}
+
+static void usual(void **state)
+{
+    (void)state;
+    static uint16_t x[ROOM], y[ROOM];
+    static uint32_t wide_x[ROOM], wide_y[ROOM];
+    uint64_t seed = 3;
+    for (int i = 0; i < ROOM; i++) {
+        moved(&seed, &x[i], &y[i]);
+        wide_x[i] = (uint32_t)x[i] << 16 | (uint32_t)(next_random(&seed) & 0xffff);
+        wide_y[i] = (uint32_t)y[i] << 16 | (uint32_t)(next_random(&seed) & 0xffff);
+    }
+    for (int64_t n = 0; n < 200; n++)
+        compare(ARITHMETIC_BF16, x + n % 7, y + n % 7, n);
+    for (int64_t n = 2000; n < ROOM; n += 997) {
+        compare(ARITHMETIC_BF16, x, y, n);
+        compare(ARITHMETIC_F32, wide_x, wide_y, n);
+    }
+}
+
+/* Any bits at all; then usual ones with one odd element in each strip. */
+static void odd(void **state)
+{
+    (void)state;
+    static uint16_t x[ROOM], y[ROOM];
+    static const uint16_t pairs[][2] = {{0x0000, 0x8000}, {0x8000, 0x0000}, {0x7f80, 0xff80},
+                                        {0x7fc0, 0x7fc1}, {0x3f80, 0x7f80}, {0x7f7f, 0xff7f},
+                                        {0x0001, 0x0002}, {0x0080, 0x0081}, {0x0000, 0x0001},
+                                        {0x3f80, 0xbf80}, {0x0000, 0x7f7f}, {0x0100, 0x0181}};
+    uint64_t seed = 5;
+    for (int i = 0; i < ROOM; i++) {
+        x[i] = (uint16_t)next_random(&seed);
+        do
+            y[i] = (uint16_t)next_random(&seed);
+        while (y[i] == x[i]);
+    }
+    compare(ARITHMETIC_BF16, x, y, ROOM);
+    for (int i = 0; i < ROOM; i++) { /* finite and of every size and sign */
+        x[i] = (uint16_t)(next_random(&seed) & 0xbfff);
+        do
+            y[i] = (uint16_t)(next_random(&seed) & 0xbfff);
+        while (y[i] == x[i]);
+    }
+    compare(ARITHMETIC_BF16, x, y, ROOM);
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        for (int i = 0; i < ROOM; i++)
+            moved(&seed, &x[i], &y[i]);
+        for (int i = 100 + (int)k; i < ROOM; i += 4096) {
+            x[i] = pairs[k][0];
+            y[i] = pairs[k][1];
+        }
+        compare(ARITHMETIC_BF16, x, y, ROOM);
+        for (int i = 0; i < 256; i++) { /* nothing else */
+            x[i] = pairs[k][0];
+            y[i] = pairs[k][1];
+        }
+        compare(ARITHMETIC_BF16, x, y, 256);
+    }
+}
+
+/* The portable loop itself: from known steps, by hand. */
+static void by_hand(void **state)
+{
+    (void)state;
+    static struct change c;
+    /* 1 -> 1 + 1 ulp (2^-7), 2 -> 1 (128 ulp), -0.5 -> 0.5, inf -> 1, nan -> 1, 0 -> -0 */
+    const uint16_t x[] = {0x3f80, 0x4000, 0xbf00, 0x7f80, 0x7fc0, 0x0000};
+    const uint16_t y[] = {0x3f81, 0x3f80, 0x3f00, 0x3f80, 0x3f80, 0x8000};
+    double limit[2] = {tolerance_rounded(ARITHMETIC_BF16, 0), tolerance_rounded(ARITHMETIC_BF16, 0.5)};
+    memset(&c, 0, sizeof c);
+    change_add(&c, isa_best(), ARITHMETIC_BF16, x, y, 6, limit, 2);
+    assert_int_equal(c.counts.bit_changed, 6);
+    assert_int_equal(c.counts.nonzero, 5);
+    assert_int_equal(c.counts.updated[0], 5);
+    assert_int_equal(c.counts.updated[1], 4);
+    assert_int_equal(c.counts.nan_count, 1);
+    assert_int_equal(c.counts.inf_count, 1);
+    assert_int_equal(c.counts.exponents[-7 - CHANGE_EXPONENT_0], 1);
+    assert_int_equal(c.counts.exponents[0 - CHANGE_EXPONENT_0], 2);
+    assert_int_equal(c.counts.steps[0], 1);
+    assert_int_equal(c.counts.steps[1 + 0], 1);
+    assert_int_equal(c.counts.steps[1 + 7], 1);
+    assert_true(c.max_abs == 1);
+    assert_true(xsum_value(&c.counts.sum_abs) == 2 + 1.0 / 128);
+    assert_true(xsum_value(&c.counts.sum_squares) == 2 + 1.0 / 16384);
+    assert_int_equal(c.counts.bin_updated[127 * 4], 1);
+    assert_int_equal(c.counts.bin_updated[126 * 4], 1);
+    assert_int_equal(c.counts.bin_updated[0], 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usual),
+        cmocka_unit_test(odd),
+        cmocka_unit_test(by_hand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
