@@ -8,6 +8,7 @@
  * no result depends on the number of processes. */
 #include "checkpoint.h"
 #include "h5.h"
+#include "isa.h"
 #include "layout.h"
 #include "overlap_counts.h"
 #include "stage.h"
@@ -18,11 +19,12 @@
 #include <string.h>
 
 enum {
-    WINDOW_BYTES = 8 << 20, /* masks in memory at once, per process */
-    OPEN_FILES = 256,       /* more masks than this are opened anew for each window */
-    BINS_OF_TENSOR = 1024,  /* the bin is a 10-bit number */
-    BATCH_ROWS = 1 << 15,   /* of a result table in memory */
-    SEND_PASS = 1 << 24     /* doubles per message */
+    WINDOW_BYTES = 4 << 20,  /* masks in memory at once, per process */
+    PIECE_BYTES = 512 << 10, /* of these in the second-level cache */
+    OPEN_FILES = 256,        /* more masks than this are opened anew for each window */
+    BINS_OF_TENSOR = 1024,   /* the bin is a 10-bit number */
+    BATCH_ROWS = 1 << 15,    /* of a result table in memory */
+    SEND_PASS = 1 << 24      /* doubles per message */
 };
 
 enum { SCOPES_ALL, SCOPES_MODEL };
@@ -111,6 +113,11 @@ out:
     return code;
 }
 
+/* What the user can do about cells that cannot be compared. */
+#define REMEDY                                                                                               \
+    "; overlap compares the same tensors in all cells on a base: put the cell that differs into a study of " \
+    "its own"
+
 static err_t same_layout(const struct layout *a, const struct layout *b, const char *cell_a,
                          const char *cell_b, struct err *e)
 {
@@ -119,24 +126,25 @@ static err_t same_layout(const struct layout *a, const struct layout *b, const c
         int order = strcmp(x->name, y->name);
         if (order != 0)
             return err_set(e, ERR_DATA,
-                           "cells %s and %s are on one base, but tensor %s was compared in %s only", cell_a,
-                           cell_b, order < 0 ? x->name : y->name, order < 0 ? cell_a : cell_b);
+                           "cells %s and %s are on one base, but tensor %s was compared in %s only" REMEDY,
+                           cell_a, cell_b, order < 0 ? x->name : y->name, order < 0 ? cell_a : cell_b);
         int same = x->ndim == y->ndim && x->elements == y->elements;
         for (int d = 0; same && d < x->ndim; d++)
             same = x->dims[d] == y->dims[d];
         if (!same) {
             char shape_a[160], shape_b[160];
-            return err_set(
-                e, ERR_DATA,
-                "cells %s and %s are on one base, but tensor %s has shape %s in one and %s in the other",
-                cell_a, cell_b, x->name, shape_text(x->ndim, x->dims, shape_a, sizeof shape_a),
-                shape_text(y->ndim, y->dims, shape_b, sizeof shape_b));
+            return err_set(e, ERR_DATA,
+                           "cells %s and %s are on one base, but of tensor %s %s was compared in one and %s "
+                           "in the other" REMEDY,
+                           cell_a, cell_b, x->name, shape_text(x->ndim, x->dims, shape_a, sizeof shape_a),
+                           shape_text(y->ndim, y->dims, shape_b, sizeof shape_b));
         }
     }
     if (a->ntensors != b->ntensors) {
         const struct layout *more = a->ntensors > b->ntensors ? a : b;
         int64_t first = a->ntensors > b->ntensors ? b->ntensors : a->ntensors;
-        return err_set(e, ERR_DATA, "cells %s and %s are on one base, but tensor %s was compared in %s only",
+        return err_set(e, ERR_DATA,
+                       "cells %s and %s are on one base, but tensor %s was compared in %s only" REMEDY,
                        cell_a, cell_b, more->tensors[first].name, more == a ? cell_a : cell_b);
     }
     return ERR_OK;
@@ -224,7 +232,9 @@ static int scopes_of(const struct overlap *o, int64_t t, int64_t scope[3])
 
 /* Buffers of the counting: the words of all masks, and the counts of one tensor's piece of them. */
 struct counting {
+    enum isa isa;
     int64_t words;   /* room per mask */
+    int64_t piece;   /* words per mask that are counted in both ways while the cache holds them */
     uint64_t *masks; /* [mask][words] */
     int64_t *own, *both, *exactly;
 };
@@ -242,8 +252,11 @@ static void count_words(struct overlap *o, struct counting *b, int64_t at, int64
         memset(b->own, 0, (size_t)o->k * sizeof *b->own);
         memset(b->both, 0, (size_t)o->npairs * sizeof *b->both);
         memset(b->exactly, 0, (size_t)(o->k + 1) * sizeof *b->exactly);
-        overlap_count(b->masks + done, b->words, o->k, part, b->own, b->both);
-        overlap_consensus(b->masks + done, b->words, o->k, part, b->exactly);
+        for (int64_t w = 0; w < part; w += b->piece) {
+            int64_t m = part - w < b->piece ? part - w : b->piece;
+            overlap_count(b->isa, b->masks + done + w, b->words, o->k, m, b->own, b->both);
+            overlap_consensus(b->isa, b->masks + done + w, b->words, o->k, m, b->exactly);
+        }
         int ns = scopes_of(o, t - o->layout.tensors, scope);
         for (int s = 0; s < ns; s++) {
             for (int64_t i = 0; i < o->k; i++)
@@ -281,6 +294,7 @@ static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
     if (o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < bytes)
         bytes = o->ctx->memory_bytes / 8;
     b->words = bytes / 8 / o->k > 512 ? bytes / 8 / o->k : 512;
+    b->piece = PIECE_BYTES / 8 / o->k > 512 ? PIECE_BYTES / 8 / o->k : 512;
     if (b->words > o->layout.nwords)
         b->words = o->layout.nwords > 0 ? o->layout.nwords : 1;
     TRY(arena_array(a, "overlap.window", b->words * o->k, &b->masks, e));
@@ -298,7 +312,7 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
 {
     const struct comm *c = o->ctx->comm;
     const struct layout *l = &o->layout;
-    struct counting b = {0};
+    struct counting b = {.isa = isa_best()};
     if (counting_init(o, &b, e) == ERR_OK)
         open_masks(o, e);
     TRY_ALL(c, e);

@@ -1,15 +1,15 @@
 #include "overlap_counts.h"
 
+#include "overlap_loops.h"
+
 #include <stddef.h>
 
 /* Words of all masks in one tile: 128 KiB, within the second-level cache of every machine of the last fifteen
  * years. */
-enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64, PLANES = 16 };
+enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64 };
 
-/* One tile. Four partners at a time share each word of mask i. Inlined into functions compiled for different
- * processors. */
-static inline __attribute__((always_inline)) void count_tile(const uint64_t *masks, int64_t stride, int k,
-                                                             int64_t n, int64_t *own, int64_t *both)
+/* One tile. Four partners at a time share each word of mask i. */
+static void count_tile(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both)
 {
     for (int i = 0; i < k; i++) {
         const uint64_t *a = masks + i * stride;
@@ -47,16 +47,14 @@ static inline __attribute__((always_inline)) void count_tile(const uint64_t *mas
     }
 }
 
-/* Adds the counters of 64 positions, bit b of each in plane[b], to exactly[]. The positions of `any` are
- * divided by their counters' bits from the top one down, depth first on a stack; empty parts, most of them,
- * are dropped. */
-static inline __attribute__((always_inline)) void tally(const uint64_t *plane, int planes, uint64_t any,
-                                                        int64_t *exactly)
+/* The positions of `any` are divided by their counters' bits from the top one down, depth first on a stack;
+ * empty parts, most of them, are dropped. */
+void overlap_tally(const uint64_t *plane, int planes, uint64_t any, int64_t *exactly)
 {
     struct {
         uint64_t positions;
         int bit, value; /* the bit to divide by next, the counter's bits above it */
-    } part[PLANES + 1];
+    } part[OVERLAP_PLANES + 1];
     int n = 0;
     part[n].positions = any;
     part[n].bit = planes - 1;
@@ -79,15 +77,12 @@ static inline __attribute__((always_inline)) void tally(const uint64_t *plane, i
     }
 }
 
-static inline __attribute__((always_inline)) void consensus(const uint64_t *masks, int64_t stride, int k,
-                                                            int64_t n, int64_t *exactly)
+static void consensus(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *exactly)
 {
-    int planes = 0;
-    while (planes < PLANES && (k >> planes) != 0)
-        planes++;
+    int planes = overlap_planes(k);
     for (int64_t w = 0; w < n; w++) {
         /* Adding a mask to 64 counters is adding one bit to each, with ripple carry. */
-        uint64_t plane[PLANES] = {0}, any = 0;
+        uint64_t plane[OVERLAP_PLANES] = {0}, any = 0;
         for (int i = 0; i < k; i++) {
             uint64_t carry = masks[i * stride + w];
             any |= carry;
@@ -97,63 +92,54 @@ static inline __attribute__((always_inline)) void consensus(const uint64_t *mask
                 plane[b] = sum;
             }
         }
-        tally(plane, planes, any, exactly);
+        overlap_tally(plane, planes, any, exactly);
     }
 }
 
-/* The loops, compiled for any processor and for those that have an instruction to count bits, which the
- * baseline of x86-64 lacks and nearly every machine has. */
-struct loops {
-    void (*count)(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both);
-    void (*consensus)(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *exactly);
-};
-
-static void count_plain(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both)
+static void count_tiles(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
+                        int64_t *both)
 {
-    count_tile(masks, stride, k, n, own, both);
+    int64_t tile = TILE_WORDS / k > TILE_LEAST ? TILE_WORDS / k : TILE_LEAST;
+    for (int64_t at = 0; at < nwords; at += tile)
+        count_tile(masks + at, stride, k, nwords - at < tile ? nwords - at : tile, own, both);
 }
 
-static void consensus_plain(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *exactly)
-{
-    consensus(masks, stride, k, n, exactly);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("popcnt"))) static void count_popcnt(const uint64_t *masks, int64_t stride, int k,
-                                                           int64_t n, int64_t *own, int64_t *both)
-{
-    count_tile(masks, stride, k, n, own, both);
-}
-
-__attribute__((target("popcnt"))) static void consensus_popcnt(const uint64_t *masks, int64_t stride, int k,
-                                                               int64_t n, int64_t *exactly)
-{
-    consensus(masks, stride, k, n, exactly);
-}
-#endif
-
-static struct loops best_loops(void)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("popcnt"))
-        return (struct loops){count_popcnt, consensus_popcnt};
-#endif
-    return (struct loops){count_plain, consensus_plain};
-}
-
-void overlap_count(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own, int64_t *both)
+void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
+                   int64_t *both)
 {
     if (k < 1)
         return;
-    struct loops loops = best_loops();
-    int64_t tile = TILE_WORDS / k > TILE_LEAST ? TILE_WORDS / k : TILE_LEAST;
-    for (int64_t at = 0; at < nwords; at += tile)
-        loops.count(masks + at, stride, k, nwords - at < tile ? nwords - at : tile, own, both);
+#if defined(__x86_64__)
+    if (isa == ISA_AVX512) {
+        overlap_count_avx512(masks, stride, k, nwords, own, both);
+        return;
+    }
+    if (isa == ISA_AVX2) {
+        overlap_count_avx2(masks, stride, k, nwords, own, both);
+        return;
+    }
+#endif
+    (void)isa;
+    count_tiles(masks, stride, k, nwords, own, both);
 }
 
-void overlap_consensus(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *exactly)
+void overlap_consensus(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,
+                       int64_t *exactly)
 {
-    best_loops().consensus(masks, stride, k, nwords, exactly);
+    if (k < 1)
+        return;
+#if defined(__x86_64__)
+    if (isa == ISA_AVX512) {
+        overlap_consensus_avx512(masks, stride, k, nwords, exactly);
+        return;
+    }
+    if (isa == ISA_AVX2) {
+        overlap_consensus_avx2(masks, stride, k, nwords, exactly);
+        return;
+    }
+#endif
+    (void)isa;
+    consensus(masks, stride, k, nwords, exactly);
 }
 
 void overlap_chance(int64_t n, int64_t u1, int64_t u2, double *mean, double *variance)

@@ -1,8 +1,10 @@
 /* Overlap counts: the inner loops that compare K bitmaps of updated elements, and the mean and variance of a
  * chance overlap. Pure: no MPI, no files, no allocation. Bitmaps are 64-bit words, least significant bit
- * first; mask k of K begins at masks + k * stride. */
+ * first; mask k of K begins at masks + k * stride, at any word. Every instruction set counts the same. */
 #ifndef SINEW_OVERLAP_COUNTS_H
 #define SINEW_OVERLAP_COUNTS_H
+
+#include "isa.h"
 
 #include <stdint.h>
 
@@ -23,12 +25,14 @@ static inline int64_t overlap_pair(int64_t k, int64_t i, int64_t j)
 /* Local. own[i] += set bits of mask i, both[pair] += set bits of mask i AND mask j, for all i < j < k, over
  * nwords words. own: k values, both: overlap_pairs(k) values (may be NULL where k is 1). Works tile by tile,
  * so that a word comes from memory once however many pairs there are. */
-void overlap_count(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own, int64_t *both);
+void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
+                   int64_t *both);
 
 /* Local. exactly[c] += positions that are set in exactly c of the k masks, c = 1..k, over nwords words;
  * exactly[0] is left alone (the unused bits after a tensor's end would count there). exactly: k + 1 values, k
  * <= OVERLAP_MAX_CELLS. */
-void overlap_consensus(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *exactly);
+void overlap_consensus(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,
+                       int64_t *exactly);
 
 /* Local. Adds mean and variance of the number of elements common to two independent random subsets of u1 and
  * u2 out of n elements: the hypergeometric distribution, mean u1 u2 / n, variance u1 u2 (n - u1) (n - u2) /

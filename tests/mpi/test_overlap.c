@@ -1,6 +1,7 @@
 /* overlap, on as many processes as the program is started with: sets of updated elements planted in two
  * magnitude bins and across a block boundary, whose intersections, matched chances and consensus are counted
- * by hand; a cell that changed nothing; masks that do not fit together. One line per failed check; exit
+ * by hand; a cell that changed nothing; masks that do not fit together, also because a cell lacks a tensor or
+ * rows of one. One line per failed check; exit
  * status 0 or 1. */
 #include "stagelib.h"
 
@@ -63,6 +64,30 @@ static const char *make_mask(struct world *w, int c, const char *base, const cha
     struct err e;
     char *path = in_root(w, "mask%d-%s.h5", c, tolerance);
     check(w, run_on_delta(w, &cells[c], delta, "mask", settings, path, &e) == ERR_OK, "%s", e.text);
+    return path;
+}
+
+/* Collective. The mask of a cell whose checkpoint has the first n tensors only, and `rows` rows of q; what
+ * the base has more is left out by delta. All elements are 1, so that the twos of q are updated. */
+static const char *make_partial_mask(struct world *w, const char *name, const char *base, int n, int64_t rows)
+{
+    struct checkpoint_tensor part[TENSORS];
+    const void *bytes[TENSORS];
+    memcpy(part, tensors, sizeof part);
+    part[0].dims[0] = rows;
+    for (int t = 0; t < n; t++) {
+        int64_t elements = t == 0 ? rows * 25 : t == 1 ? UP : NORM;
+        uint16_t *v = take(w, elements, sizeof *v);
+        for (int64_t i = 0; i < elements; i++)
+            v[i] = 0x3f80;
+        bytes[t] = v;
+    }
+    const char *catalogue = load_model(w, name, part, n, bytes);
+    static const char *const lenient[] = {"unmatched", "skip", "rows", "common", NULL};
+    const char *delta = run_delta(w, &cells[1], base, catalogue, lenient, in_root(w, "delta-%s.h5", name));
+    struct err e;
+    char *path = in_root(w, "mask-%s.h5", name);
+    check(w, run_on_delta(w, &cells[1], delta, "mask", NULL, path, &e) == ERR_OK, "%s", e.text);
     return path;
 }
 
@@ -171,6 +196,37 @@ static void check_overlap(struct world *w, const char *path)
     }
 }
 
+/* Collective. Cells in which not the same was compared are refused, and what to do is said. */
+static void check_unlike(struct world *w, const char *base, const char *whole, const char *bad)
+{
+    struct err e;
+    const char *fewer = make_partial_mask(w, "fewer", base, TENSORS - 1, 4),
+               *lower = make_partial_mask(w, "lower", base, TENSORS, 3);
+    const struct {
+        const char *mask[2], *says;
+    } unlike[] = {{{whole, fewer}, "tensor model.norm.weight was compared in tiny/grpo/0 only; "},
+                  {{fewer, whole}, "tensor model.norm.weight was compared in tiny/grpo/1 only; "},
+                  {{whole, lower},
+                   "of tensor model.layers.0.self_attn.q_proj.weight 4x25 was compared in one and 3x25 in "
+                   "the other; "}};
+    for (size_t i = 0; i < sizeof unlike / sizeof *unlike; i++) {
+        err_t code = run(w, unlike[i].mask, 2, bad, &e);
+        check_refusal(w, code, &e, ERR_DATA, unlike[i].says, bad);
+        check(w, strstr(e.text, "put the cell that differs into a study of its own") != NULL,
+              "\"%s\" does not say what to do", e.text);
+    }
+    /* Among themselves they are like any others. */
+    const char *alike[] = {fewer, fewer};
+    char *path = in_root(w, "alike.h5");
+    check(w, run(w, alike, 2, path, &e) == ERR_OK, "%s", e.text);
+    if (w->comm.me == 0 && e.code == ERR_OK) {
+        struct table t = read_table(w, path, "overlap");
+        check_int(w, "parameters of the tensors compared", table_int(&t, 0, "parameters"), Q + UP);
+        check_int(w, "intersection", table_int(&t, 0, "intersection"), Q - ONES);
+    }
+    MPI_Barrier(w->comm.mpi);
+}
+
 int main(int argc, char **argv)
 {
     struct world w;
@@ -203,6 +259,7 @@ int main(int argc, char **argv)
     code = run(&w, mask, CELLS, bad, &e);
     check_refusal(&w, code, &e, ERR_DATA, "table bins counts 10 updated elements, the mask 11", bad);
     check(&w, strstr(e.text, mask[3]) != NULL, "\"%s\" does not name %s", e.text, mask[3]);
+    check_unlike(&w, base, mask[0], bad);
     int status = world_end(&w);
     MPI_Finalize();
     return status;

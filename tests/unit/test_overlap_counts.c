@@ -1,4 +1,5 @@
-/* Overlap counts against counting bit by bit, and against cases worked out by hand. */
+/* Overlap counts of every instruction set against counting bit by bit, against each other, and against cases
+ * worked out by hand. */
 #include "overlap_counts.h"
 
 #include <math.h>
@@ -26,7 +27,7 @@ static int bit(const uint64_t *mask, int64_t i)
 
 /* k masks of nwords words, a stride apart; mask 1 is empty, mask 2 full, the others of different densities.
  */
-static void compare(int k, int64_t nwords, int64_t stride, uint64_t seed)
+static void compare(enum isa isa, int k, int64_t nwords, int64_t stride, uint64_t seed)
 {
     uint64_t *masks = calloc((size_t)(k * stride + 1), sizeof *masks);
     int64_t npairs = overlap_pairs(k);
@@ -41,8 +42,8 @@ static void compare(int k, int64_t nwords, int64_t stride, uint64_t seed)
             masks[i * stride + w] = i == 1 ? 0 : i == 2 ? UINT64_MAX : x;
         }
     exactly[0] = 7;
-    overlap_count(masks, stride, k, nwords, own, npairs > 0 ? both : NULL);
-    overlap_consensus(masks, stride, k, nwords, exactly);
+    overlap_count(isa, masks, stride, k, nwords, own, npairs > 0 ? both : NULL);
+    overlap_consensus(isa, masks, stride, k, nwords, exactly);
     for (int i = 0; i < k; i++) {
         int64_t set = 0;
         for (int64_t b = 0; b < 64 * nwords; b++)
@@ -74,33 +75,158 @@ static void compare(int k, int64_t nwords, int64_t stride, uint64_t seed)
 static void test_against_bits(void **state)
 {
     (void)state;
-    static const int cells[] = {1, 2, 3, 4, 5, 7, 8, 14, 15, 16, 31, 33, 63};
-    static const int64_t words[] = {0, 1, 2, 63, 64, 65, 301};
-    for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
-        for (size_t w = 0; w < sizeof words / sizeof *words; w++)
-            compare(cells[c], words[w], words[w] + (int64_t)(c % 3), 1 + c * 100 + w);
+    static const int cells[] = {1, 2, 3, 4, 5, 7, 8, 9, 14, 15, 16, 21, 31, 33, 63};
+    static const int64_t words[] = {0, 1, 2, 7, 8, 9, 63, 64, 65, 301};
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++)
+        for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
+            for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+                compare(isa, cells[c], words[w], words[w] + (int64_t)(c % 3), 1 + c * 100 + w);
 }
 
 /* More words than a tile holds. */
 static void test_tiles(void **state)
 {
     (void)state;
-    compare(2, 8192 + 8192 + 3, 16400, 5);
-    compare(260, 64 + 9, 80, 6);
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+        compare(isa, 2, 8192 + 8192 + 3, 16400, 5);
+        compare(isa, 260, 64 + 9, 80, 6);
+    }
+}
+
+/* What the loops may stumble on: density from none to all, masks that are empty in some strips only, and any
+ * of eight places in a cache line to begin at. */
+enum { DENSITIES = 6 };
+
+static uint64_t any_word(int density, uint64_t *seed, int64_t w)
+{
+    uint64_t x = next(seed), y = next(seed);
+    switch (density) {
+    case 0:
+        return x & y;
+    case 1:
+        return x;
+    case 2:
+        return UINT64_MAX;
+    case 3:
+        return w / 600 % 2 ? x | y : 0;
+    case 4:
+        return w % 97 == 0 ? (uint64_t)1 << (x % 64) : 0;
+    default:
+        return 0;
+    }
+}
+
+struct counts {
+    int64_t *own, *both, *exactly;
+};
+
+static struct counts counts_of(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t n)
+{
+    struct counts c = {calloc((size_t)k, 8), calloc((size_t)overlap_pairs(k) + 1, 8),
+                       calloc((size_t)k + 1, 8)};
+    assert_true(c.own && c.both && c.exactly);
+    overlap_count(isa, masks, stride, k, n, c.own, k > 1 ? c.both : NULL);
+    overlap_consensus(isa, masks, stride, k, n, c.exactly);
+    return c;
+}
+
+static void forget(struct counts *c)
+{
+    free(c->own);
+    free(c->both);
+    free(c->exactly);
+}
+
+/* Every instruction set against the portable loops; only the n words of each mask may count. */
+static void same_counts(int k, int64_t n, int64_t begin, int density, uint64_t seed)
+{
+    int64_t stride = n + (int64_t)(seed % 5);
+    uint64_t *memory = aligned_alloc(64, (size_t)((begin + k * stride) * 8 + 63) / 64 * 64 + 64);
+    assert_non_null(memory);
+    uint64_t *masks = memory + begin;
+    for (int i = 0; i < k; i++)
+        for (int64_t w = 0; w < stride; w++)
+            masks[i * stride + w] =
+                any_word(density < DENSITIES ? density : (i + density) % DENSITIES, &seed, w);
+    struct counts want = counts_of(ISA_PORTABLE, masks, stride, k, n);
+    for (enum isa isa = ISA_AVX2; isa <= isa_best(); isa++) {
+        struct counts got = counts_of(isa, masks, stride, k, n);
+        assert_memory_equal(got.own, want.own, (size_t)k * 8);
+        assert_memory_equal(got.both, want.both, (size_t)overlap_pairs(k) * 8);
+        assert_memory_equal(got.exactly, want.exactly, (size_t)(k + 1) * 8);
+        forget(&got);
+    }
+    forget(&want);
+    free(memory);
+}
+
+/* All remainders of tiles and adders, and numbers of masks about the powers of two. */
+static void test_every_number_of_masks(void **state)
+{
+    (void)state;
+    for (int k = 1; k <= 70; k++)
+        for (int density = 0; density <= DENSITIES + 1; density++)
+            same_counts(k, 40 + k % 9, k % 8, density, (uint64_t)(k * 10 + density));
+    static const int many[] = {127, 128, 129, 254, 255, 256, 257, 511, 513, 1023, 1100};
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++)
+        for (int density = 0; density <= DENSITIES; density += 2)
+            same_counts(many[i], 11 + (int64_t)i, (int64_t)i % 8, density, 7 + i);
+}
+
+/* Every length about the vectors and strips, at every place of a cache line. */
+static void test_every_length(void **state)
+{
+    (void)state;
+    for (int64_t n = 0; n <= 80; n++)
+        for (int64_t begin = 0; begin < 8; begin++)
+            same_counts(6, n, begin, DENSITIES, (uint64_t)(n * 8 + begin));
+    static const int64_t about[] = {255, 256, 257, 511, 513, 1023, 1024, 1025, 1559, 1561, 4096, 5003};
+    for (size_t i = 0; i < sizeof about / sizeof *about; i++)
+        for (int64_t begin = 0; begin < 8; begin += 3)
+            for (int density = DENSITIES; density < 2 * DENSITIES; density++)
+                same_counts(i % 2 ? 21 : 5, about[i], begin, density, i);
+}
+
+/* As many masks as there may be: one of their words. The counters reach every one of their sixteen bits;
+ * pairs would be two thousand millions. */
+static void test_most_masks(void **state)
+{
+    (void)state;
+    const int k = OVERLAP_MAX_CELLS;
+    const int64_t n = 9;
+    uint64_t *masks = malloc((size_t)(k * n) * sizeof *masks);
+    int64_t *want = calloc((size_t)k + 1, sizeof *want), *exactly = calloc((size_t)k + 1, sizeof *exactly);
+    assert_true(masks && want && exactly);
+    for (int i = 0; i < k; i++)
+        for (int64_t w = 0; w < n; w++) /* bit b of word w is set in the first (64 w + b) * 114 masks */
+            for (int64_t b = (masks[i * n + w] = 0); b < 64; b++)
+                masks[i * n + w] |= (uint64_t)(i < (64 * w + b) * 114) << b;
+    for (int64_t c = 1; c < 64 * n; c++)
+        want[c * 114 < k ? c * 114 : k]++;
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+        memset(exactly, 0, ((size_t)k + 1) * sizeof *exactly);
+        overlap_consensus(isa, masks, n, k, n, exactly);
+        assert_memory_equal(exactly, want, ((size_t)k + 1) * sizeof *want);
+    }
+    free(masks);
+    free(want);
+    free(exactly);
 }
 
 static void test_counts_are_added(void **state)
 {
     (void)state;
     const uint64_t masks[2] = {0x0f, 0x3c};
-    int64_t own[2] = {10, 20}, both[1] = {30}, exactly[3] = {0, 40, 50};
-    overlap_count(masks, 1, 2, 1, own, both);
-    overlap_consensus(masks, 1, 2, 1, exactly);
-    assert_int_equal(own[0], 14);
-    assert_int_equal(own[1], 24);
-    assert_int_equal(both[0], 32);
-    assert_int_equal(exactly[1], 44);
-    assert_int_equal(exactly[2], 52);
+    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+        int64_t own[2] = {10, 20}, both[1] = {30}, exactly[3] = {0, 40, 50};
+        overlap_count(isa, masks, 1, 2, 1, own, both);
+        overlap_consensus(isa, masks, 1, 2, 1, exactly);
+        assert_int_equal(own[0], 14);
+        assert_int_equal(own[1], 24);
+        assert_int_equal(both[0], 32);
+        assert_int_equal(exactly[1], 44);
+        assert_int_equal(exactly[2], 52);
+    }
 }
 
 static void test_pair_order(void **state)
@@ -148,7 +274,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_bits),     cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_counts_are_added), cmocka_unit_test(test_pair_order),
-        cmocka_unit_test(test_chance),
+        cmocka_unit_test(test_chance),           cmocka_unit_test(test_every_number_of_masks),
+        cmocka_unit_test(test_every_length),     cmocka_unit_test(test_most_masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
