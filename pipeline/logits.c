@@ -356,18 +356,36 @@ static err_t decode_llama(struct logits *l, int64_t first, int64_t n, double *ou
     return ERR_OK;
 }
 
-err_t logits_read(struct logits *l, int64_t first, int64_t n, double *out, struct err *e)
+static err_t read_raw(struct logits *l, int64_t first, int64_t n, struct err *e)
 {
     int64_t width = l->row_bytes / (dtype_bits(l->values.dtype) / 8);
     TRY(check_rows(l, first, n, e));
     if (l->h5)
-        TRY(h5_source_read(l->h5_values, first, n, l->raw, e));
-    else
-        TRY(checkpoint_read(&l->checkpoint, &l->values, first * width, n * width, l->raw, e));
+        return h5_source_read(l->h5_values, first, n, l->raw, e);
+    return checkpoint_read(&l->checkpoint, &l->values, first * width, n * width, l->raw, e);
+}
+
+err_t logits_read(struct logits *l, int64_t first, int64_t n, double *out, struct err *e)
+{
+    TRY(read_raw(l, first, n, e));
     if (l->llama.chunks > 0)
         return decode_llama(l, first, n, out, e);
-    widen(l->values.dtype, l->raw, n * width, out);
+    widen(l->values.dtype, l->raw, n * (l->vocabulary > 0 ? l->vocabulary : 1), out);
     return ERR_OK;
+}
+
+int logits_are_plain(const struct logits *l)
+{
+    return l->vocabulary > 0 && l->llama.chunks == 0;
+}
+
+err_t logits_rows(struct logits *l, int64_t first, int64_t n, double *room, enum dtype *type,
+                  const void **rows, struct err *e)
+{
+    int plain = logits_are_plain(l);
+    *type = plain ? l->values.dtype : DTYPE_F64;
+    *rows = plain ? l->raw : room;
+    return plain ? read_raw(l, first, n, e) : logits_read(l, first, n, room, e);
 }
 
 /* Elements [first, first+n) of ids or mask as int64. */

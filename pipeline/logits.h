@@ -61,6 +61,16 @@ err_t logits_reserve(struct logits *l, int64_t max_rows, struct arena *a, struct
  * llama.cpp's has no scale; SYSTEM. */
 err_t logits_read(struct logits *l, int64_t first, int64_t n, double *out, struct err *e);
 
+/* Local. Do rows of logits stand in the file as BF16, F16, F32 or F64? Not in llama.cpp's; entropies are no
+ * rows of logits. */
+int logits_are_plain(const struct logits *l);
+
+/* Local. The same rows of logits, but as they stand in the file: *type is BF16, F16, F32 or F64, *rows its n
+ * * vocabulary elements, in l's own memory until the next call. llama.cpp's are converted into `room` (n *
+ * vocabulary float64; else unused, may be NULL), which *rows is then. Not for entropies. */
+err_t logits_rows(struct logits *l, int64_t first, int64_t n, double *room, enum dtype *type,
+                  const void **rows, struct err *e);
+
 /* Local. Of the same rows: the id of the token that was drawn from the row's distribution, or 1 for a row
  * that counts and 0 for one that does not. Only where has_ids or has_mask. */
 err_t logits_read_ids(struct logits *l, int64_t first, int64_t n, int64_t *out, struct err *e);

@@ -27,7 +27,8 @@ enum {
     FIXED_BITS = 54, /* H < 64 nats as an integer of 2^-54 nats, below 2^60 */
     LOW_BITS = 28,   /* its low part: 2^35 of them can be added, and 2^31 of the high part */
     MOST_NATS = 64,
-    MAX_GIVEN_IDS = 1 << 24 /* token ids beside entropies, where no vocabulary bounds them */
+    MAX_VOCABULARY = 0x7fffffff, /* what the kernel can count */
+    MAX_GIVEN_IDS = 1 << 24      /* token ids beside entropies, where no vocabulary bounds them */
 };
 
 struct entropy_params {
@@ -109,25 +110,28 @@ struct policy {
 /* Buffers for one block of rows. */
 struct rows {
     int64_t room;   /* tokens */
-    double *values; /* logits, or entropies where these are given */
+    double *values; /* entropies where these are given, logits where the file has them in a form of its own */
     int64_t *mask, *ids;
+    uint32_t *counters; /* for the kernel, where logits have 16 bits */
+    enum isa isa;
 };
 
-/* Entropy of one token: of its logits, or the given one. */
-static err_t measure_token(const struct logits *l, int64_t token, const double *values, double temperature,
-                           double *nats, struct err *e)
+/* Entropy of one token: of its logits, `values` as they stand in the file, or the given one. */
+static err_t measure_token(const struct logits *l, const struct rows *b, int64_t token, enum dtype type,
+                           const void *values, double temperature, double *nats, struct err *e)
 {
     char where[64];
     int64_t at = 0;
     logits_position(l, token, where, sizeof where);
     if (l->vocabulary == 0) {
-        if (!(values[0] >= 0 && values[0] < MOST_NATS)) /* NaN is not either */
+        double given = *(const double *)values;
+        if (!(given >= 0 && given < MOST_NATS)) /* NaN is not either */
             return err_set(e, ERR_DATA, "%s: %s: entropy %g, expected 0 nats and above, below %d", l->path,
-                           where, values[0], MOST_NATS);
-        *nats = values[0] + 0.0; /* -0 becomes 0: their images are compared as integers */
+                           where, given, MOST_NATS);
+        *nats = given + 0.0; /* -0 becomes 0: their images are compared as integers */
         return ERR_OK;
     }
-    switch (entropy_row(values, l->vocabulary, temperature, nats, &at)) {
+    switch (entropy_row(b->isa, type, values, l->vocabulary, temperature, b->counters, nats, &at)) {
     case ENTROPY_FINE:
         break;
     case ENTROPY_EMPTY:
@@ -172,14 +176,19 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
     const struct entropy_params *p = ctx->params;
     struct logits *l = &y->logits;
     int64_t any, width = l->vocabulary > 0 ? l->vocabulary : 1;
+    const char *values = (const char *)b->values;
+    enum dtype type = DTYPE_F64;
     TRY(read_companions(l, b, first, n, &any, e));
-    if (any > 0)
+    if (any > 0 && l->vocabulary > 0)
+        TRY(logits_rows(l, first, n, b->values, &type, (const void **)&values, e));
+    else if (any > 0)
         TRY(logits_read(l, first, n, b->values, e));
+    int64_t row_bytes = width * dtype_bits(type) / 8;
     for (int64_t i = 0; i < n; i++) {
         nats[i] = NAN;
         if (l->has_mask && b->mask[i] == 0)
             continue;
-        TRY(measure_token(l, first + i, b->values + i * width, p->temperature, &nats[i], e));
+        TRY(measure_token(l, b, first + i, type, values + i * row_bytes, p->temperature, &nats[i], e));
         y->counted++;
         y->below += nats[i] < 0.01;
         xsum_add(&y->sum, nats[i]);
@@ -203,7 +212,12 @@ static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct
     b->room = READ_BYTES / 4 / width > 0 ? READ_BYTES / 4 / width : 1;
     if (b->room > y->round)
         b->room = y->round;
-    TRY(arena_array(a, "token-entropy.values", b->room * width, &b->values, e));
+    if (width > MAX_VOCABULARY)
+        return err_set(e, ERR_DATA, "%s: vocabulary of %lld, expected at most %lld", l->path,
+                       (long long)width, (long long)MAX_VOCABULARY);
+    b->isa = isa_best();
+    TRY(arena_array(a, "token-entropy.values", logits_are_plain(l) ? 0 : b->room * width, &b->values, e));
+    TRY(arena_array(a, "token-entropy.counters", ENTROPY_COUNTERS, &b->counters, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->ids, e));
     return logits_reserve(l, b->room, a, e);
@@ -299,6 +313,7 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     TRY_ALL(c, e);
     logits_reserve(l, 0, a, e);
     arena_drop(a, b.values);
+    arena_drop(a, b.counters);
     comm_sum(c, &y->counted, 1);
     comm_sum(c, &y->below, 1);
     comm_max_real(c, &y->top, 1);
@@ -686,8 +701,8 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
             double kept = tokens * 8 / view->np,
                    bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
-            double held =
-                3 * rows + ROUND_TOKENS * 8.0 + (kept < bounded ? kept : 0) + (l.has_ids ? v * 24 : 0);
+            double held = 3 * rows + 4.0 * ENTROPY_COUNTERS + ROUND_TOKENS * 8.0 +
+                          (kept < bounded ? kept : 0) + (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
             out->flops += tokens * v * 30; /* an exponential and its sums */
@@ -705,7 +720,7 @@ const struct stage stage_token_entropy = {
     .kind = "token-entropy",
     .brief =
         "entropy of each token's distribution, its quantiles and forking tokens, base against tuned policy",
-    .version = 2,
+    .version = 3,
     .scope = SCOPE_CELL,
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),

@@ -1,4 +1,5 @@
-/* Entropy of a row of logits against closed forms and against the definition in long double. */
+/* Entropy of a row of logits against closed forms and against the definition in long double, in every type;
+ * all instruction sets bit for bit. */
 #include "entropy.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 static uint64_t next(uint64_t *state)
@@ -38,11 +40,33 @@ static double reference(const double *x, int64_t n, double temperature)
     return (double)(logl(s) - a / s);
 }
 
+static const enum dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F64};
+static uint32_t counters[ENTROPY_COUNTERS];
+
+/* With every instruction set there is: they must agree in every bit, and leave the counters as they were. */
+static enum entropy_fault row(enum dtype type, const void *x, int64_t n, double temperature, double *h,
+                              int64_t *at)
+{
+    enum entropy_fault fault = entropy_row(ISA_PORTABLE, type, x, n, temperature, counters, h, at);
+    for (int isa = ISA_PORTABLE; isa <= (int)isa_best(); isa++) {
+        double other = -2;
+        int64_t other_at = -2;
+        assert_int_equal(entropy_row((enum isa)isa, type, x, n, temperature, counters, &other, &other_at),
+                         fault);
+        assert_int_equal(other_at, *at);
+        assert_memory_equal(&other, h, sizeof other);
+        for (int i = 0; i < ENTROPY_COUNTERS; i++)
+            if (counters[i] != 0)
+                fail_msg("counter %d is %u after a row", i, counters[i]);
+    }
+    return fault;
+}
+
 static double nats(const double *x, int64_t n, double temperature)
 {
     double h = -1;
     int64_t at = -1;
-    assert_int_equal(entropy_row(x, n, temperature, &h, &at), ENTROPY_FINE);
+    assert_int_equal(row(DTYPE_F64, x, n, temperature, &h, &at), ENTROPY_FINE);
     return h;
 }
 
@@ -100,17 +124,209 @@ static void test_faults(void **state)
     (void)state;
     double h = 0;
     int64_t at = -1;
-    assert_int_equal(entropy_row((const double[]){1, NAN, INFINITY}, 3, 1, &h, &at), ENTROPY_NAN);
+    assert_int_equal(row(DTYPE_F64, (const double[]){1, NAN, INFINITY}, 3, 1, &h, &at), ENTROPY_NAN);
     assert_int_equal(at, 1);
     assert_true(isnan(h));
-    assert_int_equal(entropy_row((const double[]){NAN, 2, 3}, 3, 1, &h, &at), ENTROPY_NAN);
+    assert_int_equal(row(DTYPE_F64, (const double[]){NAN, 2, 3}, 3, 1, &h, &at), ENTROPY_NAN);
     assert_int_equal(at, 0);
-    assert_int_equal(entropy_row((const double[]){1, -INFINITY, INFINITY, NAN}, 4, 1, &h, &at),
+    assert_int_equal(row(DTYPE_F64, (const double[]){1, -INFINITY, INFINITY, NAN}, 4, 1, &h, &at),
                      ENTROPY_INFINITE);
     assert_int_equal(at, 2);
-    assert_int_equal(entropy_row((const double[]){-INFINITY, -INFINITY}, 2, 1, &h, &at), ENTROPY_EMPTY);
+    assert_int_equal(row(DTYPE_F64, (const double[]){-INFINITY, -INFINITY}, 2, 1, &h, &at), ENTROPY_EMPTY);
     assert_true(isnan(h));
-    assert_int_equal(entropy_row(NULL, 0, 1, &h, &at), ENTROPY_EMPTY);
+    for (int t = 0; t < 4; t++)
+        assert_int_equal(row(types[t], NULL, 0, 1, &h, &at), ENTROPY_EMPTY);
+}
+
+/* Of 16 and 32 bits: the conversions are exact, so the reference is that of the converted row. */
+enum { MOST = 20000 };
+
+/* A row in type t, and what it says in float64. */
+static void convert(enum dtype t, const double *from, int64_t n, void *out, double *wide)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float f = (float)from[i];
+        if (t == DTYPE_BF16) {
+            ((uint16_t *)out)[i] = bf16_from_float(f);
+            wide[i] = bf16_to_float(((uint16_t *)out)[i]);
+        } else if (t == DTYPE_F16) { /* by truncation, which is as good */
+            uint32_t bits;
+            memcpy(&bits, &f, sizeof bits);
+            uint32_t size = bits & 0x7fffffff, half = size >> 13;
+            half = size >= 0x7f800000   ? 0x7c00 | (uint32_t)(size > 0x7f800000) << 9
+                   : size >= 0x47800000 ? 0x7bff
+                   : size < 0x38800000  ? 0
+                                        : half - (112 << 10);
+            ((uint16_t *)out)[i] = (uint16_t)(half | (bits >> 16 & 0x8000));
+            wide[i] = f16_to_float(((uint16_t *)out)[i]);
+        } else if (t == DTYPE_F32) {
+            ((float *)out)[i] = f;
+            wide[i] = f;
+        } else
+            wide[i] = ((double *)out)[i] = from[i];
+    }
+}
+
+enum kind { NOISE, HOLES, EQUAL, RISING, FALLING, PEAK, NEGATIVE, HUGE_SPREAD, OFFSET, ZEROS, KINDS };
+
+static double draw(enum kind kind, int64_t i, int64_t n, uint64_t *seed)
+{
+    double u = uniform(seed) + uniform(seed) + uniform(seed) - 1.5;
+    switch (kind) {
+    case HOLES:
+        return i % 7 && uniform(seed) < 0.5 ? -INFINITY : 6 * u;
+    case EQUAL:
+        return -2.5;
+    case RISING: /* each block has a new largest */
+        return 30.0 * (double)i / (double)n;
+    case FALLING:
+        return -30.0 * (double)i / (double)n;
+    case PEAK: /* one choice is all but certain */
+        return i == n / 3 ? 25 : u;
+    case NEGATIVE:
+        return -20 + u;
+    case HUGE_SPREAD:
+        return 30000 * u;
+    case OFFSET:
+        return 1000 + 4 * u;
+    case ZEROS:
+        return i % 3 ? 0 : i % 2 ? -0.0 : 1e-40 * u;
+    default:
+        return 8 * u;
+    }
+}
+
+static void test_types(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1,    2,    15,   16,   17,   31,   32,    33,    63,
+                                    64,   65,   95,   128,  2047, 2048, 2049,  4095,  4096,
+                                    4097, 4127, 4159, 4160, 6144, 8192, 12345, 16385, MOST};
+    static const double temperatures[] = {1, 0.7, 3};
+    double *x = malloc(MOST * sizeof *x), *wide = malloc(MOST * sizeof *wide),
+           *out = malloc(MOST * sizeof *out);
+    uint64_t seed = 3;
+    assert_true(x && wide && out);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (enum kind kind = 0; kind < KINDS; kind++) {
+            int64_t n = sizes[s], at = -1;
+            double temperature = temperatures[(s + kind) % 3], h = -1;
+            for (int64_t i = 0; i < n; i++)
+                x[i] = draw(kind, i, n, &seed);
+            for (int t = 0; t < 4; t++) {
+                /* to the end of the memory, for a sanitizer, and at odd places */
+                char *end = (char *)(out + MOST), *from = end - n * (dtype_bits(types[t]) / 8);
+                convert(types[t], x, n, from, wide);
+                assert_int_equal(row(types[t], from, n, temperature, &h, &at), ENTROPY_FINE);
+                double r = reference(wide, n, temperature);
+                if (!(fabs(h - r) <= 1e-13 * r + 1e-17 * (kind == PEAK ? 100 : 1)))
+                    fail_msg("%s, kind %d, %lld logits: %.17g, expected %.17g", dtype_name(types[t]), kind,
+                             (long long)n, h, r);
+            }
+        }
+    free(x);
+    free(wide);
+    free(out);
+}
+
+/* Each finite 16-bit code beside one other logit, and all codes in one row. */
+static void test_every_code(void **state)
+{
+    (void)state;
+    double h, r;
+    int64_t at;
+    for (int t = 0; t < 2; t++) {
+        uint16_t *all = malloc(65536 * sizeof *all), infinity = types[t] == DTYPE_BF16 ? 0x7f80 : 0x7c00;
+        double *wide = malloc(65536 * sizeof *wide);
+        int64_t n = 0;
+        assert_true(all && wide);
+        for (int code = 0; code < 65536; code++) {
+            if ((code & 0x7fff) >= infinity)
+                continue;
+            all[n] = (uint16_t)code;
+            wide[n] = types[t] == DTYPE_BF16 ? bf16_to_float(all[n]) : f16_to_float(all[n]);
+            /* a pair of logits has a closed form */
+            const uint16_t pair[2] = {all[n], 0};
+            double d = fabs(wide[n]), q = exp(-d);
+            enum isa isa = isa_best();
+            assert_int_equal(entropy_row(isa, types[t], pair, 2, 1, counters, &h, NULL), ENTROPY_FINE);
+            r = log1p(q) + (q > 0 ? d * q / (1 + q) : 0);
+            if (!(fabs(h - r) <= 2e-15 * r + 1e-300))
+                fail_msg("%s code %d: %.17g, expected %.17g", dtype_name(types[t]), code, h, r);
+            n++;
+        }
+        for (double temperature = 0.25; temperature < 1e5; temperature *= 8) {
+            assert_int_equal(row(types[t], all, n, temperature, &h, &at), ENTROPY_FINE);
+            r = reference(wide, n, temperature); /* which cancels where H is small */
+            assert_true(fabs(h - r) <= 1e-13 * r + 1e-17);
+        }
+        free(all);
+        free(wide);
+    }
+}
+
+/* The exponential alone, over its whole range: of two logits d apart H = ln(1 + q) + d q / (1 + q), which for
+ * large d is q (1 + d) to the last place. Its error is told in units of 2^-53. */
+static void test_exponential(void **state)
+{
+    (void)state;
+    double worst = 0;
+    uint64_t seed = 8;
+    for (int i = 0; i < 200000; i++) {
+        double d = 38 + 670 * uniform(&seed);
+        const double two[2] = {0, -d};
+        double h;
+        assert_int_equal(entropy_row(isa_best(), DTYPE_F64, two, 2, 1, NULL, &h, NULL), ENTROPY_FINE);
+        long double q = expl(-(long double)d), r = log1pl(q) + d * q / (1 + q);
+        worst = fmax(worst, (double)fabsl((h - r) / r) * 0x1p53);
+    }
+    /* exp within 1.2, and the roundings of d q, 1 + s, the quotient, the logarithm and the sum */
+    if (!(worst <= 5))
+        fail_msg("off by %.2f units of 2^-53", worst);
+}
+
+/* A bad logit anywhere is found at its place, the first of several; what was counted before is forgotten. */
+static void test_faults_of_all_types(void **state)
+{
+    (void)state;
+    enum { N = 9000 };
+    static const int64_t places[] = {0, 1, 31, 2047, 2048, 4095, 4096, 6143, 8191, 8192, 8970, N - 1};
+    static const double bad[] = {NAN, -NAN, INFINITY};
+    double *x = malloc(N * sizeof *x), *wide = malloc(N * sizeof *wide), h = 0;
+    void *out = malloc(N * sizeof *x);
+    uint64_t seed = 5;
+    assert_true(x && wide && out);
+    for (int t = 0; t < 4; t++)
+        for (size_t p = 0; p < sizeof places / sizeof *places; p++)
+            for (int b = 0; b < 3; b++) {
+                int64_t at = -1;
+                for (int64_t i = 0; i < N; i++)
+                    x[i] = draw(HOLES, i, N, &seed);
+                x[places[p]] = bad[b];
+                if (p > 3)
+                    x[N - 1] = p % 2 ? NAN : INFINITY;
+                int last = places[p] == N - 1;
+                convert(types[t], x, N, out, wide);
+                assert_int_equal(row(types[t], out, N, 1, &h, &at),
+                                 isnan(x[last ? N - 1 : places[p]]) ? ENTROPY_NAN : ENTROPY_INFINITE);
+                assert_int_equal(at, places[p]);
+                assert_true(isnan(h));
+            }
+    for (int t = 0; t < 4; t++) {
+        int64_t at = -1;
+        for (int64_t i = 0; i < N; i++)
+            x[i] = -INFINITY;
+        convert(types[t], x, N, out, wide);
+        assert_int_equal(row(types[t], out, N, 1, &h, &at), ENTROPY_EMPTY);
+        assert_int_equal(at, 0);
+        x[N - 5] = -3;
+        convert(types[t], x, N, out, wide);
+        assert_int_equal(row(types[t], out, N, 1, &h, &at), ENTROPY_FINE);
+        assert_true(h == 0);
+    }
+    free(x);
+    free(wide);
+    free(out);
 }
 
 /* Extremes of logits and temperature stay finite. */
@@ -139,9 +355,15 @@ static void test_interpolate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed_forms), cmocka_unit_test(test_against_definition),
-        cmocka_unit_test(test_faults),       cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_closed_forms),
+        cmocka_unit_test(test_against_definition),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_extremes),
         cmocka_unit_test(test_interpolate),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_every_code),
+        cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_faults_of_all_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
