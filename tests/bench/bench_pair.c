@@ -1,19 +1,21 @@
-/* delta and mask on a pair of checkpoints, against reading the same bytes: same processes, same blocks, same
- * reader.
+/* delta and mask on a pair of checkpoints, against reading the same bytes: same processes, same pieces, same
+ * reader, same order.
  *
- *   mpirun -n 2 bench_pair BASE TUNED WORKFOLDER [--runs N] [--json FILE]
+ *   mpirun -n 2 bench_pair BASE TUNED WORKFOLDER [--runs N] [--only none] [--json FILE]
  *
- * Each run times, one after the other: reading both checkpoints block by block into the compare type; delta
+ * Each run times, one after the other: reading both checkpoints piece by piece into the compare type; delta
  * with `store: none`; delta with the update stored; mask from the stored update. The rows are medians over
- * the runs; a ratio is taken within a run. The checkpoints should be in the page cache; the artifacts go to
- * WORKFOLDER (a memory file system keeps the disk out of it). */
+ * the runs; a ratio is taken within a run. --only none leaves out the last two. The checkpoints should be in
+ * the page cache; the artifacts go to WORKFOLDER (a memory file system keeps the disk out of it). */
 #include "../mpi/stagelib.h"
 
 #include "pair.h"
+#include "update.h"
 
 #include <getopt.h>
+#include <unistd.h>
 
-enum { PIECE = 1 << 16, MAX_RUNS = 50 };
+enum { PIECE = 1 << 16, WINDOW_TENSORS = 64 /* both as in delta */, MAX_RUNS = 50 };
 
 /* Seconds between barriers; the slowest process counts. */
 static double since(const struct comm *c, double started)
@@ -37,7 +39,28 @@ static void must(struct world *w, const struct err *e)
     MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
-/* Reads the process's share of the pair and nothing else. Returns the bytes of all processes. */
+/* Returns the bytes of both sides. */
+static double read_block(struct pair *p, struct block at, void *w0, void *w1, struct err *e)
+{
+    for (int64_t done = 0; done < at.n; done += PIECE) {
+        int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
+        pair_read(p, at.tensor, at.first + done, n, w0, w1, e);
+    }
+    return 4.0 * (double)at.n;
+}
+
+/* The process's blocks of delta's window that begins at block b0. Returns where the window ends. */
+static int64_t share_of_window(const struct world *w, const struct layout *l, int64_t b0, int64_t *from,
+                               int64_t *to)
+{
+    int64_t most = update_window_blocks(ARITHMETIC_BF16, 0) * LAYOUT_BLOCK * w->comm.np,
+            b1 = layout_window_tensors(l, b0, most, WINDOW_TENSORS);
+    layout_share(l, b0, b1, w->comm.np, w->comm.me, from, to);
+    return b1;
+}
+
+/* Reads the process's share of the pair, window by window as delta does, and nothing else. Returns the bytes
+ * of all processes. */
 static double read_pair(struct world *w, const char *base, const char *tuned)
 {
     struct err e;
@@ -53,14 +76,17 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     arena_array_at(&a, "bench", PIECE, 2, &w0, &e);
     arena_array_at(&a, "bench", PIECE, 2, &w1, &e);
     must(w, &e);
-    layout_share(&p.match.main.layout, 0, p.match.main.layout.nblocks, w->comm.np, w->comm.me, &from, &to);
-    for (int64_t b = from; b < to; b++) {
-        struct block at = layout_block(&p.match.main.layout, b);
-        for (int64_t done = 0; done < at.n; done += PIECE) {
-            int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
-            pair_read(&p, at.tensor, at.first + done, n, w0, w1, &e);
-            bytes += 4.0 * (double)n;
+    const struct layout *l = &p.match.main.layout;
+    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
+        b1 = share_of_window(w, l, b0, &from, &to);
+        pair_expect(&p, &p.match.main, from, to);
+        if (b1 < l->nblocks) {
+            int64_t next_from, next_to;
+            share_of_window(w, l, b1, &next_from, &next_to);
+            pair_expect(&p, &p.match.main, next_from, next_to);
         }
+        for (int64_t b = from; b < to; b++)
+            bytes += read_block(&p, layout_block(l, b), w0, w1, &e);
     }
     must(w, &e);
     pair_close(&p);
@@ -85,9 +111,21 @@ static double median(const double *v, int n, double *least, double *most)
     return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
+struct row {
+    const char *what, *target; /* the latter as JSON */
+};
+
+static void json_list(FILE *json, const char *key, const double *v, int n)
+{
+    fprintf(json, ", \"%s\": [", key);
+    for (int i = 0; i < n; i++)
+        fprintf(json, "%s%.5g", i ? ", " : "", v[i]);
+    fprintf(json, "]");
+}
+
 /* One line of the result: rates of the row and of reading, and their ratio within a run. */
-static void print_row(const char *what, const double *sec, const double *read_sec, int runs, double bytes,
-                      FILE *json)
+static void print_row(const struct row *row, const double *sec, const double *read_sec, int runs,
+                      double bytes, FILE *json)
 {
     double ratio[MAX_RUNS], least, most, a, b;
     for (int r = 0; r < runs; r++)
@@ -95,32 +133,53 @@ static void print_row(const char *what, const double *sec, const double *read_se
     double mid = median(ratio, runs, &least, &most);
     double rate = bytes / median(sec, runs, &a, &b) / 1e9,
            rival = bytes / median(read_sec, runs, &a, &b) / 1e9;
-    printf("%-34s %7.2f GB/s  reading %7.2f GB/s  ratio %.2f (%.2f to %.2f)\n", what, rate, rival, mid, least,
-           most);
-    if (json)
-        fprintf(json,
-                "{\"what\": \"%s\", \"gb_per_sec\": %.4g, \"reading_gb_per_sec\": %.4g, \"ratio\": %.4g, "
-                "\"least\": %.4g, \"most\": %.4g}\n",
-                what, rate, rival, mid, least, most);
+    printf("%-34s %7.2f GB/s  reading %7.2f GB/s  ratio %.2f (%.2f to %.2f)\n", row->what, rate, rival, mid,
+           least, most);
+    if (!json)
+        return;
+    fprintf(json,
+            "{\"what\": \"%s, 2 x %.2f GB\", \"rival\": \"reading the same bytes\", \"ratio\": %.4g, "
+            "\"least\": %.4g, \"most\": %.4g, \"target\": %s, \"runs\": %d, \"gb_per_sec\": %.4g, "
+            "\"rival_gb_per_sec\": %.4g, \"bytes\": %.0f",
+            row->what, bytes / 2e9, mid, least, most, row->target, runs, rate, rival, bytes);
+    json_list(json, "sec", sec, runs);
+    json_list(json, "rival_sec", read_sec, runs);
+    fprintf(json, "}\n");
+}
+
+/* A node writes a new file. To give back the pages of the one of the round before takes a memory file system
+ * as long as a third of the writing, and is not measured. */
+static void forget(struct world *w)
+{
+    static const char *const artifact[] = {"none.h5", "delta.h5", "mask.h5"};
+    for (size_t i = 0; i < sizeof artifact / sizeof *artifact && w->comm.me == 0; i++)
+        unlink(in_root(w, "%s", artifact[i]));
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"runs", required_argument, NULL, 'r'}, {"json", required_argument, NULL, 'j'}, {0}};
+    static const struct option options[] = {{"runs", required_argument, NULL, 'r'},
+                                            {"only", required_argument, NULL, 'o'},
+                                            {"json", required_argument, NULL, 'j'},
+                                            {0}};
     enum { READ, NONE, STORED, MASK, ROWS };
-    static const char *const what[ROWS] = {"reading", "delta, nothing stored", "delta, update stored",
-                                           "mask from the update"};
+    static const struct row row[ROWS] = {[NONE] = {"delta, nothing stored", "0.65"},
+                                         [STORED] = {"delta, update stored", "0.4"},
+                                         [MASK] = {"mask from the update", "null"}};
     double sec[ROWS][MAX_RUNS], bytes = 0;
-    int runs = 5, o;
+    int runs = 5, rows = ROWS, wrong = 0, o;
     const char *json_path = NULL;
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1)
         if (o == 'r')
             runs = (int)strtol(optarg, NULL, 10);
         else if (o == 'j')
             json_path = optarg;
-    if (argc - optind != 3 || runs < 1 || runs > MAX_RUNS) {
-        fprintf(stderr, "usage: bench_pair BASE TUNED WORKFOLDER [--runs N] [--json FILE]\n");
+        else if (o == 'o' && strcmp(optarg, "none") == 0)
+            rows = NONE + 1;
+        else
+            wrong = 1;
+    if (wrong || argc - optind != 3 || runs < 1 || runs > MAX_RUNS) {
+        fprintf(stderr, "usage: bench_pair BASE TUNED WORKFOLDER [--runs N] [--only none] [--json FILE]\n");
         return 2;
     }
     setenv("OMPI_MCA_fcoll", "^vulcan", 0);
@@ -141,12 +200,15 @@ int main(int argc, char **argv)
     static const char *const none[] = {"store", "none", NULL};
     for (int r = -1; r < runs; r++) { /* the first round warms up */
         int at = r < 0 ? 0 : r;
+        forget(&w);
         double started = now(&w.comm);
         bytes = read_pair(&w, base, tuned);
         sec[READ][at] = since(&w.comm, started);
         started = now(&w.comm);
         run_delta(&w, &cell, base, tuned, none, in_root(&w, "none.h5"));
         sec[NONE][at] = since(&w.comm, started);
+        if (rows <= STORED)
+            continue;
         started = now(&w.comm);
         const char *delta = run_delta(&w, &cell, base, tuned, NULL, in_root(&w, "delta.h5"));
         sec[STORED][at] = since(&w.comm, started);
@@ -158,8 +220,8 @@ int main(int argc, char **argv)
         sec[MASK][at] = since(&w.comm, started);
     }
     FILE *json = w.comm.me == 0 && json_path ? fopen(json_path, "a") : NULL;
-    for (int row = NONE; row < ROWS && w.comm.me == 0; row++)
-        print_row(what[row], sec[row], sec[READ], runs, bytes, json);
+    for (int i = NONE; i < rows && w.comm.me == 0; i++)
+        print_row(&row[i], sec[i], sec[READ], runs, bytes, json);
     if (json)
         fclose(json);
     int failed = world_end(&w);

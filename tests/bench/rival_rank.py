@@ -20,6 +20,11 @@ DENSITY = 38  # of 256 elements
 LAYER = [("q_proj", 4096, 4096), ("k_proj", 1024, 4096), ("v_proj", 1024, 4096), ("o_proj", 4096, 4096),
          ("gate_proj", 14336, 4096), ("up_proj", 14336, 4096), ("down_proj", 4096, 14336)]
 EMBEDDING = [("embed_tokens", 128256, 4096)]
+# The rows of bench_rank: what they say of themselves in the table, and how much faster than torch they should be.
+ROWS = {"layer, spectrum full": ("rank with full spectra, seven matrices of an 8B layer", 2.2),
+        "layer, spectrum none": ("rank with `spectrum: none`, the same matrices", 4.5),
+        "embedding, spectrum full": ("rank with full spectrum, 128256 x 4096 embedding", 3),
+        "embedding, spectrum none": ("rank with `spectrum: none`, the same embedding", 3)}
 
 
 def make(np, seed, rows, cols):
@@ -96,8 +101,12 @@ def compare(np, torch, name, matrices, first_seed, options):
         print(f"{what:34} {statistics.median(r['sec'][0] for r in rows):7.2f} s  torch {statistics.median(seconds):7.2f} s  "
               f"ratio {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})  "
               f"ranks {'equal' if equal else 'DIFFER'}  dgemm {rate:.0f} GF/s per process", flush=True)
-        write(options, {"what": what, "sec": [r["sec"][0] for r in rows], "rival_sec": seconds,
-                        "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio), "ranks_equal": equal,
+        row, target = ROWS[what]
+        if options.scale > 1:
+            row, target = f"{row}, sizes / {options.scale}", None
+        write(options, {"what": row, "rival": f"torch.linalg.matrix_rank, {options.threads} threads",
+                        "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio), "target": target,
+                        "runs": options.runs, "equal": equal, "sec": [r["sec"][0] for r in rows], "rival_sec": seconds,
                         "methods": {m: x["method"] for m, x in rows[0]["matrices"].items()},
                         "dgemm_gflops_per_process": rate})
     return same
