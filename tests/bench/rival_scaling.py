@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 """Each stage on several processes against one: the rival is the same program, alone.
 
-    rival_scaling.py SINEW FOLDER [--processes 2] [--runs N] [--size S] [--json FILE]
+    rival_scaling.py SINEW FOLDER [--processes 2] [--runs N] [--size S] [--overlap PROGRAM] [--json FILE]
 
 A study of one base and four tuned checkpoints (two runs with a step each, so that dynamics has something to follow), with logits, runs
 from nothing in FOLDER on one process and on all, in turn. The shorter stages stand in it several times under several names; the time of
 each is that between its first and its last line in the run's own log, and they are added up. --size scales the widths of the model;
-0.375 takes 3 GB and most of a minute on one process. In the same round three things that are no part of sinew do the same work on
+0.375 takes 6 GB and most of a minute on one process. In the same round three things that are no part of sinew do the same work on
 one process and on all: arithmetic, reading a file in memory, writing one. They bound what a stage can gain: what the machine itself does
 not do faster on more processes, no stage does. Stages whose nodes take less than a twentieth of a second are too short to tell and have
-no target: load, which reads headers, and overlap, which has a row of its own. JSON lines are appended to FILE.
+no target: load, which reads headers, and overlap, which --overlap (the path of bench_overlap) measures on 21 masks of 1e9 bits.
+JSON lines are appended to FILE.
 """
 import argparse
 import json
@@ -22,8 +23,9 @@ import subprocess
 import time
 
 TARGET, SHORT_SEC = 1.8, 0.05
+LARGE = "overlap of 21 large masks"
 # By stage: how often it stands in the study, and its parameters. The first delta is what all others need.
-STAGES = {"synth": (1, "scale: {size}, layers: 1, logits: 2048"), "load": (1, "needs: [synth]"), "delta": (6, "needs: [load], {store}"),
+STAGES = {"synth": (1, "scale: {size}, layers: 1, logits: 6144"), "load": (1, "needs: [synth]"), "delta": (6, "needs: [load], {store}"),
           "mask": (6, "needs: [delta]"), "rank": (1, "needs: [delta]"), "overlap": (10, "needs: [mask]"), "dynamics": (2, "needs: [delta]"),
           "token-entropy": (2, "needs: [load]")}
 STUDY = """study: scaling
@@ -43,6 +45,7 @@ def arguments():
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--size", type=float, default=0.375)
+    parser.add_argument("--overlap", metavar="PROGRAM")
     parser.add_argument("--json", metavar="FILE")
     return parser.parse_args()
 
@@ -73,6 +76,19 @@ def run(options, study, processes):
             kind = re.sub(r"-\d+$", "", name)
             last[kind] = last.get(kind, 0) + float(at) - first[name]
     return {kind: max(sec, 0.01) for kind, sec in last.items()}
+
+
+def large_overlap(options, folder, processes):
+    """Seconds of stage overlap on masks of real size."""
+    os.makedirs(folder)
+    out = os.path.join(folder, "overlap.json")
+    subprocess.run(["mpirun", "--oversubscribe", "-n", str(processes), options.overlap, "--masks", "21", "--bits",
+                    str(int(1e9 * min(1, options.size / 0.375))), "--runs", "3", "--json", out, "--folder", folder], check=True,
+                   stdout=subprocess.DEVNULL)
+    with open(out) as f:
+        sec = statistics.median(json.load(f)["stage"])
+    shutil.rmtree(folder)
+    return sec
 
 
 # ---- what the machine does ----
@@ -131,6 +147,8 @@ def main():
             for name, sec in run(options, write_study(folder, options.size), processes).items():
                 times.setdefault(name, []).append(sec)
             shutil.rmtree(folder)
+            if options.overlap:
+                times.setdefault(LARGE, []).append(large_overlap(options, folder, processes))
             os.makedirs(folder)
             with open(os.path.join(folder, "bytes"), "wb") as f:
                 for _ in range(256):
@@ -138,10 +156,10 @@ def main():
             for name, work in works.items():
                 times.setdefault(name, []).append(machine(work, folder, processes))
     shutil.rmtree(folder)
-    for name in [*STAGES, *works]:
+    for name in [*STAGES, *([LARGE] if options.overlap else []), *works]:
         ratio = [a / b for a, b in zip(alone[name], together[name])]
         short = name in STAGES and statistics.median(alone[name]) < SHORT_SEC * STAGES[name][0]
-        what = ("stage " if name in STAGES else "") + name
+        what = ("" if name in works else "stage ") + name
         print(f"scaling: {what:28} {statistics.median(alone[name]):7.2f} s, on {options.processes} processes "
               f"{statistics.median(together[name]):7.2f} s: {statistics.median(ratio):.2f} x ({min(ratio):.2f} to {max(ratio):.2f})"
               + (", too short to tell" if short else ""), flush=True)

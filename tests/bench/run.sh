@@ -106,7 +106,7 @@ group_nodes() {
 
 group_scaling() {
     /usr/bin/python3 tests/bench/rival_scaling.py $bin/sinew "$folder" --processes "$np" --runs "${slow_runs:-2}" --json "$json" \
-        ${quick:+--size 0.0625}
+        --overlap $bin/bench_overlap ${quick:+--size 0.0625}
 }
 
 group_read() {
