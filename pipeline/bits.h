@@ -26,8 +26,8 @@ struct bits_found {
 
 /* Local. One pass over n elements of a and b: words[i/64] bit i%64 = (a[i] != b[i]), the rest of the last
  * word 0; the differing elements of a and b are packed in order into old_bits and new_bits (room for all of
- * them and BITS_SLACK). bins, where not NULL: all n elements of a are added to its MAGNITUDE_BINS magnitudes
- * (magnitude.h), in the same pass. */
+ * them and BITS_SLACK, none of it in a or b). bins, where not NULL: all n elements of a are added to its
+ * MAGNITUDE_BINS magnitudes (magnitude.h), in the same pass. */
 struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const void *b, int64_t n,
                                uint64_t *words, void *old_bits, void *new_bits, int64_t *bins);
 

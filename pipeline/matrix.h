@@ -13,7 +13,9 @@ struct cells {
     struct mark *marks;
 };
 
-enum { MATRIX_CELLS = 10000 }; /* of one study, at most; also values of an axis, entries of exclude */
+enum {
+    MATRIX_CELLS = 10000
+}; /* of `matrix` and of `cells`, at most each; also values of an axis, entries of exclude */
 
 /* Local. Expands `matrix:`; families slowest, then algorithms, seeds, data, steps. Complaints go to
  * r->problems; a matrix with any of them adds no cell. Errors: SYSTEM (memory) in r->e. */

@@ -103,9 +103,10 @@ err_t schedule_jobs(const struct job *jobs, int n, int np, struct slot *slots, s
 
 /* ---- what nodes cost ---- */
 
-/* Headers of checkpoints, each opened once. */
+/* Headers of checkpoints, each opened once, until one does not fit into memory: no more are then. */
 struct headers {
-    struct arena *arena;
+    struct arena arena;
+    int full;
     int n;
     int64_t cap;
     struct header {
@@ -121,16 +122,21 @@ static const struct checkpoint *find_header(struct headers *h, const char *path)
     for (int i = 0; path && i < h->n; i++)
         if (strcmp(h->list[i].path, path) == 0)
             return h->list[i].checkpoint;
-    if (!path || arena_grow(h->arena, "schedule.headers", h->n + 1, &h->cap, &h->list, &ignored) != ERR_OK)
+    if (!path || h->full)
         return NULL;
+    if (arena_grow(&h->arena, "schedule.headers", h->n + 1, &h->cap, &h->list, &ignored) != ERR_OK) {
+        h->full = 1;
+        return NULL;
+    }
     struct header *x = &h->list[h->n++];
     *x = (struct header){.path = path};
     struct checkpoint *c;
-    if (arena_array(h->arena, "schedule.header", 1, &c, &ignored) == ERR_OK &&
-        checkpoint_open(c, path, h->arena, &ignored) == ERR_OK) {
+    if (arena_array(&h->arena, "schedule.header", 1, &c, &ignored) == ERR_OK &&
+        checkpoint_open(c, path, &h->arena, &ignored) == ERR_OK) {
         checkpoint_close(c);
         x->checkpoint = c;
     }
+    h->full = ignored.code == ERR_SYSTEM;
     return x->checkpoint;
 }
 
@@ -185,15 +191,17 @@ static struct job judge(const struct dag *d, int i, int np, struct headers *h)
 err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct slot *slots,
                      int *n, struct arena *scratch, struct err *e)
 {
-    struct headers headers = {.arena = scratch};
+    struct headers headers = {.n = 0};
     struct job *jobs;
     *n = 0;
     TRY(arena_array(scratch, "schedule.jobs", to - from, &jobs, e));
+    arena_init(&headers.arena, scratch->mem);
     for (int i = from; i < to; i++) {
         if (!todo[i])
             continue;
         jobs[*n] = np > 1 ? judge(d, i, np, &headers) : (struct job){.node = i};
         (*n)++;
     }
+    arena_release(&headers.arena);
     return schedule_jobs(jobs, *n, np, slots, scratch, e);
 }

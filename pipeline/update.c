@@ -369,7 +369,7 @@ static void make_room(const struct update_writer *w, int64_t values, int64_t non
         h5_bulk_grow(w->nonfinite, w->nnonfinite, e);
         h5_bulk_grow(w->nonfinite_bits, w->nnonfinite, e);
     }
-    if (first.code != ERR_OK)
+    if (first.code != ERR_OK && e->code != ERR_SYSTEM)
         *e = first;
 }
 

@@ -7,15 +7,14 @@
 #include "pair.h"
 #include "text.h"
 #include "update.h"
+#include "walk.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum {
-    PIECE = 1 << 16,           /* elements read and compared at once, so that they stay in a near cache */
-    WINDOW_TENSORS = 64,       /* tensors in a window */
-    OPEN = 2 * WINDOW_TENSORS, /* tensors whose sums are open at once */
+    PIECE = 1 << 16, /* elements read and compared at once, so that they stay in a near cache */
     STORE_UPDATE = 0
 };
 
@@ -103,7 +102,7 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
         window = n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = (double)reader_bytes(&view->read) + 2 * window * (2 * bytes + 0.125) +
-                         6.0 * LAYOUT_BLOCK * 4 + 1.0 * OPEN * sizeof(struct change) + 500 * ntensors + 1e6;
+                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct change)) + 500 * ntensors + 1e6;
     out->known = 1;
 }
 
@@ -117,11 +116,8 @@ struct delta {
     const struct match_set *set; /* of the pass: the pair's main, then its aside */
     struct update_part part[2];  /* this process's blocks of the window, and of the one before */
     void *w0, *w1;               /* one piece in the compare type */
-    struct change *open;         /* sums: of tensor t in slot t % OPEN */
-    int64_t closed, opened;      /* tensors [closed, opened) have sums */
+    struct walk walk;
     double tolerance[CHANGE_TOLERANCES];
-    struct comm_gather vote; /* on whether all goes well, where nothing is written */
-    int voting;
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     struct change *total; /* of the cell */
@@ -173,7 +169,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
-    struct change *c = &d->open[at.tensor % OPEN];
+    struct change *c = walk_sums(&d->walk, at.tensor);
     int64_t bytes = arithmetic_bytes(d->arithmetic);
     if (d->p->store != STORE_UPDATE) /* nobody asks for the blocks before: their room is used again */
         TRY(update_part_start(p, b, b + 1, e));
@@ -194,10 +190,11 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
 
 /* Compares the blocks of this process's share, after a failure none; meanwhile writes the window before.
  * Processes take turns at writing: who is further back in the row compares more of its share first. */
-static err_t compare_share(struct delta *d, struct update_part *p, int64_t from, int64_t to,
-                           struct update_writer *writer, struct err *e)
+static err_t compare_share(struct delta *d, struct update_part *p, struct update_writer *writer,
+                           struct err *e)
 {
     const struct comm *c = d->ctx->comm;
+    int64_t from = d->walk.from, to = d->walk.to;
     int64_t turn = from + (to - from) * c->me / c->np;
     if (e->code == ERR_OK)
         update_part_start(p, from, to, e);
@@ -254,37 +251,20 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
     return ERR_OK;
 }
 
-/* Collective. Adds up the sums of the open tensors before `to` over processes and hands them to process 0's
- * tables. A failure of process 0 stays in e until the next agreement. */
-static void close_tensors(struct delta *d, int64_t to, struct err *e)
+/* Collective. Adds up the sums of a tensor over processes and hands them to process 0's tables. */
+static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 {
+    struct delta *d = arg;
     const struct comm *c = d->ctx->comm;
-    for (int64_t t = d->closed; t < to; t++) {
-        struct change *x = &d->open[t % OPEN], none = {0};
-        if (d->set->layout.tensors[t].elements > 0) {
-            xsum_normalise(&x->counts.sum_abs);
-            xsum_normalise(&x->counts.sum_squares);
-            comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
-            comm_max_real_to_root(c, &x->max_abs, 1);
-        } else {
-            x = &none; /* the slot may be another's */
-        }
-        if (c->me == 0 && e->code == ERR_OK)
-            add_tensor(d, t, x, e);
+    struct change none = {0}, *x = sums ? sums : &none;
+    if (sums) {
+        xsum_normalise(&x->counts.sum_abs);
+        xsum_normalise(&x->counts.sum_squares);
+        comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
+        comm_max_real_to_root(c, &x->max_abs, 1);
     }
-    d->closed = to;
-}
-
-/* Collective. Makes room for the sums of a window's tensors, the first to the last, by closing older ones
- * where there is none. */
-static void open_tensors(struct delta *d, int64_t first, int64_t last, struct err *e)
-{
-    if (last - d->closed >= OPEN)
-        close_tensors(d, first, e);
-    if (d->opened < first) /* those between are empty */
-        d->opened = first;
-    for (; d->opened <= last; d->opened++)
-        memset(&d->open[d->opened % OPEN], 0, sizeof *d->open);
+    if (c->me == 0 && e->code == ERR_OK)
+        add_tensor(d, t, x, e);
 }
 
 static err_t allocate(struct delta *d, struct err *e)
@@ -296,8 +276,6 @@ static err_t allocate(struct delta *d, struct err *e)
         bytes = sizeof(int64_t); /* the widest integer */
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
-    TRY(arena_array(a, "delta.sums", OPEN, &d->open, e));
-    TRY(arena_array(a, "delta.vote", (int64_t)d->ctx->comm->np * COMM_GATHER, &d->vote.all, e));
     for (int i = 0; i < 2; i++)
         update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
@@ -400,72 +378,36 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     return ERR_OK;
 }
 
-/* Says to the pair that this process's share of the window that begins at block b0 will be read. */
-static void expect_share(struct delta *d, int64_t b0, int64_t window)
-{
-    const struct comm *c = d->ctx->comm;
-    const struct layout *l = &d->set->layout;
-    int64_t from, to;
-    if (b0 >= l->nblocks)
-        return;
-    layout_share(l, b0, layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS), c->np, c->me, &from,
-                 &to);
-    pair_expect(&d->pair, d->set, from, to);
-}
-
-/* Collective, but nobody waits for those behind. Says whether this process has failed, and learns who had
- * when this was called before; that failure is shared and returned. */
-static err_t vote_later(struct delta *d, struct err *e)
-{
-    const struct comm *c = d->ctx->comm;
-    int64_t failed = 0;
-    if (d->voting)
-        comm_gather_end(&d->vote);
-    for (int q = 0; d->voting && q < c->np; q++)
-        failed |= d->vote.all[(int64_t)q * COMM_GATHER];
-    d->voting = !failed;
-    if (failed)
-        return comm_agree(c, e);
-    d->vote.mine[0] = e->code != ERR_OK;
-    comm_gather_start(c, &d->vote);
-    return ERR_OK;
-}
-
 /* Collective. Compares all tensors of one set, window by window, and fills process 0's tables. writer: of the
  * update, NULL where it is not stored. base, blocks: where the pass begins among all blocks, for progress. */
 static err_t pass(struct delta *d, const struct match_set *set, struct update_writer *writer, int64_t base,
                   int64_t blocks, struct err *e)
 {
     struct ctx *ctx = d->ctx;
-    const struct comm *c = ctx->comm;
-    const struct layout *l = &set->layout;
-    d->set = set;
-    d->closed = d->opened = 0;
-    int64_t window = update_window_blocks(d->arithmetic, ctx->memory_bytes) * LAYOUT_BLOCK;
+    struct walk *w = &d->walk;
+    const struct walk_sums sums = {.bytes = sizeof(struct change), .end = end_tensor, .arg = d};
     int turn = 0;
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1, turn = !turn) {
-        b1 = layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS);
+    d->set = set;
+    walk_start(w, ctx->comm, &set->layout,
+               update_window_blocks(d->arithmetic, ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK, &sums,
+               ctx->arena, e);
+    TRY_ALL(ctx->comm, e);
+    for (; walk_next(w, e); turn = !turn) {
         int64_t from, to;
-        layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        expect_share(d, b0, window);
-        expect_share(d, b1, window); /* so that it is on its way while this one is written */
-        open_tensors(d, layout_block(l, b0).tensor, layout_block(l, b1 - 1).tensor, e);
-        TRY(compare_share(d, &d->part[turn], from, to, writer, e));
+        walk_ahead(w, &from, &to);
+        pair_expect(&d->pair, set, w->from, w->to);
+        pair_expect(&d->pair, set, from, to); /* so that it is on its way while this one is written */
+        TRY(compare_share(d, &d->part[turn], writer, e));
         if (writer)
             update_writer_put(writer, &d->part[turn], e);
         else
-            TRY(vote_later(d, e));
-        ctx_progress(ctx, (double)(base + b1) / (double)blocks, d->read_bytes * c->np);
+            TRY(walk_agree(w, e));
+        ctx_progress(ctx, (double)(base + w->end) / (double)blocks, d->read_bytes * ctx->comm->np);
         d->read_bytes = 0;
     }
     if (writer)
         TRY(update_writer_close(writer, e));
-    if (d->voting)
-        comm_gather_end(&d->vote);
-    d->voting = 0;
-    TRY_ALL(c, e);
-    close_tensors(d, l->ntensors, e);
-    return ERR_OK;
+    return walk_finish(w, e);
 }
 
 static err_t delta_run(struct ctx *ctx, struct err *e)

@@ -15,6 +15,7 @@
 #include "bits.h"
 #include "text.h"
 #include "update.h"
+#include "walk.h"
 
 #include <math.h>
 #include <string.h>
@@ -167,7 +168,7 @@ static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
     d->keep = stored && d->n <= KEEP_OPEN && (own + d->n * each) * LAYOUT_BLOCK <= budget;
     int64_t blocks = budget / ((own + (d->keep ? d->n : 1) * each) * LAYOUT_BLOCK);
     blocks = blocks < 1 ? 1 : blocks > WINDOW_BLOCKS ? WINDOW_BLOCKS : blocks;
-    *window = blocks * LAYOUT_BLOCK * d->ctx->comm->np;
+    *window = blocks * LAYOUT_BLOCK;
     return ERR_OK;
 }
 
@@ -399,18 +400,19 @@ static err_t measure_run(struct dynamics *d, double done, double of_node, struct
 {
     const struct comm *c = d->ctx->comm;
     const struct layout *l = &d->layout;
+    struct walk w;
     int64_t window = 0;
-    open_run(d, &window, e);
+    if (open_run(d, &window, e) == ERR_OK)
+        walk_start(&w, c, l, window, NULL, d->ctx->arena, e);
     TRY_ALL(c, e);
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
-        int64_t from, to;
-        b1 = layout_window(l, b0, window);
-        layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        count_blocks(d, from, to, e);
-        TRY_ALL(c, e);
-        ctx_progress(d->ctx, done + of_node * (double)b1 / (double)l->nblocks, d->read_bytes * c->np);
+    while (walk_next(&w, e)) {
+        if (e->code == ERR_OK)
+            count_blocks(d, w.from, w.to, e);
+        TRY(walk_agree(&w, e));
+        ctx_progress(d->ctx, done + of_node * walk_done(&w), d->read_bytes * c->np);
         d->read_bytes = 0;
     }
+    TRY(walk_finish(&w, e));
     for (int k = 0; k < d->n; k++)
         comm_sum_to_root(c, (int64_t *)&d->members[k].counts, COUNTS);
     if (c->me == 0)

@@ -5,16 +5,12 @@
 #include "magnitude.h"
 #include "text.h"
 #include "update.h"
+#include "walk.h"
 
 #include <math.h>
 #include <string.h>
 
-enum {
-    WINDOW_TENSORS = 64, /* tensors whose counts are open at once */
-    CRITERION_ABSOLUTE = 0,
-    CRITERION_BITS,
-    CRITERION_RELATIVE
-};
+enum { CRITERION_ABSOLUTE = 0, CRITERION_BITS, CRITERION_RELATIVE };
 
 struct mask_params {
     int criterion;
@@ -34,6 +30,12 @@ static const struct param mask_params[] = {
 
 static const char *const mask_inputs[] = {"delta", NULL};
 
+/* Updated elements of one tensor. */
+struct tally {
+    int64_t updated, bins[MAGNITUDE_BINS];
+};
+enum { TALLY_WORDS = (int)(sizeof(struct tally) / sizeof(int64_t)) };
+
 static void mask_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base)
@@ -43,16 +45,11 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes = n / 8;
     out->flops = n / 4;
     double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
-    out->process_bytes = (double)reader_bytes(&view->read) + (window < n ? window : n) * 6 +
+    out->process_bytes = (double)reader_bytes(&view->read) + walk_bytes(sizeof(struct tally)) +
+                         (window < n ? window : n) * 6 +
                          1e6; /* values and bits of a bf16 pair, their buffers doubling */
     out->known = 1;
 }
-
-/* Updated elements of one tensor. */
-struct tally {
-    int64_t updated, bins[MAGNITUDE_BINS];
-};
-enum { TALLY_WORDS = (int)(sizeof(struct tally) / sizeof(int64_t)) };
 
 struct mask {
     struct ctx *ctx;
@@ -64,8 +61,7 @@ struct mask {
     struct h5_bulk *bits;
     uint64_t *keep; /* of the part's values, a bit each: updated or not */
     int64_t cap_keep;
-    struct tally *open;
-    int64_t first_open;
+    struct walk walk;
     /* process 0 */
     int64_t *updated;  /* per tensor */
     struct table bins; /* of this mask */
@@ -104,7 +100,7 @@ static void flag_part(struct mask *m, const struct update_part *p)
     int64_t bytes = arithmetic_bytes(m->arithmetic);
     memset(m->keep, 0, (size_t)(p->nvalues / 64 + 2) * sizeof *m->keep);
     for (int64_t b = p->from; b < p->to; b++) {
-        struct tally *t = &m->open[layout_block(m->layout, b).tensor - m->first_open];
+        struct tally *t = walk_sums(&m->walk, layout_block(m->layout, b).tensor);
         int64_t end = p->first_value[b + 1 - p->from];
         for (int64_t at = p->first_value[b - p->from]; at < end; at += BUNCH) {
             int64_t n = end - at < BUNCH ? end - at : BUNCH;
@@ -129,7 +125,7 @@ static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
     int64_t nonfinite = 0, word = 0;
     for (int64_t b = p->from; b < p->to; b++) {
         struct block at = layout_block(m->layout, b);
-        struct tally *t = &m->open[at.tensor - m->first_open];
+        struct tally *t = walk_sums(&m->walk, at.tensor);
         for (; nonfinite < p->nnonfinite && p->nonfinite[nonfinite] < 64 * (word + at.nwords); nonfinite++) {
             if (m->p->criterion == CRITERION_BITS)
                 continue;
@@ -152,18 +148,16 @@ static err_t add_tensor(struct mask *m, int64_t t, const struct tally *x, struct
     return ERR_OK;
 }
 
-/* Collective. Adds up tensors [from, to) over processes; process 0 keeps the sums. */
-static void close_tensors(struct mask *m, int64_t from, int64_t to, struct err *e)
+/* Collective. Adds up a tensor's counts over processes; process 0 keeps the sums. */
+static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 {
+    struct mask *m = arg;
     const struct comm *c = m->ctx->comm;
-    struct tally none = {0};
-    for (int64_t t = from; t < to; t++) {
-        struct tally *x = t < m->first_open ? &none : &m->open[t - m->first_open];
-        if (m->layout->tensors[t].elements > 0)
-            comm_sum_to_root(c, (int64_t *)x, TALLY_WORDS);
-        if (c->me == 0 && e->code == ERR_OK)
-            add_tensor(m, t, x, e);
-    }
+    const struct tally none = {0};
+    if (sums)
+        comm_sum_to_root(c, sums, TALLY_WORDS);
+    if (c->me == 0 && e->code == ERR_OK)
+        add_tensor(m, t, sums ? sums : &none, e);
 }
 
 /* Process 0. The bins of the delta artifact hold all elements of the base; this mask's counts take the place
@@ -236,10 +230,12 @@ static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
     m->layout = update_layout(m->update);
     m->arithmetic = update_arithmetic(m->update);
     m->tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance);
-    TRY(arena_array(a, "mask.counts", WINDOW_TENSORS + 1, &m->open, e));
     TRY(arena_array(a, "mask.updated", m->layout->ntensors, &m->updated, e));
     table_init(&m->bins, "bins", a);
-    return ERR_OK;
+    const struct walk_sums sums = {.bytes = sizeof(struct tally), .end = end_tensor, .arg = m};
+    return walk_start(&m->walk, m->ctx->comm, m->layout,
+                      update_window_blocks(m->arithmetic, m->ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK,
+                      &sums, a, e);
 }
 
 static err_t mask_run(struct ctx *ctx, struct err *e)
@@ -258,30 +254,16 @@ static err_t mask_run(struct ctx *ctx, struct err *e)
                           "major; each tensor "
                           "of table compared begins at a word",
                           NULL, &m.bits, e));
-    int64_t closed = 0;
-    int64_t window = update_window_blocks(m.arithmetic, ctx->memory_bytes) * LAYOUT_BLOCK;
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
-        b1 = layout_window_tensors(l, b0, window * c->np, WINDOW_TENSORS);
-        int64_t from, to, first = layout_block(l, b0).tensor;
-        layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        /* The tensor that goes on from the window before keeps its counts, in slot 0. */
-        int goes_on = l->tensors[first].first_block < b0;
-        if (goes_on)
-            m.open[0] = m.open[first - m.first_open];
-        memset(m.open + goes_on, 0, WINDOW_TENSORS * sizeof *m.open);
-        m.first_open = first;
+    struct walk *w = &m.walk;
+    while (walk_next(w, e)) {
         struct update_part part = {0};
-        if (update_read(m.update, from, to, &part, e) == ERR_OK && from < to &&
-            mask_part(&m, &part, e) == ERR_OK)
-            h5_put(m.bits, layout_block(l, from).word, part.nwords, part.words, e);
-        TRY_OUT(code, comm_agree(c, e));
-        int64_t last = b1 < l->nblocks ? layout_block(l, b1).tensor : l->ntensors;
-        close_tensors(&m, closed, last, e);
-        closed = last;
-        ctx_progress(ctx, (double)b1 / (double)l->nblocks,
-                     (double)c->np * (double)(16 * part.nwords + 4 * part.nvalues));
+        if (e->code == ERR_OK && update_read(m.update, w->from, w->to, &part, e) == ERR_OK &&
+            w->from < w->to && mask_part(&m, &part, e) == ERR_OK)
+            h5_put(m.bits, layout_block(l, w->from).word, part.nwords, part.words, e);
+        TRY_OUT(code, walk_agree(w, e));
+        ctx_progress(ctx, walk_done(w), (double)c->np * (double)(16 * part.nwords + 4 * part.nvalues));
     }
-    close_tensors(&m, closed, l->ntensors, e);
+    TRY_OUT(code, walk_finish(w, e));
     TRY_OUT(code, comm_agree(c, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (c->me == 0)

@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "overlap_counts.h"
 #include "stage.h"
+#include "walk.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -313,20 +314,20 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
     const struct comm *c = o->ctx->comm;
     const struct layout *l = &o->layout;
     struct counting b = {.isa = isa_best()};
-    if (counting_init(o, &b, e) == ERR_OK)
-        open_masks(o, e);
+    struct walk w;
+    if (counting_init(o, &b, e) == ERR_OK && open_masks(o, e) == ERR_OK)
+        walk_start(&w, c, l, b.words * 64, NULL, o->ctx->arena, e);
     TRY_ALL(c, e);
-    for (int64_t b0 = 0; b0 < l->nblocks;) {
-        int64_t b1 = layout_window(l, b0, b.words * 64 * c->np), from, to;
-        layout_share(l, b0, b1, c->np, c->me, &from, &to);
-        count_blocks(o, &b, from, to, scratch, e);
-        TRY_ALL(c, e);
+    while (walk_next(&w, e)) {
+        if (e->code == ERR_OK)
+            count_blocks(o, &b, w.from, w.to, scratch, e);
+        TRY(walk_agree(&w, e));
         double words = 0;
-        for (int64_t i = from; i < to; i++)
+        for (int64_t i = w.from; i < w.to; i++)
             words += (double)layout_block(l, i).nwords;
-        ctx_progress(o->ctx, (double)b1 / (double)l->nblocks, words * 8 * o->k);
-        b0 = b1;
+        ctx_progress(o->ctx, walk_done(&w), words * 8 * o->k * c->np);
     }
+    TRY(walk_finish(&w, e));
     arena_drop(o->ctx->arena, b.masks);
     comm_sum(c, o->own, o->k * o->nscopes);
     comm_sum_to_root(c, o->both, o->npairs * o->nscopes);

@@ -488,7 +488,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
             arena_array(a, "rank.load", c->np, &r.load, e);
     }
     TRY_OUT(code, comm_agree(c, e));
-    double live = (double)a->mem->live_bytes + READ_BYTES;
+    double live = (double)a->mem->live_bytes + READ_BYTES + (double)reader_bytes(&ctx->read);
     comm_max_real(c, &live, 1);
     deal(&r, live, e);
     TRY_OUT(code, comm_agree(c, e));

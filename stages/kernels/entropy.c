@@ -13,7 +13,7 @@ static const struct entropy_loops *loops_of(enum isa isa)
 #if defined(__x86_64__)
     if (isa == ISA_AVX512)
         return &entropy_avx512;
-    if (isa == ISA_AVX2 && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
+    if (isa == ISA_AVX2)
         return &entropy_avx2;
 #endif
     (void)isa;

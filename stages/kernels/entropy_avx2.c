@@ -1,12 +1,13 @@
 /* The loops of entropy_lanes.h with AVX2: eight float64 are two registers. */
 #include "entropy_loops.h"
+#include "isa.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#define ENTROPY_TARGET __attribute__((target("avx2,fma,f16c")))
+#define ENTROPY_TARGET __attribute__((target(ISA_AVX2_TARGET)))
 #define ENTROPY_VECTOR struct entropy_vector
 #define ENTROPY_LOOPS entropy_avx2
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))

@@ -1,12 +1,13 @@
 /* The loops of entropy_lanes.h with AVX-512. */
 #include "entropy_loops.h"
+#include "isa.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#define ENTROPY_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
+#define ENTROPY_TARGET __attribute__((target(ISA_AVX512_TARGET)))
 #define ENTROPY_VECTOR __m512d
 #define ENTROPY_LOOPS entropy_avx512
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))

@@ -351,7 +351,11 @@ ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
             vec_load_##name(codes, &x0, &x1);                                                            \
             struct entropy_second h0 = entropy_second(entropy_first(x0, w, 1), w, 1),                    \
                                   h1 = entropy_second(entropy_first(x1, w, 1), w, 1);                    \
-            vec q0 = vec_mul(n0, entropy_third(h0, w, 1)), q1 = vec_mul(n1, entropy_third(h1, w, 1));    \
+            /* a code that does not occur may lie far above the largest, and be infinite */              \
+            vec none = vec_set(0), q0 = vec_mul(n0, entropy_third(h0, w, 1)),                            \
+                q1 = vec_mul(n1, entropy_third(h1, w, 1));                                               \
+            q0 = vec_keep(q0, n0, none);                                                                 \
+            q1 = vec_keep(q1, n1, none);                                                                 \
             p0 = vec_add(p0, q0);                                                                        \
             p1 = vec_add(p1, q1);                                                                        \
             dp0 = vec_fma(h0.d, q0, dp0);                                                                \

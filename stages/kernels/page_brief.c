@@ -147,14 +147,15 @@ const char *page_covered(struct summary *sum, struct err *e)
     for (int64_t i = 0; i < sum->cells.nrows; i++)
         skipped += table_int(&sum->cells, i, "skipped");
     double covered = summary_covered(sum, -1);
+    const char *all = summary_absent(sum) > 0 ? "all that the measured cells have" : "all that there are";
     if (!(covered < 1) && skipped == 0)
-        return "all that there are";
+        return all;
     const char *text =
         covered < 1
             ? arena_printf(sum->scratch, e, "%.2f %% of all; %lld tensors, or rows of them, were left out",
                            floor(1e4 * covered) / 100, (long long)skipped)
-            : arena_printf(sum->scratch, e, "all that there are; %lld tensors hold none to compare",
-                           (long long)skipped);
+            : arena_printf(sum->scratch, e, "%s; %lld tensors beside them hold no parameters of their own",
+                           all, (long long)skipped);
     return text ? text : "";
 }
 
@@ -168,8 +169,8 @@ static void brief_covered(struct summary *sum, struct text *md, struct err *e)
         if (summary_covered(sum, i) < least)
             least = summary_covered(sum, i);
     text_add(md, e,
-             "- **%.2f %% of the parameters covered.** The others were not compared, and are in no figure "
-             "here; section Left out says why.",
+             "- **%.2f %% of the parameters covered.** The others are in no total here; section Left out "
+             "says why.",
              floor(1e4 * covered) / 100);
     if (sum->cells.nrows > 1)
         text_add(md, e, " The cell covered least: %.2f %%.", floor(1e4 * least) / 100);

@@ -10,12 +10,13 @@
 #include "../mpi/stagelib.h"
 
 #include "pair.h"
+#include "walk.h"
 #include "update.h"
 
 #include <getopt.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 16, WINDOW_TENSORS = 64 /* both as in delta */, MAX_RUNS = 50 };
+enum { PIECE = 1 << 16 /* as in delta */, MAX_RUNS = 50 };
 
 /* Seconds between barriers; the slowest process counts. */
 static double since(const struct comm *c, double started)
@@ -49,14 +50,10 @@ static double read_block(struct pair *p, struct block at, void *w0, void *w1, st
     return 4.0 * (double)at.n;
 }
 
-/* The process's blocks of delta's window that begins at block b0. Returns where the window ends. */
-static int64_t share_of_window(const struct world *w, const struct layout *l, int64_t b0, int64_t *from,
-                               int64_t *to)
+/* delta walks with sums, which bound a window's tensors. */
+static void no_sums(void *arg, int64_t tensor, void *sums, struct err *e)
 {
-    int64_t most = update_window_blocks(ARITHMETIC_BF16, 0) * LAYOUT_BLOCK * w->comm.np,
-            b1 = layout_window_tensors(l, b0, most, WINDOW_TENSORS);
-    layout_share(l, b0, b1, w->comm.np, w->comm.me, from, to);
-    return b1;
+    (void)arg, (void)tensor, (void)sums, (void)e;
 }
 
 /* Reads the process's share of the pair, window by window as delta does, and nothing else. Returns the bytes
@@ -67,7 +64,7 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     struct pair p;
     struct arena a;
     void *w0, *w1;
-    int64_t from, to;
+    struct walk k;
     double bytes = 0;
     err_clear(&e);
     arena_init(&a, &w->mem);
@@ -77,17 +74,19 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     arena_array_at(&a, "bench", PIECE, 2, &w1, &e);
     must(w, &e);
     const struct layout *l = &p.match.main.layout;
-    for (int64_t b0 = 0, b1; b0 < l->nblocks; b0 = b1) {
-        b1 = share_of_window(w, l, b0, &from, &to);
+    const struct walk_sums sums = {.bytes = 1, .end = no_sums};
+    walk_start(&k, &w->comm, l, update_window_blocks(ARITHMETIC_BF16, 0) * (int64_t)LAYOUT_BLOCK, &sums, &a,
+               &e);
+    must(w, &e);
+    while (walk_next(&k, &e)) {
+        int64_t from, to;
+        walk_ahead(&k, &from, &to);
+        pair_expect(&p, &p.match.main, k.from, k.to);
         pair_expect(&p, &p.match.main, from, to);
-        if (b1 < l->nblocks) {
-            int64_t next_from, next_to;
-            share_of_window(w, l, b1, &next_from, &next_to);
-            pair_expect(&p, &p.match.main, next_from, next_to);
-        }
-        for (int64_t b = from; b < to; b++)
+        for (int64_t b = k.from; b < k.to; b++)
             bytes += read_block(&p, layout_block(l, b), w0, w1, &e);
     }
+    walk_finish(&k, &e);
     must(w, &e);
     pair_close(&p);
     arena_release(&a);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Measures sinew against named rivals on this machine: builds release, makes its data with synth, runs each group of rows and ends with
-# one table. Every ratio is taken within one run, against a rival measured in turn with it; no absolute time is a target.
+# one table. Every ratio is taken within one run, against a rival measured in turn with it.
 #   tests/bench/run.sh [OPTION...] [GROUP...]     groups: pair rank overlap entropy memory nodes scaling; without any: all
 #                                                 of them. Only when named: read, the ways of reading files
 #   --quick            one run of each on smaller data, a minute or three: do the programs work?

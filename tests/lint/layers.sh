@@ -25,7 +25,7 @@ layers=(
     "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_team grid_cyclic
      grid_lapack gram symmetric document"
     "artifact layout fp8 match logits"
-    "pair"
+    "pair walk"
     "update"
     "stage"
     "registry matrix"
@@ -33,7 +33,7 @@ layers=(
     "dag"
     "fresh"
 )
-services="isa stage gnuplot reader safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits magnitude text err param banned"
+services="isa stage gnuplot reader safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits magnitude walk text err param banned"
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
 pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"

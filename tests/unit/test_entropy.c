@@ -343,6 +343,31 @@ static void test_extremes(void **state)
     assert_true(nats((const double[]){0, -1e-30}, 2, 1e-300) == 0);
 }
 
+/* Temperatures at which codes that do not occur, but lie beside some that do, would be beyond all numbers. */
+static void test_extremes_of_codes(void **state)
+{
+    (void)state;
+    static const double temperatures[] = {0.0169, 0.0183, 0.0338, 0.0366, 1, 1e-20, 1e-30, 1e6};
+    for (size_t k = 0; k < sizeof temperatures / sizeof *temperatures; k++)
+        for (int bits = 0x3c00; bits < 0x4780; bits += 28) /* BF16 from 2^-7 to 65536, F16 from 1 */
+            for (int type = 0; type < 2; type++) {
+                enum { N = 160 };
+                uint16_t x[N] = {0};
+                double wide[N] = {0}, h;
+                for (int i = 0; i < N; i += 3) {
+                    x[i] = (uint16_t)bits;
+                    wide[i] = type ? f16_to_float(x[i]) : bf16_to_float(x[i]);
+                }
+                int64_t at = -1;
+                assert_int_equal(row(type ? DTYPE_F16 : DTYPE_BF16, x, N, temperatures[k], &h, &at),
+                                 ENTROPY_FINE);
+                double expected = reference(wide, N, temperatures[k]);
+                if (!(fabs(h - expected) <= 1e-13 * (1 + expected)))
+                    fail_msg("code %x at temperature %g: %.17g nats, expected %.17g", (unsigned)bits,
+                             temperatures[k], h, expected);
+            }
+}
+
 static void test_interpolate(void **state)
 {
     (void)state;
@@ -359,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_against_definition),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_extremes_of_codes),
         cmocka_unit_test(test_interpolate),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_every_code),

@@ -1,0 +1,101 @@
+#include "walk.h"
+
+#include <string.h>
+
+err_t walk_start(struct walk *w, const struct comm *c, const struct layout *l, int64_t elements,
+                 const struct walk_sums *sums, struct arena *a, struct err *e)
+{
+    *w = (struct walk){.comm = c, .layout = l, .window = elements * c->np, .arena = a};
+    if (sums)
+        w->sums = *sums;
+    TRY(arena_array_at(a, "walk.sums", WALK_OPEN, w->sums.bytes > 0 ? w->sums.bytes : 1, (void **)&w->slots,
+                       e));
+    return arena_array(a, "walk.vote", (int64_t)c->np * COMM_GATHER, &w->vote.all, e);
+}
+
+void *walk_sums(const struct walk *w, int64_t tensor)
+{
+    return w->slots + (size_t)(tensor % WALK_OPEN) * w->sums.bytes;
+}
+
+/* Collective. Ends the open tensors before `to`. */
+static void end_sums(struct walk *w, int64_t to, struct err *e)
+{
+    for (; w->ended < to && w->sums.bytes > 0; w->ended++) {
+        int empty = w->layout->tensors[w->ended].elements == 0; /* the slot may be another's */
+        w->sums.end(w->sums.arg, w->ended, empty ? NULL : walk_sums(w, w->ended), e);
+    }
+}
+
+/* Collective. Begins the sums of a window's tensors, and ends older ones where there is no room. */
+static void start_sums(struct walk *w, int64_t first, int64_t last, struct err *e)
+{
+    if (last - w->ended >= WALK_OPEN)
+        end_sums(w, first, e);
+    if (w->started < first) /* those between are empty */
+        w->started = first;
+    for (; w->started <= last && w->sums.bytes > 0; w->started++)
+        memset(walk_sums(w, w->started), 0, w->sums.bytes);
+}
+
+double walk_done(const struct walk *w)
+{
+    return (double)w->end / (double)w->layout->nblocks;
+}
+
+static int64_t window_end(const struct walk *w, int64_t begin)
+{
+    return w->sums.bytes > 0 ? layout_window_tensors(w->layout, begin, w->window, WALK_TENSORS)
+                             : layout_window(w->layout, begin, w->window);
+}
+
+int walk_next(struct walk *w, struct err *e)
+{
+    const struct layout *l = w->layout;
+    if (w->end >= l->nblocks)
+        return 0;
+    w->begin = w->end;
+    w->end = window_end(w, w->begin);
+    layout_share(l, w->begin, w->end, w->comm->np, w->comm->me, &w->from, &w->to);
+    start_sums(w, layout_block(l, w->begin).tensor, layout_block(l, w->end - 1).tensor, e);
+    return 1;
+}
+
+void walk_ahead(const struct walk *w, int64_t *from, int64_t *to)
+{
+    *from = *to = w->layout->nblocks;
+    if (w->end < w->layout->nblocks)
+        layout_share(w->layout, w->end, window_end(w, w->end), w->comm->np, w->comm->me, from, to);
+}
+
+err_t walk_agree(struct walk *w, struct err *e)
+{
+    int64_t failed = 0;
+    if (w->voting)
+        comm_gather_end(&w->vote);
+    for (int q = 0; w->voting && q < w->comm->np; q++)
+        failed |= w->vote.all[(int64_t)q * COMM_GATHER];
+    w->voting = !failed;
+    if (failed)
+        return comm_agree(w->comm, e);
+    w->vote.mine[0] = e->code != ERR_OK;
+    comm_gather_start(w->comm, &w->vote);
+    return ERR_OK;
+}
+
+err_t walk_finish(struct walk *w, struct err *e)
+{
+    if (w->voting)
+        comm_gather_end(&w->vote);
+    w->voting = 0;
+    TRY_ALL(w->comm, e);
+    end_sums(w, w->layout->ntensors, e);
+    arena_drop(w->arena, w->slots);
+    arena_drop(w->arena, w->vote.all);
+    return ERR_OK;
+}
+
+double walk_bytes(size_t sums_bytes)
+{
+    return (double)WALK_OPEN * (double)sums_bytes;
+}
