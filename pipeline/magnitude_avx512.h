@@ -11,6 +11,7 @@
 #define SINEW_MAGNITUDE_AVX512_H
 
 #include "magnitude.h"
+#include "turn_avx512.h"
 
 #if defined(__x86_64__)
 
@@ -59,30 +60,19 @@ magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, __m512
 {
     static const uint8_t one_hot[64] = {1,  1,  1,  1,  2,  2,  2,  2,  4,  4,  4,  4,  8,   8,   8,   8,
                                         16, 16, 16, 16, 32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128};
-    static const uint8_t even[64] = {
-        0,  2,  4,  6,  8,  10, 12,  14,  16,  18,  20,  22,  24,  26,  28,  30,  32,  34,  36,  38, 40, 42,
-        44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
-        88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
-    static const uint8_t by_bit[64] = {0, 8,  16, 24, 32, 40, 48, 56, 1, 9,  17, 25, 33, 41, 49, 57,
-                                       2, 10, 18, 26, 34, 42, 50, 58, 3, 11, 19, 27, 35, 43, 51, 59,
-                                       4, 12, 20, 28, 36, 44, 52, 60, 5, 13, 21, 29, 37, 45, 53, 61,
-                                       6, 14, 22, 30, 38, 46, 54, 62, 7, 15, 23, 31, 39, 47, 55, 63};
     const __m512i bit_0 = _mm512_set1_epi64(0x3830282018100800),
                   bit_1 = _mm512_set1_epi64(0x3931292119110901);
-    const __m512i turn = _mm512_set1_epi64((long long)0x8040201008040201ull);
     const __m512i range = _mm512_set1_epi16((short)((c->first / MAGNITUDE_RANGE * MAGNITUDE_RANGE) << 5));
     c->other = _mm512_ternarylogic_epi64(c->other, x, range, 0xf6); /* other | (x ^ range) */
     c->other = _mm512_ternarylogic_epi64(c->other, y, range, 0xf6);
-    __m512i code =
-        _mm512_permutex2var_epi8(_mm512_srli_epi16(x, 5), _mm512_loadu_si512(even), _mm512_srli_epi16(y, 5));
+    __m512i code = turn_low_bytes(_mm512_srli_epi16(x, 5), _mm512_srli_epi16(y, 5));
     code = _mm512_sub_epi8(code, _mm512_set1_epi8((char)c->first));
     __mmask64 out = _mm512_cmpgt_epu8_mask(code, _mm512_set1_epi8(MAGNITUDE_WINDOW - 1));
     _mm512_storeu_si512(aside->code + aside->n, _mm512_maskz_compress_epi8(out, code));
     aside->n += __builtin_popcountll(out);
     __m512i octave = _mm512_maskz_permutexvar_epi8(~out, code, _mm512_loadu_si512(one_hot));
-    octave =
-        _mm512_permutexvar_epi8(_mm512_loadu_si512(by_bit), _mm512_gf2p8affine_epi64_epi8(turn, octave, 0));
-    __m512i mantissa = _mm512_gf2p8affine_epi64_epi8(turn, code, 0);
+    octave = turn_classes(octave);
+    __m512i mantissa = turn_bits(code);
     __m512i low = _mm512_and_si512(octave, _mm512_permutexvar_epi8(bit_0, mantissa));
     __m512i high = _mm512_and_si512(octave, _mm512_permutexvar_epi8(bit_1, mantissa));
     c->all = _mm512_add_epi64(c->all, _mm512_popcnt_epi64(octave));

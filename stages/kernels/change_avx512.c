@@ -6,6 +6,8 @@
  * eight classes at once. */
 #include "change_loops.h"
 
+#include "turn_avx512.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
@@ -17,17 +19,6 @@ enum {
     STRIP = 2048, /* elements that go through one loop after the other, in the nearest cache */
     CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
 };
-
-static const uint8_t even_bytes[64] = {
-    0,  2,  4,  6,  8,  10, 12,  14,  16,  18,  20,  22,  24,  26,  28,  30,  32,  34,  36,  38, 40, 42,
-    44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
-    88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
-
-/* Byte 8 i + k comes from byte 8 k + i: what the turned 8 lanes have of bit i comes together in lane i. */
-static const uint8_t by_bit[64] = {0, 8,  16, 24, 32, 40, 48, 56, 1, 9,  17, 25, 33, 41, 49, 57,
-                                   2, 10, 18, 26, 34, 42, 50, 58, 3, 11, 19, 27, 35, 43, 51, 59,
-                                   4, 12, 20, 28, 36, 44, 52, 60, 5, 13, 21, 29, 37, 45, 53, 61,
-                                   6, 14, 22, 30, 38, 46, 54, 62, 7, 15, 23, 31, 39, 47, 55, 63};
 
 /* What a strip's differences span, as bf16 bits without the sign. */
 struct span {
@@ -117,10 +108,8 @@ AVX512 static int64_t count_above(const uint16_t *size, int64_t n, uint16_t limi
  * one of both bytes of an element, or none. */
 AVX512 static inline void add_classes(__m512i sum[2], __m512i low, __m512i high)
 {
-    const __m512i turn = _mm512_set1_epi64((long long)0x8040201008040201ull),
-                  lanes = _mm512_loadu_si512(by_bit);
-    low = _mm512_permutexvar_epi8(lanes, _mm512_gf2p8affine_epi64_epi8(turn, low, 0));
-    high = _mm512_permutexvar_epi8(lanes, _mm512_gf2p8affine_epi64_epi8(turn, high, 0));
+    low = turn_classes(low);
+    high = turn_classes(high);
     sum[0] = _mm512_add_epi64(sum[0], _mm512_popcnt_epi64(low));
     sum[1] = _mm512_add_epi64(sum[1], _mm512_popcnt_epi64(high));
 }
@@ -129,7 +118,7 @@ AVX512 static inline void add_classes(__m512i sum[2], __m512i low, __m512i high)
  * the 16 octaves below are counted as bits, the others one by one. */
 AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int64_t n, uint16_t most)
 {
-    const __m512i low_bytes = _mm512_loadu_si512(even_bytes), classes = _mm512_set1_epi8(CLASSES);
+    const __m512i classes = _mm512_set1_epi8(CLASSES);
     const __m512i one_hot =
         _mm512_broadcast_i32x4(_mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
     const __m512i one_hot_above =
@@ -142,7 +131,7 @@ AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int
     for (int64_t i = 0; i < n; i += 64) {
         __m512i x = _mm512_srli_epi16(_mm512_loadu_si512(size + i), 7),
                 y = _mm512_srli_epi16(_mm512_loadu_si512(size + i + 32), 7);
-        __m512i code = _mm512_sub_epi8(_mm512_permutex2var_epi8(x, low_bytes, y), begin);
+        __m512i code = _mm512_sub_epi8(turn_low_bytes(x, y), begin);
         __mmask64 in = _mm512_cmplt_epu8_mask(code, classes);
         _mm512_storeu_si512(aside + naside, _mm512_maskz_compress_epi8(~in, code));
         naside += __builtin_popcountll(~in);
@@ -173,16 +162,15 @@ AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
  * the lowest of the byte turned round, which stands alone in x & -x; class c is then lane 7 - c. */
 AVX512 static void count_steps(int64_t *steps, const uint16_t *old_bits, const uint16_t *new_bits, int64_t n)
 {
-    const __m512i low_bytes = _mm512_loadu_si512(even_bytes), zero = _mm512_setzero_si512();
-    const __m512i high_bytes = _mm512_or_si512(low_bytes, _mm512_set1_epi8(1));
+    const __m512i zero = _mm512_setzero_si512();
     const __m512i reverse = _mm512_set1_epi64((long long)0x8040201008040201ull);
     __m512i sum[2] = {zero, zero};
     int64_t count[CLASSES];
     for (int64_t i = 0; i < n; i += 64) {
         __m512i x = steps_of(_mm512_loadu_si512(old_bits + i), _mm512_loadu_si512(new_bits + i));
         __m512i y = steps_of(_mm512_loadu_si512(old_bits + i + 32), _mm512_loadu_si512(new_bits + i + 32));
-        __m512i low = _mm512_permutex2var_epi8(x, low_bytes, y),
-                high = _mm512_permutex2var_epi8(x, high_bytes, y);
+        __m512i low = turn_low_bytes(x, y),
+                high = turn_low_bytes(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
         __mmask64 small = _mm512_testn_epi8_mask(high, high);
         low = _mm512_gf2p8affine_epi64_epi8(low, reverse, 0);
         high = _mm512_gf2p8affine_epi64_epi8(high, reverse, 0);

@@ -8,6 +8,7 @@
  * the runs; a ratio is taken within a run. --only none leaves out the last two. The checkpoints should be in
  * the page cache; the artifacts go to WORKFOLDER (a memory file system keeps the disk out of it). */
 #include "../mpi/stagelib.h"
+#include "benchlib.h"
 
 #include "pair.h"
 #include "walk.h"
@@ -16,7 +17,7 @@
 #include <getopt.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 16 /* as in delta */, MAX_RUNS = 50 };
+enum { PIECE = 1 << 16 }; /* as in delta */
 
 /* Seconds between barriers; the slowest process counts. */
 static double since(const struct comm *c, double started)
@@ -92,22 +93,6 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     arena_release(&a);
     MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, w->comm.mpi));
     return bytes;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *v, int n, double *least, double *most)
-{
-    double sorted[MAX_RUNS];
-    memcpy(sorted, v, (size_t)n * sizeof *v);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
-    *least = sorted[0];
-    *most = sorted[n - 1];
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
 struct row {

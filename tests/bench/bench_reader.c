@@ -12,6 +12,7 @@
  * takes the files out of the page cache before each measurement, which needs a real disk under FOLDER; where
  * they do not go, it says so and ends with status 77. The processes share the disk: how cold a virtual one
  * is, its host decides. */
+#include "benchlib.h"
 #include "comm.h"
 #include "log.h"
 #include "reader.h"
@@ -28,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 17, SIDES = 2, MAX_RUNS = 50, ADVISED = 8, MOST_BLOCK = 4 << 20 };
+enum { PIECE = 1 << 17, SIDES = 2, ADVISED = 8, MOST_BLOCK = 4 << 20 };
 
 enum way { WAY_PREAD, WAY_AUTO, WAY_THREAD, WAY_DIRECT, WAY_ADVISE, WAY_MAPPED, WAY_FAULTS };
 
@@ -266,22 +267,6 @@ static void open_files(struct bench *b, const char *folder, int64_t bytes)
         if (b->comm.me == 0)
             unlink(path); /* it goes with the last descriptor */
     }
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const double *v, int n, double *least, double *most)
-{
-    double sorted[MAX_RUNS];
-    memcpy(sorted, v, (size_t)n * sizeof *v);
-    qsort(sorted, (size_t)n, sizeof *sorted, by_size);
-    *least = sorted[0];
-    *most = sorted[n - 1];
-    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
 static void print_row(const struct row *row, const struct cost *cost, const struct cost *rival, int runs,

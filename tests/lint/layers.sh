@@ -18,7 +18,7 @@ complain() {
 
 # Layers of the machine, lowest first. A module that stands in no line is on top, beside main.
 layers=(
-    "err log xsum isa hash banned"
+    "err log xsum isa turn_avx512 hash banned"
     "mem"
     "comm text table tensor json order zip pickle gnuplot reader"
     "magnitude magnitude_avx512 bits bits_avx512"
@@ -33,11 +33,11 @@ layers=(
     "dag"
     "fresh"
 )
-services="isa stage gnuplot reader safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits magnitude walk text err param banned"
+services="isa turn_avx512 stage gnuplot reader safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits magnitude walk text err param banned"
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
 pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"
-pure_services="isa err mem text tensor table bits magnitude xsum"
+pure_services="isa turn_avx512 err mem text tensor table bits magnitude xsum"
 
 # The headers a file includes, as written, one per line.
 includes() {
