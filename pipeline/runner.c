@@ -88,6 +88,7 @@ struct work {
     int nslots;
     MPI_Request *notices; /* to every process, of this one's failure */
     int64_t ran;          /* nodes that ran */
+    int built;            /* the archive was */
     double stage_bytes;   /* read and written by the stage's nodes this process took part in */
     double busy_sec;      /* spent in them */
     size_t peak_bytes;
@@ -404,8 +405,8 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
     TRY_ALL(r->comm, e);
     comm_bcast(r->comm, ready, (int64_t)sizeof *ready, 0);
     comm_bcast(r->comm, &built, (int64_t)sizeof built, 0);
+    w->built = built;
     if (built) {
-        w->ran++;
         log_info(r->log, "%-14s %s", "archive", r->dag->archive);
     } else if (missing > 0) {
         log_info(r->log, "%-14s not built: %d nodes are not fresh, first %s of %s; 'sinew run %s' runs them",
@@ -521,7 +522,7 @@ static err_t run_all(struct work *w, struct err *e)
     }
     if (!archived)
         TRY(run_archive(w, &ready, e));
-    if (w->ran == 0)
+    if (w->ran == 0 && !w->built)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
                  s->nstages || s->ncells ? " picked" : "", d->archive);
     else
