@@ -1,5 +1,6 @@
 #include "bits.h"
 
+#include "bits_avx2.h"
 #include "bits_avx512.h"
 #include "magnitude.h"
 
@@ -10,7 +11,7 @@
 #define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
 #endif
 
-/* ---- portable, and the same loops for AVX2 ---- */
+/* ---- portable ---- */
 
 /* One 64-bit word from 64 comparisons. The byte array in between lets the compiler compare and narrow with
  * vector instructions; the multiplication gathers eight 0/1 bytes into eight bits. */
@@ -64,31 +65,28 @@ static struct bits_found compare_portable(int bytes, const void *a, const void *
                       : compare32(a, b, n, words, old_bits, new_bits);
 }
 
-#if defined(__x86_64__)
-AVX2 static struct bits_found compare_avx2(int bytes, const void *a, const void *b, int64_t n,
-                                           uint64_t *words, void *old_bits, void *new_bits)
-{
-    return bytes == 2 ? compare16(a, b, n, words, old_bits, new_bits)
-                      : compare32(a, b, n, words, old_bits, new_bits);
-}
-#endif
-
 struct bits_found bits_compare(enum isa isa, int bytes, const void *a, const void *b, int64_t n,
                                uint64_t *words, void *old_bits, void *new_bits, int64_t *bins)
 {
     enum arithmetic type = bytes == 2 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    struct bits_found head = {0, 0};
+    int64_t m = 0;
 #if defined(__x86_64__)
     if (isa == ISA_AVX512)
         return bytes == 2 ? bits_compare16_avx512(a, b, n, words, old_bits, new_bits, bins)
                           : bits_compare32_avx512(a, b, n, words, old_bits, new_bits, bins);
-#endif
-    if (bins)
-        magnitude_count(isa, type, a, n, bins);
-#if defined(__x86_64__)
     if (isa == ISA_AVX2)
-        return compare_avx2(bytes, a, b, n, words, old_bits, new_bits);
+        m = bytes == 2 ? bits_compare16_avx2(a, b, n, words, old_bits, new_bits, bins, &head)
+                       : bits_compare32_avx2(a, b, n, words, old_bits, new_bits, bins, &head);
 #endif
-    return compare_portable(bytes, a, b, n, words, old_bits, new_bits);
+    (void)isa;
+    const char *rest = (const char *)a + m * bytes;
+    struct bits_found tail =
+        compare_portable(bytes, rest, (const char *)b + m * bytes, n - m, words + m / 64,
+                         (char *)old_bits + head.differ * bytes, (char *)new_bits + head.differ * bytes);
+    if (bins)
+        magnitude_count(ISA_PORTABLE, type, rest, n - m, bins);
+    return (struct bits_found){head.differ + tail.differ, head.nonfinite || tail.nonfinite};
 }
 
 #define UNPACK(name, type)                                                             \

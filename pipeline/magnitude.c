@@ -1,5 +1,6 @@
 #include "magnitude.h"
 
+#include "magnitude_avx2.h"
 #include "magnitude_avx512.h"
 
 #include <string.h>
@@ -10,6 +11,18 @@ double magnitude_bin_lower(int bin)
     float f;
     memcpy(&f, &bits, 4);
     return f;
+}
+
+int magnitude_sample(enum arithmetic arithmetic, const void *bits, int64_t n)
+{
+    enum { SAMPLES = 64 };
+    int top = 0;
+    for (int64_t i = 0; i < n; i += n / SAMPLES) {
+        int bin = magnitude_bin(arithmetic, bits, i);
+        if (bin > top && bin < MAGNITUDE_INFINITE)
+            top = bin;
+    }
+    return top;
 }
 
 /* Two tables: neighbouring weights often share a bin, and an increment must not wait for the one before. */
@@ -49,6 +62,8 @@ void magnitude_count(enum isa isa, enum arithmetic arithmetic, const void *bits,
 #if defined(__x86_64__)
     if (isa == ISA_AVX512)
         done = magnitude_count_avx512(arithmetic, bits, n, bins);
+    if (isa == ISA_AVX2)
+        done = magnitude_count_avx2(arithmetic, bits, n, bins);
 #endif
     (void)isa;
     count_range(arithmetic, bits, done, n, bins);

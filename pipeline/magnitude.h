@@ -6,7 +6,10 @@
 #include "isa.h"
 #include "tensor.h"
 
-enum { MAGNITUDE_BINS = 1024 }; /* the top 10 bits of |w| in the compare type */
+enum {
+    MAGNITUDE_BINS = 1024,     /* the top 10 bits of |w| in the compare type */
+    MAGNITUDE_INFINITE = 0x3fc /* the bin of infinities; NaN may lie above it */
+};
 
 /* Local. The bin of element i of an array in the compare type. */
 static inline int magnitude_bin(enum arithmetic arithmetic, const void *bits, int64_t i)
@@ -17,6 +20,10 @@ static inline int magnitude_bin(enum arithmetic arithmetic, const void *bits, in
 
 /* Local. Lower edge of a bin in weight units. */
 double magnitude_bin_lower(int bin);
+
+/* Local. The largest bin of some of n >= 64 elements, those that are not finite left out: where a window of
+ * bins may end. */
+int magnitude_sample(enum arithmetic arithmetic, const void *bits, int64_t n);
 
 /* Local. Adds n elements in the compare type to bins[MAGNITUDE_BINS]. Every instruction set gives the same
  * counts. */

@@ -7,13 +7,7 @@
 MAGNITUDE_TARGET void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic,
                                       const void *bits, int64_t n)
 {
-    enum { SAMPLES = 64, INFINITE = 0x3fc }; /* the bin of infinities; NaN may lie above it */
-    int top = 0;
-    for (int64_t i = 0; i < n; i += n / SAMPLES) {
-        int bin = magnitude_bin(arithmetic, bits, i);
-        if (bin > top && bin < INFINITE)
-            top = bin;
-    }
+    int top = magnitude_sample(arithmetic, bits, n);
     /* the eight octaves that end with the largest of the samples, inside one range */
     int first = top / 4 * 4 - (MAGNITUDE_WINDOW - 4), range = top / MAGNITUDE_RANGE * MAGNITUDE_RANGE;
     __m512i none = _mm512_setzero_si512();

@@ -171,6 +171,21 @@ void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t 
         memcpy(out, in, (size_t)n * (size_t)arithmetic_bytes(a));
 }
 
+void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n, float *delta)
+{
+    if (a == ARITHMETIC_BF16) {
+        const uint16_t *x = old_bits, *y = new_bits;
+        for (int64_t i = 0; i < n; i++) {
+            float d = bits_float((uint32_t)y[i] << 16) - bits_float((uint32_t)x[i] << 16);
+            delta[i] = bits_float((uint32_t)narrow(float_bits(d)) << 16);
+        }
+    } else {
+        const float *x = old_bits, *y = new_bits;
+        for (int64_t i = 0; i < n; i++)
+            delta[i] = y[i] - x[i];
+    }
+}
+
 double tolerance_rounded(enum arithmetic a, double tolerance)
 {
     float t = (float)tolerance;

@@ -66,6 +66,11 @@ uint16_t bf16_from_float(float x);
 float bf16_to_float(uint16_t bits);
 float f16_to_float(uint16_t bits);
 
+/* Local. delta[i] = new - old of n elements in the compare type, in the compare arithmetic: for bf16 the
+ * difference of the two bf16 values rounded to bf16, as float. delta overlaps neither. */
+void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n,
+                       float *delta);
+
 /* Local. The tolerance as torch.isclose applies it: rounded to float, then to the compare type. */
 double tolerance_rounded(enum arithmetic a, double tolerance);
 

@@ -22,22 +22,6 @@ struct update {
     struct update_part part; /* handed out last */
 };
 
-/* ---- pure parts ---- */
-
-void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *new_bits, int64_t n,
-                  float *delta)
-{
-    if (arithmetic == ARITHMETIC_BF16) {
-        const uint16_t *a = old_bits, *b = new_bits;
-        for (int64_t i = 0; i < n; i++)
-            delta[i] = bf16_to_float(bf16_from_float(bf16_to_float(b[i]) - bf16_to_float(a[i])));
-    } else {
-        const float *a = old_bits, *b = new_bits;
-        for (int64_t i = 0; i < n; i++)
-            delta[i] = b[i] - a[i];
-    }
-}
-
 /* ---- parts ---- */
 
 int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes)

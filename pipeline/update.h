@@ -66,11 +66,6 @@ enum arithmetic update_arithmetic(const struct update *u);
  * Errors: DATA where the artifact or the checkpoints are damaged, SYSTEM over budget. */
 err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e);
 
-/* Local. delta[i] = new - old of value i of a part (n values), in the compare arithmetic: for bf16 the
- * difference of the two bf16 values rounded to bf16, as float. Pure. */
-void update_delta(enum arithmetic arithmetic, const void *old_bits, const void *new_bits, int64_t n,
-                  float *delta);
-
 /* Writing, by delta. A writer appends windows in order; each process brings the part for its own share of the
  * window. What a window has to be told of the others is on its way while the next one is compared, so that
  * nobody waits, and each process writes when it likes: processes that write to one file at the same time get

@@ -237,7 +237,7 @@ static uint64_t differing(const struct dynamics *d, uint64_t word, const void *o
                 kept |= left & -left;
         return kept;
     }
-    update_delta(d->arithmetic, old_bits, new_bits, __builtin_popcountll(word), delta);
+    tensor_difference(d->arithmetic, old_bits, new_bits, __builtin_popcountll(word), delta);
     for (uint64_t left = word; left; left &= left - 1, i++)
         if (!((double)fabsf(delta[i]) <= d->tolerance))
             kept |= left & -left;

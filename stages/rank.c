@@ -199,7 +199,7 @@ static err_t load_block(struct cursor *c, int64_t b, struct err *e)
     TRY(update_read(c->update, b, b + 1, &part, e));
     enum arithmetic arithmetic = update_arithmetic(c->update);
     int64_t n = layout_block(c->layout, b).n;
-    update_delta(arithmetic, part.old_bits, part.new_bits, part.nvalues, c->difference);
+    tensor_difference(arithmetic, part.old_bits, part.new_bits, part.nvalues, c->difference);
     memset(c->dense, 0, (size_t)n * sizeof *c->dense);
     bits_unpack((int)sizeof *c->dense, part.words, n, c->difference, c->dense);
     /* NaN or Inf on both sides: no number is their difference. */

@@ -90,6 +90,8 @@ void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, cons
 #if defined(__x86_64__)
     if (isa == ISA_AVX512 && arithmetic == ARITHMETIC_BF16)
         done = change_add_bf16_avx512(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
+    if (isa == ISA_AVX2 && arithmetic == ARITHMETIC_BF16)
+        done = change_add_bf16_avx2(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
 #endif
     change_add_range(c, &lanes, arithmetic, old_bits, new_bits, done, n, limit, ntolerances);
     change_add_lanes(c, &lanes);

@@ -20,7 +20,9 @@ void change_add_range(struct change *c, struct change_lanes *lanes, enum arithme
 void change_add_lanes(struct change *c, const struct change_lanes *lanes);
 
 #if defined(__x86_64__)
-/* Local. AVX-512: adds elements [0, m) and returns m, a multiple of CHANGE_LANES not above n. */
+/* Local. Each adds elements [0, m) and returns m, a multiple of CHANGE_LANES not above n. */
+int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                             const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
                                const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
 #endif

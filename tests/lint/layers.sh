@@ -18,10 +18,10 @@ complain() {
 
 # Layers of the machine, lowest first. A module that stands in no line is on top, beside main.
 layers=(
-    "err log xsum isa turn_avx512 hash banned"
+    "err log xsum isa turn_avx512 adder_avx2 classes_avx2 hash banned"
     "mem"
     "comm text table tensor json order zip pickle gnuplot reader"
-    "magnitude magnitude_avx512 bits bits_avx512"
+    "magnitude magnitude_avx2 magnitude_avx512 bits bits_avx2 bits_avx512"
     "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_team grid_cyclic
      grid_lapack gram symmetric document"
     "artifact layout fp8 match logits"
@@ -37,7 +37,7 @@ services="isa turn_avx512 stage gnuplot reader safetensors logits artifact h5 ta
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
 pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"
-pure_services="isa turn_avx512 err mem text tensor table bits magnitude xsum"
+pure_services="isa turn_avx512 adder_avx2 classes_avx2 err mem text tensor table bits magnitude xsum"
 
 # The headers a file includes, as written, one per line.
 includes() {

@@ -181,11 +181,11 @@ static void differences(void **state)
     const uint16_t a[] = {0x3f80, 0x3b00, 0x8000, 0x7f80, 0x3f80, 0x0001, 0x3f80},
                    b[] = {0x3f81, 0x3f81, 0x0000, 0x7f80, 0x3f80, 0x0003, 0xff80};
     float d[7];
-    update_delta(ARITHMETIC_BF16, a, b, 7, d);
+    tensor_difference(ARITHMETIC_BF16, a, b, 7, d);
     assert_true(d[0] == 0x1p-7f && d[1] == 1.0078125f && d[2] == 0 && isnan(d[3]) && d[4] == 0 &&
                 d[5] == 0x1p-132f && d[6] == -INFINITY);
     const float x[] = {1, 0x1p-9f, 3}, y[] = {1 + 0x1p-23f, 1.0078125f, -3};
-    update_delta(ARITHMETIC_F32, x, y, 3, d);
+    tensor_difference(ARITHMETIC_F32, x, y, 3, d);
     assert_true(d[0] == 0x1p-23f && d[1] == 1.005859375f && d[2] == -6);
 }
 
