@@ -20,12 +20,13 @@
 #include <string.h>
 
 enum {
-    WINDOW_BYTES = 4 << 20,  /* masks in memory at once, per process */
-    PIECE_BYTES = 512 << 10, /* of these in the second-level cache */
-    OPEN_FILES = 256,        /* more masks than this are opened anew for each window */
-    BINS_OF_TENSOR = 1024,   /* the bin is a 10-bit number */
-    BATCH_ROWS = 1 << 15,    /* of a result table in memory */
-    SEND_PASS = 1 << 24      /* doubles per message */
+    WINDOW_BYTES = 4 << 20, /* masks in memory at once, per process */
+    CACHE_WORDS = 8 << 10,  /* from one word to the next in the same set of the second-level cache */
+    STRIP_WORDS = 512,      /* about what is counted of a mask at a time */
+    OPEN_FILES = 256,       /* more masks than this are opened anew for each window */
+    BINS_OF_TENSOR = 1024,  /* the bin is a 10-bit number */
+    BATCH_ROWS = 1 << 15,   /* of a result table in memory */
+    SEND_PASS = 1 << 24     /* doubles per message */
 };
 
 enum { SCOPES_ALL, SCOPES_MODEL };
@@ -235,8 +236,8 @@ static int scopes_of(const struct overlap *o, int64_t t, int64_t scope[3])
 struct counting {
     enum isa isa;
     int64_t words;   /* room per mask */
-    int64_t piece;   /* words per mask that are counted in both ways while the cache holds them */
     uint64_t *masks; /* [mask][words] */
+    uint64_t *room;  /* for the loops to work in */
     int64_t *own, *both, *exactly;
 };
 
@@ -253,11 +254,7 @@ static void count_words(struct overlap *o, struct counting *b, int64_t at, int64
         memset(b->own, 0, (size_t)o->k * sizeof *b->own);
         memset(b->both, 0, (size_t)o->npairs * sizeof *b->both);
         memset(b->exactly, 0, (size_t)(o->k + 1) * sizeof *b->exactly);
-        for (int64_t w = 0; w < part; w += b->piece) {
-            int64_t m = part - w < b->piece ? part - w : b->piece;
-            overlap_count(b->isa, b->masks + done + w, b->words, o->k, m, b->own, b->both);
-            overlap_consensus(b->isa, b->masks + done + w, b->words, o->k, m, b->exactly);
-        }
+        overlap_count(b->isa, b->masks + done, b->words, o->k, part, b->room, b->own, b->both, b->exactly);
         int ns = scopes_of(o, t - o->layout.tensors, scope);
         for (int s = 0; s < ns; s++) {
             for (int64_t i = 0; i < o->k; i++)
@@ -294,11 +291,15 @@ static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
     int64_t bytes = WINDOW_BYTES;
     if (o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < bytes)
         bytes = o->ctx->memory_bytes / 8;
-    b->words = bytes / 8 / o->k > 512 ? bytes / 8 / o->k : 512;
-    b->piece = PIECE_BYTES / 8 / o->k > 512 ? PIECE_BYTES / 8 / o->k : 512;
+    b->words = bytes / 8 / o->k / 8 * 8;
+    /* Masks so far apart that their words at one place meet in different sets of the caches. */
+    if (b->words % CACHE_WORDS < STRIP_WORDS && b->words > 4 * STRIP_WORDS)
+        b->words -= STRIP_WORDS + 8;
+    b->words = b->words > 512 ? b->words : 512;
     if (b->words > o->layout.nwords)
         b->words = o->layout.nwords > 0 ? o->layout.nwords : 1;
     TRY(arena_array(a, "overlap.window", b->words * o->k, &b->masks, e));
+    TRY(arena_array(a, "overlap.room", OVERLAP_ROOM, &b->room, e));
     TRY(arena_array(a, "overlap.piece", o->k, &b->own, e));
     TRY(arena_array(a, "overlap.piece", o->npairs, &b->both, e));
     TRY(arena_array(a, "overlap.piece", o->k + 1, &b->exactly, e));

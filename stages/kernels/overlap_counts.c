@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /* Words of all masks in one tile: 128 KiB, within the second-level cache of every machine of the last fifteen
- * years. */
-enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64 };
+ * years. In one piece: 512 KiB, about that cache. */
+enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64, PIECE_WORDS = 1 << 16, PIECE_LEAST = 512 };
 
 /* One tile. Four partners at a time share each word of mask i. */
 static void count_tile(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both)
@@ -104,23 +104,39 @@ static void count_tiles(const uint64_t *masks, int64_t stride, int k, int64_t nw
         count_tile(masks + at, stride, k, nwords - at < tile ? nwords - at : tile, own, both);
 }
 
-void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
-                   int64_t *both)
+/* The loops that count pairs and consensus one after the other do so while the second-level cache holds the
+ * words. */
+static void count_pieces(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,
+                         int64_t *own, int64_t *both, int64_t *exactly)
+{
+    int64_t piece = exactly ? PIECE_WORDS / k : nwords;
+    piece = piece > PIECE_LEAST ? piece : PIECE_LEAST;
+    for (int64_t at = 0, n; at < nwords; at += n) {
+        n = nwords - at < piece ? nwords - at : piece;
+#if defined(__x86_64__)
+        if (isa == ISA_AVX512)
+            overlap_count_avx512(masks + at, stride, k, n, own, both);
+        else
+#endif
+            count_tiles(masks + at, stride, k, n, own, both);
+        if (exactly)
+            overlap_consensus(isa, masks + at, stride, k, n, exactly);
+    }
+}
+
+void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, uint64_t *room,
+                   int64_t *own, int64_t *both, int64_t *exactly)
 {
     if (k < 1)
         return;
 #if defined(__x86_64__)
-    if (isa == ISA_AVX512) {
-        overlap_count_avx512(masks, stride, k, nwords, own, both);
-        return;
-    }
     if (isa == ISA_AVX2) {
-        overlap_count_avx2(masks, stride, k, nwords, own, both);
+        overlap_count_avx2(masks, stride, k, nwords, room, own, both, exactly);
         return;
     }
 #endif
-    (void)isa;
-    count_tiles(masks, stride, k, nwords, own, both);
+    (void)room;
+    count_pieces(isa, masks, stride, k, nwords, own, both, exactly);
 }
 
 void overlap_consensus(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,

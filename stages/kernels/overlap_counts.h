@@ -9,7 +9,10 @@
 #include <stdint.h>
 
 /* More masks than anyone compares at once; the consensus counters have room for so many. */
-enum { OVERLAP_MAX_CELLS = 65535 };
+enum {
+    OVERLAP_MAX_CELLS = 65535,
+    OVERLAP_ROOM = 1 << 15 /* words to work in */
+};
 
 /* Pairs (i, j), i < j, of k masks: how many, and the place of one in the order (0,1) (0,2) ... (1,2) ... */
 static inline int64_t overlap_pairs(int64_t k)
@@ -23,10 +26,11 @@ static inline int64_t overlap_pair(int64_t k, int64_t i, int64_t j)
 }
 
 /* Local. own[i] += set bits of mask i, both[pair] += set bits of mask i AND mask j, for all i < j < k, over
- * nwords words. own: k values, both: overlap_pairs(k) values (may be NULL where k is 1). Works tile by tile,
- * so that a word comes from memory once however many pairs there are. */
-void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
-                   int64_t *both);
+ * nwords words; and where exactly is not NULL what overlap_consensus adds there. own: k values, both:
+ * overlap_pairs(k) values (may be NULL where k is 1). room: OVERLAP_ROOM words, which hold nothing before or
+ * after. Works strip by strip, so that a word comes from memory once however many pairs there are. */
+void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, uint64_t *room,
+                   int64_t *own, int64_t *both, int64_t *exactly);
 
 /* Local. exactly[c] += positions that are set in exactly c of the k masks, c = 1..k, over nwords words;
  * exactly[0] is left alone (the unused bits after a tensor's end would count there). exactly: k + 1 values, k

@@ -25,8 +25,8 @@ void overlap_tally(const uint64_t *plane, int planes, uint64_t any, int64_t *exa
 
 #if defined(__x86_64__)
 /* Local. overlap_count and overlap_consensus by vectors, k >= 1. */
-void overlap_count_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
-                        int64_t *both);
+void overlap_count_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords, uint64_t *room,
+                        int64_t *own, int64_t *both, int64_t *exactly);
 void overlap_count_avx512(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
                           int64_t *both);
 void overlap_consensus_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *exactly);

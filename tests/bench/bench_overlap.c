@@ -4,8 +4,8 @@
  * FILE]
  *
  * Each process holds its share of all K masks of N bits (default 21 of 1e9), far more than the caches do. A
- * run times, one after the other: reading them once, mask by mask; all pairs; all pairs and the consensus,
- * piece by piece as the stage does; and with --folder, where the masks are then written as the artifacts of
+ * run times, one after the other: reading them once, mask by mask; all pairs; all pairs and the consensus
+ * at once, as the stage does; and with --folder, where the masks are then written as the artifacts of
  * stage mask (1e9 bits: 125 MB each): reading those files window by window, and the whole stage overlap on
  * them. One line per run, all seconds as one JSON object appended to FILE. --counts writes all counts there,
  * for rival_overlap.py to compare with numpy's. */
@@ -22,7 +22,6 @@ enum {
     MAX_RUNS = 50,
     MAX_MASKS = 1024,
     WINDOW_BYTES = 4 << 20, /* as the stage's */
-    PIECE_BYTES = 512 << 10,
     TENSORS = 120,
     BINS = 100 /* of magnitude, per tensor: about what trained weights have */
 };
@@ -149,16 +148,12 @@ static void clear(struct bench *b)
     memset(b->exactly, 0, (size_t)(b->masks + 1) * sizeof *b->exactly);
 }
 
-static void count(struct bench *b, int64_t piece, int consensus)
+static void count(struct bench *b, int consensus)
 {
-    int64_t n = b->to - b->from;
+    static uint64_t room[OVERLAP_ROOM];
     clear(b);
-    for (int64_t at = 0; at < n; at += piece) {
-        int64_t part = n - at < piece ? n - at : piece;
-        overlap_count(b->isa, b->words + at, b->stride, b->masks, part, b->own, b->pairs);
-        if (consensus)
-            overlap_consensus(b->isa, b->words + at, b->stride, b->masks, part, b->exactly);
-    }
+    overlap_count(b->isa, b->words, b->stride, b->masks, b->to - b->from, room, b->own, b->pairs,
+                  consensus ? b->exactly : NULL);
 }
 
 /* ---- in files ---- */
@@ -321,9 +316,9 @@ static void time_row(struct bench *b, int row, int run)
     if (row == READ)
         read_all(b);
     else if (row == PAIRS)
-        count(b, b->to - b->from + 1, 0);
+        count(b, 0);
     else if (row == BOTH)
-        count(b, PIECE_BYTES / 8 / b->masks, 1);
+        count(b, 1);
     else if (row == FILES)
         read_files(b);
     else
@@ -345,7 +340,7 @@ static void write_list(FILE *f, const char *name, const int64_t *v, int64_t n)
 static void write_counts(struct bench *b, const char *path)
 {
     int64_t npairs = overlap_pairs(b->masks);
-    count(b, PIECE_BYTES / 8 / b->masks, 1);
+    count(b, 1);
     comm_sum(&b->w.comm, b->own, b->masks);
     comm_sum(&b->w.comm, b->pairs, npairs);
     comm_sum(&b->w.comm, b->exactly, b->masks + 1);

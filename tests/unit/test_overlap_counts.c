@@ -20,6 +20,8 @@ static uint64_t next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+static uint64_t room[OVERLAP_ROOM];
+
 static int bit(const uint64_t *mask, int64_t i)
 {
     return (int)(mask[i / 64] >> (i % 64) & 1);
@@ -42,8 +44,7 @@ static void compare(enum isa isa, int k, int64_t nwords, int64_t stride, uint64_
             masks[i * stride + w] = i == 1 ? 0 : i == 2 ? UINT64_MAX : x;
         }
     exactly[0] = 7;
-    overlap_count(isa, masks, stride, k, nwords, own, npairs > 0 ? both : NULL);
-    overlap_consensus(isa, masks, stride, k, nwords, exactly);
+    overlap_count(isa, masks, stride, k, nwords, room, own, npairs > 0 ? both : NULL, exactly);
     for (int i = 0; i < k; i++) {
         int64_t set = 0;
         for (int64_t b = 0; b < 64 * nwords; b++)
@@ -116,6 +117,22 @@ static uint64_t any_word(int density, uint64_t *seed, int64_t w)
     }
 }
 
+/* Positions that masks have in common: all; one in 2, 4, ... 256; those of whole words here and there; about
+ * one in 32, but in some words all; some in the first thousand words only. */
+enum { EVERYWHERE, HALVES = 8, WORDS, BURSTS, BEGINNING, PLACES };
+
+static uint64_t place_word(int place, int64_t w)
+{
+    uint64_t seed = (uint64_t)w * 1000, x = UINT64_MAX;
+    for (int i = 0; i < (place <= HALVES ? place : 5); i++)
+        x &= next(&seed);
+    if (place == WORDS)
+        return w % 3 == 0 ? UINT64_MAX : 0;
+    if (place == BURSTS)
+        return w % 13 < 2 ? UINT64_MAX : x;
+    return place == BEGINNING && w > 1000 ? UINT64_MAX : x;
+}
+
 struct counts {
     int64_t *own, *both, *exactly;
 };
@@ -125,8 +142,7 @@ static struct counts counts_of(enum isa isa, const uint64_t *masks, int64_t stri
     struct counts c = {calloc((size_t)k, 8), calloc((size_t)overlap_pairs(k) + 1, 8),
                        calloc((size_t)k + 1, 8)};
     assert_true(c.own && c.both && c.exactly);
-    overlap_count(isa, masks, stride, k, n, c.own, k > 1 ? c.both : NULL);
-    overlap_consensus(isa, masks, stride, k, n, c.exactly);
+    overlap_count(isa, masks, stride, k, n, room, c.own, k > 1 ? c.both : NULL, c.exactly);
     return c;
 }
 
@@ -138,7 +154,7 @@ static void forget(struct counts *c)
 }
 
 /* Every instruction set against the portable loops; only the n words of each mask may count. */
-static void same_counts(int k, int64_t n, int64_t begin, int density, uint64_t seed)
+static void same_counts_at(int place, int k, int64_t n, int64_t begin, int density, uint64_t seed)
 {
     int64_t stride = n + (int64_t)(seed % 5);
     uint64_t *memory = aligned_alloc(64, (size_t)((begin + k * stride) * 8 + 63) / 64 * 64 + 64);
@@ -147,6 +163,7 @@ static void same_counts(int k, int64_t n, int64_t begin, int density, uint64_t s
     for (int i = 0; i < k; i++)
         for (int64_t w = 0; w < stride; w++)
             masks[i * stride + w] =
+                place_word(place, w) &
                 any_word(density < DENSITIES ? density : (i + density) % DENSITIES, &seed, w);
     struct counts want = counts_of(ISA_PORTABLE, masks, stride, k, n);
     for (enum isa isa = ISA_AVX2; isa <= isa_best(); isa++) {
@@ -154,10 +171,22 @@ static void same_counts(int k, int64_t n, int64_t begin, int density, uint64_t s
         assert_memory_equal(got.own, want.own, (size_t)k * 8);
         assert_memory_equal(got.both, want.both, (size_t)overlap_pairs(k) * 8);
         assert_memory_equal(got.exactly, want.exactly, (size_t)(k + 1) * 8);
+        /* The consensus alone, and the pairs alone. */
+        memset(got.exactly, 0, (size_t)(k + 1) * 8);
+        overlap_consensus(isa, masks, stride, k, n, got.exactly);
+        assert_memory_equal(got.exactly, want.exactly, (size_t)(k + 1) * 8);
+        memset(got.both, 0, (size_t)overlap_pairs(k) * 8);
+        overlap_count(isa, masks, stride, k, n, room, got.own, k > 1 ? got.both : NULL, NULL);
+        assert_memory_equal(got.both, want.both, (size_t)overlap_pairs(k) * 8);
         forget(&got);
     }
     forget(&want);
     free(memory);
+}
+
+static void same_counts(int k, int64_t n, int64_t begin, int density, uint64_t seed)
+{
+    same_counts_at(EVERYWHERE, k, n, begin, density, seed);
 }
 
 /* All remainders of tiles and adders, and numbers of masks about the powers of two. */
@@ -185,6 +214,35 @@ static void test_every_length(void **state)
         for (int64_t begin = 0; begin < 8; begin += 3)
             for (int density = DENSITIES; density < 2 * DENSITIES; density++)
                 same_counts(i % 2 ? 21 : 5, about[i], begin, density, i);
+}
+
+/* Masks with few positions in common, which may be left out; numbers of masks, and lengths, about those where
+ * the loops do so. */
+static void test_few_positions(void **state)
+{
+    (void)state;
+    static const int cells[] = {11, 12, 13, 21, 64, 65};
+    static const int64_t words[] = {1, 7, 33, 260, 1023, 1024, 1025, 3011};
+    for (int place = 1; place < PLACES; place++)
+        for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
+            for (size_t w = 0; w < sizeof words / sizeof *words; w++)
+                same_counts_at(place, cells[c], cells[c] < 64 || w % 2 ? words[w] : 300, (int64_t)(w % 8),
+                               w % 3 == 2 ? DENSITIES : (int)(w % 3), c * 100 + w);
+    for (int k = 127; k <= 129; k++)
+        for (int place = 1; place < PLACES; place += 3)
+            same_counts_at(place, k, 700, 1, DENSITIES, (uint64_t)k);
+    for (int64_t n = 0; n <= 80; n++)
+        same_counts_at(2 + (int)(n % 3), 14, n, n % 8, 1, (uint64_t)n);
+}
+
+/* The longest strips and one word less and more, every position set: sums of bytes are at their largest. */
+static void test_full(void **state)
+{
+    (void)state;
+    static const int64_t about[] = {255, 256, 257, 767, 768, 769, 800, 1536, 1537};
+    for (size_t i = 0; i < sizeof about / sizeof *about; i++)
+        for (int k = 1; k <= 13; k += 3)
+            same_counts(k, about[i], (int64_t)i % 8, 2, i);
 }
 
 /* As many masks as there may be: one of their words. The counters reach every one of their sixteen bits;
@@ -219,8 +277,7 @@ static void test_counts_are_added(void **state)
     const uint64_t masks[2] = {0x0f, 0x3c};
     for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
         int64_t own[2] = {10, 20}, both[1] = {30}, exactly[3] = {0, 40, 50};
-        overlap_count(isa, masks, 1, 2, 1, own, both);
-        overlap_consensus(isa, masks, 1, 2, 1, exactly);
+        overlap_count(isa, masks, 1, 2, 1, room, own, both, exactly);
         assert_int_equal(own[0], 14);
         assert_int_equal(own[1], 24);
         assert_int_equal(both[0], 32);
@@ -276,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_counts_are_added), cmocka_unit_test(test_pair_order),
         cmocka_unit_test(test_chance),           cmocka_unit_test(test_every_number_of_masks),
         cmocka_unit_test(test_every_length),     cmocka_unit_test(test_most_masks),
+        cmocka_unit_test(test_few_positions),    cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
