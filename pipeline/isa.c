@@ -3,6 +3,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* LZCNT and F16C, which not every compiler's __builtin_cpu_supports knows: bit 5 of ECX in leaf 0x80000001 of
+ * CPUID, and bit 29 of ECX in leaf 1 (AMD and Intel manuals, CPUID). */
+static int has_lzcnt_and_f16c(void)
+{
+    unsigned a, b, c = 0, d, more = 0;
+    return __get_cpuid(1, &a, &b, &c, &d) && __get_cpuid(0x80000001, &a, &b, &more, &d) && (c >> 29 & 1) &&
+           (more >> 5 & 1);
+}
+#endif
+
 static const char *const names[] = {"portable", "avx2", "avx512"};
 
 const char *isa_name(enum isa isa)
@@ -15,8 +28,7 @@ enum isa isa_best(void)
     enum isa best = ISA_PORTABLE;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") &&
-        __builtin_cpu_supports("lzcnt") && __builtin_cpu_supports("f16c"))
+        __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && has_lzcnt_and_f16c())
         best = ISA_AVX2;
     if (best == ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
