@@ -38,8 +38,8 @@ struct row {
 static void row_init(struct row *r, enum isa isa, enum dtype type, const void *x, int64_t n,
                      double temperature)
 {
-    /* 16 / ln 2 in two parts */
-    const double high = 0x1.71547652b82fep+4, low = 0x1.777d0ffda0d24p-52;
+    /* 8 / ln 2 in two parts */
+    const double high = 0x1.71547652b82fep+3, low = 0x1.777d0ffda0d24p-53;
     double t = temperature < 0x1p-1000 ? 0x1p-1000 : temperature > 0x1p1000 ? 0x1p1000 : temperature;
     *r = (struct row){.loops = loops_of(isa), .type = type, .x = x, .n = n, .temperature = t};
     r->bytes = dtype_bits(type) / 8;

@@ -10,6 +10,7 @@
 #define ENTROPY_TARGET __attribute__((target(ISA_AVX2_TARGET)))
 #define ENTROPY_VECTOR struct entropy_vector
 #define ENTROPY_LOOPS entropy_avx2
+#define ENTROPY_BY_HALVES
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
 
 struct entropy_vector {
@@ -64,35 +65,34 @@ INLINE void vec_store(double *out, vec a)
     _mm256_storeu_pd(out + 4, a.high);
 }
 
-/* Eight floats as two registers of float64 */
-INLINE vec widen(__m256 x)
+INLINE vec vec_half_bf16(const uint16_t *x, int half)
 {
-    return (vec){_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
+    __m128i low = _mm_loadu_si128((const __m128i *)x), high = _mm_loadu_si128((const __m128i *)(x + 8));
+    if (half) {
+        low = _mm_and_si128(low, _mm_set1_epi32((int)0xffff0000));
+        high = _mm_and_si128(high, _mm_set1_epi32((int)0xffff0000));
+    } else {
+        low = _mm_slli_epi32(low, 16);
+        high = _mm_slli_epi32(high, 16);
+    }
+    return (vec){_mm256_cvtps_pd(_mm_castsi128_ps(low)), _mm256_cvtps_pd(_mm_castsi128_ps(high))};
 }
 
-INLINE void vec_load_bf16(const uint16_t *x, vec *a, vec *b)
+INLINE vec vec_half_f16(const uint16_t *x, int half)
 {
-    __m256i both = _mm256_loadu_si256((const __m256i *)x);
-    *a = widen(_mm256_castsi256_ps(_mm256_slli_epi32(both, 16)));
-    *b = widen(_mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000))));
+    return (vec){_mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(x + 8 * half)))),
+                 _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(x + 8 * half + 4))))};
 }
 
-INLINE void vec_load_f16(const uint16_t *x, vec *a, vec *b)
+INLINE vec vec_half_f32(const float *x, int half)
 {
-    *a = widen(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
-    *b = widen(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8))));
+    return (vec){_mm256_cvtps_pd(_mm_loadu_ps(x + 8 * half)),
+                 _mm256_cvtps_pd(_mm_loadu_ps(x + 8 * half + 4))};
 }
 
-INLINE void vec_load_f32(const float *x, vec *a, vec *b)
+INLINE vec vec_half_f64(const double *x, int half)
 {
-    *a = widen(_mm256_loadu_ps(x));
-    *b = widen(_mm256_loadu_ps(x + 8));
-}
-
-INLINE void vec_load_f64(const double *x, vec *a, vec *b)
-{
-    *a = (vec){_mm256_loadu_pd(x), _mm256_loadu_pd(x + 4)};
-    *b = (vec){_mm256_loadu_pd(x + 8), _mm256_loadu_pd(x + 12)};
+    return (vec){_mm256_loadu_pd(x + 8 * half), _mm256_loadu_pd(x + 8 * half + 4)};
 }
 
 INLINE __m256i load(const uint32_t *x)
@@ -114,16 +114,67 @@ INLINE vec vec_counts(const uint32_t *p, const uint32_t *q)
                  _mm256_cvtepi32_pd(_mm256_extracti128_si256(n, 1))};
 }
 
-INLINE __m256d power(__m256d t)
+INLINE __m256 in_order(__m256 x)
 {
-    __m256i bits = _mm256_castpd_si256(t), k = _mm256_and_si256(bits, _mm256_set1_epi64x(15));
-    __m256i root = _mm256_i64gather_epi64((const long long *)entropy_table, k, 8);
-    return _mm256_castsi256_pd(_mm256_add_epi64(root, _mm256_slli_epi64(bits, 48)));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
 }
 
+/* A gather is many small operations on some processors. Here a shuffle selects the low halves of eight roots,
+ * another the high ones, to which the exponent is added. */
 INLINE vec vec_power(vec t)
 {
-    return (vec){power(t.low), power(t.high)};
+    const __m256 t0 = _mm256_castsi256_ps(load((const uint32_t *)entropy_table)),
+                 t1 = _mm256_castsi256_ps(load((const uint32_t *)(entropy_table + 4)));
+    /* the halves of roots 0, 1, 4, 5, 2, 3, 6, 7, put in order */
+    const __m256 roots_low = in_order(_mm256_shuffle_ps(t0, t1, 0x88)),
+                 roots_high = in_order(_mm256_shuffle_ps(t0, t1, 0xdd));
+    __m256i n =
+        _mm256_castps_si256(_mm256_shuffle_ps(_mm256_castpd_ps(t.low), _mm256_castpd_ps(t.high), 0x88));
+    __m256 low = _mm256_permutevar8x32_ps(roots_low, n), high = _mm256_permutevar8x32_ps(roots_high, n);
+    high = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(high), _mm256_slli_epi32(n, 17)));
+    return (vec){_mm256_castps_pd(_mm256_unpacklo_ps(low, high)),
+                 _mm256_castps_pd(_mm256_unpackhi_ps(low, high))};
+}
+
+#define ENTROPY_RANGE16 range16
+
+struct codes {
+    __m256i u_least, u_most, s_least, s_most;
+};
+
+INLINE struct codes look(const uint16_t *at, struct codes c)
+{
+    __m256i x = _mm256_loadu_si256((const __m256i *)at);
+    return (struct codes){_mm256_min_epu16(c.u_least, x), _mm256_max_epu16(c.u_most, x),
+                          _mm256_min_epi16(c.s_least, x), _mm256_max_epi16(c.s_most, x)};
+}
+
+/* The least, as unsigned numbers, of 16 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
+ * largest, with 0x8000 the least of signed numbers, with 0x7fff the largest of these. */
+INLINE uint16_t fold(__m256i x, int flip)
+{
+    x = _mm256_xor_si256(x, _mm256_set1_epi16((short)flip));
+    __m128i least = _mm_min_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    return (uint16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(least)) ^ flip);
+}
+
+ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
+{
+    uint16_t few[16];
+    if (n < 16) {
+        for (int64_t i = 0; i < 16; i++)
+            few[i] = x[i < n ? i : 0];
+        x = few;
+        n = 16;
+    }
+    __m256i first = _mm256_set1_epi16((short)x[0]);
+    struct codes c = {first, first, first, first};
+    for (int64_t i = 0; n - i >= 16; i += 16)
+        c = look(x + i, c);
+    c = look(x + n - 16, c);
+    return entropy_range_of((struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff),
+                                                   (int16_t)fold(c.s_least, 0x8000),
+                                                   (int16_t)fold(c.s_most, 0x7fff)});
 }
 
 #include "entropy_lanes.h"

@@ -59,29 +59,26 @@ INLINE void vec_store(double *out, vec a)
     _mm512_storeu_pd(out, a);
 }
 
-INLINE void vec_load_bf16(const uint16_t *x, vec *a, vec *b)
+INLINE vec vec_half_bf16(const uint16_t *x, int half)
 {
     __m256i both = _mm256_loadu_si256((const __m256i *)x);
-    *a = _mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_slli_epi32(both, 16)));
-    *b = _mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000))));
+    both = half ? _mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000)) : _mm256_slli_epi32(both, 16);
+    return _mm512_cvtps_pd(_mm256_castsi256_ps(both));
 }
 
-INLINE void vec_load_f16(const uint16_t *x, vec *a, vec *b)
+INLINE vec vec_half_f16(const uint16_t *x, int half)
 {
-    *a = _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)x)));
-    *b = _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8))));
+    return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8 * half))));
 }
 
-INLINE void vec_load_f32(const float *x, vec *a, vec *b)
+INLINE vec vec_half_f32(const float *x, int half)
 {
-    *a = _mm512_cvtps_pd(_mm256_loadu_ps(x));
-    *b = _mm512_cvtps_pd(_mm256_loadu_ps(x + 8));
+    return _mm512_cvtps_pd(_mm256_loadu_ps(x + 8 * half));
 }
 
-INLINE void vec_load_f64(const double *x, vec *a, vec *b)
+INLINE vec vec_half_f64(const double *x, int half)
 {
-    *a = _mm512_loadu_pd(x);
-    *b = _mm512_loadu_pd(x + 8);
+    return _mm512_loadu_pd(x + 8 * half);
 }
 
 INLINE int vec_any(const uint32_t *p, const uint32_t *q)
@@ -99,49 +96,47 @@ INLINE vec vec_counts(const uint32_t *p, const uint32_t *q)
 INLINE vec vec_power(vec t)
 {
     __m512i bits = _mm512_castpd_si512(t);
-    __m512d root =
-        _mm512_permutex2var_pd(_mm512_loadu_pd(entropy_table), bits, _mm512_loadu_pd(entropy_table + 8));
-    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_castpd_si512(root), _mm512_slli_epi64(bits, 48)));
+    __m512i root = _mm512_permutexvar_epi64(bits, _mm512_loadu_si512(entropy_table));
+    return _mm512_castsi512_pd(_mm512_add_epi64(root, _mm512_slli_epi64(bits, 49)));
 }
 
 #define ENTROPY_RANGE16 range16
 
-struct keys {
-    __m512i least, most, smallest;
+struct codes {
+    __m512i u_least, u_most, s_least, s_most;
 };
 
-INLINE struct keys look(__m512i x, struct keys k)
+INLINE struct codes look(__m512i x, struct codes c)
 {
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-    /* x ^ (sign & magnitude) */
-    __m512i key = _mm512_ternarylogic_epi64(x, _mm512_srai_epi16(x, 15), magnitude, 0x78);
-    return (struct keys){_mm512_min_epi16(k.least, key), _mm512_max_epi16(k.most, key),
-                         _mm512_min_epi16(k.smallest, _mm512_and_si512(x, magnitude))};
+    return (struct codes){_mm512_min_epu16(c.u_least, x), _mm512_max_epu16(c.u_most, x),
+                          _mm512_min_epi16(c.s_least, x), _mm512_max_epi16(c.s_most, x)};
 }
 
-/* The least of 32 lanes; of -1 - x it is -1 - the largest of x. */
-INLINE int64_t fold(__m512i x)
+/* The least, as unsigned numbers, of 32 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
+ * largest, with 0x8000 the least of signed numbers, with 0x7fff the largest of these. */
+INLINE uint16_t fold(__m512i x, int flip)
 {
-    __m256i half = _mm256_min_epi16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
-    __m128i least = _mm_min_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-    /* minpos is of unsigned lanes */
-    __m128i lowest = _mm_minpos_epu16(_mm_xor_si128(least, _mm_set1_epi16((short)0x8000)));
-    return (int16_t)((unsigned)_mm_cvtsi128_si32(lowest) ^ 0x8000u);
+    x = _mm512_xor_si512(x, _mm512_set1_epi16((short)flip));
+    __m256i half = _mm256_min_epu16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    __m128i least = _mm_min_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    return (uint16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(least)) ^ flip);
 }
 
 ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
 {
-    const __m512i largest = _mm512_set1_epi16(0x7fff), ones = _mm512_set1_epi16(-1);
-    struct keys k = {largest, _mm512_xor_si512(largest, ones), largest};
+    __m512i first = _mm512_set1_epi16((short)x[0]);
+    struct codes c = {first, first, first, first};
     int64_t i = 0;
     for (; n - i >= 32; i += 32)
-        k = look(_mm512_loadu_si512(x + i), k);
+        c = look(_mm512_loadu_si512(x + i), c);
     if (i < n) {
         /* the first logit stands in for those that are not there */
         __mmask32 in = (__mmask32)(((uint32_t)1 << (n - i)) - 1);
-        k = look(_mm512_mask_loadu_epi16(_mm512_set1_epi16((short)x[0]), in, x + i), k);
+        c = look(_mm512_mask_loadu_epi16(first, in, x + i), c);
     }
-    return (struct entropy_range){fold(k.least), -1 - fold(_mm512_xor_si512(k.most, ones)), fold(k.smallest)};
+    return entropy_range_of((struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff),
+                                                   (int16_t)fold(c.s_least, 0x8000),
+                                                   (int16_t)fold(c.s_most, 0x7fff)});
 }
 
 #include "entropy_lanes.h"

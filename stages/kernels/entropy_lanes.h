@@ -1,14 +1,17 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
- * operations on it; with none defined the operations are plain C, which is the reference.
+ * operations on it; with none defined the operations are plain C, which is the reference. It may define
+ * ENTROPY_RANGE16 (its own function for that) and ENTROPY_BY_HALVES (there are few registers).
  *
- * exp(d / temperature) is 2^(u/16), u = d (c + c_lo), computed as 2^q * 2^(k/16) * (1 + f Q(f)) with u = 16 q
- * + k + f, k = 0..15, |f| <= 1/2. Q, of degree 5, interpolates (2^(f/16) - 1) / f at the six Chebyshev nodes
- * of [-1/2, 1/2]; with it 1 + f Q(f) is within 1.5e-17 of 2^(f/16), relatively, before rounding. The table
- * holds 2^(k/16) rounded to nearest, less k << 48 in its bits, so that adding 16 q + k, shifted by 48,
- * multiplies it by 2^q. Adding 1.5 * 2^52 to u leaves 16 q + k in the low bits of the sum. The result is
- * within 1.2 units of the last place of the exponential of what f and n stand for; leaving c_lo out, as the
- * loops for 16-bit logits do, adds at most 1.2e-16 |d / temperature| to the relative error. */
+ * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
+ * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2]: of
+ * degree 6, with which 1 + f Q(f) is within 6.1e-18 of 2^(f/8), relatively, before rounding; or of degree 5,
+ * within 1.9e-15. The table holds 2^(k/8) rounded to nearest, less k << 49 in its bits, so that adding 8 q +
+ * k, shifted by 49, multiplies it by 2^q. Adding 1.5 * 2^52 to u leaves 8 q + k in the low bits of the sum.
+ * The fine result, with c_lo and degree 6, is within 1.2 units of the last place of the exponential of what f
+ * and n stand for; the coarse one, of the logits of 16 bits, is off by another 1.9e-15 + 1.2e-16 |d /
+ * temperature| at most, relatively. The table has eight entries because that is what one shuffle of AVX2
+ * selects from. */
 #ifndef SINEW_ENTROPY_LANES_H
 #define SINEW_ENTROPY_LANES_H
 
@@ -23,12 +26,16 @@
 #endif
 
 #define ENTROPY_MAGIC 0x1.8p52
-#define ENTROPY_Q0 0x1.62e42fefa39f3p-5
-#define ENTROPY_Q1 0x1.ebfbdff82c590p-11
-#define ENTROPY_Q2 0x1.c6b08d6f2a289p-17
-#define ENTROPY_Q3 0x1.3b2ab6fb41213p-23
-#define ENTROPY_Q4 0x1.5d897e525c216p-30
-#define ENTROPY_Q5 0x1.430a1d08ec681p-37
+
+/* Q, from the constant on */
+static const double entropy_fine[7] = {
+    0x1.62e42fefa39efp-4,  0x1.ebfbdff82c6c5p-9,  0x1.c6b08d704a11fp-14, 0x1.3b2ab6f1f1910p-19,
+    0x1.5d87fe72ac65ep-25, 0x1.430deca12d584p-31, 0x1.ffd1f6633bd3ap-38,
+};
+static const double entropy_coarse[6] = {
+    0x1.62e42fefa3aefp-4,  0x1.ebfbdff82c5e7p-9,  0x1.c6b08d5e4bb3bp-14,
+    0x1.3b2ab6f5687a9p-19, 0x1.5d8dfde822453p-25, 0x1.430d3b3f37695p-31,
+};
 
 /* ---- the operations in plain C ---- */
 
@@ -97,14 +104,14 @@ ENTROPY_INLINE vec vec_keep(vec p, vec d, vec low)
     EACH(d.v[i] > low.v[i] ? p.v[i] : 0);
 }
 
-/* 2^(n/16), n in the low bits of t */
+/* 2^(n/8), n in the low bits of t */
 ENTROPY_INLINE vec vec_power(vec t)
 {
     vec out;
     for (int i = 0; i < 8; i++) {
         uint64_t bits;
         memcpy(&bits, &t.v[i], sizeof bits);
-        bits = entropy_table[bits & 15] + (bits << 48);
+        bits = entropy_table[bits & 7] + (bits << 49);
         memcpy(&out.v[i], &bits, sizeof bits);
     }
     return out;
@@ -115,39 +122,32 @@ ENTROPY_INLINE void vec_store(double *out, vec a)
     memcpy(out, a.v, sizeof a.v);
 }
 
-/* Sixteen logits as two vectors: of BF16 the even ones and the odd ones. */
-ENTROPY_INLINE void vec_load_bf16(const uint16_t *x, vec *a, vec *b)
+/* Half of sixteen logits: 0 the first eight, 1 the others; but of BF16 the even ones and the odd ones. */
+ENTROPY_INLINE vec vec_half_bf16(const uint16_t *x, int half)
 {
+    vec out;
     for (int i = 0; i < 8; i++) {
-        uint32_t even = (uint32_t)x[2 * i] << 16, odd = (uint32_t)x[2 * i + 1] << 16;
+        uint32_t bits = (uint32_t)x[2 * i + half] << 16;
         float f;
-        memcpy(&f, &even, sizeof f);
-        a->v[i] = f;
-        memcpy(&f, &odd, sizeof f);
-        b->v[i] = f;
+        memcpy(&f, &bits, sizeof f);
+        out.v[i] = f;
     }
+    return out;
 }
 
-ENTROPY_INLINE void vec_load_f16(const uint16_t *x, vec *a, vec *b)
+ENTROPY_INLINE vec vec_half_f16(const uint16_t *x, int half)
 {
-    for (int i = 0; i < 8; i++) {
-        a->v[i] = f16_to_float(x[i]);
-        b->v[i] = f16_to_float(x[8 + i]);
-    }
+    EACH(f16_to_float(x[8 * half + i]));
 }
 
-ENTROPY_INLINE void vec_load_f32(const float *x, vec *a, vec *b)
+ENTROPY_INLINE vec vec_half_f32(const float *x, int half)
 {
-    for (int i = 0; i < 8; i++) {
-        a->v[i] = x[i];
-        b->v[i] = x[8 + i];
-    }
+    EACH(x[8 * half + i]);
 }
 
-ENTROPY_INLINE void vec_load_f64(const double *x, vec *a, vec *b)
+ENTROPY_INLINE vec vec_half_f64(const double *x, int half)
 {
-    memcpy(a->v, x, sizeof a->v);
-    memcpy(b->v, x + 8, sizeof b->v);
+    EACH(x[8 * half + i]);
 }
 
 /* Is one of 16 counters, in either table, not 0? */
@@ -170,49 +170,71 @@ ENTROPY_INLINE vec vec_counts(const uint32_t *p, const uint32_t *q)
 
 /* ---- ranges ---- */
 
-#define ENTROPY_RANGE(name, unsigned_type, signed_type, shift, magnitude)                              \
-    ENTROPY_INLINE void name##_over(const unsigned_type *x, int64_t n, signed_type *least,             \
-                                    signed_type *most, signed_type *smallest)                          \
-    {                                                                                                  \
-        signed_type l = *least, m = *most, s = *smallest;                                              \
-        for (int64_t i = 0; i < n; i++) {                                                              \
-            signed_type bits = (signed_type)x[i], size = (signed_type)(bits & (magnitude));            \
-            signed_type key = (signed_type)(bits ^ ((bits >> (shift)) & (magnitude)));                 \
-            l = key < l ? key : l;                                                                     \
-            m = key > m ? key : m;                                                                     \
-            s = size < s ? size : s;                                                                   \
-        }                                                                                              \
-        *least = l;                                                                                    \
-        *most = m;                                                                                     \
-        *smallest = s;                                                                                 \
-    }                                                                                                  \
-    ENTROPY_TARGET static struct entropy_range name(const unsigned_type *x, int64_t n)                 \
-    {                                                                                                  \
-        signed_type least = (magnitude), most = (signed_type)(-(magnitude)-1), smallest = (magnitude); \
-        int64_t i = 0;                                                                                 \
-        for (; n - i >= 256; i += 256) /* of a length that the compiler knows */                       \
-            name##_over(x + i, 256, &least, &most, &smallest);                                         \
-        name##_over(x + i, n - i, &least, &most, &smallest);                                           \
-        return (struct entropy_range){least, most, smallest};                                          \
+#define ENTROPY_RANGE(name, unsigned_type, signed_type, shift, magnitude)                  \
+    ENTROPY_INLINE void name##_over(const unsigned_type *x, int64_t n, signed_type *least, \
+                                    signed_type *most)                                     \
+    {                                                                                      \
+        signed_type l = *least, m = *most;                                                 \
+        for (int64_t i = 0; i < n; i++) {                                                  \
+            signed_type bits = (signed_type)x[i];                                          \
+            signed_type key = (signed_type)(bits ^ ((bits >> (shift)) & (magnitude)));     \
+            l = key < l ? key : l;                                                         \
+            m = key > m ? key : m;                                                         \
+        }                                                                                  \
+        *least = l;                                                                        \
+        *most = m;                                                                         \
+    }                                                                                      \
+    ENTROPY_TARGET static struct entropy_range name(const unsigned_type *x, int64_t n)     \
+    {                                                                                      \
+        signed_type least = (magnitude), most = (signed_type)(-(magnitude)-1);             \
+        int64_t i = 0;                                                                     \
+        for (; n - i >= 256; i += 256) /* of a length that the compiler knows */           \
+            name##_over(x + i, 256, &least, &most);                                        \
+        name##_over(x + i, n - i, &least, &most);                                          \
+        return (struct entropy_range){least, most, 0};                                     \
     }
 
-#ifndef ENTROPY_RANGE16
-#define ENTROPY_RANGE16 entropy_range16
-ENTROPY_RANGE(entropy_range16, uint16_t, int16_t, 15, 0x7fff)
-#endif
 ENTROPY_RANGE(entropy_range32, uint32_t, int32_t, 31, 0x7fffffff)
 ENTROPY_RANGE(entropy_range64, uint64_t, int64_t, 63, 0x7fffffffffffffff)
 
+#ifndef ENTROPY_RANGE16
+#define ENTROPY_RANGE16 entropy_range16
+
+ENTROPY_INLINE void entropy_range16_over(const uint16_t *x, int64_t n, struct entropy_codes *codes)
+{
+    struct entropy_codes c = *codes;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t u = x[i];
+        int16_t s = (int16_t)u;
+        c.u_least = u < c.u_least ? u : c.u_least;
+        c.u_most = u > c.u_most ? u : c.u_most;
+        c.s_least = s < c.s_least ? s : c.s_least;
+        c.s_most = s > c.s_most ? s : c.s_most;
+    }
+    *codes = c;
+}
+
+ENTROPY_TARGET static struct entropy_range entropy_range16(const uint16_t *x, int64_t n)
+{
+    struct entropy_codes c = {UINT16_MAX, 0, INT16_MAX, INT16_MIN};
+    int64_t i = 0;
+    for (; n - i >= 256; i += 256) /* of a length that the compiler knows */
+        entropy_range16_over(x + i, 256, &c);
+    entropy_range16_over(x + i, n - i, &c);
+    return entropy_range_of(c);
+}
+#endif
+
 /* ---- sums ---- */
 
-/* The exponential in three steps, so that three groups of logits can be on their way at once: more work
+/* The exponential in three steps, so that several groups of logits can be on their way at once: more work
  * between an operation and the one that waits for it. */
 struct entropy_first {
     vec d, t;
 };
 
 struct entropy_second {
-    vec d, f, g, k;
+    vec d, f, k;
 };
 
 ENTROPY_INLINE struct entropy_first entropy_first(vec x, const struct entropy_scale *w, int clamp)
@@ -233,16 +255,21 @@ ENTROPY_INLINE struct entropy_second entropy_second(struct entropy_first r, cons
     h.f = vec_fms(r.d, vec_set(w->c), vec_sub(r.t, vec_set(ENTROPY_MAGIC)));
     if (fine)
         h.f = vec_fma(r.d, vec_set(w->c_lo), h.f);
-    h.g = vec_mul(h.f, h.f);
     h.k = vec_power(r.t);
     return h;
 }
 
-ENTROPY_INLINE vec entropy_third(struct entropy_second h, const struct entropy_scale *w, int clamp)
+ENTROPY_INLINE vec entropy_third(struct entropy_second h, const struct entropy_scale *w, int clamp, int fine)
 {
-    vec q = vec_fma(vec_set(ENTROPY_Q5), h.f, vec_set(ENTROPY_Q4));
-    q = vec_fma(q, h.g, vec_fma(vec_set(ENTROPY_Q3), h.f, vec_set(ENTROPY_Q2)));
-    q = vec_fma(q, h.g, vec_fma(vec_set(ENTROPY_Q1), h.f, vec_set(ENTROPY_Q0)));
+    const double *c = fine ? entropy_fine : entropy_coarse;
+    int degree = fine ? 6 : 5;
+    vec q = vec_fma(vec_set(c[degree]), h.f, vec_set(c[degree - 1]));
+    if (fine)
+        q = vec_fma(q, h.f, vec_set(c[4]));
+    q = vec_fma(q, h.f, vec_set(c[3]));
+    q = vec_fma(q, h.f, vec_set(c[2]));
+    q = vec_fma(q, h.f, vec_set(c[1]));
+    q = vec_fma(q, h.f, vec_set(c[0]));
     q = vec_fma(vec_mul(h.f, h.k), q, h.k);
     return clamp ? vec_keep(q, h.d, vec_set(w->low)) : q;
 }
@@ -259,12 +286,56 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
     return lane[0];
 }
 
-#define ENTROPY_TAKE(name, i)                 \
-    do {                                      \
-        vec x0, x1;                           \
-        vec_load_##name(x + (i), &x0, &x1);   \
-        first0 = entropy_first(x0, w, clamp); \
-        first1 = entropy_first(x1, w, clamp); \
+#define ENTROPY_ADD(p, dp, second, fine)               \
+    do {                                               \
+        vec q = entropy_third(second, w, clamp, fine); \
+        p = vec_add(p, q);                             \
+        dp = vec_fma((second).d, q, dp);               \
+    } while (0)
+
+/* In either form of the loop also(i, half) is done once for each i < n, a multiple of 16, and each half, 0
+ * and 1. */
+#ifdef ENTROPY_BY_HALVES
+
+/* The block is gone over twice, once for each half of the lanes, so that what one turn needs fits into few
+ * registers. Eight exponentials are begun before the eight before them are ended. */
+#define ENTROPY_BEGIN(name, fine, at, half) \
+    entropy_second(entropy_first(vec_half_##name(x + (at), half), w, clamp), w, fine)
+
+#define ENTROPY_HALF(name, fine, half, p, dp, also)                      \
+    do {                                                                 \
+        struct entropy_second a = ENTROPY_BEGIN(name, fine, 0, half), b; \
+        int64_t i = ENTROPY_LANES;                                       \
+        for (; i < n - ENTROPY_LANES; i += 2 * ENTROPY_LANES) {          \
+            b = ENTROPY_BEGIN(name, fine, i, half);                      \
+            also(i - ENTROPY_LANES, half);                               \
+            ENTROPY_ADD(p, dp, a, fine);                                 \
+            a = ENTROPY_BEGIN(name, fine, i + ENTROPY_LANES, half);      \
+            also(i, half);                                               \
+            ENTROPY_ADD(p, dp, b, fine);                                 \
+        }                                                                \
+        ENTROPY_ADD(p, dp, a, fine);                                     \
+        also(i - ENTROPY_LANES, half);                                   \
+        if (i < n) {                                                     \
+            a = ENTROPY_BEGIN(name, fine, i, half);                      \
+            ENTROPY_ADD(p, dp, a, fine);                                 \
+            also(i, half);                                               \
+        }                                                                \
+    } while (0)
+
+#define ENTROPY_LOOP(name, fine, also)                \
+    vec p0 = vec_set(0), p1 = p0, dp0 = p0, dp1 = p0; \
+    ENTROPY_HALF(name, fine, 0, p0, dp0, also);       \
+    ENTROPY_HALF(name, fine, 1, p1, dp1, also);       \
+    sums->p += entropy_fold(p0, p1);                  \
+    sums->dp += entropy_fold(dp0, dp1)
+
+#else
+
+#define ENTROPY_TAKE(name, i)                                          \
+    do {                                                               \
+        first0 = entropy_first(vec_half_##name(x + (i), 0), w, clamp); \
+        first1 = entropy_first(vec_half_##name(x + (i), 1), w, clamp); \
     } while (0)
 
 #define ENTROPY_TURN(fine)                         \
@@ -273,13 +344,10 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
         second1 = entropy_second(first1, w, fine); \
     } while (0)
 
-#define ENTROPY_ADD                                                                       \
-    do {                                                                                  \
-        vec q0 = entropy_third(second0, w, clamp), q1 = entropy_third(second1, w, clamp); \
-        p0 = vec_add(p0, q0);                                                             \
-        p1 = vec_add(p1, q1);                                                             \
-        dp0 = vec_fma(second0.d, q0, dp0);                                                \
-        dp1 = vec_fma(second1.d, q1, dp1);                                                \
+#define ENTROPY_ADD_BOTH(fine)               \
+    do {                                     \
+        ENTROPY_ADD(p0, dp0, second0, fine); \
+        ENTROPY_ADD(p1, dp1, second1, fine); \
     } while (0)
 
 #define ENTROPY_LOOP(name, fine, also)                               \
@@ -289,91 +357,106 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
     ENTROPY_TAKE(name, 0);                                           \
     ENTROPY_TURN(fine);                                              \
     ENTROPY_TAKE(name, ENTROPY_LANES);                               \
+    also(0, 0);                                                      \
+    also(0, 1);                                                      \
+    also(ENTROPY_LANES, 0);                                          \
+    also(ENTROPY_LANES, 1);                                          \
     for (int64_t i = 2 * ENTROPY_LANES; i < n; i += ENTROPY_LANES) { \
-        ENTROPY_ADD;                                                 \
+        ENTROPY_ADD_BOTH(fine);                                      \
         ENTROPY_TURN(fine);                                          \
         ENTROPY_TAKE(name, i);                                       \
-        also;                                                        \
+        also(i, 0);                                                  \
+        also(i, 1);                                                  \
     }                                                                \
-    ENTROPY_ADD;                                                     \
+    ENTROPY_ADD_BOTH(fine);                                          \
     ENTROPY_TURN(fine);                                              \
-    ENTROPY_ADD;                                                     \
+    ENTROPY_ADD_BOTH(fine);                                          \
     sums->p += entropy_fold(p0, p1);                                 \
     sums->dp += entropy_fold(dp0, dp1)
 
-/* Counting needs the units for addresses and integers, the exponential those for floating point: in one loop
- * neither waits for the other. Two tables, so that equal neighbours do not wait for each other either. */
+#endif
+
+/* Two tables, so that equal neighbours do not wait for each other. */
 ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
 {
     uint32_t *other = counters + ENTROPY_CODES;
-    for (int i = 0; i < ENTROPY_LANES; i += 4) {
-        uint64_t four;
-        memcpy(&four, x + i, sizeof four);
-        counters[four & 0xffff]++;
-        other[four >> 16 & 0xffff]++;
-        counters[four >> 32 & 0xffff]++;
-        other[four >> 48]++;
-    }
+    uint64_t four;
+    memcpy(&four, x, sizeof four);
+    counters[four & 0xffff]++;
+    other[four >> 16 & 0xffff]++;
+    counters[four >> 32 & 0xffff]++;
+    other[four >> 48]++;
 }
 
-#define ENTROPY_ADD_16(name)                                                                             \
-    ENTROPY_INLINE void entropy_sum_##name(const uint16_t *x, const uint16_t *counted, int64_t n,        \
-                                           const struct entropy_scale *w, int clamp, const void *ahead,  \
-                                           uint32_t *counters, struct entropy_sums *sums)                \
-    {                                                                                                    \
-        entropy_count(counted, counters);                                                                \
-        entropy_count(counted + ENTROPY_LANES, counters);                                                \
-        ENTROPY_LOOP(name, 0, entropy_count(counted + i, counters);                                      \
-                     __builtin_prefetch((const char *)ahead + 4 * i));                                   \
-    }                                                                                                    \
-    ENTROPY_TARGET static void entropy_add_##name(                                                       \
-        const uint16_t *x, const uint16_t *counted, int64_t n, const struct entropy_scale *w, int clamp, \
-        const void *ahead, uint32_t *counters, struct entropy_sums *sums)                                \
-    {                                                                                                    \
-        if (clamp)                                                                                       \
-            entropy_sum_##name(x, counted, n, w, 1, ahead, counters, sums);                              \
-        else                                                                                             \
-            entropy_sum_##name(x, counted, n, w, 0, ahead, counters, sums);                              \
-    }                                                                                                    \
-    ENTROPY_TARGET static void entropy_drain_##name(uint32_t *counters, int64_t from, int64_t to,        \
-                                                    const struct entropy_scale *w,                       \
-                                                    struct entropy_sums *sums)                           \
-    {                                                                                                    \
-        vec p0 = vec_set(0), p1 = p0, dp0 = p0, dp1 = p0;                                                \
-        for (int64_t code = from; code < to; code += ENTROPY_LANES) {                                    \
-            uint32_t *p = counters + code, *q = p + ENTROPY_CODES;                                       \
-            if (!vec_any(p, q))                                                                          \
-                continue;                                                                                \
-            uint16_t codes[ENTROPY_LANES];                                                               \
-            for (int i = 0; i < ENTROPY_LANES; i++)                                                      \
-                codes[i] = (uint16_t)(code + entropy_order_##name[i]);                                   \
-            vec x0, x1, n0 = vec_counts(p, q), n1 = vec_counts(p + 8, q + 8);                            \
-            vec_load_##name(codes, &x0, &x1);                                                            \
-            struct entropy_second h0 = entropy_second(entropy_first(x0, w, 1), w, 1),                    \
-                                  h1 = entropy_second(entropy_first(x1, w, 1), w, 1);                    \
-            /* a code that does not occur may lie far above the largest, and be infinite */              \
-            vec none = vec_set(0), q0 = vec_mul(n0, entropy_third(h0, w, 1)),                            \
-                q1 = vec_mul(n1, entropy_third(h1, w, 1));                                               \
-            q0 = vec_keep(q0, n0, none);                                                                 \
-            q1 = vec_keep(q1, n1, none);                                                                 \
-            p0 = vec_add(p0, q0);                                                                        \
-            p1 = vec_add(p1, q1);                                                                        \
-            dp0 = vec_fma(h0.d, q0, dp0);                                                                \
-            dp1 = vec_fma(h1.d, q1, dp1);                                                                \
-            memset(p, 0, ENTROPY_LANES * sizeof *p);                                                     \
-            memset(q, 0, ENTROPY_LANES * sizeof *q);                                                     \
-        }                                                                                                \
-        sums->p += entropy_fold(p0, p1);                                                                 \
-        sums->dp += entropy_fold(dp0, dp1);                                                              \
+/* Counting needs the units for addresses and integers, the exponential those for floating point: in one loop
+ * neither waits for the other. */
+#define ENTROPY_COUNT(i, half)                                   \
+    do {                                                         \
+        entropy_count(counted + (i) + 8 * (half), counters);     \
+        entropy_count(counted + (i) + 8 * (half) + 4, counters); \
+        if ((half) == 1)                                         \
+            __builtin_prefetch((const char *)ahead + 4 * (i));   \
+    } while (0)
+
+#define ENTROPY_PREFETCH(i, half)                                                      \
+    do {                                                                               \
+        if ((half) == 1)                                                               \
+            for (size_t k = 0; k < ENTROPY_LANES * sizeof *x; k += 64)                 \
+                __builtin_prefetch((const char *)ahead + (size_t)(i) * sizeof *x + k); \
+    } while (0)
+
+#define ENTROPY_ADD_16(name)                                                                                 \
+    ENTROPY_INLINE void entropy_sum_##name(const uint16_t *x, const uint16_t *counted, int64_t n,            \
+                                           const struct entropy_scale *w, int clamp, const void *ahead,      \
+                                           uint32_t *counters, struct entropy_sums *sums)                    \
+    {                                                                                                        \
+        ENTROPY_LOOP(name, 0, ENTROPY_COUNT);                                                                \
+    }                                                                                                        \
+    ENTROPY_TARGET static void entropy_add_##name(                                                           \
+        const uint16_t *x, const uint16_t *counted, int64_t n, const struct entropy_scale *w, int clamp,     \
+        const void *ahead, uint32_t *counters, struct entropy_sums *sums)                                    \
+    {                                                                                                        \
+        if (clamp)                                                                                           \
+            entropy_sum_##name(x, counted, n, w, 1, ahead, counters, sums);                                  \
+        else                                                                                                 \
+            entropy_sum_##name(x, counted, n, w, 0, ahead, counters, sums);                                  \
+    }                                                                                                        \
+    ENTROPY_TARGET static void entropy_drain_##name(uint32_t *counters, int64_t from, int64_t to,            \
+                                                    const struct entropy_scale *w,                           \
+                                                    struct entropy_sums *sums)                               \
+    {                                                                                                        \
+        vec p0 = vec_set(0), p1 = p0, dp0 = p0, dp1 = p0;                                                    \
+        for (int64_t code = from; code < to; code += ENTROPY_LANES) {                                        \
+            uint32_t *p = counters + code, *q = p + ENTROPY_CODES;                                           \
+            if (!vec_any(p, q))                                                                              \
+                continue;                                                                                    \
+            uint16_t codes[ENTROPY_LANES];                                                                   \
+            for (int i = 0; i < ENTROPY_LANES; i++)                                                          \
+                codes[i] = (uint16_t)(code + entropy_order_##name[i]);                                       \
+            vec n0 = vec_counts(p, q), n1 = vec_counts(p + 8, q + 8);                                        \
+            struct entropy_second h0 = entropy_second(entropy_first(vec_half_##name(codes, 0), w, 1), w, 1); \
+            struct entropy_second h1 = entropy_second(entropy_first(vec_half_##name(codes, 1), w, 1), w, 1); \
+            /* a code that does not occur may lie far above the largest, and be infinite */                  \
+            vec none = vec_set(0), q0 = vec_mul(n0, entropy_third(h0, w, 1, 1)),                             \
+                q1 = vec_mul(n1, entropy_third(h1, w, 1, 1));                                                \
+            q0 = vec_keep(q0, n0, none);                                                                     \
+            q1 = vec_keep(q1, n1, none);                                                                     \
+            p0 = vec_add(p0, q0);                                                                            \
+            p1 = vec_add(p1, q1);                                                                            \
+            dp0 = vec_fma(h0.d, q0, dp0);                                                                    \
+            dp1 = vec_fma(h1.d, q1, dp1);                                                                    \
+            memset(p, 0, ENTROPY_LANES * sizeof *p);                                                         \
+            memset(q, 0, ENTROPY_LANES * sizeof *q);                                                         \
+        }                                                                                                    \
+        sums->p += entropy_fold(p0, p1);                                                                     \
+        sums->dp += entropy_fold(dp0, dp1);                                                                  \
     }
 
 #define ENTROPY_ADD_WIDE(name, type)                                                                       \
     ENTROPY_INLINE void entropy_sum_##name(const type *x, int64_t n, const struct entropy_scale *w,        \
                                            int clamp, const void *ahead, struct entropy_sums *sums)        \
     {                                                                                                      \
-        ENTROPY_LOOP(name, 1,                                                                              \
-                     for (int64_t k = 0; k < ENTROPY_LANES * (int64_t)sizeof *x; k += 64)                  \
-                         __builtin_prefetch((const char *)ahead + i * (int64_t)sizeof *x + k));            \
+        ENTROPY_LOOP(name, 1, ENTROPY_PREFETCH);                                                           \
     }                                                                                                      \
     ENTROPY_TARGET static void entropy_add_##name(const type *x, int64_t n, const struct entropy_scale *w, \
                                                   int clamp, const void *ahead, struct entropy_sums *sums) \
@@ -384,7 +467,7 @@ ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
             entropy_sum_##name(x, n, w, 0, ahead, sums);                                                   \
     }
 
-/* Where vec_load puts sixteen codes in ascending order. */
+/* Where vec_half puts sixteen codes in ascending order. */
 static const uint16_t entropy_order_bf16[ENTROPY_LANES] = {0, 8,  1, 9,  2, 10, 3, 11,
                                                            4, 12, 5, 13, 6, 14, 7, 15};
 static const uint16_t entropy_order_f16[ENTROPY_LANES] = {0, 1, 2,  3,  4,  5,  6,  7,

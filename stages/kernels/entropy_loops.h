@@ -11,15 +11,13 @@ enum {
     ENTROPY_CODES = 1 << 16, /* counters of one of the two tables */
 };
 
-/* 2^(k/16) as the bits of a float64, less k << 48 (entropy_lanes.h) */
-static const uint64_t entropy_table[16] = {
-    0x3ff0000000000000, 0x3fefb5586cf9890f, 0x3fef72b83c7d517b, 0x3fef387a6e756238,
-    0x3fef06fe0a31b715, 0x3feedea64c123422, 0x3feebfdad5362a27, 0x3feeab07dd485429,
-    0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
-    0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da};
+/* 2^(k/8) as the bits of a float64, less k << 49 (entropy_lanes.h) */
+static const uint64_t entropy_table[8] = {0x3ff0000000000000, 0x3fef72b83c7d517b, 0x3fef06fe0a31b715,
+                                          0x3feebfdad5362a27, 0x3feea09e667f3bcd, 0x3feeace5422aa0db,
+                                          0x3feee89f995ad3ad, 0x3fef5818dcfba487};
 
 /* What turns a logit into its probability relative to the largest: d = logit - top, at least low; exp(d /
- * temperature) = 2^(d (c + c_lo) / 16). What is at low or below it contributes nothing. */
+ * temperature) = 2^(d (c + c_lo) / 8). What is at low or below it contributes nothing. */
 struct entropy_scale {
     double top, low, c, c_lo;
 };
@@ -34,6 +32,24 @@ struct entropy_range {
     int64_t least, most;
     int64_t smallest; /* magnitude bits, of 16-bit logits alone */
 };
+
+/* Codes of 16 bits as they are, unsigned (u) and signed (s): of the logits without a sign the extremes are
+ * u_least and s_most, of those with one, in which the order is that of the magnitude, s_least and u_most. */
+struct entropy_codes {
+    uint16_t u_least, u_most;
+    int16_t s_least, s_most;
+};
+
+static inline struct entropy_range entropy_range_of(struct entropy_codes c)
+{
+    struct entropy_range r;
+    r.least = c.s_least < 0 ? (int16_t)(c.u_most ^ 0x7fff) : c.u_least;
+    r.most = c.s_most < 0 ? c.s_least ^ 0x7fff : c.s_most;
+    r.smallest = c.s_least < 0 ? c.s_least & 0x7fff : c.u_least;
+    if (c.s_most >= 0 && c.u_least < r.smallest)
+        r.smallest = c.u_least;
+    return r;
+}
 
 struct entropy_loops {
     /* Of n >= 1 logits. */

@@ -199,8 +199,8 @@ static double draw(enum kind kind, int64_t i, int64_t n, uint64_t *seed)
 static void test_types(void **state)
 {
     (void)state;
-    static const int64_t sizes[] = {1,    2,    15,   16,   17,   31,   32,    33,    63,
-                                    64,   65,   95,   128,  2047, 2048, 2049,  4095,  4096,
+    static const int64_t sizes[] = {1,    2,    15,   16,   17,   31,   32,    33,    63,   64,
+                                    65,   95,   96,   128,  160,  2047, 2048,  2049,  4095, 4096,
                                     4097, 4127, 4159, 4160, 6144, 8192, 12345, 16385, MOST};
     static const double temperatures[] = {1, 0.7, 3};
     double *x = malloc(MOST * sizeof *x), *wide = malloc(MOST * sizeof *wide),
@@ -222,6 +222,72 @@ static void test_types(void **state)
                 if (!(fabs(h - r) <= 1e-13 * r + 1e-17 * (kind == PEAK ? 100 : 1)))
                     fail_msg("%s, kind %d, %lld logits: %.17g, expected %.17g", dtype_name(types[t]), kind,
                              (long long)n, h, r);
+            }
+        }
+    free(x);
+    free(wide);
+    free(out);
+}
+
+/* A single likely choice at each place of rows of each small size, among logits of one sign or of both: the
+ * largest is found wherever it is. */
+static void test_every_place(void **state)
+{
+    (void)state;
+    enum { N = 97 };
+    static const int sizes[] = {2, 7, 15, 16, 17, 31, 33, 63, 64, 66, N};
+    double x[N], wide[N], out[N], h;
+    uint64_t seed = 21;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        for (int n = sizes[k], place = 0; place < n; place++) {
+            double offset = 10 * (place % 3 - 1);
+            int64_t at;
+            for (int i = 0; i < n; i++)
+                x[i] = offset + 4 * uniform(&seed);
+            x[place] = offset + 8;
+            for (int t = 0; t < 4; t++) {
+                convert(types[t], x, n, out, wide);
+                assert_int_equal(row(types[t], out, n, 1, &h, &at), ENTROPY_FINE);
+                near(h, reference(wide, n, 1), 1e-13);
+            }
+            x[place] = place % 2 ? NAN : -NAN;
+            for (int t = 0; t < 4; t++) {
+                convert(types[t], x, n, out, wide);
+                assert_int_equal(row(types[t], out, n, 1, &h, &at), ENTROPY_NAN);
+                assert_int_equal(at, place);
+            }
+        }
+}
+
+/* All but one logit far below the largest: H is tiny, and as exact, relatively, as ever. The reference is the
+ * form of entropy.h, which does not cancel. */
+static void test_tiny(void **state)
+{
+    (void)state;
+    enum { N = 9000 };
+    double *x = malloc(N * sizeof *x), *wide = malloc(N * sizeof *wide), *out = malloc(N * sizeof *out);
+    uint64_t seed = 14;
+    assert_true(x && wide && out);
+    for (double depth = 10; depth < 708; depth += 43.7)
+        for (int place = 0; place < N; place += 1499) {
+            for (int i = 0; i < N; i++)
+                x[i] = -depth - 40 * uniform(&seed);
+            x[place] = 0;
+            for (int t = 0; t < 4; t++) {
+                int64_t at;
+                double h;
+                convert(types[t], x, N, out, wide);
+                assert_int_equal(row(types[t], out, N, 1, &h, &at), ENTROPY_FINE);
+                long double s = 0, a = 0;
+                for (int i = 0; i < N; i++)
+                    if (i != place && wide[i] > -708) {
+                        s += expl(wide[i]);
+                        a -= wide[i] * expl(wide[i]);
+                    }
+                double r = (double)(log1pl(s) + a / (1 + s));
+                if (!(fabs(h - r) <= 1e-13 * r))
+                    fail_msg("%s, the others at %g: %.17g, expected %.17g", dtype_name(types[t]), -depth, h,
+                             r);
             }
         }
     free(x);
@@ -387,6 +453,8 @@ int main(void)
         cmocka_unit_test(test_extremes_of_codes),
         cmocka_unit_test(test_interpolate),
         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_every_place),
+        cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_every_code),
         cmocka_unit_test(test_exponential),
         cmocka_unit_test(test_faults_of_all_types),
