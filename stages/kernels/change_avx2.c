@@ -21,24 +21,24 @@ INLINE __m256i load(const void *x)
     return _mm256_loadu_si256(x);
 }
 
-/* Two times eight floats' upper halves, rounded to nearest, ties to even. */
-INLINE __m256i round_to_bf16(__m256 a, __m256 b)
+/* Eight floats rounded to bf16, to nearest, ties to even: in their upper halves, with something below. */
+INLINE __m256i rounded(__m256 a)
 {
     const __m256i half = _mm256_set1_epi32(0x7fff), one = _mm256_set1_epi32(1);
-    __m256i x = _mm256_castps_si256(a), y = _mm256_castps_si256(b);
-    x = _mm256_add_epi32(_mm256_add_epi32(x, half), _mm256_and_si256(_mm256_srli_epi32(x, 16), one));
-    y = _mm256_add_epi32(_mm256_add_epi32(y, half), _mm256_and_si256(_mm256_srli_epi32(y, 16), one));
-    return _mm256_packus_epi32(_mm256_srli_epi32(x, 16), _mm256_srli_epi32(y, 16));
+    __m256i x = _mm256_castps_si256(a);
+    return _mm256_add_epi32(_mm256_add_epi32(x, half), _mm256_and_si256(_mm256_srli_epi32(x, 16), one));
 }
 
-INLINE __m256 floats_low(__m256i x)
+/* b - a of 16 bf16 each, rounded to bf16: those at even places and those at odd ones apart, which are floats
+ * where they are, but for a shift and what stands below. */
+INLINE __m256i difference(__m256i a, __m256i b)
 {
-    return _mm256_castsi256_ps(_mm256_unpacklo_epi16(_mm256_setzero_si256(), x));
-}
-
-INLINE __m256 floats_high(__m256i x)
-{
-    return _mm256_castsi256_ps(_mm256_unpackhi_epi16(_mm256_setzero_si256(), x));
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
+    __m256i even = rounded(_mm256_sub_ps(_mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
+                                         _mm256_castsi256_ps(_mm256_slli_epi32(a, 16))));
+    __m256i odd = rounded(_mm256_sub_ps(_mm256_castsi256_ps(_mm256_and_si256(b, upper)),
+                                        _mm256_castsi256_ps(_mm256_and_si256(a, upper))));
+    return _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xaa);
 }
 
 /* |new - old| rounded to bf16, n (a multiple of 16) elements, as 15 bits each. Returns 0 where all elements
@@ -50,9 +50,7 @@ AVX2 static int take_differences(const uint16_t *old_bits, const uint16_t *new_b
     __m256i top = _mm256_setzero_si256(), most = top, least = magnitude;
     for (int64_t i = 0; i < n; i += 16) {
         __m256i a = load(old_bits + i), b = load(new_bits + i);
-        __m256i d = round_to_bf16(_mm256_sub_ps(floats_low(b), floats_low(a)),
-                                  _mm256_sub_ps(floats_high(b), floats_high(a)));
-        d = _mm256_and_si256(d, magnitude);
+        __m256i d = _mm256_and_si256(difference(a, b), magnitude);
         _mm256_storeu_si256((__m256i *)(size + i), d);
         top = _mm256_max_epi16(
             top, _mm256_max_epi16(_mm256_and_si256(a, magnitude), _mm256_and_si256(b, magnitude)));

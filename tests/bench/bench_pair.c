@@ -4,9 +4,11 @@
  *   mpirun -n 2 bench_pair BASE TUNED WORKFOLDER [--runs N] [--only none] [--json FILE]
  *
  * Each run times, one after the other: reading both checkpoints piece by piece into the compare type; delta
- * with `store: none`; delta with the update stored; mask from the stored update. The rows are medians over
- * the runs; a ratio is taken within a run. --only none leaves out the last two. The checkpoints should be in
- * the page cache; the artifacts go to WORKFOLDER (a memory file system keeps the disk out of it). */
+ * with `store: none`; delta with the update stored; mask from the stored update; writing as many bytes as
+ * delta's artifact has with nothing but pwrite, each process a file of its own, which with reading is what
+ * storing cannot be faster than. The rows are medians over the runs; a ratio is taken within a run. --only
+ * none leaves out the last two. The checkpoints should be in the page cache; the artifacts go to WORKFOLDER
+ * (a memory file system keeps the disk out of it). */
 #include "../mpi/stagelib.h"
 #include "benchlib.h"
 
@@ -14,7 +16,9 @@
 #include "walk.h"
 #include "update.h"
 
+#include <fcntl.h>
 #include <getopt.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { PIECE = 1 << 16 }; /* as in delta */
@@ -95,8 +99,40 @@ static double read_pair(struct world *w, const char *base, const char *tuned)
     return bytes;
 }
 
+/* Seconds of writing `bytes` in all to new files, a share to each process's own, in pieces of 1 MiB. */
+static double write_plainly(struct world *w, int64_t bytes)
+{
+    enum { PIECE_BYTES = 1 << 20 };
+    static char piece[PIECE_BYTES];
+    char *path = in_root(w, "plain.%d", w->comm.me);
+    int64_t from, to;
+    memset(piece, w->comm.me + 1, sizeof piece);
+    split(bytes, w->comm.np, w->comm.me, &from, &to);
+    unlink(path);
+    double started = now(&w->comm);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    for (int64_t at = 0; fd >= 0 && at < to - from; at += PIECE_BYTES) {
+        int64_t n = to - from - at < PIECE_BYTES ? to - from - at : PIECE_BYTES;
+        if (pwrite(fd, piece, (size_t)n, at) != n) {
+            fprintf(stderr, "bench_pair: %s cannot be written\n", path);
+            MPI_Abort(MPI_COMM_WORLD, 1);
+        }
+    }
+    double sec = since(&w->comm, started);
+    if (fd >= 0)
+        close(fd);
+    unlink(path);
+    return sec;
+}
+
+static int64_t file_bytes(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 ? about.st_size : 0;
+}
+
 struct row {
-    const char *what, *target; /* the latter as JSON */
+    const char *what, *rival, *target; /* the last as JSON */
 };
 
 static void json_list(FILE *json, const char *key, const double *v, int n)
@@ -107,27 +143,27 @@ static void json_list(FILE *json, const char *key, const double *v, int n)
     fprintf(json, "]");
 }
 
-/* One line of the result: rates of the row and of reading, and their ratio within a run. */
-static void print_row(const struct row *row, const double *sec, const double *read_sec, int runs,
+/* One line of the result: rates of the row and of its rival, and their ratio within a run. */
+static void print_row(const struct row *row, const double *sec, const double *rival_sec, int runs,
                       double bytes, FILE *json)
 {
     double ratio[MAX_RUNS], least, most, a, b;
     for (int r = 0; r < runs; r++)
-        ratio[r] = read_sec[r] / sec[r];
+        ratio[r] = rival_sec[r] / sec[r];
     double mid = median(ratio, runs, &least, &most);
     double rate = bytes / median(sec, runs, &a, &b) / 1e9,
-           rival = bytes / median(read_sec, runs, &a, &b) / 1e9;
-    printf("%-34s %7.2f GB/s  reading %7.2f GB/s  ratio %.2f (%.2f to %.2f)\n", row->what, rate, rival, mid,
-           least, most);
+           rival = bytes / median(rival_sec, runs, &a, &b) / 1e9;
+    printf("%-22s %6.2f GB/s  %s %6.2f GB/s  ratio %.2f (%.2f to %.2f)\n", row->what, rate, row->rival, rival,
+           mid, least, most);
     if (!json)
         return;
     fprintf(json,
-            "{\"what\": \"%s, 2 x %.2f GB\", \"rival\": \"reading the same bytes\", \"ratio\": %.4g, "
+            "{\"what\": \"%s, 2 x %.2f GB\", \"rival\": \"%s\", \"ratio\": %.4g, "
             "\"least\": %.4g, \"most\": %.4g, \"target\": %s, \"runs\": %d, \"gb_per_sec\": %.4g, "
             "\"rival_gb_per_sec\": %.4g, \"bytes\": %.0f",
-            row->what, bytes / 2e9, mid, least, most, row->target, runs, rate, rival, bytes);
+            row->what, bytes / 2e9, row->rival, mid, least, most, row->target, runs, rate, rival, bytes);
     json_list(json, "sec", sec, runs);
-    json_list(json, "rival_sec", read_sec, runs);
+    json_list(json, "rival_sec", rival_sec, runs);
     fprintf(json, "}\n");
 }
 
@@ -146,10 +182,14 @@ int main(int argc, char **argv)
                                             {"only", required_argument, NULL, 'o'},
                                             {"json", required_argument, NULL, 'j'},
                                             {0}};
-    enum { READ, NONE, STORED, MASK, ROWS };
-    static const struct row row[ROWS] = {[NONE] = {"delta, nothing stored", "0.65"},
-                                         [STORED] = {"delta, update stored", "0.4"},
-                                         [MASK] = {"mask from the update", "null"}};
+    enum { READ, NONE, STORED, MASK, LIMIT, ROWS };
+    static const char reading[] = "reading the same bytes";
+    static const struct row row[ROWS] = {
+        [NONE] = {"delta, nothing stored", reading, "0.65"},
+        [STORED] = {"delta, update stored", reading, "0.4"},
+        [MASK] = {"mask from the update", reading, "null"},
+        [LIMIT] = {"delta, update stored",
+                   "reading the same bytes, then writing as many as are stored, plainly", "null"}};
     double sec[ROWS][MAX_RUNS], bytes = 0;
     int runs = 5, rows = ROWS, wrong = 0, o;
     const char *json_path = NULL;
@@ -202,10 +242,11 @@ int main(int argc, char **argv)
         run_on_delta(&w, &cell, delta, "mask", NULL, in_root(&w, "mask.h5"), &e);
         must(&w, &e);
         sec[MASK][at] = since(&w.comm, started);
+        sec[LIMIT][at] = sec[READ][at] + write_plainly(&w, file_bytes(delta));
     }
     FILE *json = w.comm.me == 0 && json_path ? fopen(json_path, "a") : NULL;
     for (int i = NONE; i < rows && w.comm.me == 0; i++)
-        print_row(&row[i], sec[i], sec[READ], runs, bytes, json);
+        print_row(&row[i], sec[i == LIMIT ? STORED : i], sec[i == LIMIT ? LIMIT : READ], runs, bytes, json);
     if (json)
         fclose(json);
     int failed = world_end(&w);
