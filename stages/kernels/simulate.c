@@ -1,5 +1,7 @@
 #include "simulate.h"
 
+#include "simulate_loops.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -41,15 +43,15 @@ struct simulate_shares simulate_shares(const struct simulate_algorithm *a)
  * OOPSLA 2014). */
 static inline uint64_t mix(uint64_t z)
 {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    z = (z ^ (z >> 30)) * SIMULATE_MIX_1;
+    z = (z ^ (z >> 27)) * SIMULATE_MIX_2;
     return z ^ (z >> 31);
 }
 
 /* Number `index` of the sequence that SplitMix64 makes from seed `key`. */
 static inline uint64_t draw(uint64_t key, int64_t index)
 {
-    return mix(key + ((uint64_t)index + 1) * 0x9e3779b97f4a7c15u);
+    return mix(key + ((uint64_t)index + 1) * SIMULATE_STEP);
 }
 
 uint64_t simulate_key(uint64_t parent, const char *word)
@@ -71,19 +73,31 @@ static inline float four_sum(uint64_t h)
 {
     float a = (float)(int32_t)(uint32_t)h, b = (float)(int32_t)(uint32_t)(h >> 16);
     float c = (float)(int32_t)(uint32_t)(h >> 32), d = (float)(int32_t)(uint32_t)(h >> 48 | h << 16);
-    return ((a + b) + (c + d)) * 4.0327403e-10f; /* sqrt(3) / 2^32 */
+    return ((a + b) + (c + d)) * SIMULATE_UNIT;
+}
+
+/* four_sum of the draws [first, first+n). */
+static void four_sums(enum isa isa, uint64_t key, int64_t first, int64_t n, float *out)
+{
+    int64_t i = 0;
+    (void)isa;
+#if defined(__x86_64__)
+    if (isa >= ISA_AVX2)
+        i = simulate_four_sums_avx2(key, first, n, out);
+#endif
+    for (; i < n; i++)
+        out[i] = four_sum(draw(key, first + i));
 }
 
 /* Longer tails than four_sum, as trained weights have them; the factors keep the variance at 1. */
-static inline float normal(uint64_t key, int64_t index)
+static inline float tailed(float z)
 {
-    float z = four_sum(draw(key, index));
     return z * (0.9f + 0.036f * (z * z));
 }
 
 float simulate_normal(uint64_t key, int64_t index)
 {
-    return normal(key, index);
+    return tailed(four_sum(draw(key, index)));
 }
 
 /* Nearest bf16, ties to even, still as float; the values here are finite. */
@@ -108,51 +122,69 @@ static int64_t chunk_size(int64_t done, int64_t n)
     return n - done < CHUNK ? n - done : CHUNK;
 }
 
+static void base(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
+{
+    four_sums(isa, t->base, first, n, out);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = t->centre + t->spread * tailed(out[i]);
+}
+
 void simulate_base_f32(const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = t->centre + t->spread * normal(t->base, first + i);
+    base(isa_best(), t, first, n, out);
 }
 
 void simulate_base_bf16(const struct simulate_tensor *t, int64_t first, int64_t n, uint16_t *out)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = bf16_bits(to_bf16(t->centre + t->spread * normal(t->base, first + i)));
-}
-
-/* Steps of up to CHUNK elements, in place on their bf16 base values w. */
-static void steps(const struct simulate_tensor *t, int64_t first, int64_t n, int rounded, float *w)
-{
-    float persistent[CHUNK];
-    for (int64_t i = 0; i < n; i++)
-        persistent[i] = t->part_loss * four_sum(draw(t->loss, first + i)) +
-                        t->part_algorithm * four_sum(draw(t->algorithm, first + i)) +
-                        t->part_seed * four_sum(draw(t->seed, first + i));
-    for (int64_t s = 0; s < t->steps; s++) {
-        uint64_t key = simulate_key_number(t->seed, s);
-        if (rounded)
-            for (int64_t i = 0; i < n; i++)
-                w[i] = to_bf16(w[i] + (persistent[i] + t->part_step * four_sum(draw(key, first + i))));
-        else
-            for (int64_t i = 0; i < n; i++)
-                w[i] = w[i] + (persistent[i] + t->part_step * four_sum(draw(key, first + i)));
+    const enum isa isa = isa_best();
+    float w[CHUNK];
+    for (int64_t done = 0, part; done < n; done += part) {
+        part = chunk_size(done, n);
+        base(isa, t, first + done, part, w);
+        for (int64_t i = 0; i < part; i++)
+            out[done + i] = bf16_bits(to_bf16(w[i]));
     }
 }
 
-static void tuned_chunk(const struct simulate_tensor *t, int64_t first, int64_t n, int rounded, float *w)
+/* Steps of up to CHUNK elements, in place on their bf16 base values w. */
+static void steps(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, int rounded,
+                  float *w)
 {
+    float persistent[CHUNK], algorithm[CHUNK], seed[CHUNK], step[CHUNK];
+    four_sums(isa, t->loss, first, n, persistent);
+    four_sums(isa, t->algorithm, first, n, algorithm);
+    four_sums(isa, t->seed, first, n, seed);
     for (int64_t i = 0; i < n; i++)
-        w[i] = to_bf16(t->centre + t->spread * normal(t->base, first + i));
+        persistent[i] =
+            t->part_loss * persistent[i] + t->part_algorithm * algorithm[i] + t->part_seed * seed[i];
+    for (int64_t s = 0; s < t->steps; s++) {
+        four_sums(isa, simulate_key_number(t->seed, s), first, n, step);
+        if (rounded)
+            for (int64_t i = 0; i < n; i++)
+                w[i] = to_bf16(w[i] + (persistent[i] + t->part_step * step[i]));
+        else
+            for (int64_t i = 0; i < n; i++)
+                w[i] = w[i] + (persistent[i] + t->part_step * step[i]);
+    }
+}
+
+static void tuned_chunk(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, int rounded,
+                        float *w)
+{
+    base(isa, t, first, n, w);
+    for (int64_t i = 0; i < n; i++)
+        w[i] = to_bf16(w[i]);
     if (t->steps > 0)
-        steps(t, first, n, rounded, w);
+        steps(isa, t, first, n, rounded, w);
 }
 
 void simulate_tuned_bf16(const struct simulate_tensor *t, int64_t first, int64_t n, uint16_t *out)
 {
+    const enum isa isa = isa_best();
     float w[CHUNK];
     for (int64_t done = 0, part; done < n; done += part) {
         part = chunk_size(done, n);
-        tuned_chunk(t, first + done, part, 1, w);
+        tuned_chunk(isa, t, first + done, part, 1, w);
         for (int64_t i = 0; i < part; i++)
             out[done + i] = bf16_bits(w[i]);
     }
@@ -160,9 +192,10 @@ void simulate_tuned_bf16(const struct simulate_tensor *t, int64_t first, int64_t
 
 void simulate_tuned_f32(const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
 {
+    const enum isa isa = isa_best();
     for (int64_t done = 0, part; done < n; done += part) {
         part = chunk_size(done, n);
-        tuned_chunk(t, first + done, part, 0, out + done);
+        tuned_chunk(isa, t, first + done, part, 0, out + done);
     }
 }
 
@@ -176,17 +209,51 @@ static double uniform(uint64_t key, int64_t index)
  * series on |r| <= ln(2)/2. x in [-700, 700]. */
 static double exponential(double x)
 {
-    double k = floor(x * 1.4426950408889634 + 0.5);
-    double r = (x - k * 0.693147180369123816490) - k * 1.90821492927058770002e-10;
-    static const double inverse_factorial[] = {
-        1, 1, 1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800};
-    double p = inverse_factorial[10];
-    for (int i = 9; i >= 0; i--)
-        p = p * r + inverse_factorial[i];
+    double k = floor(x * SIMULATE_LOG2_E + 0.5);
+    double r = (x - k * SIMULATE_LN2_HIGH) - k * SIMULATE_LN2_LOW;
+    double p = simulate_taylor[SIMULATE_DEGREE];
+    for (int i = SIMULATE_DEGREE - 1; i >= 0; i--)
+        p = p * r + simulate_taylor[i];
     uint64_t b = (uint64_t)((int64_t)k + 1023) << 52;
     double power;
     memcpy(&power, &b, sizeof power);
     return p * power;
+}
+
+/* exp(x - top) of n numbers. */
+static void exponentials(enum isa isa, const float *x, double top, int64_t n, double *out)
+{
+    int64_t i = 0;
+    (void)isa;
+#if defined(__x86_64__)
+    if (isa >= ISA_AVX2)
+        i = simulate_exponentials_avx2(x, top, n, out);
+#endif
+    for (; i < n; i++)
+        out[i] = exponential((double)x[i] - top);
+}
+
+/* The token at which the softmax of the logits, added up in their order, passes the share u of its sum. */
+static int64_t choose_token(enum isa isa, const float *logits, double top, int64_t vocabulary, double u)
+{
+    double part[CHUNK], sum = 0;
+    for (int64_t at = 0, n; at < vocabulary; at += n) {
+        n = chunk_size(at, vocabulary);
+        exponentials(isa, logits + at, top, n, part);
+        for (int64_t i = 0; i < n; i++)
+            sum += part[i];
+    }
+    double left = u * sum;
+    for (int64_t at = 0, n; at < vocabulary - 1; at += n) {
+        n = chunk_size(at, vocabulary - 1);
+        exponentials(isa, logits + at, top, n, part);
+        for (int64_t i = 0; i < n; i++) {
+            left -= part[i];
+            if (left < 0)
+                return at + i;
+        }
+    }
+    return vocabulary - 1;
 }
 
 /* The gap between neighbouring candidates' logits, in nats, of the token at quantile q of uncertainty.
@@ -205,6 +272,7 @@ static double gap_at(double q)
 void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpen, float *logits,
                      int64_t *token_id)
 {
+    const enum isa isa = isa_best();
     uint64_t own = simulate_key_number(key, row);
     /* Everything but the candidates shares a mass of about 1e-4 in this vocabulary: -ln(vocabulary) by its
      * binary logarithm. */
@@ -212,8 +280,9 @@ void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpe
     float others = top - 10;
     for (int64_t v = vocabulary; v > 1; v /= 2)
         others -= 0.6931472f;
+    four_sums(isa, own, 0, vocabulary, logits);
     for (int64_t j = 0; j < vocabulary; j++)
-        logits[j] = others + 0.7f * four_sum(draw(own, j));
+        logits[j] = others + 0.7f * logits[j];
 
     /* The rows' quantiles of uncertainty are multiples of the golden section: any number of consecutive rows
      * covers [0, 1) evenly, so the shares hold for few tokens as for many. */
@@ -236,15 +305,5 @@ void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpe
         logits[id] = top - (float)(gap * (double)i);
     }
 
-    double sum = 0;
-    for (int64_t j = 0; j < vocabulary; j++)
-        sum += exponential((double)logits[j] - top);
-    double left = uniform(choice, CANDIDATES) * sum;
-    int64_t j = 0;
-    for (; j < vocabulary - 1; j++) {
-        left -= exponential((double)logits[j] - top);
-        if (left < 0)
-            break;
-    }
-    *token_id = j;
+    *token_id = choose_token(isa, logits, top, vocabulary, uniform(choice, CANDIDATES));
 }

@@ -283,6 +283,35 @@ static void token_entropies(void **state)
     assert_true(id >= 0 && id < 8);
 }
 
+/* The loops of this machine give the bits of the portable ones, whatever is left over at their ends. */
+static void all_machines_agree(void **state)
+{
+    (void)state;
+    static const int64_t sizes[] = {1, 7, 8, 9, 1023, 1024, 1025, 3001};
+    static uint16_t bits[2][2][3001];
+    static float reals[2][3][3001];
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        int64_t n = sizes[k], vocabulary = n < 8 ? 8 : n, id[2][9];
+        struct simulate_tensor t = tensor("orpo", "w", 3, 5);
+        t.centre = 0.125f;
+        memset(bits, 0, sizeof bits);
+        memset(reals, 0, sizeof reals);
+        for (int i = 0; i < 2; i++) {
+            setenv("SINEW_ISA", i ? "avx512" : "portable", 1);
+            simulate_base_bf16(&t, 77 + n, n, bits[i][0]);
+            simulate_tuned_bf16(&t, -5, n, bits[i][1]);
+            simulate_base_f32(&t, INT64_C(1) << 40, n, reals[i][0]);
+            simulate_tuned_f32(&t, 2, n, reals[i][1]);
+            for (int64_t row = 0; row < 9; row++)
+                simulate_logits(11, row, vocabulary, 1.1f, reals[i][2], &id[i][row]);
+        }
+        unsetenv("SINEW_ISA");
+        assert_memory_equal(bits[0], bits[1], sizeof bits[0]);
+        assert_memory_equal(reals[0], reals[1], sizeof reals[0]);
+        assert_memory_equal(id[0], id[1], sizeof id[0]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +324,7 @@ int main(void)
         cmocka_unit_test(sparsity_of_algorithms),
         cmocka_unit_test(seeds_overlap_above_chance),
         cmocka_unit_test(token_entropies),
+        cmocka_unit_test(all_machines_agree),
     };
     return cmocka_run_group_tests_name("simulate", tests, NULL, NULL);
 }
