@@ -20,19 +20,45 @@ err_t text_add(struct text *t, struct err *e, const char *fmt, ...)
     va_list ap, again;
     va_start(ap, fmt);
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int64_t room = t->text ? t->cap - t->used : 0;
+    int n = vsnprintf(room > 0 ? t->text + t->used : NULL, room > 0 ? (size_t)room : 0, fmt, ap);
     va_end(ap);
     err_t code = ERR_OK;
-    if (n < 0)
+    if (n < 0) {
         code = err_set(e, ERR_BUG, "text cannot be formatted: \"%s\"", fmt);
-    else
+    } else if (n >= room) {
         code = arena_grow(t->arena, "text", t->used + n + 1, &t->cap, &t->text, e);
-    if (code == ERR_OK) {
-        vsnprintf(t->text + t->used, (size_t)n + 1, fmt, again);
-        t->used += n;
+        if (code == ERR_OK)
+            vsnprintf(t->text + t->used, (size_t)n + 1, fmt, again);
     }
     va_end(again);
+    if (code == ERR_OK)
+        t->used += n;
+    else if (room > 0)
+        t->text[t->used] = '\0'; /* what was written of it is no part of the text */
     return code;
+}
+
+err_t text_put(struct text *t, struct err *e, const char *s, int64_t n)
+{
+    TRY(arena_grow(t->arena, "text", t->used + n + 1, &t->cap, &t->text, e));
+    memcpy(t->text + t->used, s, (size_t)n);
+    t->used += n;
+    t->text[t->used] = '\0';
+    return ERR_OK;
+}
+
+err_t text_put_int(struct text *t, struct err *e, int64_t value)
+{
+    char digits[20]; /* from the last on */
+    int at = (int)sizeof digits;
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        digits[--at] = (char)('0' + rest % 10);
+    while ((rest /= 10) > 0);
+    if (value < 0)
+        digits[--at] = '-';
+    return text_put(t, e, digits + at, (int)sizeof digits - at);
 }
 
 int text_utf8(const char *s, int64_t n)
@@ -73,9 +99,17 @@ static unsigned unprintable(const char *s, int width)
 
 err_t text_add_json(struct text *t, struct err *e, const char *s)
 {
-    TRY(text_add(t, e, "\""));
+    TRY(text_put(t, e, "\"", 1));
     int64_t left = (int64_t)strlen(s);
     while (left > 0) {
+        int64_t plain = 0; /* what most texts are all of */
+        while (s[plain] >= 0x20 && s[plain] < 0x7F && s[plain] != '"' && s[plain] != '\\')
+            plain++;
+        TRY(text_put(t, e, s, plain));
+        s += plain;
+        left -= plain;
+        if (left == 0)
+            break;
         unsigned char c = (unsigned char)*s;
         int width = text_utf8(s, left);
         if (width == 0)
@@ -93,11 +127,11 @@ err_t text_add_json(struct text *t, struct err *e, const char *s)
         else if (width > 1 && unprintable(s, width))
             TRY(text_add(t, e, "\\u%04x", unprintable(s, width)));
         else
-            TRY(text_add(t, e, "%.*s", width, s));
+            TRY(text_put(t, e, s, width));
         s += width ? width : 1;
         left -= width ? width : 1;
     }
-    return text_add(t, e, "\"");
+    return text_put(t, e, "\"", 1);
 }
 
 /* Optimal string alignment: insert, delete, change and swap of neighbours cost one; case costs nothing. */

@@ -19,6 +19,10 @@ struct text {
 /* Local. printf at the end. */
 err_t text_add(struct text *t, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* Local. The same of n bytes as they are, and of a whole number; by far faster where there are very many. */
+err_t text_put(struct text *t, struct err *e, const char *s, int64_t n);
+err_t text_put_int(struct text *t, struct err *e, int64_t value);
+
 /* Local. Appends s as a JSON string, quotes included, all control characters escaped. */
 err_t text_add_json(struct text *t, struct err *e, const char *s);
 

@@ -91,10 +91,10 @@ static err_t csv_rows(const struct table *t, struct text *out, struct err *e)
         if (s->columns[c].kind == COLUMN_TEXT)
             TRY(csv_text(out, v->text, e));
         else if (s->columns[c].kind == COLUMN_INT)
-            TRY(text_add(out, e, "%lld", (long long)v->i));
+            TRY(text_put_int(out, e, v->i));
         else
             TRY(csv_real(out, v->x, e));
-        TRY(text_add(out, e, "%s", c == s->ncolumns - 1 ? "\r\n" : ","));
+        TRY(c == s->ncolumns - 1 ? text_put(out, e, "\r\n", 2) : text_put(out, e, ",", 1));
     }
     return ERR_OK;
 }

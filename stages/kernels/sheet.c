@@ -182,27 +182,33 @@ err_t csv_text(struct text *out, const char *text, struct err *e)
     size_t n = strlen(text);
     int plain = !strpbrk(text, ",\"\r\n") && (n == 0 || (text[0] != ' ' && text[n - 1] != ' '));
     if (plain)
-        return text_add(out, e, "%s", text);
-    text_add(out, e, "\"");
+        return text_put(out, e, text, (int64_t)n);
+    TRY(text_put(out, e, "\"", 1));
     const char *quote;
     while ((quote = strchr(text, '"'))) {
-        text_add(out, e, "%.*s\"\"", (int)(quote - text), text);
+        TRY(text_put(out, e, text, quote + 1 - text));
+        TRY(text_put(out, e, "\"", 1));
         text = quote + 1;
     }
-    return text_add(out, e, "%s\"", text);
+    TRY(text_put(out, e, text, (int64_t)strlen(text)));
+    return text_put(out, e, "\"", 1);
 }
 
 err_t csv_real(struct text *out, double x, struct err *e)
 {
+    static const char *const shorter[] = {"%.15g", "%.16g", "%.17g"};
     char digits[40];
     if (isnan(x))
-        return text_add(out, e, "nan");
+        return text_put(out, e, "nan", 3);
     if (isinf(x))
-        return text_add(out, e, x > 0 ? "inf" : "-inf");
-    for (int precision = 15; precision <= 17; precision++) {
-        snprintf(digits, sizeof digits, "%.*g", precision, x);
+        return x > 0 ? text_put(out, e, "inf", 3) : text_put(out, e, "-inf", 4);
+    if (fabs(x) < 1e15 && x == floor(x) && !(x == 0 && signbit(x))) /* 15 digits are enough, and quick */
+        return text_put_int(out, e, (int64_t)x);
+    int n = 0;
+    for (int i = 0; i < 3; i++) {
+        n = strfromd(digits, sizeof digits, shorter[i], x); /* a printf that knows nothing but reals */
         if (strtod(digits, NULL) == x)
             break;
     }
-    return text_add(out, e, "%s", digits);
+    return text_put(out, e, digits, n);
 }

@@ -50,13 +50,29 @@ static void test_csv_text(void **state)
 static void test_csv_real(void **state)
 {
     struct fixture *f = *state;
-    static const double values[] = {
-        0.1, 1.0 / 3, 1e-8, 5e-324, 1.7976931348623157e308, -0.0, 9007199254740993.0, 0.30000000000000004};
+    static const double values[] = {0.1,
+                                    1.0 / 3,
+                                    1e-8,
+                                    5e-324,
+                                    1.7976931348623157e308,
+                                    -0.0,
+                                    0,
+                                    -42,
+                                    999999999999999,
+                                    1e15,
+                                    1e21,
+                                    9007199254740993.0,
+                                    0.30000000000000004};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         struct text out = {.arena = &f->bench.arena};
         assert_int_equal(csv_real(&out, values[i], &f->bench.err), ERR_OK);
         double back = strtod(out.text, NULL);
         assert_memory_equal(&back, &values[i], sizeof back);
+        char printed[40];
+        for (int digits = 15; snprintf(printed, sizeof printed, "%.*g", digits, values[i]) > 0; digits++)
+            if (strtod(printed, NULL) == values[i])
+                break;
+        assert_string_equal(out.text, printed);
     }
     struct text out = {.arena = &f->bench.arena};
     csv_real(&out, NAN, &f->bench.err);

@@ -208,11 +208,34 @@ static void refuses(void **state)
     }
 }
 
+static void puts_as_printf_does(void **state)
+{
+    struct bench *b = *state;
+    static const int64_t numbers[] = {0, 7, -7, 10, 1234567890123, INT64_MAX, INT64_MIN};
+    struct text put = {.arena = &b->arena}, add = {.arena = &b->arena};
+    assert_int_equal(text_put(&put, &b->err, "", 0), ERR_OK);
+    assert_string_equal(put.text, "");
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(text_put_int(&put, &b->err, numbers[i]), ERR_OK);
+        assert_int_equal(text_put(&put, &b->err, ", and more", 2), ERR_OK);
+        assert_int_equal(text_add(&add, &b->err, "%lld, ", (long long)numbers[i]), ERR_OK);
+    }
+    assert_string_equal(put.text, add.text);
+    assert_int_equal(put.used, add.used);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST_FOLDER(grows),   TEST_FOLDER(json),    TEST_FOLDER(utf8),
-                                       TEST_FOLDER(nearest), TEST_FOLDER(joins),   TEST_FOLDER(cleans),
-                                       TEST_FOLDER(relates), TEST_FOLDER(folders), TEST_FOLDER(files),
-                                       TEST_FOLDER(refuses)};
+    const struct CMUnitTest tests[] = {TEST_FOLDER(grows),
+                                       TEST_FOLDER(json),
+                                       TEST_FOLDER(utf8),
+                                       TEST_FOLDER(nearest),
+                                       TEST_FOLDER(joins),
+                                       TEST_FOLDER(cleans),
+                                       TEST_FOLDER(relates),
+                                       TEST_FOLDER(folders),
+                                       TEST_FOLDER(files),
+                                       TEST_FOLDER(refuses),
+                                       TEST_FOLDER(puts_as_printf_does)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
