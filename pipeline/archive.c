@@ -9,7 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_TABLES = 32, MAX_COLUMNS = 32, COPY_ROWS = 8192 };
+enum {
+    MAX_TABLES = 32,
+    MAX_COLUMNS = 32,
+    COPY_ROWS = 8192,  /* read of a table at once */
+    GATHER_ROWS = 2048 /* of several artifacts, before they are written */
+};
 
 /* What the artifacts hold of one archive table. */
 struct part {
@@ -17,6 +22,8 @@ struct part {
     int widths[MAX_COLUMNS];
     int64_t nrows;
     int only; /* declared stage that alone provides a table without node column; -1 while unknown */
+    struct arena arena;
+    struct table rows; /* read and not yet written */
 };
 
 struct build {
@@ -25,8 +32,13 @@ struct build {
     struct h5 *archive;
     struct part part[MAX_TABLES];
     int nparts;
-    char *seen;       /* per cell: has a row in table cells */
-    int64_t *spectra; /* per declared stage: singular values in all its artifacts */
+    struct provided {
+        char part[MAX_TABLES], spectra;
+    } * provided;         /* per node */
+    struct table files;   /* that the study reads */
+    struct table timings; /* of the nodes */
+    char *seen;           /* per cell: has a row in table cells */
+    int64_t *spectra;     /* per declared stage: singular values in all its artifacts */
     struct h5_bulk **spectrum;
     int64_t *spectrum_at;
     int ncheckpoints, nsimulated;
@@ -63,10 +75,14 @@ int archive_is_fresh(const struct dag *d, const struct freshness *all, struct ar
 }
 
 /* Does this artifact provide rows of the table? Tables without a node column come from one declared stage
- * only: the first. */
-static int provides(struct part *p, struct h5 *h, int decl)
+ * only: the first. list: of the artifact's tables, "NAME ROWS" in lines. */
+static int provides(struct part *p, const char *list, int decl)
 {
-    if (!h5_has_table(h, p->schema->name))
+    const char *name = p->schema->name;
+    size_t n = strlen(name);
+    while (*list && !(strncmp(list, name, n) == 0 && list[n] == ' '))
+        list += strcspn(list, "\n") + 1;
+    if (!*list)
         return 0;
     if (schema_column(p->schema, "node") >= 0)
         return 1;
@@ -75,9 +91,28 @@ static int provides(struct part *p, struct h5 *h, int decl)
     return p->only == decl;
 }
 
+/* What the provenance says of an artifact. */
+static err_t note_provenance(struct build *b, const struct node *n, struct h5 *h, struct err *e)
+{
+    double min = 0, mean = 0, max = 0, bytes = 0, peak = 0;
+    struct err ignored; /* timings are for people: one that is not there fails nothing */
+    err_clear(&ignored);
+    h5_get_real(h, "/", "time_min_sec", &min, &ignored);
+    h5_get_real(h, "/", "time_mean_sec", &mean, &ignored);
+    h5_get_real(h, "/", "time_max_sec", &max, &ignored);
+    h5_get_real(h, "/", "bytes_moved", &bytes, &ignored);
+    h5_get_real(h, "/", "peak_bytes", &peak, &ignored);
+    TRY(TABLE_ADD(&b->timings, e, V_TEXT(b->dag->config->nodes[n->decl].name), V_TEXT(n->label), V_REAL(min),
+                  V_REAL(mean), V_REAL(max), V_REAL(bytes), V_REAL(peak)));
+    if (n->stage->writes_files || n->stage->scope != SCOPE_CHECKPOINT || !h5_has_table(h, "files"))
+        return ERR_OK;
+    return h5_table_read(h, "files", &b->files, 0, -1, NULL, e);
+}
+
 /* First pass over an artifact: are its tables those that were written, how many rows, how wide. */
 static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct err *e)
 {
+    struct provided *provided = &b->provided[n - b->dag->nodes];
     char *found, *written;
     TRY(h5_table_list(h, &found, e));
     TRY(h5_get_text(h, "/", "tables", &written, e));
@@ -96,18 +131,20 @@ static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct 
     for (int k = 0; k < b->nparts; k++) {
         struct part *p = &b->part[k];
         int64_t nrows = 0;
-        if (!provides(p, h, n->decl))
+        if (!provides(p, found, n->decl))
             continue;
         TRY(h5_table_widths(h, p->schema->name, p->schema, p->widths, &nrows, e));
         p->nrows += nrows;
+        provided->part[k] = 1;
     }
     if (h5_has(h, "/spectra")) {
         struct h5_bulk *d;
         int64_t length;
         TRY(h5_find(h, "/spectra", H5_REAL64, &d, &length, e));
         b->spectra[n->decl] += length;
+        provided->spectra = 1;
     }
-    return ERR_OK;
+    return note_provenance(b, n, h, e);
 }
 
 /* Spectra of one artifact go behind those before; *shift is where. */
@@ -130,40 +167,58 @@ static err_t copy_spectra(struct build *b, const struct node *n, struct h5 *h, i
     return ERR_OK;
 }
 
-/* Second pass: the artifact's rows go into the archive's tables. */
+/* Has the second pass nothing to do with an artifact? */
+static int is_bare(const struct build *b, int i)
+{
+    const struct provided *provided = &b->provided[i];
+    return !provided->spectra && !memchr(provided->part, 1, sizeof provided->part);
+}
+
+/* Writes what was gathered of a table. */
+static err_t write_gathered(struct build *b, struct part *p, struct err *e)
+{
+    if (p->rows.nrows > 0)
+        TRY(h5_table_append(b->archive, p->schema->name, &p->rows, e));
+    arena_reset(&p->arena);
+    table_init(&p->rows, p->schema->name, &p->arena);
+    return ERR_OK;
+}
+
+/* Second pass: the artifact's rows go into the archive's tables, by way of memory: few writes of many rows
+ * are by far faster than many of few. */
 static err_t copy_tables(struct build *b, const struct node *n, struct h5 *h, struct err *e)
 {
     int64_t shift = 0;
     TRY(copy_spectra(b, n, h, &shift, e));
     for (int k = 0; k < b->nparts; k++) {
-        const struct schema *s = b->part[k].schema;
-        if (!provides(&b->part[k], h, n->decl))
+        struct part *p = &b->part[k];
+        const struct schema *s = p->schema;
+        if (!b->provided[n - b->dag->nodes].part[k])
             continue;
         int offset = schema_column(s, "spectrum_offset");
         for (int64_t at = 0, total = 1; at < total; at += COPY_ROWS) {
-            struct table t;
-            table_init(&t, s->name, b->arena);
-            TRY(h5_table_read(h, s->name, &t, at, COPY_ROWS, &total, e));
-            for (int64_t r = 0; offset >= 0 && r < t.nrows; r++)
-                if (t.values[r * s->ncolumns + offset].i >= 0)
-                    t.values[r * s->ncolumns + offset].i += shift;
-            if (t.nrows > 0)
-                TRY(h5_table_append(b->archive, s->name, &t, e));
-            if (strcmp(s->name, "cells") == 0 && n->cell)
-                b->seen[n->cell - b->dag->config->cells] = 1;
+            int64_t before = p->rows.nrows;
+            TRY(h5_table_read(h, s->name, &p->rows, at, COPY_ROWS, &total, e));
+            for (int64_t r = before; offset >= 0 && r < p->rows.nrows; r++)
+                if (p->rows.values[r * s->ncolumns + offset].i >= 0)
+                    p->rows.values[r * s->ncolumns + offset].i += shift;
+            if (p->rows.nrows >= GATHER_ROWS)
+                TRY(write_gathered(b, p, e));
         }
+        if (strcmp(s->name, "cells") == 0 && n->cell)
+            b->seen[n->cell - b->dag->config->cells] = 1;
     }
     return ERR_OK;
 }
 
-/* Runs a pass over all artifacts below the study. */
-static err_t each_artifact(struct build *b,
+/* Runs a pass over the artifacts below the study; skip: some are not even opened. */
+static err_t each_artifact(struct build *b, int (*skip)(const struct build *, int),
                            err_t (*visit)(struct build *, const struct node *, struct h5 *, struct err *),
                            struct err *e)
 {
     for (int i = 0; i < b->dag->nnodes; i++) {
         const struct node *n = &b->dag->nodes[i];
-        if (n->stage->scope == SCOPE_STUDY)
+        if (n->stage->scope == SCOPE_STUDY || (skip && skip(b, i)))
             continue;
         struct h5 *h;
         TRY(h5_open(n->path, 0, b->arena, &h, e));
@@ -231,33 +286,8 @@ static err_t write_provenance(struct build *b, const struct provenance *p, struc
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TRY(h5_set_text(f, "/provenance", texts[i][0], texts[i][1], e));
     TRY(h5_set_int(f, "/provenance", "processes", p->processes, e));
-    struct table files, timings;
-    table_init(&files, "files", b->arena);
-    table_init(&timings, "timings", b->arena);
-    for (int i = 0; i < d->nnodes; i++) {
-        const struct node *n = &d->nodes[i];
-        if (n->stage->scope == SCOPE_STUDY)
-            continue;
-        struct err ignored; /* timings are for people: one that is not there fails nothing */
-        err_clear(&ignored);
-        struct h5 *h;
-        double min = 0, mean = 0, max = 0, bytes = 0, peak = 0;
-        TRY(h5_open(n->path, 0, b->arena, &h, e));
-        h5_get_real(h, "/", "time_min_sec", &min, &ignored);
-        h5_get_real(h, "/", "time_mean_sec", &mean, &ignored);
-        h5_get_real(h, "/", "time_max_sec", &max, &ignored);
-        h5_get_real(h, "/", "bytes_moved", &bytes, &ignored);
-        h5_get_real(h, "/", "peak_bytes", &peak, &ignored);
-        err_t code = TABLE_ADD(&timings, e, V_TEXT(d->config->nodes[n->decl].name), V_TEXT(n->label),
-                               V_REAL(min), V_REAL(mean), V_REAL(max), V_REAL(bytes), V_REAL(peak));
-        if (code == ERR_OK && !n->stage->writes_files && n->stage->scope == SCOPE_CHECKPOINT &&
-            h5_has_table(h, "files"))
-            code = h5_table_read(h, "files", &files, 0, -1, NULL, e);
-        h5_close(h, e);
-        TRY(code);
-    }
-    TRY(h5_table_write(f, "/provenance/inputs", &files, e));
-    return h5_table_write(f, "/provenance/timings", &timings, e);
+    TRY(h5_table_write(f, "/provenance/inputs", &b->files, e));
+    return h5_table_write(f, "/provenance/timings", &b->timings, e);
 }
 
 static err_t write_links(struct build *b, struct err *e)
@@ -311,7 +341,9 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
     const struct config *c = b->dag->config;
     char name[64];
     TRY(write_root(b, key, e));
-    TRY(each_artifact(b, survey, e));
+    table_init(&b->files, "files", keep);
+    table_init(&b->timings, "timings", keep);
+    TRY(each_artifact(b, NULL, survey, e));
     TRY(write_simulated(b, e));
     /* rows from the config: first all cells, for the widths */
     static const char *const names[] = {"cells", "published", "skipped"};
@@ -334,7 +366,11 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
                 "singular values, descending within each matrix; offsets and lengths stand in table rank",
                 "weight units", &b->spectrum[i], e));
         }
-    TRY(each_artifact(b, copy_tables, e));
+    for (int k = 0; k < b->nparts; k++)
+        table_init(&b->part[k].rows, b->part[k].schema->name, &b->part[k].arena);
+    TRY(each_artifact(b, is_bare, copy_tables, e));
+    for (int k = 0; k < b->nparts; k++)
+        TRY(write_gathered(b, &b->part[k], e));
     for (int i = 0; i < 3; i++)
         table_init(&rows[i], names[i], keep);
     TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
@@ -353,8 +389,10 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     struct build b = {.dag = d, .arena = &inner};
     char key[HASH_TEXT] = "", *partial = NULL;
     const struct schema *const *schemas = schema_archive(&b.nparts);
-    for (int k = 0; k < b.nparts; k++)
+    for (int k = 0; k < b.nparts; k++) {
         b.part[k] = (struct part){.schema = schemas[k], .only = -1};
+        arena_init(&b.part[k].arena, scratch->mem);
+    }
     struct text t = {.arena = &keep};
     err_t code;
     archive_key(d, all, &t, key, e);
@@ -363,6 +401,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectra, e));
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum, e));
     TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum_at, e));
+    TRY_OUT(code, arena_array(&keep, "archive.provided", d->nnodes, &b.provided, e));
     if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
         TRY_OUT(code, e->code);
     TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
@@ -374,6 +413,8 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
         unlink(partial);
     code = e->code;
 out:
+    for (int k = 0; k < b.nparts; k++)
+        arena_release(&b.part[k].arena);
     arena_release(&inner);
     arena_release(&keep);
     return code;

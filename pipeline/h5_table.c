@@ -41,8 +41,9 @@ static const char *table_path(const char *name, char path[MAX_NAME])
     return path;
 }
 
+/* Leaves the new dataset open in *id, -1 after a failure. */
 static err_t create_table(struct h5 *f, const char *name, const struct schema *s, const int *widths,
-                          int64_t nrows, int growing, struct err *e)
+                          int64_t nrows, int growing, hid_t *id, struct err *e)
 {
     size_t offset[MAX_COLUMNS], row_bytes;
     hid_t type = row_type(s, widths, offset, &row_bytes), links = h5_link_list(),
@@ -55,25 +56,28 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
         H5Pset_chunk(create, 1, &chunk);
     }
     hid_t space = H5Screate_simple(1, &n, growing ? &unlimited : NULL);
-    hid_t id = H5Dcreate2(f->id, name, type, space, links, create, H5P_DEFAULT);
+    *id = H5Dcreate2(f->id, name, type, space, links, create, H5P_DEFAULT);
     H5Sclose(space);
     H5Pclose(create);
     H5Pclose(links);
     H5Tclose(type);
-    if (id < 0)
+    if (*id < 0)
         return h5_fail(e, ERR_SYSTEM, f->path, "create table", name);
-    herr_t status = h5_attach_text(id, "description", s->description);
+    herr_t status = h5_attach_text(*id, "description", s->description);
     for (int i = 0; growing && i < s->ncolumns; i++) {
         char attribute[96];
         snprintf(attribute, sizeof attribute, "%s.description", s->columns[i].name);
-        status |= h5_attach_text(id, attribute, s->columns[i].description);
+        status |= h5_attach_text(*id, attribute, s->columns[i].description);
         snprintf(attribute, sizeof attribute, "%s.units", s->columns[i].name);
         if (s->columns[i].units)
-            status |= h5_attach_text(id, attribute, s->columns[i].units);
+            status |= h5_attach_text(*id, attribute, s->columns[i].units);
     }
-    if (status < 0)
-        h5_fail(e, ERR_SYSTEM, f->path, "describe table", name);
-    return h5_end_dataset(f, id, name, e);
+    if (status >= 0)
+        return ERR_OK;
+    h5_fail(e, ERR_SYSTEM, f->path, "describe table", name);
+    h5_end_dataset(f, *id, name, e);
+    *id = -1;
+    return e->code;
 }
 
 /* Width of each text column in a file's compound type; the table must have all columns of the schema. */
@@ -96,6 +100,23 @@ static err_t file_widths(const char *path, hid_t id, const char *name, const str
     }
     H5Tclose(type);
     return code;
+}
+
+/* Opens a table of the file: *n rows, whose text columns are widths wide. */
+static err_t open_table(struct h5 *f, const char *name, const struct schema *s, int *widths, int64_t *n,
+                        hid_t *id, struct err *e)
+{
+    *id = H5Dopen2(f->id, name, H5P_DEFAULT);
+    if (*id < 0)
+        return h5_fail(e, ERR_DATA, f->path, "open table", name);
+    if (file_widths(f->path, *id, name, s, widths, e) != ERR_OK) {
+        H5Dclose(*id);
+        return e->code;
+    }
+    hid_t space = H5Dget_space(*id);
+    *n = (int64_t)H5Sget_simple_extent_npoints(space);
+    H5Sclose(space);
+    return ERR_OK;
 }
 
 /* Writes the rows of t to [at, at+n) of an open dataset whose text columns are widths wide. */
@@ -147,16 +168,14 @@ err_t h5_table_write(struct h5 *f, const char *table, const struct table *t, str
     const char *name = table_path(table, path);
     const struct schema *s = t->schema;
     int widths[MAX_COLUMNS] = {0};
+    hid_t id;
     for (int64_t r = 0; r < t->nrows; r++)
         for (int i = 0; i < s->ncolumns; i++)
             if (s->columns[i].kind == COLUMN_TEXT) {
                 int len = (int)strlen(t->values[r * s->ncolumns + i].text);
                 widths[i] = len > widths[i] ? len : widths[i];
             }
-    TRY(create_table(f, name, s, widths, t->nrows, 0, e));
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return h5_fail(e, ERR_SYSTEM, f->path, "open table", name);
+    TRY(create_table(f, name, s, widths, t->nrows, 0, &id, e));
     write_rows(f, id, name, t, widths, 0, e);
     return h5_end_dataset(f, id, name, e);
 }
@@ -166,27 +185,24 @@ err_t h5_table_create(struct h5 *f, const char *table, const struct schema *s, c
 {
     char path[MAX_NAME];
     const char *name = table_path(table, path);
-    return create_table(f, name, s, widths, nrows, 1, e);
+    hid_t id;
+    TRY(create_table(f, name, s, widths, nrows, 1, &id, e));
+    return h5_end_dataset(f, id, name, e);
 }
 
 err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, struct err *e)
 {
     char path[MAX_NAME];
     const char *name = table_path(table, path);
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return h5_fail(e, ERR_SYSTEM, f->path, "open table", name);
     int widths[MAX_COLUMNS] = {0};
-    hid_t space = H5Dget_space(id);
-    hsize_t n = 0;
-    H5Sget_simple_extent_dims(space, &n, NULL);
-    H5Sclose(space);
-    err_t code = file_widths(f->path, id, name, t->schema, widths, e);
-    hsize_t grown = n + (hsize_t)t->nrows;
-    if (code == ERR_OK && t->nrows > 0 && H5Dset_extent(id, &grown) < 0)
-        code = h5_fail(e, ERR_SYSTEM, f->path, "extend table", name);
-    if (code == ERR_OK && t->nrows > 0)
-        write_rows(f, id, name, t, widths, (int64_t)n, e);
+    int64_t n;
+    hid_t id;
+    TRY(open_table(f, name, t->schema, widths, &n, &id, e));
+    hsize_t grown = (hsize_t)(n + t->nrows);
+    if (t->nrows > 0 && H5Dset_extent(id, &grown) < 0)
+        h5_fail(e, ERR_SYSTEM, f->path, "extend table", name);
+    else if (t->nrows > 0)
+        write_rows(f, id, name, t, widths, n, e);
     return h5_end_dataset(f, id, name, e);
 }
 
@@ -194,22 +210,14 @@ err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, i
                       struct err *e)
 {
     char path[MAX_NAME];
-    const char *name = table_path(table, path);
-    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    if (id < 0)
-        return h5_fail(e, ERR_DATA, f->path, "open table", name);
     int have[MAX_COLUMNS] = {0};
-    err_t code = file_widths(f->path, id, name, s, have, e);
+    hid_t id;
+    TRY(open_table(f, table_path(table, path), s, have, nrows, &id, e));
     for (int i = 0; i < s->ncolumns; i++)
         if (have[i] > widths[i])
             widths[i] = have[i];
-    hid_t space = H5Dget_space(id);
-    hsize_t n = 0;
-    H5Sget_simple_extent_dims(space, &n, NULL);
-    H5Sclose(space);
     H5Dclose(id);
-    *nrows = (int64_t)n;
-    return code;
+    return ERR_OK;
 }
 
 /* Adds rows from a buffer to t; texts are cut at their padding. */
@@ -245,7 +253,8 @@ err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t fr
     const struct schema *s = t->schema;
     int widths[MAX_COLUMNS] = {0};
     int64_t total = 0;
-    TRY(h5_table_widths(f, name, s, widths, &total, e));
+    hid_t id;
+    TRY(open_table(f, name, s, widths, &total, &id, e));
     if (nrows_in_file)
         *nrows_in_file = total;
     if (from > total)
@@ -255,8 +264,7 @@ err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t fr
     size_t offset[MAX_COLUMNS], row_bytes, text_bytes = 1;
     for (int i = 0; i < s->ncolumns; i++)
         text_bytes += (size_t)widths[i] + 2;
-    hid_t type = row_type(s, widths, offset, &row_bytes), id = H5Dopen2(f->id, name, H5P_DEFAULT);
-    hid_t space = H5Dget_space(id);
+    hid_t type = row_type(s, widths, offset, &row_bytes), space = H5Dget_space(id);
     int64_t pass = TABLE_PASS_BYTES / (int64_t)row_bytes + 1;
     if (pass > n)
         pass = n;
