@@ -141,6 +141,7 @@ int main(int argc, char **argv)
     struct err e;
     struct cli cli;
     struct comm world;
+    mem_start();
     mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);
     err_clear(&e);

@@ -1,11 +1,16 @@
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum {
+    ALIGN = 64,
+    KEEP_BUFFER = 16 << 20, /* larger buffers come from the system and go back to it at once */
+    KEEP_FREE = 32 << 20    /* freed memory that is kept at most */
+};
 
 /* Stands before each buffer; its size is a multiple of ALIGN so that the buffer is aligned too. */
 struct block_head {
@@ -16,6 +21,12 @@ struct block_head {
     char pad[ALIGN - 3 * sizeof(void *) - sizeof(char *) - sizeof(size_t)];
 };
 _Static_assert(sizeof(struct block_head) == ALIGN, "head keeps the buffer aligned");
+
+void mem_start(void)
+{
+    mallopt(M_MMAP_THRESHOLD, KEEP_BUFFER);
+    mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
+}
 
 void mem_init(struct mem *m, size_t budget_bytes)
 {
