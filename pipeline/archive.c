@@ -12,8 +12,10 @@
 enum {
     MAX_TABLES = 32,
     MAX_COLUMNS = 32,
-    COPY_ROWS = 8192,  /* read of a table at once */
-    GATHER_ROWS = 2048 /* of several artifacts, before they are written */
+    COPY_ROWS = 8192,        /* read of a table at once */
+    GATHER_ROWS = 2048,      /* of several artifacts, before they are written */
+    GATHER_BYTES = 64 << 20, /* of rows that the first pass takes along */
+    ROW_BYTES = 512          /* of a row in memory, generously */
 };
 
 /* What the artifacts hold of one archive table. */
@@ -33,8 +35,9 @@ struct build {
     struct part part[MAX_TABLES];
     int nparts;
     struct provided {
-        char part[MAX_TABLES], spectra;
-    } * provided;         /* per node */
+        char part[MAX_TABLES], spectra, cell;
+    } * provided;         /* per node: what the second pass is to copy; has it a row in table cells */
+    size_t gather_to;     /* bytes in memory up to which the first pass takes rows along; 0: no more */
     struct table files;   /* that the study reads */
     struct table timings; /* of the nodes */
     char *seen;           /* per cell: has a row in table cells */
@@ -109,7 +112,29 @@ static err_t note_provenance(struct build *b, const struct node *n, struct h5 *h
     return h5_table_read(h, "files", &b->files, 0, -1, NULL, e);
 }
 
-/* First pass over an artifact: are its tables those that were written, how many rows, how wide. */
+/* Is there room to take the rows of all tables in the list along? If not, those of later artifacts are not
+ * taken either: rows keep the order of the artifacts. */
+static int may_take(struct build *b, const char *list)
+{
+    size_t live = b->arena->mem->live_bytes, rows = 0;
+    for (; *list; list += strcspn(list, "\n") + 1)
+        rows += strtoull(list + strcspn(list, " "), NULL, 10);
+    if (live > b->gather_to || rows > (b->gather_to - live) / ROW_BYTES)
+        b->gather_to = 0;
+    return b->gather_to > 0;
+}
+
+/* Rows from `from` on say where their spectra begin in the artifact; in the archive that is `shift` later. */
+static void shift_spectra(struct table *t, int64_t from, int64_t shift)
+{
+    int offset = schema_column(t->schema, "spectrum_offset");
+    for (int64_t r = from; offset >= 0 && r < t->nrows; r++)
+        if (t->values[r * t->schema->ncolumns + offset].i >= 0)
+            t->values[r * t->schema->ncolumns + offset].i += shift;
+}
+
+/* First pass over an artifact: are its tables those that were written, how many rows, how wide. While there
+ * is room the rows are taken along; a small study's artifacts are then opened but once. */
 static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct err *e)
 {
     struct provided *provided = &b->provided[n - b->dag->nodes];
@@ -128,14 +153,23 @@ static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct 
         if (simulated[0])
             snprintf(b->simulated, sizeof b->simulated, "%s", simulated);
     }
+    int take = may_take(b, found);
     for (int k = 0; k < b->nparts; k++) {
         struct part *p = &b->part[k];
-        int64_t nrows = 0;
+        const char *name = p->schema->name;
+        int64_t nrows = 0, before = p->rows.nrows;
         if (!provides(p, found, n->decl))
             continue;
-        TRY(h5_table_widths(h, p->schema->name, p->schema, p->widths, &nrows, e));
+        if (take) {
+            TRY(h5_table_take(h, name, &p->rows, p->widths, &nrows, e));
+            shift_spectra(&p->rows, before, b->spectra[n->decl]);
+        } else {
+            TRY(h5_table_widths(h, name, p->schema, p->widths, &nrows, e));
+            provided->part[k] = 1;
+        }
         p->nrows += nrows;
-        provided->part[k] = 1;
+        if (strcmp(name, "cells") == 0 && n->cell)
+            provided->cell = 1;
     }
     if (h5_has(h, "/spectra")) {
         struct h5_bulk *d;
@@ -195,18 +229,13 @@ static err_t copy_tables(struct build *b, const struct node *n, struct h5 *h, st
         const struct schema *s = p->schema;
         if (!b->provided[n - b->dag->nodes].part[k])
             continue;
-        int offset = schema_column(s, "spectrum_offset");
         for (int64_t at = 0, total = 1; at < total; at += COPY_ROWS) {
             int64_t before = p->rows.nrows;
             TRY(h5_table_read(h, s->name, &p->rows, at, COPY_ROWS, &total, e));
-            for (int64_t r = before; offset >= 0 && r < p->rows.nrows; r++)
-                if (p->rows.values[r * s->ncolumns + offset].i >= 0)
-                    p->rows.values[r * s->ncolumns + offset].i += shift;
+            shift_spectra(&p->rows, before, shift);
             if (p->rows.nrows >= GATHER_ROWS)
                 TRY(write_gathered(b, p, e));
         }
-        if (strcmp(s->name, "cells") == 0 && n->cell)
-            b->seen[n->cell - b->dag->config->cells] = 1;
     }
     return ERR_OK;
 }
@@ -367,10 +396,13 @@ static err_t fill(struct build *b, const struct provenance *p, const char *key, 
                 "weight units", &b->spectrum[i], e));
         }
     for (int k = 0; k < b->nparts; k++)
-        table_init(&b->part[k].rows, b->part[k].schema->name, &b->part[k].arena);
+        TRY(write_gathered(b, &b->part[k], e));
     TRY(each_artifact(b, is_bare, copy_tables, e));
     for (int k = 0; k < b->nparts; k++)
         TRY(write_gathered(b, &b->part[k], e));
+    for (int i = 0; i < b->dag->nnodes; i++)
+        if (b->provided[i].cell)
+            b->seen[b->dag->nodes[i].cell - c->cells] = 1;
     for (int i = 0; i < 3; i++)
         table_init(&rows[i], names[i], keep);
     TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
@@ -392,9 +424,12 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     for (int k = 0; k < b.nparts; k++) {
         b.part[k] = (struct part){.schema = schemas[k], .only = -1};
         arena_init(&b.part[k].arena, scratch->mem);
+        table_init(&b.part[k].rows, schemas[k]->name, &b.part[k].arena);
     }
     struct text t = {.arena = &keep};
     err_t code;
+    size_t eighth = scratch->mem->budget_bytes / 8;
+    b.gather_to = scratch->mem->live_bytes + (eighth > 0 && eighth < GATHER_BYTES ? eighth : GATHER_BYTES);
     archive_key(d, all, &t, key, e);
     TRY_OUT(code, e->code);
     TRY_OUT(code, arena_array(&keep, "archive.seen", d->config->ncells + d->config->nabsent, &b.seen, e));

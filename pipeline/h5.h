@@ -134,6 +134,10 @@ err_t h5_table_widths(struct h5 *f, const char *name, const struct schema *s, in
 err_t h5_table_read(struct h5 *f, const char *name, struct table *t, int64_t from, int64_t n,
                     int64_t *nrows_in_file, struct err *e);
 
+/* Local, serial file. h5_table_widths and h5_table_read of all rows in one, which opens the table once. */
+err_t h5_table_take(struct h5 *f, const char *name, struct table *t, int *widths, int64_t *nrows,
+                    struct err *e);
+
 /* Local, serial file. Is there an object of this name? */
 int h5_has(struct h5 *f, const char *name);
 

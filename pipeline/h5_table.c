@@ -206,6 +206,13 @@ err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, st
     return h5_end_dataset(f, id, name, e);
 }
 
+static void raise_widths(const struct schema *s, const int *have, int *widths)
+{
+    for (int i = 0; i < s->ncolumns; i++)
+        if (have[i] > widths[i])
+            widths[i] = have[i];
+}
+
 err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, int *widths, int64_t *nrows,
                       struct err *e)
 {
@@ -213,9 +220,7 @@ err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, i
     int have[MAX_COLUMNS] = {0};
     hid_t id;
     TRY(open_table(f, table_path(table, path), s, have, nrows, &id, e));
-    for (int i = 0; i < s->ncolumns; i++)
-        if (have[i] > widths[i])
-            widths[i] = have[i];
+    raise_widths(s, have, widths);
     H5Dclose(id);
     return ERR_OK;
 }
@@ -245,22 +250,11 @@ static err_t take_rows(struct table *t, const char *rows, int64_t n, const int *
     return ERR_OK;
 }
 
-err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t from, int64_t n,
-                    int64_t *nrows_in_file, struct err *e)
+/* Reads rows [from, from+n) of an open table into t, and closes it. */
+static err_t read_rows(struct h5 *f, hid_t id, const char *name, struct table *t, const int *widths,
+                       int64_t from, int64_t n, struct err *e)
 {
-    char path[MAX_NAME];
-    const char *name = table_path(table, path);
     const struct schema *s = t->schema;
-    int widths[MAX_COLUMNS] = {0};
-    int64_t total = 0;
-    hid_t id;
-    TRY(open_table(f, name, s, widths, &total, &id, e));
-    if (nrows_in_file)
-        *nrows_in_file = total;
-    if (from > total)
-        from = total;
-    if (n < 0 || n > total - from)
-        n = total - from;
     size_t offset[MAX_COLUMNS], row_bytes, text_bytes = 1;
     for (int i = 0; i < s->ncolumns; i++)
         text_bytes += (size_t)widths[i] + 2;
@@ -289,6 +283,36 @@ err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t fr
     H5Dclose(id);
     H5Tclose(type);
     return code;
+}
+
+err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t from, int64_t n,
+                    int64_t *nrows_in_file, struct err *e)
+{
+    char path[MAX_NAME];
+    const char *name = table_path(table, path);
+    int widths[MAX_COLUMNS] = {0};
+    int64_t total = 0;
+    hid_t id;
+    TRY(open_table(f, name, t->schema, widths, &total, &id, e));
+    if (nrows_in_file)
+        *nrows_in_file = total;
+    if (from > total)
+        from = total;
+    if (n < 0 || n > total - from)
+        n = total - from;
+    return read_rows(f, id, name, t, widths, from, n, e);
+}
+
+err_t h5_table_take(struct h5 *f, const char *table, struct table *t, int *widths, int64_t *nrows,
+                    struct err *e)
+{
+    char path[MAX_NAME];
+    const char *name = table_path(table, path);
+    int have[MAX_COLUMNS] = {0};
+    hid_t id;
+    TRY(open_table(f, name, t->schema, have, nrows, &id, e));
+    raise_widths(t->schema, have, widths);
+    return read_rows(f, id, name, t, have, 0, *nrows, e);
 }
 
 int h5_has_table(struct h5 *f, const char *table)
