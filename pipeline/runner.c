@@ -86,11 +86,12 @@ struct work {
     char *todo;                   /* per node, same on all processes */
     struct slot *slots;           /* the stage's nodes to do, in running order; same on all processes */
     int nslots;
-    MPI_Request *notices; /* to every process, of this one's failure */
-    int64_t ran;          /* nodes that ran */
-    int built;            /* the archive was */
-    double stage_bytes;   /* read and written by the stage's nodes this process took part in */
-    double busy_sec;      /* spent in them */
+    struct headers *headers; /* process 0 */
+    MPI_Request *notices;    /* to every process, of this one's failure */
+    int64_t ran;             /* nodes that ran */
+    int built;               /* the archive was */
+    double stage_bytes;      /* read and written by the stage's nodes this process took part in */
+    double busy_sec;         /* spent in them */
     size_t peak_bytes;
 };
 
@@ -232,7 +233,7 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
         arena_init(&scratch, w->r->mem);
-        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->slots, &w->nslots, &scratch, e);
+        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->headers, w->slots, &w->nslots, &scratch, e);
         arena_release(&scratch);
     }
     TRY_ALL(c, e);
@@ -422,12 +423,15 @@ static err_t work_init(struct work *w, struct runner *r, const struct selection 
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
         if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
             arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
+    if (e->code == ERR_OK && r->comm->me == 0)
+        schedule_start(&w->headers, r->arena, e);
     return comm_agree(r->comm, e);
 }
 
 /* Collective. */
 static void work_end(struct work *w)
 {
+    schedule_end(w->headers);
     for (int level = MAX_LEVELS - 1; level >= 0; level--)
         if (w->team[level].np > 0)
             comm_team_free(w->r->comm, &w->team[level]);

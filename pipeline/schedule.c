@@ -11,6 +11,9 @@
  * beside its work: opening and completing an artifact, and agreeing on it with each doubling of the team. */
 static const double BYTES_PER_SEC = 1e9, FLOPS_PER_SEC = 10e9, NODE_SEC = 2e-3, DOUBLING_SEC = 1e-3;
 
+/* Headers are kept while they take less than this part of the memory. */
+enum { KEEP_SHARE = 32 };
+
 /* The share of a node's work that does not divide: headers, tables. */
 static const double SERIAL = 0.01;
 
@@ -103,9 +106,10 @@ err_t schedule_jobs(const struct job *jobs, int n, int np, struct slot *slots, s
 
 /* ---- what nodes cost ---- */
 
-/* Headers of checkpoints, each opened once, until one does not fit into memory: no more are then. */
+/* Each header is opened once, until one does not fit into memory: no more are then. */
 struct headers {
     struct arena arena;
+    size_t bytes; /* of it */
     int full;
     int n;
     int64_t cap;
@@ -138,6 +142,36 @@ static const struct checkpoint *find_header(struct headers *h, const char *path)
     }
     h->full = ignored.code == ERR_SYSTEM;
     return x->checkpoint;
+}
+
+err_t schedule_start(struct headers **h, struct arena *a, struct err *e)
+{
+    TRY(arena_array(a, "schedule.headers", 1, h, e));
+    arena_init(&(*h)->arena, a->mem);
+    return ERR_OK;
+}
+
+void schedule_end(struct headers *h)
+{
+    if (h)
+        arena_release(&h->arena);
+}
+
+/* After a stage. Its nodes want the memory that many headers take, and may write a checkpoint that was not
+ * there. */
+static void tidy_headers(struct headers *h)
+{
+    struct mem *m = h->arena.mem;
+    int kept = 0;
+    for (int i = 0; i < h->n; i++)
+        if (h->list[i].checkpoint)
+            h->list[kept++] = h->list[i];
+    h->n = kept;
+    if (!h->full && h->bytes < m->budget_bytes / KEEP_SHARE)
+        return;
+    arena_release(&h->arena);
+    *h = (struct headers){.n = 0};
+    arena_init(&h->arena, m);
 }
 
 /* The cost of a node on a team; 0: it cannot be told. */
@@ -188,20 +222,20 @@ static struct job judge(const struct dag *d, int i, int np, struct headers *h)
     return job;
 }
 
-err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct slot *slots,
-                     int *n, struct arena *scratch, struct err *e)
+err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct headers *h,
+                     struct slot *slots, int *n, struct arena *scratch, struct err *e)
 {
-    struct headers headers = {.n = 0};
     struct job *jobs;
     *n = 0;
     TRY(arena_array(scratch, "schedule.jobs", to - from, &jobs, e));
-    arena_init(&headers.arena, scratch->mem);
+    size_t before = scratch->mem->live_bytes;
     for (int i = from; i < to; i++) {
         if (!todo[i])
             continue;
-        jobs[*n] = np > 1 ? judge(d, i, np, &headers) : (struct job){.node = i};
+        jobs[*n] = np > 1 ? judge(d, i, np, h) : (struct job){.node = i};
         (*n)++;
     }
-    arena_release(&headers.arena);
+    h->bytes += scratch->mem->live_bytes - before;
+    tidy_headers(h);
     return schedule_jobs(jobs, *n, np, slots, scratch, e);
 }
