@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -50,6 +51,22 @@ err_t comm_agree(const struct comm *c, struct err *e)
     }
     comm_bcast(c, e, (int64_t)sizeof *e, worst.process);
     return e->code;
+}
+
+void comm_rest(const struct comm *c)
+{
+    enum { SPINS = 200 };
+    const struct timespec nap = {.tv_nsec = 200000};
+    int all = 0;
+    MPI_Request request;
+    if (c->np == 1)
+        return;
+    MPI_TRY(MPI_Ibarrier(c->mpi, &request));
+    for (int i = 0; !all; i++) {
+        if (i >= SPINS)
+            nanosleep(&nap, NULL);
+        MPI_TRY(MPI_Test(&request, &all, MPI_STATUS_IGNORE));
+    }
 }
 
 void comm_abort(const struct comm *c, const struct err *e)

@@ -29,6 +29,10 @@ void comm_init(struct comm *c, MPI_Comm mpi);
  * leave with the worst family's error (ties: the lowest process), text included, and return its code. */
 err_t comm_agree(const struct comm *c, struct err *e);
 
+/* Collective. Waits until all are here, asleep where that takes longer: while one process works for many,
+ * MPI's own waiting would keep all the other processors busy. */
+void comm_rest(const struct comm *c);
+
 /* Local. Prints e as the program's one message and ends the job on all processes with its exit status: for
  * failures inside a foreign library's collective call, where the other processes can no longer be reached.
  * Does not return. */

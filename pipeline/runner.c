@@ -236,6 +236,7 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
         schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->headers, w->slots, &w->nslots, &scratch, e);
         arena_release(&scratch);
     }
+    comm_rest(c);
     TRY_ALL(c, e);
     comm_bcast(c, w->todo + from, to - from, 0);
     comm_bcast(c, &w->nslots, (int64_t)sizeof w->nslots, 0);
@@ -342,6 +343,7 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
         if ((sent = team->me == 0))
             send_notices(w);
     }
+    comm_rest(c);
     err_t code = comm_agree(c, e);
     if (code != ERR_OK) {
         take_notices(w, sent);
@@ -403,6 +405,7 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
         *ready = missing == 0;
         arena_release(&scratch);
     }
+    comm_rest(r->comm);
     TRY_ALL(r->comm, e);
     comm_bcast(r->comm, ready, (int64_t)sizeof *ready, 0);
     comm_bcast(r->comm, &built, (int64_t)sizeof built, 0);

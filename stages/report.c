@@ -384,6 +384,7 @@ static err_t report_run(struct ctx *ctx, struct err *e)
         if (e->code == ERR_OK && artifact_tables(ctx->out, &out, e) == ERR_OK)
             h5_table_write(out, "files", &r->files, e);
     }
+    comm_rest(ctx->comm);
     return comm_agree(ctx->comm, e);
 }
 
