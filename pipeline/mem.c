@@ -8,6 +8,7 @@
 
 enum {
     ALIGN = 64,
+    SMALL = 1 << 16,        /* bytes */
     KEEP_BUFFER = 16 << 20, /* larger buffers come from the system and go back to it at once */
     KEEP_FREE = 32 << 20    /* freed memory that is kept at most */
 };
@@ -18,7 +19,8 @@ struct block_head {
     struct arena *owner;
     const char *label;
     size_t bytes;
-    char pad[ALIGN - 3 * sizeof(void *) - sizeof(char *) - sizeof(size_t)];
+    void *from; /* what malloc gave: a little before the head, which is aligned */
+    char pad[ALIGN - 4 * sizeof(void *) - sizeof(char *) - sizeof(size_t)];
 };
 _Static_assert(sizeof(struct block_head) == ALIGN, "head keeps the buffer aligned");
 
@@ -55,7 +57,7 @@ void arena_reset(struct arena *a)
     while (a->blocks) {
         struct block_head *h = a->blocks;
         unlink_block(h);
-        free(h);
+        free(h->from);
     }
 }
 
@@ -110,6 +112,21 @@ static void largest_labels(const struct mem *m, char *text, size_t size)
     }
 }
 
+/* Aligned here: aligned_alloc takes several times as long as malloc for small buffers, and there are very
+ * many. Large ones that come from the system are zero already, and calloc knows. */
+static struct block_head *zeroed_block(size_t bytes)
+{
+    size_t padded = bytes + ALIGN;
+    char *from = padded < SMALL ? malloc(padded) : calloc(1, padded);
+    if (!from)
+        return NULL;
+    struct block_head *h = (struct block_head *)(void *)(from + (ALIGN - (uintptr_t)from % ALIGN) % ALIGN);
+    if (padded < SMALL)
+        memset(h, 0, bytes);
+    h->from = from;
+    return h;
+}
+
 err_t arena_array_at(struct arena *a, const char *label, int64_t n, size_t size, void **out, struct err *e)
 {
     *out = NULL;
@@ -128,11 +145,9 @@ err_t arena_array_at(struct arena *a, const char *label, int64_t n, size_t size,
                        label, (double)total / 1048576.0, (double)m->live_bytes / 1048576.0,
                        (double)m->budget_bytes / 1048576.0, top);
     }
-    size_t rounded = ((size_t)total + ALIGN - 1) / ALIGN * ALIGN;
-    struct block_head *h = aligned_alloc(ALIGN, rounded);
+    struct block_head *h = zeroed_block((size_t)total);
     if (!h)
         return err_set(e, ERR_SYSTEM, "out of memory: %s needs %.1f MiB", label, (double)total / 1048576.0);
-    memset(h, 0, rounded);
     h->owner = a;
     h->label = label;
     h->bytes = (size_t)total;
@@ -173,7 +188,7 @@ void arena_drop(struct arena *a, void *p)
         return;
     struct block_head *h = (struct block_head *)p - 1;
     unlink_block(h);
-    free(h);
+    free(h->from);
 }
 
 char *arena_strndup(struct arena *a, const char *text, size_t n, struct err *e)
