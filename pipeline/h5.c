@@ -219,10 +219,14 @@ hid_t h5_make_type(enum h5_type type)
     return -1;
 }
 
-/* Links with their parent groups made on the way; names in UTF-8. */
+/* Links with their parent groups made on the way; names in UTF-8. One list for all: making one takes longer
+ * than a link. HDF5 closes it at its end. */
 hid_t h5_link_list(void)
 {
-    hid_t p = H5Pcreate(H5P_LINK_CREATE);
+    static hid_t p = -1;
+    if (p >= 0)
+        return p;
+    p = H5Pcreate(H5P_LINK_CREATE);
     H5Pset_create_intermediate_group(p, 1);
     H5Pset_char_encoding(p, H5T_CSET_UTF8);
     return p;
@@ -296,7 +300,6 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
     hid_t space = H5Screate_simple(ndim, dims, grow_to > 0 ? &unlimited : NULL);
     hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
     H5Sclose(space);
-    H5Pclose(links);
     H5Pclose(create);
     if (id < 0) {
         H5Tclose(t);
@@ -408,7 +411,6 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
     hid_t space = H5Screate_simple(n, size, NULL);
     hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
     H5Sclose(space);
-    H5Pclose(links);
     H5Pclose(create);
     H5Tclose(t);
     if (id < 0)
@@ -565,7 +567,6 @@ err_t h5_write_text(struct h5 *f, const char *name, const char *text, const char
         h5_fail(e, ERR_SYSTEM, f->path, "write", name);
     if (id >= 0)
         h5_end_dataset(f, id, name, e);
-    H5Pclose(links);
     H5Sclose(space);
     H5Tclose(type);
     return e->code;
@@ -596,7 +597,6 @@ err_t h5_group(struct h5 *f, const char *name, const char *description, struct e
     herr_t status = id < 0 ? -1 : h5_attach_text(id, "description", description);
     if (id >= 0)
         H5Gclose(id);
-    H5Pclose(links);
     return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create group", name) : ERR_OK;
 }
 
@@ -604,6 +604,5 @@ err_t h5_link_external(struct h5 *f, const char *name, const char *file, const c
 {
     hid_t links = h5_link_list();
     herr_t status = H5Lcreate_external(file, target, f->id, name, links, H5P_DEFAULT);
-    H5Pclose(links);
     return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create link", name) : ERR_OK;
 }

@@ -27,10 +27,11 @@ err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, co
  * abandoned. */
 err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e);
 
-/* Local. New HDF5 types and lists, closed by the caller: little-endian element types; UTF-8 text of a fixed
- * width; links with their parent groups made on the way, names in UTF-8. */
+/* Local. New HDF5 types, closed by the caller: little-endian element types; UTF-8 text of a fixed width. */
 hid_t h5_make_type(enum h5_type type);
 hid_t h5_text_type(size_t width);
+
+/* Local. The list, not to be closed, for links with their parent groups made on the way, names in UTF-8. */
 hid_t h5_link_list(void);
 
 /* Local. A text attribute, replaced if it exists. Below 0 on failure. */

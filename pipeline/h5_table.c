@@ -59,7 +59,6 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
     *id = H5Dcreate2(f->id, name, type, space, links, create, H5P_DEFAULT);
     H5Sclose(space);
     H5Pclose(create);
-    H5Pclose(links);
     H5Tclose(type);
     if (*id < 0)
         return h5_fail(e, ERR_SYSTEM, f->path, "create table", name);

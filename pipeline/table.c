@@ -267,8 +267,8 @@ const struct schema *schema_find(const char *name)
 int schema_column(const struct schema *s, const char *column)
 {
     for (int i = 0; i < s->ncolumns; i++)
-        if (strcmp(s->columns[i].name, column) == 0)
-            return i;
+        if (s->columns[i].name[0] == column[0] && strcmp(s->columns[i].name, column) == 0)
+            return i; /* asked for each value of long tables */
     return -1;
 }
 
