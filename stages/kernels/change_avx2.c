@@ -97,19 +97,41 @@ AVX2 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int6
     }
 }
 
-/* How many of n (a multiple of 16, at most STRIP) sizes are above the limit. */
-AVX2 static int64_t count_above(const uint16_t *size, int64_t n, uint16_t limit)
+/* Adds to updated[t] how many of n (a multiple of 16, at most STRIP) sizes are above the tolerances, a few of
+ * those that lie within the span at a time. */
+AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n, struct span span,
+                               const float *limit, int ntolerances)
 {
-    const __m256i at = _mm256_set1_epi16((short)limit);
-    __m256i above = _mm256_setzero_si256();
-    for (int64_t i = 0; i < n; i += 16)
-        above = _mm256_sub_epi16(above, _mm256_cmpgt_epi16(load(size + i), at));
-    uint16_t lane[16];
-    int64_t sum = 0;
-    _mm256_storeu_si256((__m256i *)lane, above);
-    for (int k = 0; k < 16; k++)
-        sum += lane[k];
-    return sum;
+    enum { AT_ONCE = 4 };
+    const __m256i one = _mm256_set1_epi16(1);
+    for (int t = 0; t < ntolerances;) {
+        __m256i at[AT_ONCE], above[AT_ONCE];
+        int which[AT_ONCE], within = 0;
+        for (; t < ntolerances && within < AT_ONCE; t++) {
+            uint16_t x = bf16_from_float(limit[t]);
+            if (x < span.least)
+                updated[t] += n;
+            if (x < span.least || x >= span.most)
+                continue;
+            at[within] = _mm256_set1_epi16((short)x);
+            which[within++] = t;
+        }
+        for (int k = 0; k < AT_ONCE; k++) {
+            above[k] = _mm256_setzero_si256();
+            at[k] = k < within ? at[k] : _mm256_set1_epi16(0x7fff);
+        }
+        for (int64_t i = 0; i < n && within > 0; i += 16) {
+            __m256i x = load(size + i);
+            for (int k = 0; k < AT_ONCE; k++)
+                above[k] = _mm256_sub_epi16(above[k], _mm256_cmpgt_epi16(x, at[k]));
+        }
+        for (int k = 0; k < within; k++) {
+            int32_t lane[8];
+            _mm256_storeu_si256((__m256i *)lane, _mm256_madd_epi16(above[k], one));
+            for (int j = 0; j < 8; j++)
+                updated[which[k]] += lane[j];
+        }
+    }
 }
 
 /* The bytes of 32 elements of 16 bits below 256, out of order. */
@@ -217,11 +239,7 @@ AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, 
         }
         add_sums(lanes, size, part);
         c->counts.nonzero += part;
-        for (int t = 0; t < ntolerances; t++) {
-            uint16_t at = bf16_from_float(limit[t]);
-            if (at < span.most)
-                c->counts.updated[t] += at < span.least ? part : count_above(size, part, at);
-        }
+        count_updated(c->counts.updated, size, part, span, limit, ntolerances);
         if (bf16_to_float(span.most) > c->max_abs)
             c->max_abs = bf16_to_float(span.most);
         count_exponents(&h, c->counts.exponents, size, part, span.most);
