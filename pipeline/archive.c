@@ -15,7 +15,7 @@ enum {
     COPY_ROWS = 8192,        /* read of a table at once */
     GATHER_ROWS = 2048,      /* of several artifacts, before they are written */
     GATHER_BYTES = 64 << 20, /* of rows that the first pass takes along */
-    ROW_BYTES = 512          /* of a row in memory, generously */
+    ROW_BYTES = 1024         /* of a row in memory, generously */
 };
 
 /* What the artifacts hold of one archive table. */
@@ -163,6 +163,8 @@ static err_t survey(struct build *b, const struct node *n, struct h5 *h, struct 
         if (take) {
             TRY(h5_table_take(h, name, &p->rows, p->widths, &nrows, e));
             shift_spectra(&p->rows, before, b->spectra[n->decl]);
+            if (b->arena->mem->live_bytes > b->gather_to) /* longer texts than most have */
+                b->gather_to = 0;
         } else {
             TRY(h5_table_widths(h, name, p->schema, p->widths, &nrows, e));
             provided->part[k] = 1;

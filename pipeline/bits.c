@@ -14,14 +14,14 @@
 /* ---- portable ---- */
 
 /* One 64-bit word from 64 comparisons. The byte array in between lets the compiler compare and narrow with
- * vector instructions; the multiplication gathers eight 0/1 bytes into eight bits. */
+ * vector instructions. */
 static inline __attribute__((always_inline)) uint64_t gather(const uint8_t *flag)
 {
     uint64_t word = 0;
     for (int k = 0; k < 8; k++) {
         uint64_t eight;
         memcpy(&eight, flag + 8 * k, 8);
-        word |= ((eight * 0x0102040810204080u) >> 56) << (8 * k);
+        word |= bits_of_bytes(eight) << (8 * k);
     }
     return word;
 }

@@ -18,6 +18,12 @@ static inline int64_t bits_words(int64_t n)
     return (n + 63) / 64;
 }
 
+/* Eight bytes of 0 or 1, the first lowest, as eight bits: the multiplication gathers them. */
+static inline uint64_t bits_of_bytes(uint64_t eight)
+{
+    return eight * 0x0102040810204080u >> 56;
+}
+
 /* What bits_compare found. */
 struct bits_found {
     int64_t differ; /* elements that differ */

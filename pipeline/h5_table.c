@@ -113,9 +113,13 @@ static err_t open_table(struct h5 *f, const char *name, const struct schema *s, 
         return e->code;
     }
     hid_t space = H5Dget_space(*id);
+    int ndim = H5Sget_simple_extent_ndims(space);
     *n = (int64_t)H5Sget_simple_extent_npoints(space);
     H5Sclose(space);
-    return ERR_OK;
+    if (ndim == 1)
+        return ERR_OK;
+    H5Dclose(*id);
+    return err_set(e, ERR_DATA, "%s: %s is no table: it has %d dimensions, expected 1", f->path, name, ndim);
 }
 
 /* Writes the rows of t to [at, at+n) of an open dataset whose text columns are widths wide. */

@@ -1,16 +1,18 @@
 #include "mem.h"
 
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum {
     ALIGN = 64,
     SMALL = 1 << 16,        /* bytes */
     KEEP_BUFFER = 16 << 20, /* larger buffers come from the system and go back to it at once */
-    KEEP_FREE = 32 << 20    /* freed memory that is kept at most */
+    KEEP_FREE = 32 << 20    /* freed memory that is kept when an arena is released */
 };
 
 /* Stands before each buffer; its size is a multiple of ALIGN so that the buffer is aligned too. */
@@ -26,8 +28,23 @@ _Static_assert(sizeof(struct block_head) == ALIGN, "head keeps the buffer aligne
 
 void mem_start(void)
 {
+#ifdef __GLIBC__
     mallopt(M_MMAP_THRESHOLD, KEEP_BUFFER);
     mallopt(M_TRIM_THRESHOLD, KEEP_FREE);
+#endif
+}
+
+/* The C library by itself gives back only what is free at the end of its heap, where one small buffer can pin
+ * all below it. */
+static void give_back(struct mem *m)
+{
+    if (m->freed_bytes <= KEEP_FREE)
+        return;
+    m->freed_bytes = 0;
+#ifdef __GLIBC__
+    if (mallinfo2().fordblks > KEEP_FREE)
+        malloc_trim(0);
+#endif
 }
 
 void mem_init(struct mem *m, size_t budget_bytes)
@@ -50,6 +67,7 @@ static void unlink_block(struct block_head *h)
     if (h->next)
         h->next->prev = h->prev;
     h->owner->mem->live_bytes -= h->bytes;
+    h->owner->mem->freed_bytes += h->bytes;
 }
 
 void arena_reset(struct arena *a)
@@ -71,6 +89,7 @@ void arena_release(struct arena *a)
             *p = a->next;
             break;
         }
+    give_back(a->mem);
     *a = (struct arena){0};
 }
 

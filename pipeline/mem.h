@@ -15,6 +15,7 @@ struct mem {
     size_t budget_bytes; /* 0: no limit */
     size_t live_bytes;
     size_t peak_bytes;
+    size_t freed_bytes;   /* since it was last looked whether much is kept (mem_start) */
     struct arena *arenas; /* all open arenas, for the table of the largest labels */
 };
 
@@ -24,9 +25,9 @@ struct arena {
     struct arena *next;
 };
 
-/* Local, at the start of the program. Has the C library keep some tens of MiB of freed memory for the next
- * node instead of giving pages back to the system and asking for new ones, which takes small nodes longer
- * than their work. */
+/* Local, at the start of the program. Has the C library keep freed memory for the next node instead of giving
+ * pages back to the system and asking for new ones, which takes small nodes longer than their work. Where it
+ * is more than some tens of MiB when an arena is released, it all goes back. */
 void mem_start(void);
 
 /* Local. budget_bytes: what all arenas of m may hold together; 0 = unlimited. */

@@ -91,14 +91,14 @@ static void flag_values(const struct mask *m, const void *old_bits, const void *
 }
 
 /* Sets bits at, at + 1, ... where the n flags are 1; flag has room for 7 more, which are overwritten. Eight
- * at a time: the multiplication gathers as many bytes of 0 or 1 into one. */
+ * at a time. */
 static void add_flags(uint64_t *bits, int64_t at, uint8_t *flag, int64_t n)
 {
     memset(flag + n, 0, 7);
     for (int64_t i = 0; i < n; i += 8) {
         uint64_t eight;
         memcpy(&eight, flag + i, 8);
-        eight = eight * 0x0102040810204080u >> 56;
+        eight = bits_of_bytes(eight);
         bits[(at + i) / 64] |= eight << ((at + i) % 64);
         if ((at + i) % 64 > 56)
             bits[(at + i) / 64 + 1] |= eight >> (64 - (at + i) % 64);

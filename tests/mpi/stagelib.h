@@ -65,6 +65,7 @@ static inline void world_init(struct world *w, const char *folder, size_t budget
 {
     *w = (struct world){.keep = folder != NULL};
     comm_init(&w->comm, MPI_COMM_WORLD);
+    mem_start();
     mem_init(&w->mem, budget_bytes);
     arena_init(&w->arena, &w->mem);
     log_init(&w->log, LOG_QUIET, 0);

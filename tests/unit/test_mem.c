@@ -1,6 +1,10 @@
 /* Memory: alignment, lifetimes, the budget and the text of its refusal, growth, sizes that overflow. */
 #include "unitlib.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
 enum { HEAD = 64, MIB = 1 << 20 }; /* bytes counted beside each buffer */
 
 static void arrays(void **state)
@@ -174,10 +178,47 @@ static void texts(void **state)
     assert_null(arena_printf(&b->arena, &b->err, "%d", 1));
 }
 
+static double resident_mib(void)
+{
+    long all = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &all, &resident) != 2)
+        skip();
+    fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / MIB;
+}
+
+/* What a node has freed is the system's again, also where a small buffer that lives on was taken last. */
+static void freed(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)state;
+    skip(); /* its allocator keeps what is freed */
+#else
+    struct bench *b = *state;
+    enum { BUFFERS = 50, BYTES = 4 * MIB };
+    mem_start();
+    double before = resident_mib();
+    for (int node = 0; node < 3; node++) {
+        struct arena a;
+        char *buffer, *kept;
+        arena_init(&a, &b->mem);
+        for (int i = 0; i < BUFFERS; i++) {
+            assert_int_equal(arena_array(&a, "buffer", BYTES, &buffer, &b->err), ERR_OK);
+            memset(buffer, 1, BYTES);
+        }
+        assert_int_equal(arena_array(&b->arena, "kept", 40, &kept, &b->err), ERR_OK);
+        assert_true(resident_mib() - before < 1.25 * BUFFERS * BYTES / MIB);
+        arena_release(&a);
+        assert_true(resident_mib() - before < 0.25 * BUFFERS * BYTES / MIB);
+    }
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_BENCH(arrays), TEST_BENCH(lifetimes), TEST_BENCH(budget), TEST_BENCH(refusal_names_the_largest),
-        TEST_BENCH(growth), TEST_BENCH(overflow),  TEST_BENCH(texts)};
+        TEST_BENCH(growth), TEST_BENCH(overflow),  TEST_BENCH(texts),  TEST_BENCH(freed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
