@@ -128,8 +128,7 @@ static int64_t file_bytes(const char *path)
 {
     struct stat about;
     if (stat(path, &about) != 0) {
-        fprintf(stderr, "bench_pair: %s is not there
-", path);
+        fprintf(stderr, "bench_pair: %s is not there\n", path);
         MPI_Abort(MPI_COMM_WORLD, 1);
     }
     return about.st_size;
