@@ -112,7 +112,7 @@ struct rows {
     int64_t room;   /* tokens */
     double *values; /* entropies where these are given, logits where the file has them in a form of its own */
     int64_t *mask, *ids;
-    uint32_t *counters; /* for the kernel, where logits have 16 bits */
+    struct entropy_room *kernel;
     enum isa isa;
 };
 
@@ -131,7 +131,7 @@ static err_t measure_token(const struct logits *l, const struct rows *b, int64_t
         *nats = given + 0.0; /* -0 becomes 0: their images are compared as integers */
         return ERR_OK;
     }
-    switch (entropy_row(b->isa, type, values, l->vocabulary, temperature, b->counters, nats, &at)) {
+    switch (entropy_row(b->isa, type, values, l->vocabulary, temperature, b->kernel, nats, &at)) {
     case ENTROPY_FINE:
         break;
     case ENTROPY_EMPTY:
@@ -217,7 +217,7 @@ static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct
                        (long long)width, (long long)MAX_VOCABULARY);
     b->isa = isa_best();
     TRY(arena_array(a, "token-entropy.values", logits_are_plain(l) ? 0 : b->room * width, &b->values, e));
-    TRY(arena_array(a, "token-entropy.counters", ENTROPY_COUNTERS, &b->counters, e));
+    TRY(arena_array(a, "token-entropy.kernel", 1, &b->kernel, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->ids, e));
     return logits_reserve(l, b->room, a, e);
@@ -313,7 +313,7 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     TRY_ALL(c, e);
     logits_reserve(l, 0, a, e);
     arena_drop(a, b.values);
-    arena_drop(a, b.counters);
+    arena_drop(a, b.kernel);
     comm_sum(c, &y->counted, 1);
     comm_sum(c, &y->below, 1);
     comm_max_real(c, &y->top, 1);
@@ -701,7 +701,7 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
             double kept = tokens * 8 / view->np,
                    bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
-            double held = 3 * rows + 4.0 * ENTROPY_COUNTERS + ROUND_TOKENS * 8.0 +
+            double held = 3 * rows + (double)sizeof(struct entropy_room) + ROUND_TOKENS * 8.0 +
                           (kept < bounded ? kept : 0) + (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);

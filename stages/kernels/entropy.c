@@ -8,6 +8,13 @@
 /* exp(z) below this (it is a normal number there) counts as nothing. */
 static const double LOWEST = -708.0;
 
+/* The logit that sums of 16-bit logits are relative to may be less than the largest by up to so many times
+ * the temperature, until they are complete: each time that it becomes another a table is lost. What is added
+ * is not all of one sign then, but what is subtracted from the sum of -z exp(z) is at most MARGIN times the
+ * sum of exp(z), which H is no less than: its relative error is at most 1 + 2 MARGIN times that of the sums.
+ */
+static const double MARGIN = 4.0;
+
 static const struct entropy_loops *loops_of(enum isa isa)
 {
 #if defined(__x86_64__)
@@ -20,7 +27,8 @@ static const struct entropy_loops *loops_of(enum isa isa)
     return &entropy_portable;
 }
 
-/* What a row has come to: the sums are relative to the largest logit so far, scale.top. */
+/* What a row has come to: the sums are relative to scale.top, the largest logit so far or, of 16-bit logits,
+ * one that it exceeds by no more than MARGIN. */
 struct row {
     const struct entropy_loops *loops;
     enum dtype type;
@@ -33,6 +41,8 @@ struct row {
     int64_t smallest;    /* magnitude of these; 16 bits only */
     struct entropy_scale scale;
     struct entropy_sums sums;
+    int64_t steady;                     /* blocks since scale.top became another; 16 bits only, as these: */
+    int64_t table_from[2], table_to[2]; /* codes of either sign that the table has */
 };
 
 static void row_init(struct row *r, enum isa isa, enum dtype type, const void *x, int64_t n,
@@ -99,8 +109,8 @@ static struct entropy_range look(const struct row *r, int64_t first, int64_t n, 
     return found;
 }
 
-/* The largest logit becomes another; `before` of the probabilities to be summed (0 or 1) is that of the one
- * before. All that is added has the same sign. */
+/* The sums become relative to another logit; `before` of the probabilities to be summed (0 or 1) is that of
+ * the one before. */
 static void raise_top(struct row *r, int64_t key, double before)
 {
     double top = value_of(r->type, key), d = r->scale.top - top, shrink = exp(d / r->temperature);
@@ -195,10 +205,66 @@ static void merge(struct row *r, struct entropy_range range)
     r->smallest = range.smallest < r->smallest ? range.smallest : r->smallest;
 }
 
+static void forget_table(struct row *r, double *table)
+{
+    for (int sign = 0; sign < 2; sign++) {
+        memset(table + r->table_from[sign], 0,
+               (size_t)(r->table_to[sign] - r->table_from[sign]) * sizeof *table);
+        r->table_from[sign] = r->table_to[sign] = 0;
+    }
+    r->steady = 0;
+}
+
+/* Codes [*from, *to) that have been met with this sign, without those whose probability counts as nothing:
+ * that is what the table says of codes that it lacks, of -Inf too. */
+static void window_of_table(const struct row *r, int sign, int64_t *from, int64_t *to)
+{
+    window(r, sign, from, to);
+    double lowest = r->scale.top + r->scale.low;
+    if (!sign || lowest >= 0 || lowest < -0x1p127)
+        return;
+    float f = (float)-lowest;
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    int64_t end = (1 << 15) + ((int64_t)(bits >> 16) / ENTROPY_LANES + 1) * ENTROPY_LANES;
+    *to = *to < end ? *to : end;
+    *from = *from < *to ? *from : *to;
+}
+
+/* Does the table have all codes met so far? Those that it lacks are added if that pays: if the blocks to come
+ * are few, or the sums have just become relative to another logit, and so may again, exponentials cost less.
+ * `left`: blocks, with this one. */
+static int tabulated(struct row *r, double *table, int64_t left)
+{
+    enum {
+        WORTH = ENTROPY_BLOCK / 4, /* codes that take as long as looking up saves in a block */
+        HOPE = 4                   /* blocks without another raise, from the first on */
+    };
+    if (r->type != DTYPE_BF16 || !r->loops->tabulate_bf16)
+        return 0;
+    int64_t from[2], to[2], lacking = 0, soon = r->steady + HOPE, blocks = left < soon ? left : soon;
+    for (int sign = 0; sign < 2; sign++) {
+        window_of_table(r, sign, &from[sign], &to[sign]);
+        lacking += to[sign] - from[sign] - (r->table_to[sign] - r->table_from[sign]);
+    }
+    if (lacking > blocks * WORTH)
+        return 0;
+    for (int sign = 0; sign < 2; sign++) {
+        /* the codes met are more and more: what the table has is among them */
+        if (r->table_from[sign] == r->table_to[sign])
+            r->table_from[sign] = r->table_to[sign] = from[sign];
+        r->loops->tabulate_bf16(table, from[sign], r->table_from[sign], &r->scale);
+        r->loops->tabulate_bf16(table, r->table_to[sign], to[sign], &r->scale);
+        r->table_from[sign] = from[sign];
+        r->table_to[sign] = to[sign];
+    }
+    return 1;
+}
+
 /* Half of each block goes to the lanes, half is counted by its code, of which there are few enough to
  * exponentiate each once at the end. Counted is the half with the larger logits, so that the largest of the
  * row is always found among the counters, where it is taken off. */
-static enum entropy_fault count_and_add(struct row *r, uint32_t *counters, int64_t *at)
+static enum entropy_fault count_and_add(struct row *r, struct entropy_room *room, int64_t *at)
 {
     enum { LEAST = 4 * ENTROPY_LANES }; /* fewer are all counted */
     enum entropy_fault fault = ENTROPY_FINE;
@@ -220,11 +286,13 @@ static enum entropy_fault count_and_add(struct row *r, uint32_t *counters, int64
         }
         if (r->most == -r->key_inf - 1)
             continue;
-        if (r->most > before)
+        if (r->most > before && value_of(r->type, r->most) - r->scale.top > MARGIN * r->temperature) {
             raise_top(r, r->most, 0);
+            forget_table(r, room->table);
+        }
         if (n < LEAST) {
             for (int64_t i = 0; i < n; i++)
-                counters[x[i]]++;
+                room->counters[x[i]]++;
             continue;
         }
         if (range[0].most > range[1].most) {
@@ -233,19 +301,25 @@ static enum entropy_fault count_and_add(struct row *r, uint32_t *counters, int64
         }
         int clamp = must_clamp(r, range[lanes == half].least);
         const uint16_t *ahead = r->n - first >= 2 * ENTROPY_BLOCK ? x + ENTROPY_BLOCK : x;
-        if (r->type == DTYPE_BF16)
-            r->loops->add_bf16(lanes, counted, n / 2, &r->scale, clamp, ahead, counters, &r->sums);
+        if (tabulated(r, room->table, (r->n - first) / ENTROPY_BLOCK))
+            r->loops->add_tabulated_bf16(lanes, counted, n / 2, &r->scale, clamp, ahead, room->counters,
+                                         room->table, &r->sums);
+        else if (r->type == DTYPE_BF16)
+            r->loops->add_bf16(lanes, counted, n / 2, &r->scale, clamp, ahead, room->counters, &r->sums);
         else
-            r->loops->add_f16(lanes, counted, n / 2, &r->scale, clamp, ahead, counters, &r->sums);
+            r->loops->add_f16(lanes, counted, n / 2, &r->scale, clamp, ahead, room->counters, &r->sums);
+        r->steady++;
     }
     return r->most > -r->key_inf - 1 ? ENTROPY_FINE : ENTROPY_EMPTY;
 }
 
-static enum entropy_fault row_narrow(struct row *r, uint32_t *counters, int64_t *at)
+static enum entropy_fault row_narrow(struct row *r, struct entropy_room *room, int64_t *at)
 {
-    enum entropy_fault fault = count_and_add(r, counters, at);
+    uint32_t *counters = room->counters;
+    enum entropy_fault fault = count_and_add(r, room, at);
+    forget_table(r, room->table);
     if (fault != ENTROPY_FINE) {
-        memset(counters, 0, ENTROPY_COUNTERS * sizeof *counters);
+        memset(counters, 0, sizeof room->counters);
         return fault;
     }
     uint16_t minus_inf = (uint16_t)(0x8000 | r->key_inf);
@@ -260,16 +334,18 @@ static enum entropy_fault row_narrow(struct row *r, uint32_t *counters, int64_t 
         else
             r->loops->drain_f16(counters, from, to, &r->scale, &r->sums);
     }
+    if (value_of(r->type, r->most) > r->scale.top)
+        raise_top(r, r->most, 0);
     return ENTROPY_FINE;
 }
 
 enum entropy_fault entropy_row(enum isa isa, enum dtype type, const void *logits, int64_t n,
-                               double temperature, uint32_t *counters, double *nats, int64_t *at)
+                               double temperature, struct entropy_room *room, double *nats, int64_t *at)
 {
     struct row r;
     int64_t bad = 0;
     row_init(&r, isa, type, logits, n, temperature);
-    enum entropy_fault fault = r.bytes == 2 ? row_narrow(&r, counters, &bad) : row_wide(&r, &bad);
+    enum entropy_fault fault = r.bytes == 2 ? row_narrow(&r, room, &bad) : row_wide(&r, &bad);
     *nats = fault == ENTROPY_FINE ? nats_of(&r) : NAN;
     if (at)
         *at = bad;

@@ -14,22 +14,23 @@ enum entropy_fault {
     ENTROPY_EMPTY     /* every logit is -Inf, or there is none: no distribution */
 };
 
-/* Counters that a row of 16-bit logits needs, all 0 before a row and after it: any memory, such as an
- * arena's.
- */
-enum { ENTROPY_COUNTERS = 2 << 16 };
+/* What a row of 16-bit logits needs, all 0 before a row and after it: any memory, such as an arena's. */
+struct entropy_room {
+    uint32_t counters[2 << 16];
+    double table[1 << 16]; /* not every isa touches it */
+};
 
 /* Local. H = - sum p ln p in nats, p = softmax(logits / temperature), over n < 2^31 logits of `type` (BF16,
  * F16, F32 or F64); -Inf logits have p = 0 and contribute nothing. temperature > 0 and finite (beyond 2^-1000
  * and 2^1000 it counts as these). In float64 throughout; the relative error stays below 1e-13 also where H is
  * tiny, because nothing is subtracted: with z = (logit - largest) / temperature and s = sum of exp(z) over
  * all but the largest, H = ln(1 + s) + (sum of -z exp(z)) / (1 + s), which is the definition rewritten, both
- * terms >= 0. Probabilities below exp(-708) of the largest count as nothing.
- * counters: ENTROPY_COUNTERS of them for BF16 and F16; else unused, may be NULL. Every isa gives the same
- * bits. On a fault *at (may not be NULL) is the vocabulary index of the first bad logit (0 where the row is
- * empty) and *nats NaN. Each logit is read from memory once. */
+ * terms >= 0. Probabilities below about exp(-708) of the largest count as nothing.
+ * room: for BF16 and F16; else unused, may be NULL. Every isa gives the same bits. On a fault *at (may not be
+ * NULL) is the vocabulary index of the first bad logit (0 where the row is empty) and *nats NaN. Each logit
+ * is read from memory once. */
 enum entropy_fault entropy_row(enum isa isa, enum dtype type, const void *logits, int64_t n,
-                               double temperature, uint32_t *counters, double *nats, int64_t *at);
+                               double temperature, struct entropy_room *room, double *nats, int64_t *at);
 
 /* Local. numpy's and torch's linear interpolation between order statistics a <= b at 0 <= t < 1, rounded as
  * numpy rounds it. */

@@ -84,6 +84,21 @@ INLINE vec vec_half_f16(const uint16_t *x, int half)
                  _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(x + 8 * half + 4))))};
 }
 
+INLINE vec vec_codes_bf16(int64_t code)
+{
+    __m128i low = _mm_add_epi32(_mm_set1_epi32((int)code), _mm_setr_epi32(0, 1, 2, 3)),
+            high = _mm_add_epi32(low, _mm_set1_epi32(4));
+    return (vec){_mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32(low, 16))),
+                 _mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32(high, 16)))};
+}
+
+INLINE vec vec_codes_f16(int64_t code)
+{
+    __m128i codes = _mm_add_epi16(_mm_set1_epi16((short)code), _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    return (vec){_mm256_cvtps_pd(_mm_cvtph_ps(codes)),
+                 _mm256_cvtps_pd(_mm_cvtph_ps(_mm_srli_si128(codes, 8)))};
+}
+
 INLINE vec vec_half_f32(const float *x, int half)
 {
     return (vec){_mm256_cvtps_pd(_mm_loadu_ps(x + 8 * half)),
@@ -169,7 +184,10 @@ ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
     }
     __m256i first = _mm256_set1_epi16((short)x[0]);
     struct codes c = {first, first, first, first};
-    for (int64_t i = 0; n - i >= 16; i += 16)
+    int64_t i = 0;
+    for (; n - i >= 64; i += 64) /* that the loop itself takes little */
+        c = look(x + i + 48, look(x + i + 32, look(x + i + 16, look(x + i, c))));
+    for (; n - i >= 16; i += 16)
         c = look(x + i, c);
     c = look(x + n - 16, c);
     return entropy_range_of((struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff),
@@ -177,7 +195,69 @@ ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
                                                    (int16_t)fold(c.s_most, 0x7fff)});
 }
 
+#define ENTROPY_ADD_TABULATED add_tabulated
+ENTROPY_TARGET static void add_tabulated(const uint16_t *x, const uint16_t *counted, int64_t n,
+                                         const struct entropy_scale *w, int clamp, const void *ahead,
+                                         uint32_t *counters, const double *table, struct entropy_sums *sums);
+
 #include "entropy_lanes.h"
+
+/* Four probabilities. A gather would be slower. */
+INLINE __m256d four(const double *table, uint16_t a, uint16_t b, uint16_t c, uint16_t d)
+{
+    __m128d low = _mm_loadh_pd(_mm_load_sd(table + a), table + b),
+            high = _mm_loadh_pd(_mm_load_sd(table + c), table + d);
+    return _mm256_insertf128_pd(_mm256_castpd128_pd256(low), high, 1);
+}
+
+struct tabulated {
+    __m256d top, low, p_even, p_odd, dp_even, dp_odd;
+};
+
+INLINE __m256d below_top(const struct tabulated *t, __m128i bits, int clamp)
+{
+    __m256d d = _mm256_sub_pd(_mm256_cvtps_pd(_mm_castsi128_ps(bits)), t->top);
+    return clamp ? _mm256_max_pd(d, t->low) : d;
+}
+
+/* Eight logits, of which the even ones are in other lanes than the odd ones. */
+INLINE void look_up(struct tabulated *t, const uint16_t *x, const double *table, int clamp)
+{
+    uint32_t a = entropy_two(x), b = entropy_two(x + 2), c = entropy_two(x + 4), d = entropy_two(x + 6);
+    __m128i bits = _mm_loadu_si128((const __m128i *)x);
+    __m256d even = four(table, (uint16_t)a, (uint16_t)b, (uint16_t)c, (uint16_t)d),
+            odd = four(table, a >> 16, b >> 16, c >> 16, d >> 16);
+    t->p_even = _mm256_add_pd(t->p_even, even);
+    t->p_odd = _mm256_add_pd(t->p_odd, odd);
+    t->dp_even = _mm256_fmadd_pd(below_top(t, _mm_slli_epi32(bits, 16), clamp), even, t->dp_even);
+    bits = _mm_and_si128(bits, _mm_set1_epi32((int)0xffff0000));
+    t->dp_odd = _mm256_fmadd_pd(below_top(t, bits, clamp), odd, t->dp_odd);
+}
+
+INLINE void sum_tabulated(const uint16_t *x, const uint16_t *counted, int64_t n,
+                          const struct entropy_scale *w, int clamp, const void *ahead, uint32_t *counters,
+                          const double *table, struct entropy_sums *sums)
+{
+    struct tabulated a = {.top = _mm256_set1_pd(w->top), .low = _mm256_set1_pd(w->low)}, b = a;
+    for (int64_t i = 0; i < n; i += ENTROPY_LANES) {
+        look_up(&a, x + i, table, clamp);
+        ENTROPY_COUNT(i, 0);
+        look_up(&b, x + i + 8, table, clamp);
+        ENTROPY_COUNT(i, 1);
+    }
+    sums->p += entropy_fold((vec){a.p_even, b.p_even}, (vec){a.p_odd, b.p_odd});
+    sums->dp += entropy_fold((vec){a.dp_even, b.dp_even}, (vec){a.dp_odd, b.dp_odd});
+}
+
+ENTROPY_TARGET static void add_tabulated(const uint16_t *x, const uint16_t *counted, int64_t n,
+                                         const struct entropy_scale *w, int clamp, const void *ahead,
+                                         uint32_t *counters, const double *table, struct entropy_sums *sums)
+{
+    if (clamp)
+        sum_tabulated(x, counted, n, w, 1, ahead, counters, table, sums);
+    else
+        sum_tabulated(x, counted, n, w, 0, ahead, counters, table, sums);
+}
 
 #else
 extern int entropy_avx2_is_for_x86; /* a translation unit must declare something */

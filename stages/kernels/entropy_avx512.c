@@ -71,6 +71,18 @@ INLINE vec vec_half_f16(const uint16_t *x, int half)
     return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8 * half))));
 }
 
+INLINE vec vec_codes_bf16(int64_t code)
+{
+    __m256i codes = _mm256_add_epi32(_mm256_set1_epi32((int)code), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_slli_epi32(codes, 16)));
+}
+
+INLINE vec vec_codes_f16(int64_t code)
+{
+    __m128i codes = _mm_add_epi16(_mm_set1_epi16((short)code), _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm512_cvtps_pd(_mm256_cvtph_ps(codes));
+}
+
 INLINE vec vec_half_f32(const float *x, int half)
 {
     return _mm512_cvtps_pd(_mm256_loadu_ps(x + 8 * half));

@@ -1,7 +1,8 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
  * operations on it; with none defined the operations are plain C, which is the reference. It may define
- * ENTROPY_RANGE16 (its own function for that) and ENTROPY_BY_HALVES (there are few registers).
+ * ENTROPY_RANGE16 (its own function for that), ENTROPY_BY_HALVES (there are few registers) and
+ * ENTROPY_ADD_TABULATED (its function for that).
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2]: of
@@ -138,6 +139,17 @@ ENTROPY_INLINE vec vec_half_bf16(const uint16_t *x, int half)
 ENTROPY_INLINE vec vec_half_f16(const uint16_t *x, int half)
 {
     EACH(f16_to_float(x[8 * half + i]));
+}
+
+/* What eight codes in ascending order stand for, the first a multiple of 8. */
+ENTROPY_INLINE vec vec_codes_bf16(int64_t code)
+{
+    EACH(bf16_to_float((uint16_t)(code + i)));
+}
+
+ENTROPY_INLINE vec vec_codes_f16(int64_t code)
+{
+    EACH(f16_to_float((uint16_t)(code + i)));
 }
 
 ENTROPY_INLINE vec vec_half_f32(const float *x, int half)
@@ -376,16 +388,22 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
 
 #endif
 
+/* Two codes: each load of 32 bits is two codes with one shift, which takes the fewest operations. */
+ENTROPY_INLINE uint32_t entropy_two(const uint16_t *x)
+{
+    uint32_t two;
+    memcpy(&two, x, sizeof two);
+    return two;
+}
+
 /* Two tables, so that equal neighbours do not wait for each other. */
 ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
 {
-    uint32_t *other = counters + ENTROPY_CODES;
-    uint64_t four;
-    memcpy(&four, x, sizeof four);
-    counters[four & 0xffff]++;
-    other[four >> 16 & 0xffff]++;
-    counters[four >> 32 & 0xffff]++;
-    other[four >> 48]++;
+    uint32_t *other = counters + ENTROPY_CODES, a = entropy_two(x), b = entropy_two(x + 2);
+    counters[a & 0xffff]++;
+    other[a >> 16]++;
+    counters[b & 0xffff]++;
+    other[b >> 16]++;
 }
 
 /* Counting needs the units for addresses and integers, the exponential those for floating point: in one loop
@@ -405,51 +423,49 @@ ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
                 __builtin_prefetch((const char *)ahead + (size_t)(i) * sizeof *x + k); \
     } while (0)
 
-#define ENTROPY_ADD_16(name)                                                                                 \
-    ENTROPY_INLINE void entropy_sum_##name(const uint16_t *x, const uint16_t *counted, int64_t n,            \
-                                           const struct entropy_scale *w, int clamp, const void *ahead,      \
-                                           uint32_t *counters, struct entropy_sums *sums)                    \
-    {                                                                                                        \
-        ENTROPY_LOOP(name, 0, ENTROPY_COUNT);                                                                \
-    }                                                                                                        \
-    ENTROPY_TARGET static void entropy_add_##name(                                                           \
-        const uint16_t *x, const uint16_t *counted, int64_t n, const struct entropy_scale *w, int clamp,     \
-        const void *ahead, uint32_t *counters, struct entropy_sums *sums)                                    \
-    {                                                                                                        \
-        if (clamp)                                                                                           \
-            entropy_sum_##name(x, counted, n, w, 1, ahead, counters, sums);                                  \
-        else                                                                                                 \
-            entropy_sum_##name(x, counted, n, w, 0, ahead, counters, sums);                                  \
-    }                                                                                                        \
-    ENTROPY_TARGET static void entropy_drain_##name(uint32_t *counters, int64_t from, int64_t to,            \
-                                                    const struct entropy_scale *w,                           \
-                                                    struct entropy_sums *sums)                               \
-    {                                                                                                        \
-        vec p0 = vec_set(0), p1 = p0, dp0 = p0, dp1 = p0;                                                    \
-        for (int64_t code = from; code < to; code += ENTROPY_LANES) {                                        \
-            uint32_t *p = counters + code, *q = p + ENTROPY_CODES;                                           \
-            if (!vec_any(p, q))                                                                              \
-                continue;                                                                                    \
-            uint16_t codes[ENTROPY_LANES];                                                                   \
-            for (int i = 0; i < ENTROPY_LANES; i++)                                                          \
-                codes[i] = (uint16_t)(code + entropy_order_##name[i]);                                       \
-            vec n0 = vec_counts(p, q), n1 = vec_counts(p + 8, q + 8);                                        \
-            struct entropy_second h0 = entropy_second(entropy_first(vec_half_##name(codes, 0), w, 1), w, 1); \
-            struct entropy_second h1 = entropy_second(entropy_first(vec_half_##name(codes, 1), w, 1), w, 1); \
-            /* a code that does not occur may lie far above the largest, and be infinite */                  \
-            vec none = vec_set(0), q0 = vec_mul(n0, entropy_third(h0, w, 1, 1)),                             \
-                q1 = vec_mul(n1, entropy_third(h1, w, 1, 1));                                                \
-            q0 = vec_keep(q0, n0, none);                                                                     \
-            q1 = vec_keep(q1, n1, none);                                                                     \
-            p0 = vec_add(p0, q0);                                                                            \
-            p1 = vec_add(p1, q1);                                                                            \
-            dp0 = vec_fma(h0.d, q0, dp0);                                                                    \
-            dp1 = vec_fma(h1.d, q1, dp1);                                                                    \
-            memset(p, 0, ENTROPY_LANES * sizeof *p);                                                         \
-            memset(q, 0, ENTROPY_LANES * sizeof *q);                                                         \
-        }                                                                                                    \
-        sums->p += entropy_fold(p0, p1);                                                                     \
-        sums->dp += entropy_fold(dp0, dp1);                                                                  \
+#define ENTROPY_ADD_16(name)                                                                              \
+    ENTROPY_INLINE void entropy_sum_##name(const uint16_t *x, const uint16_t *counted, int64_t n,         \
+                                           const struct entropy_scale *w, int clamp, const void *ahead,   \
+                                           uint32_t *counters, struct entropy_sums *sums)                 \
+    {                                                                                                     \
+        ENTROPY_LOOP(name, 0, ENTROPY_COUNT);                                                             \
+    }                                                                                                     \
+    ENTROPY_TARGET static void entropy_add_##name(                                                        \
+        const uint16_t *x, const uint16_t *counted, int64_t n, const struct entropy_scale *w, int clamp,  \
+        const void *ahead, uint32_t *counters, struct entropy_sums *sums)                                 \
+    {                                                                                                     \
+        if (clamp)                                                                                        \
+            entropy_sum_##name(x, counted, n, w, 1, ahead, counters, sums);                               \
+        else                                                                                              \
+            entropy_sum_##name(x, counted, n, w, 0, ahead, counters, sums);                               \
+    }                                                                                                     \
+    ENTROPY_TARGET static void entropy_drain_##name(uint32_t *counters, int64_t from, int64_t to,         \
+                                                    const struct entropy_scale *w,                        \
+                                                    struct entropy_sums *sums)                            \
+    {                                                                                                     \
+        vec p0 = vec_set(0), p1 = p0, dp0 = p0, dp1 = p0;                                                 \
+        for (int64_t code = from; code < to; code += ENTROPY_LANES) {                                     \
+            uint32_t *p = counters + code, *q = p + ENTROPY_CODES;                                        \
+            if (!vec_any(p, q))                                                                           \
+                continue;                                                                                 \
+            vec n0 = vec_counts(p, q), n1 = vec_counts(p + 8, q + 8);                                     \
+            struct entropy_second h0 = entropy_second(entropy_first(vec_codes_##name(code), w, 1), w, 1); \
+            struct entropy_second h1 =                                                                    \
+                entropy_second(entropy_first(vec_codes_##name(code + 8), w, 1), w, 1);                    \
+            /* a code that does not occur may lie far above the largest, and be infinite */               \
+            vec none = vec_set(0), q0 = vec_mul(n0, entropy_third(h0, w, 1, 1)),                          \
+                q1 = vec_mul(n1, entropy_third(h1, w, 1, 1));                                             \
+            q0 = vec_keep(q0, n0, none);                                                                  \
+            q1 = vec_keep(q1, n1, none);                                                                  \
+            p0 = vec_add(p0, q0);                                                                         \
+            p1 = vec_add(p1, q1);                                                                         \
+            dp0 = vec_fma(h0.d, q0, dp0);                                                                 \
+            dp1 = vec_fma(h1.d, q1, dp1);                                                                 \
+            memset(p, 0, ENTROPY_LANES * sizeof *p);                                                      \
+            memset(q, 0, ENTROPY_LANES * sizeof *q);                                                      \
+        }                                                                                                 \
+        sums->p += entropy_fold(p0, p1);                                                                  \
+        sums->dp += entropy_fold(dp0, dp1);                                                               \
     }
 
 #define ENTROPY_ADD_WIDE(name, type)                                                                       \
@@ -467,11 +483,16 @@ ENTROPY_INLINE void entropy_count(const uint16_t *x, uint32_t *counters)
             entropy_sum_##name(x, n, w, 0, ahead, sums);                                                   \
     }
 
-/* Where vec_half puts sixteen codes in ascending order. */
-static const uint16_t entropy_order_bf16[ENTROPY_LANES] = {0, 8,  1, 9,  2, 10, 3, 11,
-                                                           4, 12, 5, 13, 6, 14, 7, 15};
-static const uint16_t entropy_order_f16[ENTROPY_LANES] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                                          8, 9, 10, 11, 12, 13, 14, 15};
+#ifdef ENTROPY_ADD_TABULATED
+ENTROPY_TARGET static void entropy_tabulate(double *table, int64_t from, int64_t to,
+                                            const struct entropy_scale *w)
+{
+    for (int64_t code = from; code < to; code += 8) {
+        struct entropy_first first = entropy_first(vec_codes_bf16(code), w, 1);
+        vec_store(table + code, entropy_third(entropy_second(first, w, 0), w, 1, 0));
+    }
+}
+#endif
 
 ENTROPY_ADD_16(bf16)
 ENTROPY_ADD_16(f16)
@@ -486,6 +507,10 @@ const struct entropy_loops ENTROPY_LOOPS = {
     .add_f16 = entropy_add_f16,
     .add_f32 = entropy_add_f32,
     .add_f64 = entropy_add_f64,
+#ifdef ENTROPY_ADD_TABULATED
+    .tabulate_bf16 = entropy_tabulate,
+    .add_tabulated_bf16 = ENTROPY_ADD_TABULATED,
+#endif
     .drain_bf16 = entropy_drain_bf16,
     .drain_f16 = entropy_drain_f16,
 };

@@ -16,13 +16,15 @@ static const uint64_t entropy_table[8] = {0x3ff0000000000000, 0x3fef72b83c7d517b
                                           0x3feebfdad5362a27, 0x3feea09e667f3bcd, 0x3feeace5422aa0db,
                                           0x3feee89f995ad3ad, 0x3fef5818dcfba487};
 
-/* What turns a logit into its probability relative to the largest: d = logit - top, at least low; exp(d /
- * temperature) = 2^(d (c + c_lo) / 8). What is at low or below it contributes nothing. */
+/* What turns a logit into its probability relative to that of top, the largest or one hardly less: d = logit
+ * - top, at least low; exp(d / temperature) = 2^(d (c + c_lo) / 8). What is at low or below it contributes
+ * nothing.
+ */
 struct entropy_scale {
     double top, low, c, c_lo;
 };
 
-/* Of probabilities relative to the largest, p = exp(d / temperature): sum of p, sum of d p (<= 0). */
+/* Of probabilities relative to that of top, p = exp(d / temperature): sum of p, sum of d p. */
 struct entropy_sums {
     double p, dp;
 };
@@ -66,6 +68,13 @@ struct entropy_loops {
                     struct entropy_sums *sums);
     void (*add_f64)(const double *x, int64_t n, const struct entropy_scale *w, int clamp, const void *ahead,
                     struct entropy_sums *sums);
+    /* Where looking up costs less than exponentiating, else NULL. tabulate_bf16: table[code] becomes the
+     * probability of each code in [from, to), multiples of 16. add_tabulated_bf16: as add_bf16, to the bit,
+     * by a table that has the codes of all n logits x. */
+    void (*tabulate_bf16)(double *table, int64_t from, int64_t to, const struct entropy_scale *w);
+    void (*add_tabulated_bf16)(const uint16_t *x, const uint16_t *counted, int64_t n,
+                               const struct entropy_scale *w, int clamp, const void *ahead,
+                               uint32_t *counters, const double *table, struct entropy_sums *sums);
     /* What the counters of the codes [from, to), multiples of 16, stand for into the sums; they are 0 then.
      */
     void (*drain_bf16)(uint32_t *counters, int64_t from, int64_t to, const struct entropy_scale *w,

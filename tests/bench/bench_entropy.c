@@ -120,15 +120,15 @@ int main(int argc, char **argv)
     parse(&o, argc, argv);
     split(o.rows, c.np, c.me, &from, &to);
     uint16_t *x = load(&o, from, to);
-    uint32_t *counters = need(calloc(ENTROPY_COUNTERS, sizeof *counters));
+    struct entropy_room *room = need(calloc(1, sizeof *room));
     double *nats = need(calloc((size_t)o.rows, sizeof *nats));
     for (int t = 0; t < o.runs; t++) {
         MPI_Barrier(MPI_COMM_WORLD);
         double started = MPI_Wtime();
         for (int64_t k = 0; k < o.rounds; k++)
             for (int64_t i = from; i < to; i++)
-                if (entropy_row(isa_best(), DTYPE_BF16, x + (i - from) * o.vocabulary, o.vocabulary, 1,
-                                counters, &nats[i], &at) != ENTROPY_FINE)
+                if (entropy_row(isa_best(), DTYPE_BF16, x + (i - from) * o.vocabulary, o.vocabulary, 1, room,
+                                &nats[i], &at) != ENTROPY_FINE)
                     need(NULL);
         MPI_Barrier(MPI_COMM_WORLD);
         seconds[t] = (MPI_Wtime() - started) / (double)o.rounds;
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
     if (c.me == 0)
         report(&o, seconds, nats, c.np);
     free(nats);
-    free(counters);
+    free(room);
     free(x);
     MPI_Finalize();
     return 0;

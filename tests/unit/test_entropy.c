@@ -40,24 +40,42 @@ static double reference(const double *x, int64_t n, double temperature)
     return (double)(logl(s) - a / s);
 }
 
-static const enum dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F64};
-static uint32_t counters[ENTROPY_COUNTERS];
+/* The form of entropy.h, which does not cancel: as exact where H is tiny. What is below exp(-708) is nothing.
+ */
+static double reference_of_tiny(const double *x, int64_t n, double temperature)
+{
+    int64_t top = 0;
+    long double s = 0, a = 0;
+    for (int64_t j = 0; j < n; j++)
+        top = x[j] > x[top] ? j : top;
+    for (int64_t j = 0; j < n; j++) {
+        long double z = (x[j] - x[top]) / (long double)temperature, p = expl(z);
+        if (j == top || z <= -708)
+            continue;
+        s += p;
+        a -= z * p;
+    }
+    return (double)(log1pl(s) + a / (1 + s));
+}
 
-/* With every instruction set there is: they must agree in every bit, and leave the counters as they were. */
+static const enum dtype types[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32, DTYPE_F64};
+static struct entropy_room room;
+static const struct entropy_room empty;
+
+/* With every instruction set there is: they must agree in every bit, and leave the room as it was. */
 static enum entropy_fault row(enum dtype type, const void *x, int64_t n, double temperature, double *h,
                               int64_t *at)
 {
-    enum entropy_fault fault = entropy_row(ISA_PORTABLE, type, x, n, temperature, counters, h, at);
+    enum entropy_fault fault = entropy_row(ISA_PORTABLE, type, x, n, temperature, &room, h, at);
     for (int isa = ISA_PORTABLE; isa <= (int)isa_best(); isa++) {
         double other = -2;
         int64_t other_at = -2;
-        assert_int_equal(entropy_row((enum isa)isa, type, x, n, temperature, counters, &other, &other_at),
+        assert_int_equal(entropy_row((enum isa)isa, type, x, n, temperature, &room, &other, &other_at),
                          fault);
         assert_int_equal(other_at, *at);
         assert_memory_equal(&other, h, sizeof other);
-        for (int i = 0; i < ENTROPY_COUNTERS; i++)
-            if (counters[i] != 0)
-                fail_msg("counter %d is %u after a row", i, counters[i]);
+        if (memcmp(&room, &empty, sizeof room) != 0)
+            fail_msg("%s leaves something behind", isa_name((enum isa)isa));
     }
     return fault;
 }
@@ -315,7 +333,7 @@ static void test_every_code(void **state)
             const uint16_t pair[2] = {all[n], 0};
             double d = fabs(wide[n]), q = exp(-d);
             enum isa isa = isa_best();
-            assert_int_equal(entropy_row(isa, types[t], pair, 2, 1, counters, &h, NULL), ENTROPY_FINE);
+            assert_int_equal(entropy_row(isa, types[t], pair, 2, 1, &room, &h, NULL), ENTROPY_FINE);
             r = log1p(q) + (q > 0 ? d * q / (1 + q) : 0);
             if (!(fabs(h - r) <= 2e-15 * r + 1e-300))
                 fail_msg("%s code %d: %.17g, expected %.17g", dtype_name(types[t]), code, h, r);
@@ -434,6 +452,99 @@ static void test_extremes_of_codes(void **state)
             }
 }
 
+/* Rows on which an isa may look probabilities up instead of computing them: of few codes and of all, of one
+ * sign and of both, with logits of a wider and wider range and with largest ones that come late and again, at
+ * temperatures that make of a small step a large one. To the bit as without, and as the definition has it. */
+static void test_tables(void **state)
+{
+    (void)state;
+    enum { BLOCK = 4096, N = 30 * BLOCK + 77, SHAPES = 8, RAISES = 6 };
+    static const double temperatures[] = {0.0169, 0.1, 1, 5};
+    /* blocks in which the largest is raised by so much */
+    static const int raised[RAISES][4] = {{-1}, {0, -1}, {15, -1}, {30, -1}, {5, 6, 17, 29}, {1, 11, 21, 28}};
+    uint16_t *x = malloc(N * sizeof *x);
+    double *wide = malloc(N * sizeof *wide);
+    uint64_t seed = 31;
+    assert_true(x && wide);
+    for (int shape = 0; shape < SHAPES; shape++)
+        for (int raise = 0; raise < RAISES; raise++)
+            for (size_t k = 0; k < sizeof temperatures / sizeof *temperatures; k++)
+                for (int type = 0; type < 2; type++) {
+                    for (int i = 0; i < N; i++) {
+                        double u = uniform(&seed) + uniform(&seed) + uniform(&seed) - 1.5, value = 4 * u;
+                        if (shape == 1) /* three codes */
+                            value = (double)(i % 3) / 4;
+                        else if (shape == 2)
+                            value = 9 + u;
+                        else if (shape == 3)
+                            value = -9 + u;
+                        else if (shape == 4) /* wider with each block, downwards and towards 0 */
+                            value = u < 0 ? -8 * uniform(&seed) * (double)(i / BLOCK) / 30
+                                          : ldexp(2 + uniform(&seed), -i / BLOCK);
+                        else if (shape == 5 && u < -0.7)
+                            value = u < -1 ? -INFINITY : u < -0.8 ? -3e38 : -500;
+                        else if (shape == 7) /* hardly above exp(-708) of the largest, where that is raised */
+                            value = -340 - 17 * uniform(&seed);
+                        double logit = value;
+                        convert(types[type], &logit, 1, x + i, wide + i);
+                        if (shape ==
+                            6) { /* all finite codes; all that are not above 32 where one is to be raised */
+                            x[i] = (uint16_t)((unsigned)i * 40503u);
+                            wide[i] = type ? f16_to_float(x[i]) : bf16_to_float(x[i]);
+                            if (!isfinite(wide[i]) || (raise > 0 && wide[i] > 32))
+                                x[i] = 0;
+                            wide[i] = type ? f16_to_float(x[i]) : bf16_to_float(x[i]);
+                        }
+                    }
+                    for (int i = 0; i < 4 && raised[raise][i] >= 0; i++) {
+                        int at = raised[raise][i] * BLOCK +
+                                 (raised[raise][i] < 30 ? (int)(next(&seed) % BLOCK) : 50);
+                        double logit = (shape == 7   ? 345
+                                        : shape == 6 ? 33
+                                        : shape == 2 ? 12
+                                        : shape == 3 ? -6
+                                                     : 7) +
+                                       1.5 * i;
+                        convert(types[type], &logit, 1, x + at, wide + at);
+                    }
+                    int64_t at = -1;
+                    double h;
+                    assert_int_equal(row(types[type], x, N, temperatures[k], &h, &at), ENTROPY_FINE);
+                    double expected = reference_of_tiny(wide, N, temperatures[k]);
+                    if (!(fabs(h - expected) <= 1e-13 * expected))
+                        fail_msg("%s, shape %d, raised %d, temperature %g: %.17g nats, expected %.17g",
+                                 dtype_name(types[type]), shape, raise, temperatures[k], h, expected);
+                }
+    free(x);
+    free(wide);
+}
+
+/* The largest becomes a little larger again and again, by less than the sums are made anew for: H is as exact
+ * as ever, where it is tiny too. The reference is the form of entropy.h. */
+static void test_small_raises(void **state)
+{
+    (void)state;
+    enum { BLOCK = 4096, N = 12 * BLOCK };
+    uint16_t *x = malloc(N * sizeof *x);
+    double *wide = malloc(N * sizeof *wide);
+    uint64_t seed = 41;
+    assert_true(x && wide);
+    for (double step = 0.125; step <= 8; step *= 2)
+        for (double depth = 0; depth < 300; depth = 2 * depth + 5)
+            for (int type = 0; type < 2; type++) {
+                double h;
+                int64_t at = -1;
+                for (int i = 0; i < N; i++) {
+                    double logit = 8 + step * (i / BLOCK) - (i % BLOCK == 100 ? 0 : depth + uniform(&seed));
+                    convert(types[type], &logit, 1, x + i, wide + i);
+                }
+                assert_int_equal(row(types[type], x, N, 1, &h, &at), ENTROPY_FINE);
+                near(h, reference_of_tiny(wide, N, 1), 2e-14);
+            }
+    free(x);
+    free(wide);
+}
+
 static void test_interpolate(void **state)
 {
     (void)state;
@@ -457,6 +568,8 @@ int main(void)
         cmocka_unit_test(test_tiny),
         cmocka_unit_test(test_every_code),
         cmocka_unit_test(test_exponential),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_small_raises),
         cmocka_unit_test(test_faults_of_all_types),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
