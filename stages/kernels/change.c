@@ -55,6 +55,19 @@ void change_add_lanes(struct change *c, const struct change_lanes *lanes)
     }
 }
 
+int change_span_of(const uint16_t *top, const uint16_t *most, const uint16_t *least, int lanes,
+                   struct change_span *span)
+{
+    uint16_t largest = top[0];
+    *span = (struct change_span){least[0], most[0]};
+    for (int k = 1; k < lanes; k++) {
+        largest = top[k] > largest ? top[k] : largest;
+        span->most = most[k] > span->most ? most[k] : span->most;
+        span->least = least[k] < span->least ? least[k] : span->least;
+    }
+    return largest < 0x7f80 && span->least >= 0x80 ? 0 : -1;
+}
+
 void change_add_range(struct change *c, struct change_lanes *lanes, enum arithmetic arithmetic,
                       const void *old_bits, const void *new_bits, int64_t from, int64_t to,
                       const float *limit, int ntolerances)

@@ -11,11 +11,6 @@
 
 enum { STRIP = CLASSES_CHUNK }; /* elements that go through one loop after the other, in the nearest cache */
 
-/* What a strip's differences span, as bf16 bits without the sign. */
-struct span {
-    uint16_t least, most;
-};
-
 INLINE __m256i load(const void *x)
 {
     return _mm256_loadu_si256(x);
@@ -44,7 +39,7 @@ INLINE __m256i difference(__m256i a, __m256i b)
 /* |new - old| rounded to bf16, n (a multiple of 16) elements, as 15 bits each. Returns 0 where all elements
  * are finite and all differences normal: then span tells the least and the greatest. -1: there are others. */
 AVX2 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
-                                 uint16_t *size, struct span *span)
+                                 uint16_t *size, struct change_span *span)
 {
     const __m256i magnitude = _mm256_set1_epi16(0x7fff);
     __m256i top = _mm256_setzero_si256(), most = top, least = magnitude;
@@ -61,13 +56,7 @@ AVX2 static int take_differences(const uint16_t *old_bits, const uint16_t *new_b
     _mm256_storeu_si256((__m256i *)lane[0], _mm256_max_epi16(top, most));
     _mm256_storeu_si256((__m256i *)lane[1], most);
     _mm256_storeu_si256((__m256i *)lane[2], least);
-    for (int k = 1; k < 16; k++) {
-        lane[0][0] = lane[0][k] > lane[0][0] ? lane[0][k] : lane[0][0];
-        lane[1][0] = lane[1][k] > lane[1][0] ? lane[1][k] : lane[1][0];
-        lane[2][0] = lane[2][k] < lane[2][0] ? lane[2][k] : lane[2][0];
-    }
-    *span = (struct span){lane[2][0], lane[1][0]};
-    return lane[0][0] < 0x7f80 && lane[2][0] >= 0x80 ? 0 : -1;
+    return change_span_of(lane[0], lane[1], lane[2], 16, span);
 }
 
 /* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes, half of them at a time: that many sums fit
@@ -99,7 +88,7 @@ AVX2 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int6
 
 /* Adds to updated[t] how many of n (a multiple of 16, at most STRIP) sizes are above the tolerances, a few of
  * those that lie within the span at a time. */
-AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n, struct span span,
+AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n, struct change_span span,
                                const float *limit, int ntolerances)
 {
     enum { AT_ONCE = 4 };
@@ -232,7 +221,7 @@ AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, 
     classes_begin(&h.steps);
     for (int64_t i = 0; i < m; i += STRIP) {
         int64_t part = m - i < STRIP ? m - i : STRIP;
-        struct span span;
+        struct change_span span;
         if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
             change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
             continue;

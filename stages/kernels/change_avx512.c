@@ -20,15 +20,10 @@ enum {
     CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
 };
 
-/* What a strip's differences span, as bf16 bits without the sign. */
-struct span {
-    uint16_t least, most;
-};
-
 /* |new - old| rounded to bf16, n (a multiple of 32) elements, as 15 bits each. Returns 0 where all elements
  * are finite and all differences normal: then span tells the least and the greatest. -1: there are others. */
 AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
-                                   uint16_t *size, struct span *span)
+                                   uint16_t *size, struct change_span *span)
 {
     /* unpacking interleaves within 128 bits; these put the upper halves of two vectors back in order */
     static const uint16_t upper_words[32] = {1,  3,  5,  7,  33, 35, 37, 39, 9,  11, 13, 15, 41, 43, 45, 47,
@@ -60,13 +55,7 @@ AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new
     _mm512_storeu_si512(lane[0], _mm512_max_epu16(top, most));
     _mm512_storeu_si512(lane[1], most);
     _mm512_storeu_si512(lane[2], least);
-    for (int k = 1; k < 32; k++) {
-        lane[0][0] = lane[0][k] > lane[0][0] ? lane[0][k] : lane[0][0];
-        lane[1][0] = lane[1][k] > lane[1][0] ? lane[1][k] : lane[1][0];
-        lane[2][0] = lane[2][k] < lane[2][0] ? lane[2][k] : lane[2][0];
-    }
-    *span = (struct span){lane[2][0], lane[1][0]};
-    return lane[0][0] < 0x7f80 && lane[2][0] >= 0x80 ? 0 : -1;
+    return change_span_of(lane[0], lane[1], lane[2], 32, span);
 }
 
 /* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes. A square of 8 significant bits is exact, so
@@ -193,7 +182,7 @@ AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lan
     int64_t m = n - n % 64;
     for (int64_t i = 0; i < m; i += STRIP) {
         int64_t part = m - i < STRIP ? m - i : STRIP;
-        struct span span;
+        struct change_span span;
         if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
             change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
             continue;
