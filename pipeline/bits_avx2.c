@@ -92,8 +92,8 @@ AVX2 static int64_t pack_16(const uint16_t *a, const uint16_t *b, int64_t n, con
     return differ;
 }
 
-/* The same for a whole chunk, and its indices counted: packing waits for stores, counting for
- * arithmetic, and together they take little longer than one of them. */
+/* The same for a whole chunk, and its indices counted: packing waits for stores, counting for arithmetic, and
+ * together they take little longer than one of them. */
 AVX2 static int64_t pack_and_count(const uint16_t *a, const uint16_t *b, const uint64_t *words,
                                    uint16_t *old_bits, uint16_t *new_bits, struct magnitude_avx2 *m)
 {

@@ -123,12 +123,6 @@ AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n
     }
 }
 
-/* The bytes of 32 elements of 16 bits below 256, out of order. */
-INLINE __m256i packed_bytes(__m256i x, __m256i y)
-{
-    return _mm256_packus_epi16(x, y);
-}
-
 /* Histograms of a run of strips: 16 exponents from `first` on, and log2 of steps. */
 struct histograms {
     int first; /* biased */
@@ -155,9 +149,10 @@ AVX2 static void count_exponents(struct histograms *h, int64_t *exponents, const
     if ((most >> 7) > h->first + CLASSES - 1)
         turn_window(h, exponents, most >> 7);
     const __m256i first = _mm256_set1_epi8((char)h->first), last = _mm256_set1_epi8(CLASSES - 1);
+    /* packing puts elements out of order, which does not matter to counts */
     for (int64_t i = 0; i < n; i += 32) {
-        __m256i code =
-            packed_bytes(_mm256_srli_epi16(load(size + i), 7), _mm256_srli_epi16(load(size + i + 16), 7));
+        __m256i code = _mm256_packus_epi16(_mm256_srli_epi16(load(size + i), 7),
+                                           _mm256_srli_epi16(load(size + i + 16), 7));
         code = _mm256_sub_epi8(code, first); /* below the window it comes round to the far end */
         _mm256_storeu_si256((__m256i *)(h->index + i), classes_index(code));
         if (_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(code, last), last)) == -1)
@@ -197,8 +192,8 @@ AVX2 static void count_steps(struct histograms *h, const uint16_t *old_bits, con
     for (int64_t i = 0; i < n; i += 32) {
         __m256i x = steps_of(load(old_bits + i), load(new_bits + i));
         __m256i y = steps_of(load(old_bits + i + 16), load(new_bits + i + 16));
-        __m256i low = packed_bytes(_mm256_and_si256(x, low_byte), _mm256_and_si256(y, low_byte)),
-                high = packed_bytes(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8));
+        __m256i low = _mm256_packus_epi16(_mm256_and_si256(x, low_byte), _mm256_and_si256(y, low_byte)),
+                high = _mm256_packus_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8));
         __m256i log = _mm256_max_epu8(
             _mm256_max_epu8(_mm256_shuffle_epi8(log_0, _mm256_and_si256(low, nibble)),
                             _mm256_shuffle_epi8(log_1, _mm256_and_si256(_mm256_srli_epi16(low, 4), nibble))),

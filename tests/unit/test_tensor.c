@@ -150,6 +150,35 @@ static void test_tolerance(void **state)
     assert_true(tolerance_rounded(ARITHMETIC_BF16, 1.00390625) == 1); /* 1 + 2^-8: a tie, to even */
 }
 
+static void test_difference(void **state)
+{
+    (void)state;
+    /* The second: 1 + 2^-7 less 2^-9 lies between 1 and 1 + 2^-7, the neighbours in bf16, nearer to the
+     * latter. */
+    const uint16_t a[] = {0x3f80, 0x3b00, 0x8000, 0x7f80, 0x3f80, 0x0001, 0x3f80},
+                   b[] = {0x3f81, 0x3f81, 0x0000, 0x7f80, 0x3f80, 0x0003, 0xff80};
+    float d[7];
+    tensor_difference(ARITHMETIC_BF16, a, b, 7, d);
+    assert_true(d[0] == 0x1p-7f && d[1] == 1.0078125f && d[2] == 0 && isnan(d[3]) && d[4] == 0 &&
+                d[5] == 0x1p-132f && d[6] == -INFINITY);
+    const float x[] = {1, 0x1p-9f, 3}, y[] = {1 + 0x1p-23f, 1.0078125f, -3};
+    tensor_difference(ARITHMETIC_F32, x, y, 3, d);
+    assert_true(d[0] == 0x1p-23f && d[1] == 1.005859375f && d[2] == -6);
+    /* As many as go through vectors, of any bits, against one conversion after the other. */
+    enum { N = 1 << 16 };
+    static uint16_t from[N], to[N];
+    static float got[N];
+    for (uint32_t i = 0; i < N; i++) {
+        from[i] = (uint16_t)i;
+        to[i] = (uint16_t)(i % 3 ? i + i % 5 : i * 40503u);
+    }
+    tensor_difference(ARITHMETIC_BF16, from, to, N, got);
+    for (int i = 0; i < N; i++) {
+        float one = bf16_to_float(bf16_from_float(bf16_to_float(to[i]) - bf16_to_float(from[i])));
+        assert_int_equal(bits_of(got[i]), bits_of(one));
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -235,8 +264,9 @@ static void test_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_halves),    cmocka_unit_test(test_floats), cmocka_unit_test(test_types),
-        cmocka_unit_test(test_tolerance), cmocka_unit_test(test_names),  cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_halves),    cmocka_unit_test(test_floats),     cmocka_unit_test(test_types),
+        cmocka_unit_test(test_tolerance), cmocka_unit_test(test_difference), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

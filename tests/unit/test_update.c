@@ -173,22 +173,6 @@ static void parts(void **state)
     }
 }
 
-static void differences(void **state)
-{
-    (void)state;
-    /* The second: 1 + 2^-7 less 2^-9 lies between 1 and 1 + 2^-7, the neighbours in bf16, nearer to the
-     * latter. */
-    const uint16_t a[] = {0x3f80, 0x3b00, 0x8000, 0x7f80, 0x3f80, 0x0001, 0x3f80},
-                   b[] = {0x3f81, 0x3f81, 0x0000, 0x7f80, 0x3f80, 0x0003, 0xff80};
-    float d[7];
-    tensor_difference(ARITHMETIC_BF16, a, b, 7, d);
-    assert_true(d[0] == 0x1p-7f && d[1] == 1.0078125f && d[2] == 0 && isnan(d[3]) && d[4] == 0 &&
-                d[5] == 0x1p-132f && d[6] == -INFINITY);
-    const float x[] = {1, 0x1p-9f, 3}, y[] = {1 + 0x1p-23f, 1.0078125f, -3};
-    tensor_difference(ARITHMETIC_F32, x, y, 3, d);
-    assert_true(d[0] == 0x1p-23f && d[1] == 1.005859375f && d[2] == -6);
-}
-
 /* ---- layout ---- */
 
 static struct layout make_layout(struct bench *b, const int64_t *elements, int64_t n)
@@ -281,9 +265,9 @@ static void no_blocks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST_BENCH(compares),    TEST_BENCH(compares_bits_not_values),
-                                       TEST_BENCH(narrows),     TEST_BENCH(parts),
-                                       TEST_BENCH(differences), TEST_BENCH(blocks),
-                                       TEST_BENCH(shares),      TEST_BENCH(no_blocks)};
+    const struct CMUnitTest tests[] = {TEST_BENCH(compares), TEST_BENCH(compares_bits_not_values),
+                                       TEST_BENCH(narrows),  TEST_BENCH(parts),
+                                       TEST_BENCH(blocks),   TEST_BENCH(shares),
+                                       TEST_BENCH(no_blocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
