@@ -14,10 +14,21 @@ enum entropy_fault {
     ENTROPY_EMPTY     /* every logit is -Inf, or there is none: no distribution */
 };
 
-/* What a row of 16-bit logits needs, all 0 before a row and after it: any memory, such as an arena's. */
+/* Sums over logits of p and of d p: d = logit - a reference, p = exp(d / temperature). */
+struct entropy_sums {
+    double p, dp;
+};
+
+/* What each code of 16 bits adds to the sums, for one type, temperature and reference: made when a row needs
+ * it and kept for the rows after it. Two, because rows have one of two references next to each other. All 0
+ * at first; any memory, such as an arena's. It never shows in a result which rows came before. */
 struct entropy_room {
-    uint32_t counters[2 << 16];
-    double table[1 << 16]; /* not every isa touches it */
+    struct entropy_table {
+        struct entropy_sums of[1 << 16]; /* first, so that none lies across two cache lines */
+        double temperature, reference;
+        enum dtype type;
+        int filled;
+    } table[2];
 };
 
 /* Local. H = - sum p ln p in nats, p = softmax(logits / temperature), over n < 2^31 logits of `type` (BF16,
@@ -26,7 +37,7 @@ struct entropy_room {
  * tiny, because nothing is subtracted: with z = (logit - largest) / temperature and s = sum of exp(z) over
  * all but the largest, H = ln(1 + s) + (sum of -z exp(z)) / (1 + s), which is the definition rewritten, both
  * terms >= 0. Probabilities below about exp(-708) of the largest count as nothing.
- * room: for BF16 and F16; else unused, may be NULL. Every isa gives the same bits. On a fault *at (may not be
+ * room: for BF16 and F16; else unused, may be NULL. Every isa gives the same bits. On a fault *at (may be
  * NULL) is the vocabulary index of the first bad logit (0 where the row is empty) and *nats NaN. Each logit
  * is read from memory once. */
 enum entropy_fault entropy_row(enum isa isa, enum dtype type, const void *logits, int64_t n,

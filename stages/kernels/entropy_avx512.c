@@ -59,18 +59,6 @@ INLINE void vec_store(double *out, vec a)
     _mm512_storeu_pd(out, a);
 }
 
-INLINE vec vec_half_bf16(const uint16_t *x, int half)
-{
-    __m256i both = _mm256_loadu_si256((const __m256i *)x);
-    both = half ? _mm256_and_si256(both, _mm256_set1_epi32((int)0xffff0000)) : _mm256_slli_epi32(both, 16);
-    return _mm512_cvtps_pd(_mm256_castsi256_ps(both));
-}
-
-INLINE vec vec_half_f16(const uint16_t *x, int half)
-{
-    return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + 8 * half))));
-}
-
 INLINE vec vec_codes_bf16(int64_t code)
 {
     __m256i codes = _mm256_add_epi32(_mm256_set1_epi32((int)code), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -93,18 +81,6 @@ INLINE vec vec_half_f64(const double *x, int half)
     return _mm512_loadu_pd(x + 8 * half);
 }
 
-INLINE int vec_any(const uint32_t *p, const uint32_t *q)
-{
-    __m512i any = _mm512_or_si512(_mm512_loadu_si512(p), _mm512_loadu_si512(q));
-    return _mm512_test_epi32_mask(any, any) != 0;
-}
-
-INLINE vec vec_counts(const uint32_t *p, const uint32_t *q)
-{
-    return _mm512_cvtepi32_pd(
-        _mm256_add_epi32(_mm256_loadu_si256((const __m256i *)p), _mm256_loadu_si256((const __m256i *)q)));
-}
-
 INLINE vec vec_power(vec t)
 {
     __m512i bits = _mm512_castpd_si512(t);
@@ -115,17 +91,17 @@ INLINE vec vec_power(vec t)
 #define ENTROPY_RANGE16 range16
 
 struct codes {
-    __m512i u_least, u_most, s_least, s_most;
+    __m512i u_least, u_most, s_most;
 };
 
 INLINE struct codes look(__m512i x, struct codes c)
 {
     return (struct codes){_mm512_min_epu16(c.u_least, x), _mm512_max_epu16(c.u_most, x),
-                          _mm512_min_epi16(c.s_least, x), _mm512_max_epi16(c.s_most, x)};
+                          _mm512_max_epi16(c.s_most, x)};
 }
 
 /* The least, as unsigned numbers, of 32 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
- * largest, with 0x8000 the least of signed numbers, with 0x7fff the largest of these. */
+ * largest, with 0x7fff the largest of signed numbers. */
 INLINE uint16_t fold(__m512i x, int flip)
 {
     x = _mm512_xor_si512(x, _mm512_set1_epi16((short)flip));
@@ -137,7 +113,7 @@ INLINE uint16_t fold(__m512i x, int flip)
 ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
 {
     __m512i first = _mm512_set1_epi16((short)x[0]);
-    struct codes c = {first, first, first, first};
+    struct codes c = {first, first, first};
     int64_t i = 0;
     for (; n - i >= 32; i += 32)
         c = look(_mm512_loadu_si512(x + i), c);
@@ -146,9 +122,8 @@ ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
         __mmask32 in = (__mmask32)(((uint32_t)1 << (n - i)) - 1);
         c = look(_mm512_mask_loadu_epi16(first, in, x + i), c);
     }
-    return entropy_range_of((struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff),
-                                                   (int16_t)fold(c.s_least, 0x8000),
-                                                   (int16_t)fold(c.s_most, 0x7fff)});
+    return entropy_range_of(
+        (struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff), (int16_t)fold(c.s_most, 0x7fff)});
 }
 
 #include "entropy_lanes.h"
