@@ -26,7 +26,8 @@ static const struct param settings[] = {
     {"memory_per_process", PARAM_BYTES, offsetof(struct config, memory_bytes), NULL, "2 GiB", 67108864.0,
      9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
     {"read", PARAM_CHOICE, offsetof(struct config, read.mode), NULL, "auto", 0, 0, read_words,
-     "how checkpoints are read: pread when asked; thread ahead; direct ahead and past the page cache; auto "
+     "how checkpoints and logits are read: pread when asked; thread ahead; direct ahead and past the page "
+     "cache; auto "
      "ahead while reading waits for a device"},
     {"read_block", PARAM_BYTES, offsetof(struct config, read.block_bytes), NULL, "512 KiB", 65536, 1 << 26,
      NULL, "what is read ahead at once, from 64 KiB to 64 MiB; 8 of these are held"},

@@ -295,6 +295,8 @@ void logits_close(struct logits *l)
     struct err ignored;
     err_clear(&ignored);
     checkpoint_close(&l->checkpoint);
+    reader_close(l->reader);
+    l->reader = l->checkpoint.reader = NULL;
     h5_close(l->h5, &ignored);
     l->h5 = NULL;
 }
@@ -356,12 +358,62 @@ static err_t decode_llama(struct logits *l, int64_t first, int64_t n, double *ou
     return ERR_OK;
 }
 
+/* ---- reading ahead ---- */
+
+err_t logits_read_by(struct logits *l, const struct read_setting *how, struct arena *a, struct err *e)
+{
+    reader_close(l->reader);
+    l->reader = NULL;
+    if (how && !l->h5)
+        reader_open(&l->reader, how, a, e);
+    l->checkpoint.reader = l->reader;
+    return e->code;
+}
+
+/* Elements of one row in the file. */
+static int64_t width_of(const struct logits *l)
+{
+    return l->row_bytes / (dtype_bits(l->values.dtype) / 8);
+}
+
+/* Announces what is expected as far as the reader takes it. What is announced has the number of its last row
+ * for a tag. */
+static void look_ahead(struct logits *l)
+{
+    int64_t width = width_of(l), most = reader_block_bytes(l->reader) / (dtype_bits(l->values.dtype) / 8);
+    while (l->announced < l->expected_until && reader_room(l->reader) > 0) {
+        int64_t n = l->expected_until - l->announced;
+        n = n < most ? n : most;
+        l->announced +=
+            checkpoint_ahead(&l->checkpoint, &l->values, l->announced, n, (l->announced + n - 1) / width);
+    }
+}
+
+void logits_expect(struct logits *l, int64_t first, int64_t end)
+{
+    l->announced = first * width_of(l);
+    l->expected_until = end * width_of(l);
+}
+
+/* Rows [first, end) are about to be read: what lies before is past, and the reader may go on. */
+static void come_to(struct logits *l, int64_t first, int64_t end)
+{
+    if (!l->reader)
+        return;
+    reader_passed(l->reader, first);
+    /* of what is being read nothing more is announced */
+    if (l->announced < end * width_of(l))
+        l->announced = end * width_of(l);
+    look_ahead(l);
+}
+
 static err_t read_raw(struct logits *l, int64_t first, int64_t n, struct err *e)
 {
-    int64_t width = l->row_bytes / (dtype_bits(l->values.dtype) / 8);
+    int64_t width = width_of(l);
     TRY(check_rows(l, first, n, e));
     if (l->h5)
         return h5_source_read(l->h5_values, first, n, l->raw, e);
+    come_to(l, first, first + n);
     return checkpoint_read(&l->checkpoint, &l->values, first * width, n * width, l->raw, e);
 }
 

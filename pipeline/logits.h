@@ -37,6 +37,8 @@ struct logits {
     struct llama llama; /* chunks 0: another format */
     void *raw;          /* room for max_rows rows as they stand in the file */
     int64_t max_rows;
+    struct reader *reader;             /* NULL: each row is read when it is asked for */
+    int64_t announced, expected_until; /* elements of values: up to which the reader was told, and may be */
 };
 
 /* Local. The file that a path of the config means: itself, or in a folder the first of logits.safetensors,
@@ -54,6 +56,15 @@ err_t logits_open(struct logits *l, const char *path, struct arena *a, struct er
 
 /* Local. Makes room for reading up to max_rows rows at once, in the arena; 0 gives it back. */
 err_t logits_reserve(struct logits *l, int64_t max_rows, struct arena *a, struct err *e);
+
+/* Local. From now on rows are read as `how` says, ahead of what is asked for where it says so and the format
+ * is read by place (not HDF5); NULL: when asked, as at first. The reader takes memory from the arena, and
+ * gives it back at the next call or at logits_close, which comes before the arena's end. */
+err_t logits_read_by(struct logits *l, const struct read_setting *how, struct arena *a, struct err *e);
+
+/* Local. Rows [first, end) will be read, in order; what was said before is forgotten. A hint, as in reader.h:
+ * reading otherwise costs time alone. */
+void logits_expect(struct logits *l, int64_t first, int64_t end);
 
 /* Local. Rows [first, first+n), n <= max_rows, as float64: n * vocabulary logits (llama.cpp:
  * log-probabilities, which stand for the same distribution), or n entropies where vocabulary is 0. What they

@@ -294,10 +294,12 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
 {
     const struct comm *c = ctx->comm;
     struct rows b = {0};
-    rows_init(y, &b, a, e);
+    if (rows_init(y, &b, a, e) == ERR_OK)
+        logits_read_by(&y->logits, &ctx->read, a, e);
     TRY_ALL(c, e);
     TRY(ids_init(ctx, y, &b, a, e));
     struct logits *l = &y->logits;
+    logits_expect(l, y->from, y->to);
     for (int64_t r = 0; r < y->rounds; r++) {
         int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
         double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
@@ -311,6 +313,7 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     }
     logits_verify(l, e);
     TRY_ALL(c, e);
+    logits_read_by(l, NULL, a, e);
     logits_reserve(l, 0, a, e);
     arena_drop(a, b.values);
     arena_drop(a, b.kernel);
@@ -702,7 +705,8 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
                    bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
             double held = 3 * rows + (double)sizeof(struct entropy_room) + ROUND_TOKENS * 8.0 +
-                          (kept < bounded ? kept : 0) + (l.has_ids ? v * 24 : 0);
+                          (double)reader_bytes(&view->read) + (kept < bounded ? kept : 0) +
+                          (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
             out->flops += tokens * v * 30; /* an exponential and its sums */

@@ -346,6 +346,60 @@ static void test_npy_file(void **state)
     logits_close(&l);
 }
 
+/* Rows in any order, announced or not, are the file's, whatever the reader's blocks; in order most of them
+ * come from what was read ahead. */
+static void test_read_ahead(void **state)
+{
+    enum { ROWS = 300, WIDTH = 700, AT_ONCE = 7 };
+    static const int64_t blocks[] = {4096, 20000, 1 << 20};
+    struct fixture *f = *state;
+    struct bench *b = &f->bench;
+    struct err *e = &b->err;
+    struct header h = {"", "", 1, 0, -1, (int64_t)ROWS * WIDTH * 4, NULL};
+    char text[100];
+    snprintf(text, sizeof text, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", ROWS, WIDTH);
+    h.text = text;
+    unsigned char *built = malloc(1024 + (size_t)h.data_bytes);
+    assert_non_null(built);
+    size_t n = build_npy(&h, built);
+    float *x = malloc((size_t)h.data_bytes);
+    assert_non_null(x);
+    for (int i = 0; i < ROWS * WIDTH; i++)
+        x[i] = (float)i;
+    memcpy(built + n - h.data_bytes, x, (size_t)h.data_bytes);
+    write_file(f->path, built, n);
+    for (int mode = READ_AUTO; mode <= READ_DIRECT; mode++)
+        for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++)
+            for (int jump = 0; jump < 2; jump++) {
+                struct logits l;
+                open_fine(f, &l, f->path);
+                size_t before = b->mem.live_bytes;
+                assert_int_equal(logits_reserve(&l, AT_ONCE, &b->arena, e), ERR_OK);
+                assert_int_equal(logits_read_by(&l, &(struct read_setting){mode, blocks[k]}, &b->arena, e),
+                                 ERR_OK);
+                logits_expect(&l, 3, ROWS - 1);
+                for (int64_t first = 3, m; first < ROWS; first += m + (jump && first % 3 ? 40 : 0)) {
+                    m = ROWS - first < AT_ONCE ? ROWS - first : AT_ONCE;
+                    enum dtype type;
+                    const void *rows;
+                    assert_int_equal(logits_rows(&l, first, m, NULL, &type, &rows, e), ERR_OK);
+                    assert_memory_equal(rows, x + first * WIDTH, (size_t)(m * WIDTH) * sizeof *x);
+                    if (jump && first > 200) { /* and back once */
+                        assert_int_equal(logits_rows(&l, 0, 1, NULL, &type, &rows, e), ERR_OK);
+                        assert_memory_equal(rows, x, WIDTH * sizeof *x);
+                    }
+                }
+                if (mode == READ_THREAD && !jump)
+                    assert_true(reader_fetched(l.reader) > h.data_bytes / 2);
+                assert_int_equal(logits_read_by(&l, NULL, &b->arena, e), ERR_OK);
+                assert_int_equal(logits_reserve(&l, 0, &b->arena, e), ERR_OK);
+                assert_int_equal(b->mem.live_bytes, before);
+                logits_close(&l);
+            }
+    free(x);
+    free(built);
+}
+
 static void write_h5(struct fixture *f, const char *path, const char *name, enum h5_type type, int ndim,
                      const int64_t *dims, const void *bytes, int64_t elements)
 {
@@ -479,6 +533,7 @@ int main(void)
         TEST(test_llama_rows),
         TEST(test_llama_file),
         TEST(test_npy_file),
+        TEST(test_read_ahead),
         TEST(test_hdf5_file),
         TEST(test_safetensors_entropies),
         TEST(test_folders_and_strangers),
