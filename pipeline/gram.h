@@ -10,16 +10,19 @@
 #include <stdint.h>
 
 enum {
-    GRAM_PANEL = 512, /* most rows of a panel */
-    GRAM_CHUNK = 128  /* columns that are worked on at once: 1 KiB of sums in registers */
+    GRAM_PANEL = 512,    /* most rows of a panel */
+    GRAM_BLOCKS = 4,     /* most blocks of rows that a panel is listed in */
+    GRAM_CHUNK = 1 << 18 /* bytes of dense columns that are worked on at once */
 };
 
-/* What is not zero in a panel, by column; and room for one chunk of the panel. */
+/* What is not zero in a panel, and room for one chunk of it. Columns are taken in groups, within a group one
+ * block of rows after the other; each of its columns has a list there, the shortest first. */
 struct gram_lists {
-    uint16_t *row;  /* n x GRAM_PANEL */
-    float *value;   /* n x GRAM_PANEL */
-    int64_t *count; /* n */
-    float *chunk;   /* GRAM_PANEL x GRAM_CHUNK */
+    uint16_t *column; /* n x GRAM_BLOCKS: of each list, the column within its group */
+    uint16_t *count;  /* n x GRAM_BLOCKS: its entries */
+    uint16_t *row;    /* n x GRAM_PANEL: of each entry, the row within its block; ascending in a list */
+    float *value;     /* n x GRAM_PANEL */
+    char *chunk;      /* GRAM_CHUNK */
 };
 
 /* Local. Elements from one column of a Gram matrix of order n to the next: a multiple of 8, and no large

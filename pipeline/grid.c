@@ -147,7 +147,7 @@ static double gram_bytes(int64_t rows, int64_t cols, int np)
     int64_t small = min64(rows, cols);
     double n = (double)small, ld = (double)gram_stride(small), panel = GRAM_PANEL * n * sizeof(float),
            dense = DENSE_ROWS * n * sizeof(double),
-           lists = n * (GRAM_PANEL * 6.0 + 8) + (double)GRAM_PANEL * GRAM_CHUNK * sizeof(float), read = 0;
+           lists = n * (GRAM_PANEL * 6.0 + GRAM_BLOCKS * 4.0) + GRAM_CHUNK, read = 0;
     if (rows < cols)
         read = 4.0 * (double)rows * (double)ceil_div(cols, np) +
                (np > 1 ? 8.0 * (double)rows_at_once(cols) * (double)cols + 20.0 * np : 0);
@@ -240,8 +240,9 @@ static err_t whole_begin(struct job *j, struct whole *w, int64_t n, struct err *
     TRY(arena_array(&w->hold, "grid.dense", DENSE_ROWS * n, &w->dense, e));
     TRY(arena_array(&w->hold, "grid.lists", GRAM_PANEL * n, &l->row, e));
     TRY(arena_array(&w->hold, "grid.lists", GRAM_PANEL * n, &l->value, e));
-    TRY(arena_array(&w->hold, "grid.lists", n, &l->count, e));
-    return arena_array(&w->hold, "grid.chunk", (int64_t)GRAM_PANEL * GRAM_CHUNK, &l->chunk, e);
+    TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->column, e));
+    TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->count, e));
+    return arena_array(&w->hold, "grid.chunk", GRAM_CHUNK, &l->chunk, e);
 }
 
 /* Local. G += P'P for the k rows in w->panel. */

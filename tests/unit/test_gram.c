@@ -48,8 +48,9 @@ static void compare(int64_t n, int64_t k, int density, const char *isa)
     double *g = calloc((size_t)(ld * n) + 1, sizeof *g), *expected = calloc((size_t)(ld * n) + 1, sizeof *g);
     struct gram_lists l = {.row = malloc((size_t)(n * GRAM_PANEL) * sizeof *l.row),
                            .value = malloc((size_t)(n * GRAM_PANEL) * sizeof *l.value),
-                           .count = malloc((size_t)n * sizeof *l.count),
-                           .chunk = malloc(sizeof *l.chunk * GRAM_PANEL * GRAM_CHUNK)};
+                           .column = malloc((size_t)(n * GRAM_BLOCKS) * sizeof *l.column),
+                           .count = malloc((size_t)(n * GRAM_BLOCKS) * sizeof *l.count),
+                           .chunk = malloc(GRAM_CHUNK)};
     uint64_t state = (uint64_t)(n * 1000 + k * 10 + density);
     g[ld * n] = 42;
     setenv("SINEW_ISA", isa, 1);
@@ -77,6 +78,7 @@ static void compare(int64_t n, int64_t k, int density, const char *isa)
     free(expected);
     free(l.row);
     free(l.value);
+    free(l.column);
     free(l.count);
     free(l.chunk);
 }
@@ -86,11 +88,13 @@ static void test_bits(void **unused)
     (void)unused;
     static const char *const isas[] = {"portable", "avx2", "avx512"};
     static const int64_t orders[] = {1, 2, 7, 8, 9, 33, 127, 128, 129, 200, 256, 300};
+    static const int64_t rows[] = {1, 61, 128, 129, GRAM_PANEL};
     static const int densities[] = {0, 1, 40, 256};
     for (size_t a = 0; a < 3; a++)
         for (size_t i = 0; i < sizeof orders / sizeof *orders; i++)
             for (size_t d = 0; d < 4; d++)
-                compare(orders[i], i % 3 == 0 ? 1 : i % 3 == 1 ? 61 : GRAM_PANEL, densities[d], isas[a]);
+                for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+                    compare(orders[i], rows[r], densities[d], isas[a]);
     unsetenv("SINEW_ISA");
 }
 
