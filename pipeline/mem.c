@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
@@ -131,6 +132,21 @@ static void largest_labels(const struct mem *m, char *text, size_t size)
     }
 }
 
+/* A matrix that is gone through by columns needs a page for each: with large pages the processor remembers
+ * where they are. What is asked for is what lies within; no is an answer. */
+static void ask_for_large_pages(char *from, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t large = (size_t)2 << 20;
+    size_t before = (large - (uintptr_t)from % large) % large;
+    if (bytes > before + large)
+        madvise(from + before, (bytes - before) / large * large, MADV_HUGEPAGE);
+#else
+    (void)from;
+    (void)bytes;
+#endif
+}
+
 /* Aligned here: aligned_alloc takes several times as long as malloc for small buffers, and there are very
  * many. Large ones that come from the system are zero already, and calloc knows. */
 static struct block_head *zeroed_block(size_t bytes)
@@ -139,6 +155,8 @@ static struct block_head *zeroed_block(size_t bytes)
     char *from = padded < SMALL ? malloc(padded) : calloc(1, padded);
     if (!from)
         return NULL;
+    if (padded >= KEEP_BUFFER)
+        ask_for_large_pages(from, padded);
     struct block_head *h = (struct block_head *)(void *)(from + (ALIGN - (uintptr_t)from % ALIGN) % ALIGN);
     if (padded < SMALL)
         memset(h, 0, bytes);
