@@ -27,8 +27,7 @@ static const struct param settings[] = {
      9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
     {"read", PARAM_CHOICE, offsetof(struct config, read.mode), NULL, "auto", 0, 0, read_words,
      "how checkpoints and logits are read: pread when asked; thread ahead; direct ahead and past the page "
-     "cache; auto "
-     "ahead while reading waits for a device"},
+     "cache; auto ahead while reading waits for a device"},
     {"read_block", PARAM_BYTES, offsetof(struct config, read.block_bytes), NULL, "512 KiB", 65536, 1 << 26,
      NULL, "what is read ahead at once, from 64 KiB to 64 MiB; 8 of these are held"},
     {"missing", PARAM_CHOICE, offsetof(struct config, missing), NULL, "fail", 0, 0, missing_words,

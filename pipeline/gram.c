@@ -1,6 +1,7 @@
 #include "gram.h"
 
 #include "isa.h"
+#include "mem.h"
 
 #include <string.h>
 #if defined(__x86_64__)
@@ -19,11 +20,6 @@ int64_t gram_stride(int64_t n)
 {
     int64_t ld = (n + LANES - 1) / LANES * LANES;
     return ld % 256 == 0 ? ld + LANES : ld;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 /* How an instruction set adds: the dense factor in pieces that stay in a cache. A chunk is so many columns of
@@ -144,9 +140,9 @@ __attribute__((target("avx512f"))) static void add_avx512(double *g, const void 
         _mm512_storeu_pd(g + (int64_t)LANES * q, sum[q]);
 }
 
-_Static_assert(GRAM_PANEL *WIDE * sizeof(float) <= GRAM_CHUNK, "a chunk of wide pieces fits");
+_Static_assert(sizeof(float) * GRAM_PANEL * WIDE <= GRAM_CHUNK, "a chunk of wide pieces fits");
 #endif
-_Static_assert(GRAM_PANEL *NARROW * sizeof(double) <= GRAM_CHUNK, "a chunk of narrow pieces fits");
+_Static_assert(sizeof(double) * GRAM_PANEL * NARROW <= GRAM_CHUNK, "a chunk of narrow pieces fits");
 _Static_assert(GRAM_PANEL / NARROW_ROWS <= GRAM_BLOCKS, "lists fit");
 
 static struct way best(void)

@@ -73,6 +73,12 @@ char *arena_printf(struct arena *a, struct err *e, const char *fmt, ...)
 int size_mul(uint64_t a, uint64_t b, uint64_t *out);
 int size_add(uint64_t a, uint64_t b, uint64_t *out);
 
+/* Local. The smaller one. */
+static inline int64_t min64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Local. An int64 for an interface that demands int (MPI counts, BLACS). Errors: BUG if it does not fit. */
 err_t to_int(int64_t x, int *out, struct err *e);
 

@@ -60,6 +60,12 @@ static void row_init(struct row *r, enum isa isa, enum dtype type, const void *x
     r->scale.c_lo = (fma(-r->scale.c, t, high) + low) / t;
 }
 
+/* The 16 bits that a key stands for. */
+static uint16_t code_of(int64_t key)
+{
+    return (uint16_t)(key < 0 ? key ^ INT16_MAX : key);
+}
+
 /* The logit that a key stands for. */
 static double value_of(enum dtype type, int64_t key)
 {
@@ -75,7 +81,7 @@ static double value_of(enum dtype type, int64_t key)
         memcpy(&x, &bits, sizeof x);
         return x;
     }
-    uint16_t bits = (uint16_t)(key < 0 ? key ^ INT16_MAX : key);
+    uint16_t bits = code_of(key);
     return type == DTYPE_F16 ? f16_to_float(bits) : bf16_to_float(bits);
 }
 
@@ -123,11 +129,6 @@ static double nats_of(const struct row *r)
 }
 
 /* ---- tables of 16 bits ---- */
-
-static uint16_t code_of(int64_t key)
-{
-    return (uint16_t)(key < 0 ? key ^ INT16_MAX : key);
-}
 
 /* The table for probabilities relative to a logit about as large as this one. */
 static const struct entropy_table *table_for(const struct row *r, struct entropy_room *room, double logit)

@@ -260,7 +260,7 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
         dp = vec_fma((second).d, q, dp);         \
     } while (0)
 
-/* In either form of the loop the second half of each i < n, a multiple of 16, asks for what is read next. */
+/* Asks for what is read next in the place of lanes i. */
 #define ENTROPY_PREFETCH(i)                                                        \
     do {                                                                           \
         for (size_t k = 0; k < ENTROPY_LANES * sizeof *x; k += 64)                 \
@@ -288,11 +288,9 @@ ENTROPY_INLINE double entropy_fold(vec a, vec b)
                 ENTROPY_PREFETCH(i);                               \
             }                                                      \
         }                                                          \
+        b = ENTROPY_BEGIN(name, i, half);                          \
         ENTROPY_ADD(p, dp, a);                                     \
-        if (i < n) {                                               \
-            a = ENTROPY_BEGIN(name, i, half);                      \
-            ENTROPY_ADD(p, dp, a);                                 \
-        }                                                          \
+        ENTROPY_ADD(p, dp, b);                                     \
     } while (0)
 
 #define ENTROPY_LOOP(name)                            \

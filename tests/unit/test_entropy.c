@@ -367,7 +367,7 @@ static void test_exponential(void **state)
         fail_msg("off by %.2f units of 2^-53", worst);
 }
 
-/* A bad logit anywhere is found at its place, the first of several; what was counted before is forgotten. */
+/* A bad logit anywhere is found at its place, the first of several. */
 static void test_faults_of_all_types(void **state)
 {
     (void)state;
