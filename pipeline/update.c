@@ -28,9 +28,9 @@ int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes)
 {
     enum {
         MOST = 16,
-        LEAST = 2,
-        SHARE = 8
-    }; /* buffers double as they grow, and others need room too: an eighth */
+        LEAST = 1,
+        SHARE = 4 * (UPDATE_WAITING + 1)
+    }; /* a part for each window that waits and one more, in buffers that double as they grow: half of it */
     int64_t block_bytes = 2 * (int64_t)arithmetic_bytes(arithmetic) * LAYOUT_BLOCK;
     int64_t blocks = memory_bytes > 0 ? memory_bytes / SHARE / block_bytes : MOST;
     return blocks > MOST ? MOST : blocks < LEAST ? LEAST : blocks;
@@ -284,10 +284,13 @@ struct update_writer {
     const struct comm *comm;
     const struct layout *layout;
     struct h5_bulk *bitmap, *old_bits, *new_bits, *first_value, *nonfinite, *nonfinite_bits;
-    int64_t nvalues, nnonfinite;       /* written so far, by all */
-    const struct update_part *waiting; /* handed over, not yet written; NULL: none */
-    struct comm_gather told;
-    int64_t *scratch; /* for what must be shifted before it is written */
+    int64_t nvalues, nnonfinite; /* written so far, by all */
+    struct waiting {
+        const struct update_part *part;
+        struct comm_gather told;
+    } queue[UPDATE_WAITING];
+    int64_t put, written; /* windows [written, put) wait, each at its number modulo UPDATE_WAITING */
+    int64_t *scratch;     /* for what must be shifted before it is written */
     int64_t cap;
     struct arena *arena;
 };
@@ -297,9 +300,13 @@ err_t update_writer_open(struct update_writer **out, struct artifact *artifact, 
 {
     *out = NULL;
     struct update_writer *w = NULL;
+    int64_t *told = NULL;
+    const int64_t each = (int64_t)c->np * COMM_GATHER;
     if (arena_array(a, "update.writer", 1, &w, e) == ERR_OK)
-        arena_array(a, "update.writer", (int64_t)c->np * COMM_GATHER, &w->told.all, e);
+        arena_array(a, "update.writer", UPDATE_WAITING * each, &told, e);
     TRY_ALL(c, e);
+    for (int i = 0; i < UPDATE_WAITING; i++)
+        w->queue[i].told.all = told + i * each;
     w->comm = c;
     w->layout = l;
     w->arena = a;
@@ -333,11 +340,12 @@ err_t update_writer_open(struct update_writer **out, struct artifact *artifact, 
 
 void update_writer_put(struct update_writer *w, const struct update_part *p, const struct err *e)
 {
-    w->waiting = p;
-    w->told.mine[VALUES] = p->nvalues;
-    w->told.mine[ODD] = p->nnonfinite;
-    w->told.mine[FAILED] = e->code != ERR_OK;
-    comm_gather_start(w->comm, &w->told);
+    struct waiting *x = &w->queue[w->put++ % UPDATE_WAITING];
+    x->part = p;
+    x->told.mine[VALUES] = p->nvalues;
+    x->told.mine[ODD] = p->nnonfinite;
+    x->told.mine[FAILED] = e->code != ERR_OK;
+    comm_gather_start(w->comm, &x->told);
 }
 
 /* Collective, but nobody waits. Exactly as long as all windows so far: a dataset that is made longer than
@@ -379,16 +387,14 @@ static err_t write_part(struct update_writer *w, const struct update_part *p, in
     return h5_put(w->nonfinite_bits, nonfinite, p->nnonfinite, p->nonfinite_bits, e);
 }
 
-err_t update_writer_flush(struct update_writer *w, struct err *e)
+/* Collective. Writes the window that waits longest. */
+static err_t write_oldest(struct update_writer *w, struct err *e)
 {
-    const struct update_part *p = w->waiting;
-    if (!p)
-        return ERR_OK;
-    w->waiting = NULL;
-    comm_gather_end(&w->told);
+    struct waiting *x = &w->queue[w->written++ % UPDATE_WAITING];
+    comm_gather_end(&x->told);
     int64_t values = 0, nonfinite = 0, all_values = 0, all_nonfinite = 0, failed = 0;
     for (int q = 0; q < w->comm->np; q++) {
-        const int64_t *told = w->told.all + (int64_t)q * COMM_GATHER;
+        const int64_t *told = x->told.all + (int64_t)q * COMM_GATHER;
         if (q == w->comm->me) {
             values = w->nvalues + all_values;
             nonfinite = w->nnonfinite + all_nonfinite;
@@ -399,17 +405,26 @@ err_t update_writer_flush(struct update_writer *w, struct err *e)
     }
     w->nvalues += all_values;
     w->nnonfinite += all_nonfinite;
-    if (failed)
+    if (failed) {
+        for (; w->written < w->put; w->written++)
+            comm_gather_end(&w->queue[w->written % UPDATE_WAITING].told);
         return comm_agree(w->comm, e);
+    }
     make_room(w, all_values, all_nonfinite, e);
     if (e->code == ERR_OK)
-        write_part(w, p, values, nonfinite, e);
+        write_part(w, x->part, values, nonfinite, e);
     return ERR_OK;
+}
+
+err_t update_writer_flush(struct update_writer *w, struct err *e)
+{
+    return w->put - w->written == UPDATE_WAITING ? write_oldest(w, e) : ERR_OK;
 }
 
 err_t update_writer_close(struct update_writer *w, struct err *e)
 {
-    TRY(update_writer_flush(w, e));
+    while (w->written < w->put)
+        TRY(write_oldest(w, e));
     if (w->comm->me == 0)
         h5_put(w->first_value, w->layout->nblocks, 1, &w->nvalues, e);
     return comm_agree(w->comm, e);

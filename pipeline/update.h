@@ -67,9 +67,10 @@ enum arithmetic update_arithmetic(const struct update *u);
 err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e);
 
 /* Writing, by delta. A writer appends windows in order; each process brings the part for its own share of the
- * window. What a window has to be told of the others is on its way while the next one is compared, so that
- * nobody waits, and each process writes when it likes: processes that write to one file at the same time get
- * into each other's way. */
+ * window. What a window has to be told of the others is on its way while the next ones are compared, so that
+ * who is ahead by less than UPDATE_WAITING windows waits for nobody, and each process writes when it likes:
+ * processes that write to one file at the same time get into each other's way. */
+enum { UPDATE_WAITING = 3 }; /* windows that have been put and not yet written, at most */
 struct update_writer;
 
 /* Collective. Creates the datasets in the artifact. */
@@ -77,16 +78,16 @@ err_t update_writer_open(struct update_writer **w, struct artifact *out, const s
                          const struct layout *l, enum arithmetic arithmetic, struct arena *a, struct err *e);
 
 /* Collective, but nobody waits. Hands over one window: the parts of processes 0..np-1 are contiguous in that
- * order (empty parts: from == to). The part must stay as it is until it is written. A failure that this
- * process brings in e reaches the others with the window. */
+ * order (empty parts: from == to). The part must stay as it is until it is written: UPDATE_WAITING windows
+ * later. A failure that this process brings in e reaches the others with the window. */
 void update_writer_put(struct update_writer *w, const struct update_part *part, const struct err *e);
 
-/* Collective, but each process may come at another time, once between two calls of update_writer_put. Writes
- * the window that was put; nothing where none waits. A failure on this process stays in e until the next
- * window; returned is one that all share. */
+/* Collective, but each process may come at another time, once between two calls of update_writer_put. Makes
+ * room for one more window: writes the oldest, where UPDATE_WAITING of them wait. A failure on this process
+ * stays in e until the next window is put; returned is one that all share. */
 err_t update_writer_flush(struct update_writer *w, struct err *e);
 
-/* Collective. Writes what waits and completes the datasets. */
+/* Collective. Writes all that waits and completes the datasets. */
 err_t update_writer_close(struct update_writer *w, struct err *e);
 
 #endif

@@ -10,7 +10,12 @@ err_t walk_start(struct walk *w, const struct comm *c, const struct layout *l, i
         w->sums = *sums;
     TRY(arena_array_at(a, "walk.sums", WALK_OPEN, w->sums.bytes > 0 ? w->sums.bytes : 1, (void **)&w->slots,
                        e));
-    return arena_array(a, "walk.vote", (int64_t)c->np * COMM_GATHER, &w->vote.all, e);
+    const int64_t each = (int64_t)c->np * COMM_GATHER;
+    int64_t *all;
+    TRY(arena_array(a, "walk.votes", WALK_LEAD * each, &all, e));
+    for (int i = 0; i < WALK_LEAD; i++)
+        w->votes[i].all = all + i * each;
+    return ERR_OK;
 }
 
 void *walk_sums(const struct walk *w, int64_t tensor)
@@ -68,30 +73,43 @@ void walk_ahead(const struct walk *w, int64_t *from, int64_t *to)
         layout_share(w->layout, w->end, window_end(w, w->end), w->comm->np, w->comm->me, from, to);
 }
 
+/* Collective. Did any process fail, by the oldest vote that is under way? */
+static int hear(struct walk *w)
+{
+    struct comm_gather *vote = &w->votes[w->heard++ % WALK_LEAD];
+    int failed = 0;
+    comm_gather_end(vote);
+    for (int q = 0; q < w->comm->np; q++)
+        failed |= vote->all[(int64_t)q * COMM_GATHER] != 0;
+    return failed;
+}
+
+/* Collective. No vote is under way any more. */
+static void hear_all(struct walk *w)
+{
+    while (w->heard < w->cast)
+        hear(w);
+}
+
 err_t walk_agree(struct walk *w, struct err *e)
 {
-    int64_t failed = 0;
-    if (w->voting)
-        comm_gather_end(&w->vote);
-    for (int q = 0; w->voting && q < w->comm->np; q++)
-        failed |= w->vote.all[(int64_t)q * COMM_GATHER];
-    w->voting = !failed;
-    if (failed)
+    if (w->cast - w->heard == WALK_LEAD && hear(w)) {
+        hear_all(w);
         return comm_agree(w->comm, e);
-    w->vote.mine[0] = e->code != ERR_OK;
-    comm_gather_start(w->comm, &w->vote);
+    }
+    struct comm_gather *vote = &w->votes[w->cast++ % WALK_LEAD];
+    vote->mine[0] = e->code != ERR_OK;
+    comm_gather_start(w->comm, vote);
     return ERR_OK;
 }
 
 err_t walk_finish(struct walk *w, struct err *e)
 {
-    if (w->voting)
-        comm_gather_end(&w->vote);
-    w->voting = 0;
+    hear_all(w);
     TRY_ALL(w->comm, e);
     end_sums(w, w->layout->ntensors, e);
     arena_drop(w->arena, w->slots);
-    arena_drop(w->arena, w->vote.all);
+    arena_drop(w->arena, w->votes[0].all);
     return ERR_OK;
 }
 

@@ -1,10 +1,10 @@
 /* Walk: a stage's way through the blocks of a layout, window by window: as many blocks as all processes have
  * room for at once, each process its share of them.
  *
- * Processes meet as seldom as can be, so that one that waits for a disk does not hold up the others: whether
- * all goes well they tell each other while they work, and what is added up per tensor stays open until room
- * is needed or the walk ends. What is done does not depend on the number of processes; where the walk meets
- * does. */
+ * Processes meet as seldom as can be, so that one that waits for a disk, or whose core another program shares
+ * for a while, does not hold up the others: whether all goes well they tell each other while they work and
+ * listen to it many windows later, and what is added up per tensor stays open until room is needed or the
+ * walk ends. What is done does not depend on the number of processes; where the walk meets does. */
 #ifndef SINEW_WALK_H
 #define SINEW_WALK_H
 
@@ -13,8 +13,9 @@
 #include "mem.h"
 
 enum {
-    WALK_TENSORS = 64,           /* of a window at most, where there are sums */
-    WALK_OPEN = 2 * WALK_TENSORS /* tensors whose sums are open at once */
+    WALK_TENSORS = 64,            /* of a window at most, where there are sums */
+    WALK_OPEN = 2 * WALK_TENSORS, /* tensors whose sums are open at once */
+    WALK_LEAD = 16 /* windows that a process may be ahead of another, and work on after that has failed */
 };
 
 /* Sums per tensor: zeroed when the tensor begins, ended by the stage. */
@@ -34,10 +35,10 @@ struct walk {
     /* private */
     int64_t window; /* elements */
     struct walk_sums sums;
-    char *slots;            /* of tensor t: slot t % WALK_OPEN */
-    int64_t ended, started; /* tensors [ended, started) are open */
-    struct comm_gather vote;
-    int voting;
+    char *slots;                         /* of tensor t: slot t % WALK_OPEN */
+    int64_t ended, started;              /* tensors [ended, started) are open */
+    struct comm_gather votes[WALK_LEAD]; /* on how each window went */
+    int64_t cast, heard;                 /* votes [heard, cast) are under way */
     struct arena *arena;
 };
 
@@ -58,9 +59,9 @@ double walk_done(const struct walk *w);
 /* Local. The open sums of a tensor of this window. */
 void *walk_sums(const struct walk *w, int64_t tensor);
 
-/* Collective, but nobody waits for those behind. Tells the others whether this process has failed so far, and
- * learns what they told the time before: a failure that is shared by all is returned, and the walk is over.
- * For stages in which nothing else tells. */
+/* Collective, but nobody waits for those who are not more than WALK_LEAD windows behind. Tells the others
+ * whether this process has failed so far, and learns what they told so many windows before: a failure that is
+ * shared by all is returned, and the walk is over. For stages in which nothing else tells. */
 err_t walk_agree(struct walk *w, struct err *e);
 
 /* Collective. Ends the walk behind its last window: agrees, and ends all sums that are open. */

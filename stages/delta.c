@@ -14,7 +14,8 @@
 #include <string.h>
 
 enum {
-    PIECE = 1 << 16, /* elements read and compared at once, so that they stay in a near cache */
+    PIECE = 1 << 16,            /* elements read and compared at once, so that they stay in a near cache */
+    PARTS = UPDATE_WAITING + 1, /* one is filled while the others wait to be written */
     STORE_UPDATE = 0
 };
 
@@ -96,12 +97,12 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     if (p->store == STORE_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
     out->flops = n;
-    double window =
-        (double)update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes) * LAYOUT_BLOCK;
-    if (window > n)
-        window = n;
+    /* elements in all parts: of which every one may have changed, or one block where nothing is stored */
+    int64_t window = update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes);
+    double held = (double)(p->store == STORE_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK;
+    held = held < n ? held : n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
-    out->process_bytes = (double)reader_bytes(&view->read) + 2 * window * (2 * bytes + 0.125) +
+    out->process_bytes = (double)reader_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct change)) + 500 * ntensors + 1e6;
     out->known = 1;
 }
@@ -113,9 +114,9 @@ struct delta {
     enum arithmetic arithmetic;
     struct match_policy policy;
     struct pair pair;
-    const struct match_set *set; /* of the pass: the pair's main, then its aside */
-    struct update_part part[2];  /* this process's blocks of the window, and of the one before */
-    void *w0, *w1;               /* one piece in the compare type */
+    const struct match_set *set;    /* of the pass: the pair's main, then its aside */
+    struct update_part part[PARTS]; /* this process's blocks of the window, and of those before */
+    void *w0, *w1;                  /* one piece in the compare type */
     struct walk walk;
     double tolerance[CHANGE_TOLERANCES];
     /* process 0 */
@@ -188,8 +189,9 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
     return ERR_OK;
 }
 
-/* Compares the blocks of this process's share, after a failure none; meanwhile writes the window before.
- * Processes take turns at writing: who is further back in the row compares more of its share first. */
+/* Compares the blocks of this process's share, after a failure none; meanwhile writes a window of those
+ * before. Processes take turns at writing: who is further back in the row compares more of its share first.
+ */
 static err_t compare_share(struct delta *d, struct update_part *p, struct update_writer *writer,
                            struct err *e)
 {
@@ -276,7 +278,7 @@ static err_t allocate(struct delta *d, struct err *e)
         bytes = sizeof(int64_t); /* the widest integer */
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < PARTS; i++)
         update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
         TRY(arena_array(a, "delta.nonzero", m->main.layout.ntensors, &d->nonzero[0], e));
@@ -392,15 +394,16 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
                update_window_blocks(d->arithmetic, ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK, &sums,
                ctx->arena, e);
     TRY_ALL(ctx->comm, e);
-    for (; walk_next(w, e); turn = !turn) {
+    while (walk_next(w, e)) {
         int64_t from, to;
         walk_ahead(w, &from, &to);
         pair_expect(&d->pair, set, w->from, w->to);
         pair_expect(&d->pair, set, from, to); /* so that it is on its way while this one is written */
         TRY(compare_share(d, &d->part[turn], writer, e));
-        if (writer)
+        if (writer) {
             update_writer_put(writer, &d->part[turn], e);
-        else
+            turn = (turn + 1) % PARTS;
+        } else
             TRY(walk_agree(w, e));
         ctx_progress(ctx, (double)(base + w->end) / (double)blocks, d->read_bytes * ctx->comm->np);
         d->read_bytes = 0;

@@ -1,5 +1,6 @@
 /* The walk over a layout: every block once and by one process, sums ended once and in order however many
- * tensors there are, and a failure of one process ending the walk of all. */
+ * tensors there are, a failure of one process ending the walk of all before long, and one that is ahead
+ * waiting for nobody. */
 #include "stagelib.h"
 
 #include "walk.h"
@@ -78,6 +79,8 @@ static err_t walk_once(struct world *w, const struct layout *l, int64_t elements
         check(w, from <= to && to <= l->nblocks, "the share ahead is out of place");
         code = walk_agree(&k, e);
     }
+    check(w, fails < 0 || window <= fails + 1 + WALK_LEAD,
+          "%d windows were begun with a failure in window %d", window, fails);
     if (code == ERR_OK)
         code = walk_finish(&k, e);
     comm_sum(&w->comm, &covered, 1);
@@ -88,6 +91,29 @@ static err_t walk_once(struct world *w, const struct layout *l, int64_t elements
     }
     arena_release(&a);
     return code;
+}
+
+/* Process 0 is as far ahead as can be before another begins: who waits for one that is behind waits for ever.
+ */
+static void lead(struct world *w, const struct layout *l)
+{
+    struct err e;
+    struct walk k;
+    struct arena a;
+    int window = 0, go = 1;
+    err_clear(&e);
+    arena_init(&a, &w->mem);
+    check(w, walk_start(&k, &w->comm, l, 1, NULL, &a, &e) == ERR_OK, "%s", e.text);
+    if (w->comm.me > 0)
+        MPI_Recv(&go, 1, MPI_INT, 0, 0, w->comm.mpi, MPI_STATUS_IGNORE);
+    for (; walk_next(&k, &e); window++) {
+        for (int q = 1; q < w->comm.np && w->comm.me == 0 && window == WALK_LEAD; q++)
+            MPI_Send(&go, 1, MPI_INT, q, 0, w->comm.mpi);
+        check(w, walk_agree(&k, &e) == ERR_OK, "window %d: %s", window, e.text);
+    }
+    check(w, window > 2 * WALK_LEAD, "%d windows show nothing", window);
+    check(w, walk_finish(&k, &e) == ERR_OK, "%s", e.text);
+    arena_release(&a);
 }
 
 int main(int argc, char **argv)
@@ -106,7 +132,8 @@ int main(int argc, char **argv)
                       e.text);
             }
     make_layout(&l, tensors, 9);
-    for (int fails = 0; fails < 3; fails++)
+    lead(&w, &l);
+    for (int fails = 0; fails < 2 * WALK_LEAD + 2; fails++)
         for (int with_sums = 0; with_sums < 2; with_sums++)
             check(&w,
                   walk_once(&w, &l, LAYOUT_BLOCK, with_sums, fails, &e) == ERR_DATA &&
