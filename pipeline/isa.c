@@ -23,7 +23,7 @@ const char *isa_name(enum isa isa)
     return names[isa];
 }
 
-enum isa isa_best(void)
+static enum isa of_this_processor(void)
 {
     enum isa best = ISA_PORTABLE;
 #if defined(__x86_64__)
@@ -37,6 +37,15 @@ enum isa isa_best(void)
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni"))
         best = ISA_AVX512;
 #endif
+    return best;
+}
+
+enum isa isa_best(void)
+{
+    static _Atomic int known = -1; /* asked once: a virtual machine is left and entered anew at each CPUID */
+    if (known < 0)
+        known = (int)of_this_processor();
+    const enum isa best = (enum isa)known;
     const char *wanted = getenv("SINEW_ISA");
     for (int i = 0; wanted && i < (int)best; i++)
         if (strcmp(wanted, names[i]) == 0)
