@@ -46,8 +46,8 @@ int64_t bits_unpack(int bytes, const uint64_t *words, int64_t n, const void *pac
  * one word more. */
 void bits_narrow(enum isa isa, uint64_t *words, int64_t nwords, const uint64_t *keep);
 
-/* Local. Set bits of words; of a AND b. */
+/* Local. Set bits of words; of a that are not set in b. */
 int64_t bits_count(const uint64_t *words, int64_t nwords);
-int64_t bits_count_and(const uint64_t *a, const uint64_t *b, int64_t nwords);
+int64_t bits_count_without(const uint64_t *a, const uint64_t *b, int64_t nwords);
 
 #endif

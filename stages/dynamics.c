@@ -353,14 +353,13 @@ static err_t count_blocks(struct dynamics *d, int64_t from, int64_t to, struct e
         update_from_start(d, &part, d->from_start);
         update_from_previous(d, &part, d->from_previous);
         leave_member(d, m);
-        for (int64_t w = 0; w < nwords; w++) {
+        for (int64_t w = 0; w < nwords; w++)
             d->ever[w] |= d->from_start[w] | d->from_previous[w];
-            c->from_start += __builtin_popcountll(d->from_start[w]);
-            c->from_previous += __builtin_popcountll(d->from_previous[w]);
-            c->ever += __builtin_popcountll(d->ever[w]);
-            c->outside += __builtin_popcountll(d->from_previous[w] & ~d->final[w]);
-            c->ever_outside += __builtin_popcountll(d->ever[w] & ~d->final[w]);
-        }
+        c->from_start += bits_count(d->from_start, nwords);
+        c->from_previous += bits_count(d->from_previous, nwords);
+        c->ever += bits_count(d->ever, nwords);
+        c->outside += bits_count_without(d->from_previous, d->final, nwords);
+        c->ever_outside += bits_count_without(d->ever, d->final, nwords);
     }
     return ERR_OK;
 }

@@ -66,8 +66,17 @@ static void compare(enum isa isa, int bytes, int64_t n, unsigned every, int nonf
     assert_int_equal(words[bits_words(n)], 0x5a5a5a5a5a5a5a5au);
     assert_int_equal(old_bits[(found + BITS_SLACK) * bytes], GUARD);
     assert_int_equal(new_bits[(found + BITS_SLACK) * bytes], GUARD);
-    assert_int_equal(bits_count(words, bits_words(n)), found);
-    assert_int_equal(bits_count_and(words, words, bits_words(n)), found);
+    for (int portable = 0; portable < 2; portable++) {
+        uint64_t first[MOST / 64 + 2] = {0};
+        if (portable)
+            setenv("SINEW_ISA", "portable", 1);
+        assert_int_equal(bits_count(words, bits_words(n)), found);
+        assert_int_equal(bits_count_without(words, words, bits_words(n)), 0);
+        assert_int_equal(bits_count_without(words, first, bits_words(n)), found);
+        first[0] = n > 0 ? words[0] & -words[0] : 0;
+        assert_int_equal(bits_count_without(words, first, bits_words(n)), found - (first[0] != 0));
+        unsetenv("SINEW_ISA");
+    }
     memcpy(back, a, sizeof a);
     assert_int_equal(bits_unpack(bytes, words, n, new_bits, back), found);
     assert_memory_equal(back, b, (size_t)(n * bytes));
