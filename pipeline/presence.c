@@ -84,11 +84,11 @@ err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissi
         const struct cell *cell = &config->cells[i];
         const char *path = is_picked(s, cell) ? presence_lacks(d, cell) : NULL;
         if (path)
-            return err_set(e, ERR_DATA,
-                           "%d of %d cells lack a checkpoint, first %s: %s is not there; 'sinew check %s' "
-                           "lists them all; "
-                           "fetch them, pick cells with --cell, or set 'missing: skip'",
-                           nmissing, config->ncells, cell->name, path, config->file);
+            return err_set(
+                e, ERR_DATA,
+                "%d of %d cells lack a checkpoint, first %s: there is none in %s; 'sinew check %s' "
+                "lists them all; fetch them, pick cells with --cell, or set 'missing: skip'",
+                nmissing, config->ncells, cell->name, path, config->file);
     }
     return err_set(e, ERR_BUG, "no cell lacks a checkpoint");
 }
