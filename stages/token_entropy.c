@@ -709,7 +709,8 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
                           (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
-            out->flops += tokens * v * 30; /* an exponential and its sums */
+            out->flops +=
+                tokens * v * (l.row_bytes == 2 * l.vocabulary ? 2 : 30); /* by table, or by an exponential */
             out->process_bytes = held > out->process_bytes ? held : out->process_bytes;
         } else
             out->known = 0;
@@ -724,7 +725,7 @@ const struct stage stage_token_entropy = {
     .kind = "token-entropy",
     .brief =
         "entropy of each token's distribution, its quantiles and forking tokens, base against tuned policy",
-    .version = 3,
+    .version = 4,
     .scope = SCOPE_CELL,
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),

@@ -10,10 +10,13 @@ static const double LOWEST = -708.0;
 
 /* Sums of 16-bit logits are relative to a multiple of so many temperatures, the nearest to the largest logit:
  * few tables serve all rows. They then are not all of one sign, but what is subtracted from the sum of -z
- * exp(z) is at most half of GRID times the sum of exp(z), which H is no less than: its relative error is at
- * most 1 + GRID times that of adding up, and a table is exact to half a unit of the last place in either sum.
- */
+ * exp(z) is at most half of GRID times s, the sum of exp(z), and H is no less than log(1 + s), which is at
+ * least s / (1 + s): its relative error is at most 1 + GRID times that of a table and of adding up. */
 static const double GRID = 64.0;
+
+/* Below this temperature a row passes many such multiples, each with a table to be made: 16-bit logits are
+ * widened to float32 there. */
+static const double LEAST_TABLED = 0.125;
 
 static const struct entropy_loops *loops_of(enum isa isa)
 {
@@ -28,7 +31,7 @@ static const struct entropy_loops *loops_of(enum isa isa)
 }
 
 /* What a row has come to. The sums are relative to scale.top: the largest logit so far, which is not among
- * them, or of 16-bit logits the reference of their table; these are times 2^ENTROPY_SCALED. */
+ * them, or by table that one's reference; these are times 2^ENTROPY_SCALED. */
 struct row {
     const struct entropy_loops *loops;
     enum dtype type;
@@ -36,11 +39,12 @@ struct row {
     int64_t n;
     double temperature;
     int bytes;       /* of a logit */
+    int tabled;      /* 16 bits, summed by table */
     int64_t key_inf; /* +Inf; -Inf is -key_inf - 1 */
     int64_t most;    /* key of the largest so far */
     struct entropy_scale scale;
     struct entropy_sums sums;
-    const struct entropy_table *table; /* 16 bits only */
+    const struct entropy_table *table; /* where tabled */
 };
 
 static void row_init(struct row *r, enum isa isa, enum dtype type, const void *x, int64_t n,
@@ -51,6 +55,7 @@ static void row_init(struct row *r, enum isa isa, enum dtype type, const void *x
     double t = temperature < 0x1p-1000 ? 0x1p-1000 : temperature > 0x1p1000 ? 0x1p1000 : temperature;
     *r = (struct row){.loops = loops_of(isa), .type = type, .x = x, .n = n, .temperature = t};
     r->bytes = dtype_bits(type) / 8;
+    r->tabled = r->bytes == 2 && t >= LEAST_TABLED;
     r->key_inf = type == DTYPE_BF16  ? 0x7f80
                  : type == DTYPE_F16 ? 0x7c00
                  : type == DTYPE_F32 ? 0x7f800000
@@ -114,10 +119,10 @@ static struct entropy_range look(const struct row *r, int64_t first, int64_t n, 
 /* The sums become relative to another logit or reference. */
 static void rebase(struct row *r, double top)
 {
-    double d = r->scale.top - top, shrink = exp(d / r->temperature);
-    if (shrink > 0) {
-        r->sums.dp = (r->sums.dp + d * r->sums.p) * shrink;
-        r->sums.p *= shrink;
+    double d = r->scale.top - top, half = exp(d / r->temperature / 2); /* all of it might be no number */
+    if (half > 0) {
+        r->sums.dp = (r->sums.dp + d * r->sums.p) * half * half;
+        r->sums.p = r->sums.p * half * half;
     } else
         r->sums = (struct entropy_sums){0, 0};
     r->scale.top = top;
@@ -164,7 +169,7 @@ static void raise_top(struct row *r, struct entropy_room *room, int64_t key)
 {
     double top = value_of(r->type, key);
     int first = r->most == INT64_MIN;
-    if (r->bytes == 2) {
+    if (r->tabled) {
         if (!first) {
             struct entropy_sums before = r->table->of[code_of(r->most)];
             r->sums.p += before.p;
@@ -229,17 +234,31 @@ static const char *ahead(const struct row *r, int64_t first, int64_t blocks)
     return (const char *)r->x + (r->n - there >= ENTROPY_BLOCK ? there : first) * r->bytes;
 }
 
+static void widen(const struct row *r, const uint16_t *x, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n && r->type == DTYPE_BF16; i++) {
+        uint32_t bits = (uint32_t)x[i] << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+    for (int64_t i = 0; i < n && r->type == DTYPE_F16; i++)
+        out[i] = f16_to_float(x[i]);
+}
+
 /* n logits x, those of the block at `first` or a copy, into the sums. least: of their keys. */
 static void add(struct row *r, int64_t first, const void *x, int64_t n, int64_t least)
 {
     enum { FAR = 4 }; /* blocks: 8 KiB of codes, which are gone through twice as fast as memory answers */
     const char *next = ahead(r, first, 1);
-    if (r->bytes == 2) {
+    if (r->tabled) {
         r->loops->add_codes(x, n, r->table->of, next, ahead(r, first, FAR), &r->sums);
         return;
     }
     int clamp = !(value_of(r->type, least) - r->scale.top > r->scale.low);
-    if (r->bytes == 4)
+    if (r->bytes == 2) {
+        float wide[ENTROPY_BLOCK];
+        widen(r, x, n, wide);
+        r->loops->add_f32(wide, n, &r->scale, clamp, next, &r->sums);
+    } else if (r->bytes == 4)
         r->loops->add_f32(x, n, &r->scale, clamp, next, &r->sums);
     else
         r->loops->add_f64(x, n, &r->scale, clamp, next, &r->sums);
@@ -285,7 +304,7 @@ enum entropy_fault entropy_row(enum isa isa, enum dtype type, const void *logits
     int64_t bad = 0;
     row_init(&r, isa, type, logits, n, temperature);
     enum entropy_fault fault = add_all(&r, room, &bad);
-    if (fault == ENTROPY_FINE && r.bytes == 2) {
+    if (fault == ENTROPY_FINE && r.tabled) {
         rebase(&r, value_of(type, r.most));
         r.sums.p = ldexp(r.sums.p, -ENTROPY_SCALED);
         r.sums.dp = ldexp(r.sums.dp, -ENTROPY_SCALED);

@@ -120,7 +120,8 @@ int main(int argc, char **argv)
     parse(&o, argc, argv);
     split(o.rows, c.np, c.me, &from, &to);
     uint16_t *x = load(&o, from, to);
-    struct entropy_room *room = need(calloc(1, sizeof *room));
+    struct entropy_room *room = need(aligned_alloc(_Alignof(struct entropy_room), sizeof *room));
+    memset(room, 0, sizeof *room);
     double *nats = need(calloc((size_t)o.rows, sizeof *nats));
     for (int t = 0; t < o.runs; t++) {
         MPI_Barrier(MPI_COMM_WORLD);
