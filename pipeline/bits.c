@@ -106,6 +106,19 @@ int64_t bits_unpack(int bytes, const uint64_t *words, int64_t n, const void *pac
     return bytes == 2 ? unpack16(words, n, packed, v) : unpack32(words, n, packed, v);
 }
 
+void bits_add_flags(uint64_t *words, int64_t at, uint8_t *flag, int64_t n)
+{
+    memset(flag + n, 0, 7);
+    for (int64_t i = 0; i < n; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, flag + i, 8);
+        eight = bits_of_bytes(eight);
+        words[(at + i) / 64] |= eight << ((at + i) % 64);
+        if ((at + i) % 64 > 56)
+            words[(at + i) / 64 + 1] |= eight >> (64 - (at + i) % 64);
+    }
+}
+
 /* The next n bits (1..64) of a bit stream, from bit `at` on. */
 static inline uint64_t next_bits(const uint64_t *stream, int64_t at)
 {

@@ -24,6 +24,10 @@ static inline uint64_t bits_of_bytes(uint64_t eight)
     return eight * 0x0102040810204080u >> 56;
 }
 
+/* Local. Sets bits at, at + 1, ... of words where the n flags are 1 (others are 0); flag has room for 7 more,
+ * which are overwritten, words for one more than the bits need. */
+void bits_add_flags(uint64_t *words, int64_t at, uint8_t *flag, int64_t n);
+
 /* What bits_compare found. */
 struct bits_found {
     int64_t differ; /* elements that differ */

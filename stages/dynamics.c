@@ -13,6 +13,7 @@
 #include "stage.h"
 
 #include "bits.h"
+#include "criterion.h"
 #include "text.h"
 #include "update.h"
 #include "walk.h"
@@ -21,10 +22,8 @@
 #include <string.h>
 
 enum {
-    WINDOW_BLOCKS = 16, /* blocks a process holds at once, at the most */
-    KEEP_OPEN = 64,     /* runs of more members open each file anew for each window */
-    CRITERION_ABSOLUTE = 0,
-    CRITERION_BITS
+    WINDOW_BLOCKS = 4, /* blocks a process holds at once, at the most: more do not fit a cache */
+    KEEP_OPEN = 64     /* runs of more members open each file anew for each window */
 };
 static const int64_t WINDOW_BYTES = 256 << 20; /* without a budget */
 
@@ -73,11 +72,14 @@ struct dynamics {
     int keep; /* updates stay open from window to window */
     struct layout layout;
     enum arithmetic arithmetic;
-    double tolerance; /* in the compare type */
+    struct criterion criterion;
     /* the window in work: values by position in its bitmap, valid where they are known; bitmaps */
     void *base, *before, *now;
     uint64_t *changed_before, *from_start, *from_previous, *ever, *final;
-    int64_t cap_values, cap_words;
+    void *old_bits, *new_bits; /* packed values of two members */
+    uint64_t *keep_bits;       /* of these or a part's, a bit each: different by the criterion or not */
+    enum isa isa;
+    int64_t cap_words;
     double read_bytes; /* by this process, since the last progress */
 };
 
@@ -141,9 +143,9 @@ static void end_run(struct dynamics *d)
     }
     d->n = 0;
     arena_reset(&d->scratch);
-    d->base = d->before = d->now = NULL;
-    d->changed_before = d->from_start = d->from_previous = d->ever = d->final = NULL;
-    d->cap_values = d->cap_words = 0;
+    d->base = d->before = d->now = d->old_bits = d->new_bits = NULL;
+    d->changed_before = d->from_start = d->from_previous = d->ever = d->final = d->keep_bits = NULL;
+    d->cap_words = 0;
 }
 
 /* The layout and type of comparison of the run, from its first member, and how much of it is held at once. */
@@ -160,10 +162,13 @@ static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
     TRY(e->code);
     d->arithmetic =
         strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
-    d->tolerance = tolerance_rounded(d->arithmetic, d->p->tolerance);
-    /* Bytes of an element: three values and five bits here, and in each open update at most two values and a
+    d->isa = isa_best();
+    d->criterion = (struct criterion){.kind = (enum criterion_kind)d->p->criterion,
+                                      .arithmetic = d->arithmetic,
+                                      .tolerance = tolerance_rounded(d->arithmetic, d->p->tolerance)};
+    /* Bytes of an element: five values and six bits here, and in each open update at most two values and a
      * bit. An update that is not stored keeps both checkpoints' files open, which may be many. */
-    int64_t bytes = arithmetic_bytes(d->arithmetic), own = 3 * bytes + 1, each = 2 * bytes + 1;
+    int64_t bytes = arithmetic_bytes(d->arithmetic), own = 5 * bytes + 1, each = 2 * bytes + 1;
     int64_t budget = d->ctx->memory_bytes > 0 ? d->ctx->memory_bytes / 4 : WINDOW_BYTES;
     d->keep = stored && d->n <= KEEP_OPEN && (own + d->n * each) * LAYOUT_BLOCK <= budget;
     int64_t blocks = budget / ((own + (d->keep ? d->n : 1) * each) * LAYOUT_BLOCK);
@@ -221,54 +226,35 @@ static void leave_member(const struct dynamics *d, struct member *m)
 
 /* ---- counting ---- */
 
-/* Of the elements whose bit is set in `word`, those whose two values differ by the criterion. Values are
- * packed, in the order of the bits. NaN and Inf differences are not within any tolerance, as torch.isclose
- * has it. */
-static uint64_t differing(const struct dynamics *d, uint64_t word, const void *old_bits, const void *new_bits)
+/* Keeps of the set bits of words those whose values, packed in their order, differ by the criterion. */
+static void narrow(struct dynamics *d, uint64_t *words, int64_t nwords, const void *old_bits,
+                   const void *new_bits, int64_t nvalues)
 {
-    float delta[64];
-    uint64_t kept = 0;
-    int i = 0;
-    if (d->p->criterion == CRITERION_BITS) {
-        size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
-        for (uint64_t left = word; left; left &= left - 1, i++)
-            if (memcmp((const char *)old_bits + (size_t)i * bytes, (const char *)new_bits + (size_t)i * bytes,
-                       bytes) != 0)
-                kept |= left & -left;
-        return kept;
+    enum { BUNCH = 4096 };
+    uint8_t flag[BUNCH + 7];
+    const int64_t bytes = arithmetic_bytes(d->arithmetic);
+    memset(d->keep_bits, 0, (size_t)(nvalues / 64 + 2) * sizeof *d->keep_bits);
+    for (int64_t at = 0; at < nvalues; at += BUNCH) {
+        int64_t n = nvalues - at < BUNCH ? nvalues - at : BUNCH;
+        criterion_flags(&d->criterion, (const char *)old_bits + at * bytes,
+                        (const char *)new_bits + at * bytes, n, flag);
+        bits_add_flags(d->keep_bits, at, flag, n);
     }
-    tensor_difference(d->arithmetic, old_bits, new_bits, __builtin_popcountll(word), delta);
-    for (uint64_t left = word; left; left &= left - 1, i++)
-        if (!((double)fabsf(delta[i]) <= d->tolerance))
-            kept |= left & -left;
-    return kept;
+    bits_narrow(d->isa, words, nwords, d->keep_bits);
 }
 
-/* The values of one word's elements, packed. */
-union values {
-    uint16_t bf16[64];
-    uint32_t f32[64];
-};
-
-/* Packs the values of word w's set bits: those of `changed` where the member changed the element, else the
- * base's. */
-static void gather(const struct dynamics *d, int64_t w, uint64_t word, uint64_t where, const void *changed,
-                   union values *out)
+/* to = from where the bits are set, and not in except. */
+static void copy_values(const struct dynamics *d, const uint64_t *words, const uint64_t *except,
+                        int64_t nwords, const void *from, void *to)
 {
-    int n = 0;
-    if (d->arithmetic == ARITHMETIC_BF16) {
-        const uint16_t *base = (const uint16_t *)d->base + 64 * w, *v = (const uint16_t *)changed + 64 * w;
-        for (uint64_t left = word; left; left &= left - 1) {
-            int bit = __builtin_ctzll(left);
-            out->bf16[n++] = where >> bit & 1 ? v[bit] : base[bit];
+    for (int64_t w = 0; w < nwords; w++)
+        for (uint64_t left = words[w] & ~except[w]; left; left &= left - 1) {
+            int64_t i = 64 * w + __builtin_ctzll(left);
+            if (d->arithmetic == ARITHMETIC_BF16)
+                ((uint16_t *)to)[i] = ((const uint16_t *)from)[i];
+            else
+                ((uint32_t *)to)[i] = ((const uint32_t *)from)[i];
         }
-    } else {
-        const uint32_t *base = (const uint32_t *)d->base + 64 * w, *v = (const uint32_t *)changed + 64 * w;
-        for (uint64_t left = word; left; left &= left - 1) {
-            int bit = __builtin_ctzll(left);
-            out->f32[n++] = where >> bit & 1 ? v[bit] : base[bit];
-        }
-    }
 }
 
 /* Elements that did not change but are NaN or Inf: their difference is never close to anything. */
@@ -279,57 +265,53 @@ static void add_nonfinite(const struct dynamics *d, const struct update_part *p,
 }
 
 /* What the part updated from the start. */
-static void update_from_start(const struct dynamics *d, const struct update_part *p, uint64_t *words)
+static void update_from_start(struct dynamics *d, const struct update_part *p, uint64_t *words)
 {
-    size_t bytes = (size_t)arithmetic_bytes(d->arithmetic), at = 0;
-    for (int64_t w = 0; w < p->nwords; w++) {
-        words[w] = differing(d, p->words[w], (const char *)p->old_bits + at * bytes,
-                             (const char *)p->new_bits + at * bytes);
-        at += (size_t)__builtin_popcountll(p->words[w]);
-    }
+    memcpy(words, p->words, (size_t)p->nwords * sizeof *words);
+    narrow(d, words, p->nwords, p->old_bits, p->new_bits, p->nvalues);
     add_nonfinite(d, p, words);
 }
 
-/* What the part updated from the member before, whose values are in `before`. Leaves its own values there. */
+/* What the part updated from the member before, whose values are in `before`, and leaves its own there. Both
+ * arrays are the same wherever neither of the two changed anything. */
 static void update_from_previous(struct dynamics *d, const struct update_part *p, uint64_t *words)
 {
-    int bytes = arithmetic_bytes(d->arithmetic);
-    union values old_bits, new_bits;
-    bits_unpack(bytes, p->words, 64 * p->nwords, p->old_bits, d->base);
-    bits_unpack(bytes, p->words, 64 * p->nwords, p->new_bits, d->now);
-    for (int64_t w = 0; w < p->nwords; w++) {
-        uint64_t either = p->words[w] | d->changed_before[w];
-        words[w] = 0;
-        if (either) {
-            gather(d, w, either, d->changed_before[w], d->before, &old_bits);
-            gather(d, w, either, p->words[w], d->now, &new_bits);
-            words[w] = differing(d, either, &old_bits, &new_bits);
-        }
-        d->changed_before[w] = p->words[w];
-    }
+    const int bytes = arithmetic_bytes(d->arithmetic);
+    const int64_t n = 64 * p->nwords;
+    bits_unpack(bytes, p->words, n, p->old_bits, d->base);
+    copy_values(d, p->words, d->changed_before, p->nwords, d->base, d->before);
+    memcpy(d->now, d->before, (size_t)(n * bytes));
+    bits_unpack(bytes, p->words, n, p->new_bits, d->now);
+    copy_values(d, d->changed_before, p->words, p->nwords, d->base, d->now);
+    struct bits_found found =
+        bits_compare(d->isa, bytes, d->before, d->now, n, words, d->old_bits, d->new_bits, NULL);
+    narrow(d, words, p->nwords, d->old_bits, d->new_bits, found.differ);
+    memcpy(d->changed_before, p->words, (size_t)p->nwords * sizeof *p->words);
     add_nonfinite(d, p, words);
     void *swap = d->before;
     d->before = d->now;
     d->now = swap;
 }
 
+/* Room for the values and bits of so many words; what is there is lost. */
 static err_t reserve(struct dynamics *d, int64_t nwords, struct err *e)
 {
     struct arena *a = &d->scratch;
-    size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
-    void *const values[] = {&d->base, &d->before, &d->now};
-    uint64_t **const bitmaps[] = {&d->changed_before, &d->from_start, &d->from_previous, &d->ever, &d->final};
-    int64_t cap = d->cap_values, cap_words = d->cap_words;
+    const size_t bytes = (size_t)arithmetic_bytes(d->arithmetic);
+    void **const values[] = {&d->base, &d->before, &d->now, &d->old_bits, &d->new_bits};
+    uint64_t **const bitmaps[] = {&d->changed_before, &d->from_start, &d->from_previous,
+                                  &d->ever,           &d->final,      &d->keep_bits};
+    if (nwords <= d->cap_words)
+        return ERR_OK;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        cap = d->cap_values;
-        TRY(arena_grow_at(a, "dynamics.values", 64 * nwords, &cap, bytes, values[i], e));
+        arena_drop(a, *values[i]);
+        TRY(arena_array_at(a, "dynamics.values", 64 * nwords + BITS_SLACK, bytes, values[i], e));
     }
     for (size_t i = 0; i < sizeof bitmaps / sizeof *bitmaps; i++) {
-        cap_words = d->cap_words;
-        TRY(arena_grow(a, "dynamics.bitmap", nwords, &cap_words, bitmaps[i], e));
+        arena_drop(a, *bitmaps[i]);
+        TRY(arena_array(a, "dynamics.bitmap", nwords + 2, bitmaps[i], e));
     }
-    d->cap_values = cap;
-    d->cap_words = cap_words;
+    d->cap_words = nwords;
     return ERR_OK;
 }
 
@@ -460,7 +442,8 @@ static void dynamics_plan(const struct plan_view *view, struct estimate *out)
     double n = (double)view->base->parameters, window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
     out->read_bytes = (n / 8 + n) * view->ncells; /* bitmaps, and the values of a quarter of the elements */
     out->flops = n / 2 * view->ncells;
-    out->process_bytes = (window < n ? window : n) * 12 + 1e6;
+    int open = view->ncells < KEEP_OPEN ? view->ncells : KEEP_OPEN;
+    out->process_bytes = (window < n ? window : n) * (11 + 5.0 * open) + 1e6;
     if (view->memory_bytes > 0 && out->process_bytes > (double)view->memory_bytes / 2)
         out->process_bytes = (double)view->memory_bytes / 2; /* it takes smaller windows then */
     out->known = 1;

@@ -2,6 +2,7 @@
 #include "stage.h"
 
 #include "bits.h"
+#include "criterion.h"
 #include "magnitude.h"
 #include "text.h"
 #include "update.h"
@@ -9,8 +10,6 @@
 
 #include <math.h>
 #include <string.h>
-
-enum { CRITERION_ABSOLUTE = 0, CRITERION_BITS, CRITERION_RELATIVE };
 
 struct mask_params {
     int criterion;
@@ -57,7 +56,7 @@ struct mask {
     struct update *update;
     const struct layout *layout;
     enum arithmetic arithmetic;
-    double tolerance;
+    struct criterion criterion;
     struct h5_bulk *bits;
     uint64_t *keep; /* of the part's values, a bit each: updated or not */
     int64_t cap_keep;
@@ -67,50 +66,11 @@ struct mask {
     struct table bins; /* of this mask */
 };
 
-/* Flags of n values: 1 where the difference counts as updated. NaN and Inf differences always do, as
- * torch.isclose never calls them close: the comparisons are written so that NaN answers yes. */
-static void flag_values(const struct mask *m, const void *old_bits, const void *new_bits,
-                        const float *difference, int64_t n, uint8_t *flag)
-{
-    const float infinity = INFINITY, limit = (float)m->tolerance; /* exact: rounded to the compare type */
-    if (m->p->criterion == CRITERION_BITS) {
-        memset(flag, 1, (size_t)n);
-    } else if (m->p->criterion == CRITERION_ABSOLUTE) {
-        for (int64_t i = 0; i < n; i++)
-            flag[i] = !(fabsf(difference[i]) <= limit) | !(fabsf(difference[i]) < infinity);
-    } else {
-        for (int64_t i = 0; i < n; i++) {
-            float w0 = m->arithmetic == ARITHMETIC_BF16 ? bf16_to_float(((const uint16_t *)old_bits)[i])
-                                                        : ((const float *)old_bits)[i];
-            float w1 = m->arithmetic == ARITHMETIC_BF16 ? bf16_to_float(((const uint16_t *)new_bits)[i])
-                                                        : ((const float *)new_bits)[i];
-            double most = m->p->eta * fmax(fabs((double)w0), fabs((double)w1));
-            flag[i] = !((double)fabsf(difference[i]) <= most) || !(fabsf(difference[i]) < infinity);
-        }
-    }
-}
-
-/* Sets bits at, at + 1, ... where the n flags are 1; flag has room for 7 more, which are overwritten. Eight
- * at a time. */
-static void add_flags(uint64_t *bits, int64_t at, uint8_t *flag, int64_t n)
-{
-    memset(flag + n, 0, 7);
-    for (int64_t i = 0; i < n; i += 8) {
-        uint64_t eight;
-        memcpy(&eight, flag + i, 8);
-        eight = bits_of_bytes(eight);
-        bits[(at + i) / 64] |= eight << ((at + i) % 64);
-        if ((at + i) % 64 > 56)
-            bits[(at + i) / 64 + 1] |= eight >> (64 - (at + i) % 64);
-    }
-}
-
 /* The flags of a part's values as a bit stream, and the magnitudes of those that are set into each block's
  * tensor. */
 static void flag_part(struct mask *m, const struct update_part *p)
 {
     enum { BUNCH = 4096 };
-    float difference[BUNCH];
     uint8_t flag[BUNCH + 7];
     int64_t bytes = arithmetic_bytes(m->arithmetic);
     memset(m->keep, 0, (size_t)(p->nvalues / 64 + 2) * sizeof *m->keep);
@@ -121,9 +81,8 @@ static void flag_part(struct mask *m, const struct update_part *p)
             int64_t n = end - at < BUNCH ? end - at : BUNCH;
             const char *old_bits = (const char *)p->old_bits + at * bytes,
                        *new_bits = (const char *)p->new_bits + at * bytes;
-            tensor_difference(m->arithmetic, old_bits, new_bits, n, difference);
-            flag_values(m, old_bits, new_bits, difference, n, flag);
-            add_flags(m->keep, at, flag, n);
+            criterion_flags(&m->criterion, old_bits, new_bits, n, flag);
+            bits_add_flags(m->keep, at, flag, n);
             for (int64_t i = 0; i < n; i++)
                 t->bins[magnitude_bin(m->arithmetic, old_bits, i)] += flag[i];
         }
@@ -243,7 +202,10 @@ static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
     TRY(update_open(delta_artifact, &m->ctx->read, a, &m->update, e));
     m->layout = update_layout(m->update);
     m->arithmetic = update_arithmetic(m->update);
-    m->tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance);
+    m->criterion = (struct criterion){.kind = (enum criterion_kind)m->p->criterion,
+                                      .arithmetic = m->arithmetic,
+                                      .tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance),
+                                      .eta = m->p->eta};
     TRY(arena_array(a, "mask.updated", m->layout->ntensors, &m->updated, e));
     table_init(&m->bins, "bins", a);
     const struct walk_sums sums = {.bytes = sizeof(struct tally), .end = end_tensor, .arg = m};
