@@ -6,11 +6,14 @@
 A study of one base and four tuned checkpoints (two runs with a step each, so that dynamics has something to follow), with logits, runs
 from nothing in FOLDER on one process and on all, in turn. The shorter stages stand in it several times under several names; the time of
 each is that between its first and its last line in the run's own log, and they are added up. --size scales the widths of the model;
-0.375 takes 6 GB and most of a minute on one process. In the same round three things that are no part of sinew do the same work on
-one process and on all: arithmetic, reading a file in memory, writing one. They bound what a stage can gain: what the machine itself does
-not do faster on more processes, no stage does. Stages whose nodes take less than a twentieth of a second are too short to tell and have
-no target: load, which reads headers, and overlap, which --overlap (the path of bench_overlap) measures on 21 masks of 1e9 bits.
-JSON lines are appended to FILE.
+0.375 takes 6 GB and most of a minute on one process. Stages whose nodes take less than a twentieth of a second are too short to tell and
+have no target: load, which reads headers, and overlap, which --overlap (the path of bench_overlap) measures on 21 masks of 1e9 bits.
+
+Two things bound what a stage can gain, and are measured in the same round. As many runs of one process each as there are processes, side
+by side, each with a folder of its own: they share nothing but the machine, so what they do in the time of one that is alone is what the
+machine gives to that stage. (A stage can gain more than that, where the runs' larger data no longer fit a cache.) And three things that
+are no part of sinew, on one process and on all: arithmetic, reading a file in memory, writing one. Side by side needs room for every
+run's folder and is left out where there is none. JSON lines are appended to FILE.
 """
 import argparse
 import json
@@ -64,10 +67,21 @@ def write_study(folder, size):
     return path
 
 
-def run(options, study, processes):
-    """Seconds of each kind of stage."""
-    log = subprocess.run(["mpirun", "--oversubscribe", "-n", str(processes), options.sinew, "run", study], check=True,
-                         stdout=subprocess.PIPE, text=True).stdout
+def mpi(processes, *command):
+    """The command, begun; runs side by side must not be bound to one core."""
+    return subprocess.Popen(["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(processes), *command], stdout=subprocess.PIPE,
+                            text=True)
+
+
+def output(process):
+    log = process.communicate()[0]
+    if process.returncode != 0:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return log
+
+
+def stage_seconds(log):
+    """Of each kind of stage."""
     first, last = {}, {}
     for at, name, rest in re.findall(r"(?m)^\[ *([0-9.]+)s\] (\S+) +(.*)$", log):
         if re.search(r"\d+ of \d+ .* to do$", rest):
@@ -78,17 +92,26 @@ def run(options, study, processes):
     return {kind: max(sec, 0.01) for kind, sec in last.items()}
 
 
-def large_overlap(options, folder, processes):
-    """Seconds of stage overlap on masks of real size."""
-    os.makedirs(folder)
-    out = os.path.join(folder, "overlap.json")
-    subprocess.run(["mpirun", "--oversubscribe", "-n", str(processes), options.overlap, "--masks", "21", "--bits",
-                    str(int(1e9 * min(1, options.size / 0.375))), "--runs", "3", "--json", out, "--folder", folder], check=True,
-                   stdout=subprocess.DEVNULL)
-    with open(out) as f:
-        sec = statistics.median(json.load(f)["stage"])
-    shutil.rmtree(folder)
-    return sec
+def studies(options, folders, processes):
+    """Seconds of each kind of stage, of a run in each folder, all at the same time; bytes of one of them."""
+    begun = [mpi(processes, options.sinew, "run", write_study(folder, options.size)) for folder in folders]
+    seconds = [stage_seconds(output(p)) for p in begun]
+    taken = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folders[0]) for name in names)
+    return {kind: statistics.mean(s[kind] for s in seconds) for kind in seconds[0]}, taken
+
+
+def large_overlap(options, folders, processes):
+    """Seconds of stage overlap on masks of real size, of a run in each folder, all at the same time."""
+    bits = str(int(1e9 * min(1, options.size / 0.375)))
+    results = [os.path.join(folder, "overlap.json") for folder in folders]
+    begun = [mpi(processes, options.overlap, "--masks", "21", "--bits", bits, "--runs", "3", "--json", result, "--folder", folder)
+             for folder, result in zip(folders, results)]
+    seconds = []
+    for process, result in zip(begun, results):
+        output(process)
+        with open(result) as f:
+            seconds.append(statistics.median(json.load(f)["stage"]))
+    return {LARGE: statistics.mean(seconds)}
 
 
 # ---- what the machine does ----
@@ -135,40 +158,76 @@ def machine(work, folder, processes):
     return max(end for _, end in times) - min(begin for begin, _ in times)
 
 
-def main():
-    options = arguments()
-    folder = os.path.join(os.path.abspath(options.folder), "scaling")
-    works = {"arithmetic": compute, "reading memory files": read, "writing memory files": write}
-    alone, together = {}, {}
+def room_for(folder, size):
+    """Is there room for so many bytes, in the folder and in memory, where it may be?"""
+    with open("/proc/meminfo") as f:
+        available = int(re.search(r"MemAvailable: *(\d+)", f.read()).group(1)) * 1024
+    return min(available, shutil.disk_usage(folder).free) > size + (2 << 30)
+
+
+def fresh(folder, runs):
+    """An empty folder for each run."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folders = [os.path.join(folder, str(i)) for i in range(runs)]
+    for path in folders:
+        os.makedirs(path)
+    return folders
+
+
+def measure(options, folder, works):
+    """Of every round, by what is measured: seconds on one process, on all, and of runs side by side."""
+    alone, together, beside = {}, {}, {}
+
+    def note(times, found):
+        for name, sec in found.items():
+            times.setdefault(name, []).append(sec)
+
     for _ in range(options.runs):
-        for processes, times in ((1, alone), (options.processes, together)):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.makedirs(folder)
-            for name, sec in run(options, write_study(folder, options.size), processes).items():
-                times.setdefault(name, []).append(sec)
-            shutil.rmtree(folder)
+        for processes, runs, times in ((1, 1, alone), (options.processes, 1, together), (1, options.processes, beside)):
+            folders = fresh(folder, runs)
+            if times is beside and not room_for(folder, runs * taken):
+                print(f"scaling: no room for {runs} runs side by side, {runs * taken / 1e9:.0f} GB in {folder}", flush=True)
+                continue
+            found, taken = studies(options, folders, processes)
+            note(times, found)
             if options.overlap:
-                times.setdefault(LARGE, []).append(large_overlap(options, folder, processes))
+                note(times, large_overlap(options, fresh(folder, runs), processes))
+            if times is beside:
+                continue
+            fresh(folder, 0)
             os.makedirs(folder)
             with open(os.path.join(folder, "bytes"), "wb") as f:
                 for _ in range(256):
                     f.write(os.urandom(1 << 20))
-            for name, work in works.items():
-                times.setdefault(name, []).append(machine(work, folder, processes))
-    shutil.rmtree(folder)
+            note(times, {name: machine(work, folder, processes) for name, work in works.items()})
+    shutil.rmtree(folder, ignore_errors=True)
+    return alone, together, beside
+
+
+def report(options, what, rival, before, after, factor, target, remark):
+    """One comparison: factor * before / after, a run at a time."""
+    ratio = [factor * a / b for a, b in zip(before, after)]
+    print(f"scaling: {what:48} {statistics.median(before):7.2f} s, {statistics.median(after):7.2f} s: {statistics.median(ratio):.2f} x "
+          f"({min(ratio):.2f} to {max(ratio):.2f}){remark}", flush=True)
+    if options.json:
+        with open(options.json, "a") as f:
+            f.write(json.dumps({"what": what, "rival": rival, "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio),
+                                "target": target, "runs": len(ratio), "alone_sec": before, "together_sec": after}) + "\n")
+
+
+def main():
+    options = arguments()
+    folder = os.path.join(os.path.abspath(options.folder), "scaling")
+    works = {"arithmetic": compute, "reading memory files": read, "writing memory files": write}
+    alone, together, beside = measure(options, folder, works)
+    n = options.processes
     for name in [*STAGES, *([LARGE] if options.overlap else []), *works]:
-        ratio = [a / b for a, b in zip(alone[name], together[name])]
         short = name in STAGES and statistics.median(alone[name]) < SHORT_SEC * STAGES[name][0]
         what = ("" if name in works else "stage ") + name
-        print(f"scaling: {what:28} {statistics.median(alone[name]):7.2f} s, on {options.processes} processes "
-              f"{statistics.median(together[name]):7.2f} s: {statistics.median(ratio):.2f} x ({min(ratio):.2f} to {max(ratio):.2f})"
-              + (", too short to tell" if short else ""), flush=True)
-        if options.json:
-            with open(options.json, "a") as f:
-                f.write(json.dumps({"what": f"{what}, {options.processes} processes", "rival": "1 process",
-                                    "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio),
-                                    "target": None if short or name in works else TARGET, "runs": options.runs,
-                                    "alone_sec": alone[name], "together_sec": together[name]}) + "\n")
+        report(options, f"{what}, {n} processes", "1 process", alone[name], together[name], 1, None if short or name in works else TARGET,
+               ", too short to tell" if short else "")
+        if name in beside and not short:
+            report(options, f"{what}, {n} runs side by side", "the same runs one after another", alone[name], beside[name], n, None, "")
 
 
 if __name__ == "__main__":
