@@ -1,6 +1,7 @@
 #include "update.h"
 
 #include "bits.h"
+#include "magnitude.h"
 #include "text.h"
 
 #include <string.h>
@@ -71,8 +72,7 @@ void update_part_block(struct update_part *p, int64_t b)
 /* Is element i unchanged, and NaN or Inf? */
 static int is_odd(const struct update_part *p, const uint64_t *words, const void *w, int64_t i)
 {
-    int nonfinite = p->arithmetic == ARITHMETIC_BF16 ? (((const uint16_t *)w)[i] & 0x7f80) == 0x7f80
-                                                     : (((const uint32_t *)w)[i] & 0x7f800000) == 0x7f800000;
+    int nonfinite = magnitude_bin(p->arithmetic, w, i) >= MAGNITUDE_INFINITE;
     return nonfinite && !(words[i / 64] >> (i % 64) & 1);
 }
 

@@ -14,6 +14,7 @@
 
 #include "bits.h"
 #include "criterion.h"
+#include "magnitude.h"
 #include "text.h"
 #include "update.h"
 #include "walk.h"
@@ -276,13 +277,9 @@ static void update_from_start(struct dynamics *d, const struct update_part *p, u
 static uint64_t nonfinite(const struct dynamics *d, const void *values, int64_t w, uint64_t word)
 {
     uint64_t found = 0;
-    for (uint64_t left = word; left; left &= left - 1) {
-        int64_t i = 64 * w + __builtin_ctzll(left);
-        int odd = d->arithmetic == ARITHMETIC_BF16
-                      ? (((const uint16_t *)values)[i] & 0x7f80) == 0x7f80
-                      : (((const uint32_t *)values)[i] & 0x7f800000) == 0x7f800000;
-        found |= odd ? left & -left : 0;
-    }
+    for (uint64_t left = word; left; left &= left - 1)
+        if (magnitude_bin(d->arithmetic, values, 64 * w + __builtin_ctzll(left)) >= MAGNITUDE_INFINITE)
+            found |= left & -left;
     return found;
 }
 
@@ -301,12 +298,10 @@ static void update_from_previous(struct dynamics *d, const struct update_part *p
         bits_compare(d->isa, bytes, d->before, d->now, n, words, d->old_bits, d->new_bits, NULL);
     /* NaN is not close to the NaN that it was; of elements that neither changed add_nonfinite says so */
     const int odd = found.nonfinite && d->criterion.kind == CRITERION_ABSOLUTE;
-    for (int64_t w = 0; w < p->nwords; w++) {
-        uint64_t same = (d->changed_before[w] | p->words[w]) & ~words[w];
-        d->changed_before[w] = odd ? nonfinite(d, d->now, w, same) : 0;
-    }
+    for (int64_t w = 0; odd && w < p->nwords; w++)
+        d->changed_before[w] = nonfinite(d, d->now, w, (d->changed_before[w] | p->words[w]) & ~words[w]);
     narrow(d, words, p->nwords, d->old_bits, d->new_bits, found.differ);
-    for (int64_t w = 0; w < p->nwords; w++)
+    for (int64_t w = 0; odd && w < p->nwords; w++)
         words[w] |= d->changed_before[w];
     memcpy(d->changed_before, p->words, (size_t)p->nwords * sizeof *p->words);
     add_nonfinite(d, p, words);
