@@ -21,12 +21,13 @@
 
 enum {
     WINDOW_BYTES = 4 << 20, /* masks in memory at once, per process */
-    CACHE_WORDS = 8 << 10,  /* from one word to the next in the same set of the second-level cache */
-    STRIP_WORDS = 512,      /* about what is counted of a mask at a time */
-    OPEN_FILES = 256,       /* more masks than this are opened anew for each window */
-    BINS_OF_TENSOR = 1024,  /* the bin is a 10-bit number */
-    BATCH_ROWS = 1 << 15,   /* of a result table in memory */
-    SEND_PASS = 1 << 24     /* doubles per message */
+    BLOCK_WORDS = LAYOUT_BLOCK / 64,
+    CACHE_WORDS = 8 << 10, /* from one word to the next in the same set of the second-level cache */
+    STRIP_WORDS = 512,     /* about what is counted of a mask at a time */
+    OPEN_FILES = 256,      /* more masks than this are opened anew for each window */
+    BINS_OF_TENSOR = 1024, /* the bin is a 10-bit number */
+    BATCH_ROWS = 1 << 15,  /* of a result table in memory */
+    SEND_PASS = 1 << 24    /* doubles per message */
 };
 
 enum { SCOPES_ALL, SCOPES_MODEL };
@@ -235,9 +236,9 @@ static int scopes_of(const struct overlap *o, int64_t t, int64_t scope[3])
 /* Buffers of the counting: the words of all masks, and the counts of one tensor's piece of them. */
 struct counting {
     enum isa isa;
-    int64_t words;   /* room per mask */
-    uint64_t *masks; /* [mask][words] */
-    uint64_t *room;  /* for the loops to work in */
+    int64_t words, stride; /* room per mask, and from one mask to the next */
+    uint64_t *masks;       /* [mask][stride] */
+    uint64_t *room;        /* for the loops to work in */
     int64_t *own, *both, *exactly;
 };
 
@@ -254,7 +255,7 @@ static void count_words(struct overlap *o, struct counting *b, int64_t at, int64
         memset(b->own, 0, (size_t)o->k * sizeof *b->own);
         memset(b->both, 0, (size_t)o->npairs * sizeof *b->both);
         memset(b->exactly, 0, (size_t)(o->k + 1) * sizeof *b->exactly);
-        overlap_count(b->isa, b->masks + done, b->words, o->k, part, b->room, b->own, b->both, b->exactly);
+        overlap_count(b->isa, b->masks + done, b->stride, o->k, part, b->room, b->own, b->both, b->exactly);
         int ns = scopes_of(o, t - o->layout.tensors, scope);
         for (int s = 0; s < ns; s++) {
             for (int64_t i = 0; i < o->k; i++)
@@ -268,19 +269,20 @@ static void count_words(struct overlap *o, struct counting *b, int64_t at, int64
     }
 }
 
-/* Blocks [from, to) of the layout: their words are contiguous. */
+/* Blocks [from, to) of the layout: their words are contiguous. What does not fit is read in equal pieces:
+ * HDF5 reads much more than a small piece. */
 static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, int64_t to,
                           struct arena *scratch, struct err *e)
 {
     if (from >= to)
         return ERR_OK;
     struct block first = layout_block(&o->layout, from), last = layout_block(&o->layout, to - 1);
-    int64_t end = last.word + last.nwords, tensor = first.tensor;
-    for (int64_t at = first.word; at < end; at += b->words) {
-        int64_t n = end - at < b->words ? end - at : b->words;
-        for (int i = 0; i < o->k; i++)
-            TRY(read_words(o, i, at, n, b->masks + i * b->words, scratch, e));
-        count_words(o, b, at, n, tensor);
+    int64_t all = last.word + last.nwords - first.word, pieces = (all + b->words - 1) / b->words;
+    for (int64_t i = 0; i < pieces; i++) {
+        int64_t at = first.word + all * i / pieces, n = first.word + all * (i + 1) / pieces - at;
+        for (int m = 0; m < o->k; m++)
+            TRY(read_words(o, m, at, n, b->masks + m * b->stride, scratch, e));
+        count_words(o, b, at, n, first.tensor);
     }
     return ERR_OK;
 }
@@ -292,13 +294,16 @@ static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
     if (o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < bytes)
         bytes = o->ctx->memory_bytes / 8;
     b->words = bytes / 8 / o->k / 8 * 8;
-    /* Masks so far apart that their words at one place meet in different sets of the caches. */
-    if (b->words % CACHE_WORDS < STRIP_WORDS && b->words > 4 * STRIP_WORDS)
-        b->words -= STRIP_WORDS + 8;
+    if (b->words > BLOCK_WORDS)
+        b->words = b->words / BLOCK_WORDS * BLOCK_WORDS;
     b->words = b->words > 512 ? b->words : 512;
     if (b->words > o->layout.nwords)
         b->words = o->layout.nwords > 0 ? o->layout.nwords : 1;
-    TRY(arena_array(a, "overlap.window", b->words * o->k, &b->masks, e));
+    /* Masks so far apart that their words at one place meet in different sets of the caches. */
+    b->stride = b->words;
+    if (b->words % CACHE_WORDS < STRIP_WORDS && b->words > 4 * STRIP_WORDS)
+        b->stride += STRIP_WORDS + 8;
+    TRY(arena_array(a, "overlap.window", b->stride * o->k, &b->masks, e));
     TRY(arena_array(a, "overlap.room", OVERLAP_ROOM, &b->room, e));
     TRY(arena_array(a, "overlap.piece", o->k, &b->own, e));
     TRY(arena_array(a, "overlap.piece", o->npairs, &b->both, e));
@@ -306,6 +311,12 @@ static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
     TRY(arena_array(a, "overlap.counts", o->k * o->nscopes, &o->own, e));
     TRY(arena_array(a, "overlap.counts", o->npairs * o->nscopes, &o->both, e));
     return arena_array(a, "overlap.counts", o->nscopes * (o->k + 1), &o->exactly, e);
+}
+
+/* Elements of a window, per process: a share may be a block larger than that. */
+static int64_t window_elements(const struct counting *b)
+{
+    return 64 * (b->words > BLOCK_WORDS ? b->words - BLOCK_WORDS : b->words);
 }
 
 /* Collective. All counts of the bitmaps; afterwards own is the sum everywhere, both and exactly on process 0.
@@ -317,7 +328,7 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
     struct counting b = {.isa = isa_best()};
     struct walk w;
     if (counting_init(o, &b, e) == ERR_OK && open_masks(o, e) == ERR_OK)
-        walk_start(&w, c, l, b.words * 64, NULL, o->ctx->arena, e);
+        walk_start(&w, c, l, window_elements(&b), NULL, o->ctx->arena, e);
     TRY_ALL(c, e);
     while (walk_next(&w, e)) {
         if (e->code == ERR_OK)
