@@ -20,14 +20,14 @@
 #include <string.h>
 
 enum {
-    WINDOW_BYTES = 4 << 20, /* masks in memory at once, per process */
-    BLOCK_WORDS = LAYOUT_BLOCK / 64,
-    CACHE_WORDS = 8 << 10, /* from one word to the next in the same set of the second-level cache */
-    STRIP_WORDS = 512,     /* about what is counted of a mask at a time */
-    OPEN_FILES = 256,      /* more masks than this are opened anew for each window */
-    BINS_OF_TENSOR = 1024, /* the bin is a 10-bit number */
-    BATCH_ROWS = 1 << 15,  /* of a result table in memory */
-    SEND_PASS = 1 << 24    /* doubles per message */
+    WINDOW_BYTES = 4 << 20,          /* masks in memory at once, per process */
+    BLOCK_WORDS = LAYOUT_BLOCK / 64, /* of a whole block of the layout */
+    CACHE_WORDS = 8 << 10,           /* from one word to the next in the same set of the second-level cache */
+    STRIP_WORDS = 512,               /* about what is counted of a mask at a time */
+    OPEN_FILES = 256,                /* more masks than this are opened anew for each window */
+    BINS_OF_TENSOR = 1024,           /* the bin is a 10-bit number */
+    BATCH_ROWS = 1 << 15,            /* of a result table in memory */
+    SEND_PASS = 1 << 24              /* doubles per message */
 };
 
 enum { SCOPES_ALL, SCOPES_MODEL };
@@ -64,6 +64,13 @@ struct overlap {
     int64_t pair_from, pair_to;  /* the pairs whose chance overlap this process sums */
     double *expected, *variance; /* [pair - pair_from][scope]; on process 0, after the gathering, all pairs */
 };
+
+/* What is read of all masks, or of all their strata, at once. */
+static int64_t window_bytes(const struct ctx *ctx)
+{
+    int64_t share = ctx->memory_bytes / 8;
+    return ctx->memory_bytes > 0 && share < WINDOW_BYTES ? share : WINDOW_BYTES;
+}
 
 /* ---- the masks ---- */
 
@@ -290,10 +297,7 @@ static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, i
 static err_t counting_init(struct overlap *o, struct counting *b, struct err *e)
 {
     struct arena *a = o->ctx->arena;
-    int64_t bytes = WINDOW_BYTES;
-    if (o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < bytes)
-        bytes = o->ctx->memory_bytes / 8;
-    b->words = bytes / 8 / o->k / 8 * 8;
+    b->words = window_bytes(o->ctx) / 8 / o->k / 8 * 8;
     if (b->words > BLOCK_WORDS)
         b->words = b->words / BLOCK_WORDS * BLOCK_WORDS;
     b->words = b->words > 512 ? b->words : 512;
@@ -474,10 +478,7 @@ static err_t sum_strata(struct overlap *o, struct strata *s, struct arena *scrat
     }
     if (first < 0)
         return ERR_OK;
-    int64_t bytes = o->ctx->memory_bytes > 0 && o->ctx->memory_bytes / 8 < WINDOW_BYTES
-                        ? o->ctx->memory_bytes / 8
-                        : WINDOW_BYTES;
-    s->room = bytes / 8 / o->k;
+    s->room = window_bytes(o->ctx) / 8 / o->k;
     s->room = s->room > 65536 ? 65536 : s->room < 2 * BINS_OF_TENSOR ? 2 * BINS_OF_TENSOR : s->room;
     TRY(arena_array(a, "overlap.strata", s->room, &s->tensor, e));
     TRY(arena_array(a, "overlap.strata", s->room, &s->bin, e));
