@@ -98,22 +98,26 @@ static double value_at(const struct row *r, int64_t i)
                                   : bf16_to_float(((const uint16_t *)r->x)[i]);
 }
 
-/* Range of n logits from `first`; *fault where one is NaN or +Inf, then *at is the first such one. */
-static struct entropy_range look(const struct row *r, int64_t first, int64_t n, enum entropy_fault *fault,
-                                 int64_t *at)
+/* Range of n logits from `first`. */
+static struct entropy_range range_of(const struct row *r, int64_t first, int64_t n)
 {
     const char *x = (const char *)r->x + first * r->bytes;
-    struct entropy_range found = r->bytes == 2   ? r->loops->range16((const uint16_t *)x, n)
-                                 : r->bytes == 4 ? r->loops->range32((const uint32_t *)x, n)
-                                                 : r->loops->range64((const uint64_t *)x, n);
-    if (found.most < r->key_inf && found.least >= -r->key_inf - 1)
-        return found;
+    return r->bytes == 2   ? r->loops->range16((const uint16_t *)x, n)
+           : r->bytes == 4 ? r->loops->range32((const uint32_t *)x, n)
+                           : r->loops->range64((const uint64_t *)x, n);
+}
+
+/* Of logits from `first` with this range: where one is NaN or +Inf, *at is the first such one. */
+static enum entropy_fault fault_of(const struct row *r, int64_t first, struct entropy_range range,
+                                   int64_t *at)
+{
+    if (range.most < r->key_inf && range.least >= -r->key_inf - 1)
+        return ENTROPY_FINE;
     int64_t i = first;
     while (value_at(r, i) < INFINITY)
         i++;
     *at = i;
-    *fault = isnan(value_at(r, i)) ? ENTROPY_NAN : ENTROPY_INFINITE;
-    return found;
+    return isnan(value_at(r, i)) ? ENTROPY_NAN : ENTROPY_INFINITE;
 }
 
 /* The sums become relative to another logit or reference. */
@@ -227,11 +231,11 @@ static int64_t find(const struct row *r, const void *block, int64_t key)
     return i;
 }
 
-/* The block some blocks after the one that begins with logit `first`; this one itself where there is none. */
+/* The block some blocks after the one that begins with logit `first`; NULL where there is no whole one. */
 static const char *ahead(const struct row *r, int64_t first, int64_t blocks)
 {
     int64_t there = first + blocks * ENTROPY_BLOCK;
-    return (const char *)r->x + (r->n - there >= ENTROPY_BLOCK ? there : first) * r->bytes;
+    return r->n - there >= ENTROPY_BLOCK ? (const char *)r->x + there * r->bytes : NULL;
 }
 
 static void widen(const struct row *r, const uint16_t *x, int64_t n, float *out)
@@ -244,16 +248,19 @@ static void widen(const struct row *r, const uint16_t *x, int64_t n, float *out)
         out[i] = f16_to_float(x[i]);
 }
 
-/* n logits x, those of the block at `first` or a copy, into the sums. least: of their keys. */
-static void add(struct row *r, int64_t first, const void *x, int64_t n, int64_t least)
+/* n logits x, those of the block at `first` or a copy, into the sums. *range: of their keys; of the next
+ * block where 1 is returned. */
+static int add(struct row *r, int64_t first, const void *x, int64_t n, struct entropy_range *range)
 {
     enum { FAR = 4 }; /* blocks: 8 KiB of codes, which are gone through twice as fast as memory answers */
-    const char *next = ahead(r, first, 1);
+    const char *next = ahead(r, first, 1), *far = ahead(r, first, FAR);
+    int more = next != NULL;
+    next = more ? next : x;
     if (r->tabled) {
-        r->loops->add_codes(x, n, r->table->of, next, ahead(r, first, FAR), &r->sums);
-        return;
+        *range = r->loops->add_codes(x, n, r->table->of, (const uint16_t *)next, far ? far : next, &r->sums);
+        return more;
     }
-    int clamp = !(value_of(r->type, least) - r->scale.top > r->scale.low);
+    int clamp = !(value_of(r->type, range->least) - r->scale.top > r->scale.low);
     if (r->bytes == 2) {
         float wide[ENTROPY_BLOCK];
         widen(r, x, n, wide);
@@ -262,17 +269,22 @@ static void add(struct row *r, int64_t first, const void *x, int64_t n, int64_t 
         r->loops->add_f32(x, n, &r->scale, clamp, next, &r->sums);
     else
         r->loops->add_f64(x, n, &r->scale, clamp, next, &r->sums);
+    return 0;
 }
 
 /* The largest is left out of the sums by putting -Inf in its place, in a copy of its block. */
 static enum entropy_fault add_all(struct row *r, struct entropy_room *room, int64_t *at)
 {
-    enum entropy_fault fault = ENTROPY_FINE;
+    struct entropy_range range;
+    int known = 0; /* the range, before the block's turn */
     union block copy;
     for (int64_t first = 0; first < r->n; first += ENTROPY_BLOCK) {
         int64_t n = r->n - first < ENTROPY_BLOCK ? r->n - first : ENTROPY_BLOCK, m = n;
         const char *x = (const char *)r->x + first * r->bytes;
-        struct entropy_range range = look(r, first, n, &fault, at);
+        if (!known)
+            range = range_of(r, first, n);
+        known = 0;
+        enum entropy_fault fault = fault_of(r, first, range, at);
         if (fault != ENTROPY_FINE)
             return fault;
         if (range.most == -r->key_inf - 1)
@@ -292,7 +304,7 @@ static enum entropy_fault add_all(struct row *r, struct entropy_room *room, int6
             x = (const char *)&copy;
             range.least = -r->key_inf - 1;
         }
-        add(r, first, x, m, range.least);
+        known = add(r, first, x, m, &range);
     }
     return r->most > INT64_MIN ? ENTROPY_FINE : ENTROPY_EMPTY;
 }

@@ -10,6 +10,7 @@
 #define ENTROPY_TARGET __attribute__((target(ISA_AVX512_TARGET)))
 #define ENTROPY_VECTOR __m512d
 #define ENTROPY_LOOPS entropy_avx512
+#define ENTROPY_LOAD_APART
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
 
 typedef __m512d vec;
@@ -90,40 +91,56 @@ INLINE vec vec_power(vec t)
 
 #define ENTROPY_RANGE16 range16
 
+/* 256 bits wide: next to wider ones a processor adds narrow vectors on fewer ports. */
 struct codes {
-    __m512i u_least, u_most, s_most;
+    __m256i u_least, u_most, s_most;
 };
 
-INLINE struct codes look(__m512i x, struct codes c)
+INLINE struct codes codes_all(uint16_t code)
 {
-    return (struct codes){_mm512_min_epu16(c.u_least, x), _mm512_max_epu16(c.u_most, x),
-                          _mm512_max_epi16(c.s_most, x)};
+    __m256i all = _mm256_set1_epi16((short)code);
+    return (struct codes){all, all, all};
 }
 
-/* The least, as unsigned numbers, of 32 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
- * largest, with 0x7fff the largest of signed numbers. */
-INLINE uint16_t fold(__m512i x, int flip)
+INLINE struct codes look(__m256i x, struct codes c)
 {
-    x = _mm512_xor_si512(x, _mm512_set1_epi16((short)flip));
-    __m256i half = _mm256_min_epu16(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
-    __m128i least = _mm_min_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    return (struct codes){_mm256_min_epu16(c.u_least, x), _mm256_max_epu16(c.u_most, x),
+                          _mm256_max_epi16(c.s_most, x)};
+}
+
+INLINE struct codes codes_look(const uint16_t *x, struct codes c)
+{
+    c = look(_mm256_loadu_si256((const __m256i *)x), c);
+    return look(_mm256_loadu_si256((const __m256i *)(x + 16)), c);
+}
+
+/* The least, as unsigned numbers, of 16 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
+ * largest, with 0x7fff the largest of signed numbers. */
+INLINE uint16_t fold(__m256i x, int flip)
+{
+    x = _mm256_xor_si256(x, _mm256_set1_epi16((short)flip));
+    __m128i least = _mm_min_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     return (uint16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(least)) ^ flip);
+}
+
+INLINE struct entropy_range codes_range(struct codes c)
+{
+    return entropy_range_of(
+        (struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff), (int16_t)fold(c.s_most, 0x7fff)});
 }
 
 ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
 {
-    __m512i first = _mm512_set1_epi16((short)x[0]);
-    struct codes c = {first, first, first};
+    struct codes c = codes_all(x[0]);
     int64_t i = 0;
     for (; n - i >= 32; i += 32)
-        c = look(_mm512_loadu_si512(x + i), c);
-    if (i < n) {
+        c = codes_look(x + i, c);
+    for (; i < n; i += 16) {
         /* the first logit stands in for those that are not there */
-        __mmask32 in = (__mmask32)(((uint32_t)1 << (n - i)) - 1);
-        c = look(_mm512_mask_loadu_epi16(first, in, x + i), c);
+        __mmask16 in = (__mmask16)(n - i < 16 ? ((uint32_t)1 << (n - i)) - 1 : 0xffff);
+        c = look(_mm256_mask_loadu_epi16(_mm256_set1_epi16((short)x[0]), in, x + i), c);
     }
-    return entropy_range_of(
-        (struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff), (int16_t)fold(c.s_most, 0x7fff)});
+    return codes_range(c);
 }
 
 #include "entropy_lanes.h"

@@ -1,7 +1,8 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
- * operations on it; with none defined the operations are plain C, which is the reference. It may define
- * ENTROPY_RANGE16 (its own function for that) and ENTROPY_BY_HALVES (there are few registers).
+ * operations on it, and ENTROPY_RANGE16 (its own function for that) and what that is made of; with none
+ * defined the operations are plain C, which is the reference. It may define ENTROPY_BY_HALVES (there are few
+ * registers) and ENTROPY_LOAD_APART (a load from a table and the addition are two instructions).
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2], of
@@ -170,30 +171,48 @@ ENTROPY_INLINE vec vec_half_f64(const double *x, int half)
 ENTROPY_RANGE(entropy_range32, uint32_t, int32_t, 31, 0x7fffffff)
 ENTROPY_RANGE(entropy_range64, uint64_t, int64_t, 63, 0x7fffffffffffffff)
 
+/* Of 16 bits, in steps of 32 codes. */
 #ifndef ENTROPY_RANGE16
 #define ENTROPY_RANGE16 entropy_range16
 
-ENTROPY_INLINE void entropy_range16_over(const uint16_t *x, int64_t n, struct entropy_codes *codes)
+struct codes {
+    struct entropy_codes of;
+};
+
+ENTROPY_INLINE struct codes codes_all(uint16_t code)
 {
-    struct entropy_codes c = *codes;
+    return (struct codes){{code, code, (int16_t)code}};
+}
+
+ENTROPY_INLINE struct codes codes_over(const uint16_t *x, int64_t n, struct codes c)
+{
     for (int64_t i = 0; i < n; i++) {
         uint16_t u = x[i];
         int16_t s = (int16_t)u;
-        c.u_least = u < c.u_least ? u : c.u_least;
-        c.u_most = u > c.u_most ? u : c.u_most;
-        c.s_most = s > c.s_most ? s : c.s_most;
+        c.of.u_least = u < c.of.u_least ? u : c.of.u_least;
+        c.of.u_most = u > c.of.u_most ? u : c.of.u_most;
+        c.of.s_most = s > c.of.s_most ? s : c.of.s_most;
     }
-    *codes = c;
+    return c;
+}
+
+ENTROPY_INLINE struct codes codes_look(const uint16_t *x, struct codes c)
+{
+    return codes_over(x, 32, c);
+}
+
+ENTROPY_INLINE struct entropy_range codes_range(struct codes c)
+{
+    return entropy_range_of(c.of);
 }
 
 ENTROPY_TARGET static struct entropy_range entropy_range16(const uint16_t *x, int64_t n)
 {
-    struct entropy_codes c = {UINT16_MAX, 0, INT16_MIN};
+    struct codes c = codes_all(x[0]);
     int64_t i = 0;
     for (; n - i >= 256; i += 256) /* of a length that the compiler knows */
-        entropy_range16_over(x + i, 256, &c);
-    entropy_range16_over(x + i, n - i, &c);
-    return entropy_range_of(c);
+        c = codes_over(x + i, 256, c);
+    return codes_range(codes_over(x + i, n - i, c));
 }
 #endif
 
@@ -394,16 +413,22 @@ ENTROPY_INLINE entropy_pair entropy_of(const struct entropy_sums *table, uint64_
     const int by = (60 + 16 * k) % 64;
     entropy_pair v;
     memcpy(&v, (const char *)table + ((four >> by | four << (64 - by)) & mask), sizeof v);
+#ifdef ENTROPY_LOAD_APART
+    __asm__("" : "+x"(v)); /* not an operand of the addition */
+#endif
     return v;
 }
 
-ENTROPY_TARGET static void entropy_add_codes(const uint16_t *x, int64_t n, const struct entropy_sums *table,
-                                             const void *ahead, const void *far, struct entropy_sums *sums)
+ENTROPY_TARGET static struct entropy_range entropy_add_codes(const uint16_t *x, int64_t n,
+                                                             const struct entropy_sums *table,
+                                                             const uint16_t *ahead, const void *far,
+                                                             struct entropy_sums *sums)
 {
+    struct codes next = codes_all(ahead[0]);
     entropy_pair a0 = {0}, a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
     for (int64_t i = 0; i < n; i += 2 * ENTROPY_LANES) {
-        __builtin_prefetch((const char *)ahead + i * (int64_t)sizeof *x);
         __builtin_prefetch((const char *)far + i * (int64_t)sizeof *x, 0, 2); /* no nearer than level 2 */
+        next = codes_look(ahead + i, next);
 #pragma GCC unroll 4
         for (int64_t k = i; k < i + 2 * ENTROPY_LANES; k += 8) {
             uint64_t low, high;
@@ -422,6 +447,7 @@ ENTROPY_TARGET static void entropy_add_codes(const uint16_t *x, int64_t n, const
     a0 = ((a0 + a4) + (a2 + a6)) + ((a1 + a5) + (a3 + a7));
     sums->p += a0[0];
     sums->dp += a0[1];
+    return codes_range(next);
 }
 
 const struct entropy_loops ENTROPY_LOOPS = {
