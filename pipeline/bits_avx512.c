@@ -41,7 +41,8 @@ AVX512 INLINE void load_32(struct word *w, const uint32_t *a, const uint32_t *b,
     }
 }
 
-/* Packs what differs behind the *differ values that are there. Returns the word. */
+/* Packs what differs behind the *differ values that are there, and asks for where the next will go: elements
+ * that stream by drive it out of the nearest cache. Returns the word. */
 AVX512 INLINE uint64_t pack_16(const struct word *w, uint16_t *old_bits, uint16_t *new_bits, int64_t *differ)
 {
     uint64_t word = 0;
@@ -49,9 +50,13 @@ AVX512 INLINE uint64_t pack_16(const struct word *w, uint16_t *old_bits, uint16_
         __mmask32 k = _mm512_cmpneq_epi16_mask(w->x[v], w->y[v]);
         _mm512_storeu_si512(old_bits + *differ, _mm512_maskz_compress_epi16(k, w->x[v]));
         _mm512_storeu_si512(new_bits + *differ, _mm512_maskz_compress_epi16(k, w->y[v]));
-        *differ += __builtin_popcount(k);
-        word |= (uint64_t)k << (LANES_16 * v);
+        uint32_t set = _cvtmask32_u32(k);
+        __asm__("" : "+r"(set)); /* not moved out of its register twice */
+        *differ += __builtin_popcount(set);
+        word |= (uint64_t)set << (LANES_16 * v);
     }
+    __builtin_prefetch(old_bits + *differ + 64, 1);
+    __builtin_prefetch(new_bits + *differ + 64, 1);
     return word;
 }
 
@@ -81,48 +86,65 @@ AVX512 INLINE int nonfinite_16(__m512i top)
     return _mm512_cmpge_epu16_mask(top, _mm512_set1_epi16(0x7f80)) != 0;
 }
 
-/* One chunk, compared and counted in the same pass over registers: one is bound by stores, the other by
- * arithmetic. */
-AVX512 static struct bits_found compare_chunk(const uint16_t *a, const uint16_t *b, int64_t n,
-                                              uint64_t *words, uint16_t *old_bits, uint16_t *new_bits,
-                                              struct magnitude_counts *counts, int64_t *bins)
+AVX512 static int any_nonfinite(const uint16_t *a, int64_t n)
 {
-    struct magnitude_counts c = *counts;
-    struct magnitude_aside aside;
     struct word w;
-    int64_t differ = 0;
-    aside.n = 0;
-    for (int64_t i = 0; i < n; i += 64) {
-        load_16(&w, a + i, b + i, 64);
-        words[i / 64] = pack_16(&w, old_bits, new_bits, &differ);
-        magnitude_step(&c, &aside, w.x[0], w.x[1]);
-    }
-    /* Only where the window's range holds infinity, or an element lies in another, can one not be finite. */
-    int other = magnitude_end_chunk(&c, counts, &aside, ARITHMETIC_BF16, a, n, bins);
-    *counts = c;
-    if (!other && c.first < MAGNITUDE_BINS - MAGNITUDE_RANGE)
-        return (struct bits_found){differ, 0};
     __m512i top = _mm512_setzero_si512();
     for (int64_t i = 0; i < n; i += 64) {
         load_16(&w, a + i, a + i, 64);
         top = larger_16(top, &w);
     }
-    return (struct bits_found){differ, nonfinite_16(top)};
+    return nonfinite_16(top);
+}
+
+/* One run of chunks, compared and counted in the same pass over registers: one is bound by stores, the other
+ * by arithmetic. n is a multiple of 64. */
+AVX512 static struct bits_found compare_run(const uint16_t *a, const uint16_t *b, int64_t n, uint64_t *words,
+                                            uint16_t *old_bits, uint16_t *new_bits,
+                                            struct magnitude_counts *counts, int64_t *bins)
+{
+    struct magnitude_counts c = *counts;
+    struct magnitude_aside aside;
+    struct word w;
+    struct bits_found found = {0, 0};
+    int64_t differ = 0, naside = 0, i = 0;
+    for (int k = 0; i < n; k++) {
+        int64_t end = n - i < MAGNITUDE_CHUNK ? n : i + MAGNITUDE_CHUNK;
+        for (; i < end; i += 64) {
+            load_16(&w, a + i, b + i, 64);
+            words[i / 64] = pack_16(&w, old_bits, new_bits, &differ);
+            naside = magnitude_step(&c, &aside, naside, w.x[0], w.x[1]);
+        }
+        aside.upto[k] = naside;
+    }
+    *counts = c;
+    found.differ = differ;
+    uint32_t far = magnitude_end_run(counts, &aside, ARITHMETIC_BF16, a, n, bins);
+    if (c.first + MAGNITUDE_FAR > MAGNITUDE_INFINITE)
+        far = ~(uint32_t)0; /* what is not finite need not be far away */
+    for (int k = 0; far && k * MAGNITUDE_CHUNK < n; k++, far >>= 1) {
+        int64_t from = k * MAGNITUDE_CHUNK;
+        if (far & 1)
+            found.nonfinite |=
+                any_nonfinite(a + from, n - from < MAGNITUDE_CHUNK ? n - from : MAGNITUDE_CHUNK);
+    }
+    return found;
 }
 
 AVX512 struct bits_found bits_compare16_avx512(const uint16_t *a, const uint16_t *b, int64_t n,
                                                uint64_t *words, uint16_t *old_bits, uint16_t *new_bits,
                                                int64_t *bins)
 {
+    enum { RUN = MAGNITUDE_RUN * MAGNITUDE_CHUNK };
     struct bits_found all = {0, 0};
     int64_t i = 0, m = n - n % 64;
     if (bins && m >= MAGNITUDE_LEAST) {
         struct magnitude_counts counts;
         magnitude_begin(&counts, ARITHMETIC_BF16, a, m);
         for (int64_t to; i < m; i = to) {
-            to = m - i < MAGNITUDE_CHUNK ? m : i + MAGNITUDE_CHUNK;
-            struct bits_found f = compare_chunk(a + i, b + i, to - i, words + i / 64, old_bits + all.differ,
-                                                new_bits + all.differ, &counts, bins);
+            to = m - i < RUN ? m : i + RUN;
+            struct bits_found f = compare_run(a + i, b + i, to - i, words + i / 64, old_bits + all.differ,
+                                              new_bits + all.differ, &counts, bins);
             all.differ += f.differ;
             all.nonfinite |= f.nonfinite;
         }

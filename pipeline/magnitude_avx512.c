@@ -7,42 +7,15 @@
 MAGNITUDE_TARGET void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic,
                                       const void *bits, int64_t n)
 {
-    int top = magnitude_sample(arithmetic, bits, n);
-    /* the eight octaves that end with the largest of the samples, inside one range */
-    int first = top / 4 * 4 - (MAGNITUDE_WINDOW - 4), range = top / MAGNITUDE_RANGE * MAGNITUDE_RANGE;
+    enum { ABOVE = 2 }; /* bins above the largest of the samples, where larger ones will be */
+    int first = magnitude_sample(arithmetic, bits, n) + ABOVE + 1 - MAGNITUDE_WINDOW;
+    /* here no distance comes round to a near one */
+    int least = MAGNITUDE_FAR, most = MAGNITUDE_BINS - MAGNITUDE_FAR;
     __m512i none = _mm512_setzero_si512();
-    *c = (struct magnitude_counts){first < range ? range : first, none, none, none, none, none};
-}
-
-MAGNITUDE_TARGET int magnitude_end_chunk(struct magnitude_counts *c, const struct magnitude_counts *before,
-                                         const struct magnitude_aside *aside, enum arithmetic arithmetic,
-                                         const void *bits, int64_t n, int64_t *bins)
-{
-    if (_mm512_test_epi16_mask(c->other, _mm512_set1_epi16(0x6000))) {
-        *c = *before;
-        magnitude_count(ISA_PORTABLE, arithmetic, bits, n, bins);
-        return 1;
-    }
-    int64_t *range = bins + c->first / MAGNITUDE_RANGE * MAGNITUDE_RANGE;
-    for (int64_t i = 0; i < aside->n; i++)
-        range[(uint8_t)(c->first + aside->code[i])]++;
-    return 0;
-}
-
-MAGNITUDE_TARGET void magnitude_end(const struct magnitude_counts *c, int64_t *bins)
-{
-    int64_t all[MAGNITUDE_OCTAVES], low[MAGNITUDE_OCTAVES], high[MAGNITUDE_OCTAVES], both[MAGNITUDE_OCTAVES];
-    _mm512_storeu_si512(all, c->all);
-    _mm512_storeu_si512(low, c->low);
-    _mm512_storeu_si512(high, c->high);
-    _mm512_storeu_si512(both, c->both);
-    for (int o = 0; o < MAGNITUDE_OCTAVES && c->first + 4 * o < MAGNITUDE_BINS; o++) {
-        int64_t *bin = bins + c->first + 4 * o;
-        bin[0] += all[o] - low[o] - high[o] + both[o];
-        bin[1] += low[o] - both[o];
-        bin[2] += high[o] - both[o];
-        bin[3] += both[o];
-    }
+    *c = (struct magnitude_counts){first < least  ? least
+                                   : first > most ? most
+                                                  : first,
+                                   none, none, none, none};
 }
 
 /* 32 elements of the compare type as 16 bits: sign, exponent, seven mantissa bits. */
@@ -56,23 +29,103 @@ MAGNITUDE_TARGET static inline __m512i load_32(int wide, const void *bits, int64
         _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_loadu_si512(w + 16), 16)), 1);
 }
 
+/* Adds those of n elements that are far away to bins[]. */
+MAGNITUDE_TARGET static void count_far(const struct magnitude_counts *c, enum arithmetic arithmetic,
+                                       const void *bits, int64_t n, int64_t *bins)
+{
+    const __m512i above = _mm512_set1_epi16(MAGNITUDE_FAR), below = _mm512_set1_epi16(-MAGNITUDE_FAR - 1);
+    for (int64_t i = 0; i < n; i += 32) {
+        __m512i d = magnitude_distance(c, load_32(arithmetic != ARITHMETIC_BF16, bits, i));
+        uint32_t far = _mm512_cmpge_epi16_mask(d, above) | _mm512_cmple_epi16_mask(d, below);
+        for (; far; far &= far - 1)
+            bins[magnitude_bin(arithmetic, bits, i + __builtin_ctz(far))]++;
+    }
+}
+
+/* Adds n elements put aside to bins[], but for the far ones. Two tables: neighbours often share a bin, and an
+ * increment must not wait for the one before. */
+MAGNITUDE_TARGET static void count_aside(const struct magnitude_counts *c, struct magnitude_aside *aside,
+                                         int64_t n, int64_t *bins)
+{
+    uint32_t table[2][UINT8_MAX + 1];
+    memset(table, 0, sizeof table);
+    aside->distance[n] = MAGNITUDE_FAR; /* where n is odd */
+    for (int64_t i = 0; i < n; i += 2) {
+        table[0][MAGNITUDE_FAR + 1 + aside->distance[i]]++;
+        table[1][MAGNITUDE_FAR + 1 + aside->distance[i + 1]]++;
+    }
+    for (int k = 1; k < UINT8_MAX; k++)
+        bins[c->first - MAGNITUDE_FAR - 1 + k] += (int64_t)table[0][k] + table[1][k];
+}
+
+/* Is one of these distances far? */
+MAGNITUDE_TARGET static int any_far(const int8_t *distance, int64_t n)
+{
+    const __m512i above = _mm512_set1_epi8(MAGNITUDE_FAR), below = _mm512_set1_epi8(-MAGNITUDE_FAR - 1);
+    uint64_t far = 0;
+    for (int64_t i = 0; i < n; i += 64) {
+        __m512i d = _mm512_loadu_si512(distance + i);
+        uint64_t in = n - i < 64 ? ((uint64_t)1 << (n - i)) - 1 : ~(uint64_t)0;
+        far |= in & (_mm512_cmpeq_epi8_mask(d, above) | _mm512_cmpeq_epi8_mask(d, below));
+    }
+    return far != 0;
+}
+
+MAGNITUDE_TARGET uint32_t magnitude_end_run(const struct magnitude_counts *c, struct magnitude_aside *aside,
+                                            enum arithmetic arithmetic, const void *bits, int64_t n,
+                                            int64_t *bins)
+{
+    uint32_t far = 0;
+    int64_t at = 0, from = 0, bytes = arithmetic_bytes(arithmetic);
+    for (int k = 0; from < n; k++, from += MAGNITUDE_CHUNK) {
+        if (any_far(aside->distance + at, aside->upto[k] - at)) {
+            count_far(c, arithmetic, (const char *)bits + from * bytes,
+                      n - from < MAGNITUDE_CHUNK ? n - from : MAGNITUDE_CHUNK, bins);
+            far |= (uint32_t)1 << k;
+        }
+        at = aside->upto[k];
+    }
+    count_aside(c, aside, at, bins);
+    return far;
+}
+
+MAGNITUDE_TARGET void magnitude_end(const struct magnitude_counts *c, int64_t *bins)
+{
+    int64_t all[MAGNITUDE_OCTAVES], low[MAGNITUDE_OCTAVES], high[MAGNITUDE_OCTAVES], both[MAGNITUDE_OCTAVES];
+    _mm512_storeu_si512(all, c->all);
+    _mm512_storeu_si512(low, c->low);
+    _mm512_storeu_si512(high, c->high);
+    _mm512_storeu_si512(both, c->both);
+    for (int o = 0; o < MAGNITUDE_OCTAVES; o++) {
+        int64_t *bin = bins + c->first + 4 * o;
+        bin[0] += all[o] - low[o] - high[o] + both[o];
+        bin[1] += low[o] - both[o];
+        bin[2] += high[o] - both[o];
+        bin[3] += both[o];
+    }
+}
+
 MAGNITUDE_TARGET static inline __attribute__((always_inline)) int64_t
 count(int wide, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
-    struct magnitude_counts c, before;
+    struct magnitude_counts c;
     struct magnitude_aside aside;
     int64_t m = n - n % 64;
     if (m < MAGNITUDE_LEAST)
         return 0;
     magnitude_begin(&c, arithmetic, bits, m);
-    for (int64_t from = 0; from < m; from += MAGNITUDE_CHUNK) {
-        int64_t to = m - from < MAGNITUDE_CHUNK ? m : from + MAGNITUDE_CHUNK;
-        before = c;
-        aside.n = 0;
-        for (int64_t i = from; i < to; i += 64)
-            magnitude_step(&c, &aside, load_32(wide, bits, i), load_32(wide, bits, i + 32));
-        magnitude_end_chunk(&c, &before, &aside, arithmetic, (const char *)bits + from * (wide ? 4 : 2),
-                            to - from, bins);
+    for (int64_t from = 0, to; from < m; from = to) {
+        int64_t naside = 0, at = from;
+        to = m - from < MAGNITUDE_RUN * MAGNITUDE_CHUNK ? m : from + MAGNITUDE_RUN * MAGNITUDE_CHUNK;
+        for (int k = 0; at < to; k++) {
+            int64_t end = to - at < MAGNITUDE_CHUNK ? to : at + MAGNITUDE_CHUNK;
+            for (; at < end; at += 64)
+                naside =
+                    magnitude_step(&c, &aside, naside, load_32(wide, bits, at), load_32(wide, bits, at + 32));
+            aside.upto[k] = naside;
+        }
+        magnitude_end_run(&c, &aside, arithmetic, (const char *)bits + from * (wide ? 4 : 2), to - from,
+                          bins);
     }
     magnitude_end(&c, bins);
     return m;

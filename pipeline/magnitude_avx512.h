@@ -2,11 +2,11 @@
  * magnitude_avx512.c and bits_avx512.c. Nobody else includes it.
  *
  * No table in memory, but sets of elements as bits. Of 64 elements, one byte each says how far the bin lies
- * above the window's beginning. A table of one-hot bytes tells the octave; a Galois-field multiplication
- * turns 8 bytes by 8 bits around, so that a 64-bit lane holds which of the 64 elements lie in octave 0,
- * another which in octave 1, and so on for all eight. The same turn gives the two mantissa bits of all
- * elements. Four population counts of {octave, and with bit 0, with bit 1, with both} then count 64 elements
- * into 32 bins. What lies outside the window's eight octaves is put aside and counted one by one. */
+ * above the window's beginning, or that it is far away. A table of one-hot bytes tells the octave; a
+ * Galois-field multiplication turns 8 bytes by 8 bits around, so that a 64-bit lane holds which of the 64
+ * elements lie in octave 0, another which in octave 1, and so on for all eight. The same turn gives the two
+ * lower bits of all bytes. Four population counts of {octave, and with bit 0, with bit 1, with both} then
+ * count 64 elements into 32 bins. What lies outside the window is put aside and counted one by one. */
 #ifndef SINEW_MAGNITUDE_AVX512_H
 #define SINEW_MAGNITUDE_AVX512_H
 
@@ -20,56 +20,61 @@
 #define MAGNITUDE_TARGET __attribute__((target(ISA_AVX512_TARGET)))
 
 enum {
-    MAGNITUDE_CHUNK = 2048, /* elements whose outsiders are put aside at once: a multiple of 64 */
+    MAGNITUDE_CHUNK = 2048, /* elements among which one far away is looked for: a multiple of 64 */
+    MAGNITUDE_RUN = 32, /* chunks whose outsiders are put aside, then counted: the stores are done by then */
     MAGNITUDE_LEAST = 1024, /* fewer are not worth a window */
     MAGNITUDE_OCTAVES = 8,  /* of the window: as many as a byte has bits, and a vector 64-bit lanes */
     MAGNITUDE_WINDOW = 4 * MAGNITUDE_OCTAVES,
-    MAGNITUDE_RANGE = 256 /* bins that a byte tells apart: 64 octaves, aligned */
+    MAGNITUDE_FAR =
+        127 /* bins above the window's beginning, or so many + 1 below: farther than a byte says */
 };
 
-/* One chunk's elements outside the window, as their distance from the window's beginning modulo a range. */
+/* The distances of a run's elements outside the window from its beginning, in bins; chunk k's end at upto[k].
+ */
 struct magnitude_aside {
-    uint8_t code[MAGNITUDE_CHUNK + 64];
-    int64_t n;
+    int64_t upto[MAGNITUDE_RUN];
+    int8_t distance[MAGNITUDE_RUN * MAGNITUDE_CHUNK + 64];
 };
 
 /* The window's first bin, and what is counted so far: lane o of all, low, high, both: elements in octave o of
- * the window, those with mantissa bit 0, bit 1, both. */
+ * the window, those whose distance has bit 0, bit 1, both. */
 struct magnitude_counts {
     int first;
     __m512i all, low, high, both;
-    __m512i other; /* bits 0x6000 of a lane: some element lies in another range */
 };
 
 /* Local. Nothing counted; the window is chosen by some of the n >= MAGNITUDE_LEAST elements. */
 void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic, const void *bits, int64_t n);
 
-/* Local. Ends a chunk of n elements: those put aside go to bins[]; where some element lay in another range,
- * all are counted anew, one by one, and c goes back to what it was `before` the chunk. Returns 1 in that
- * case. */
-int magnitude_end_chunk(struct magnitude_counts *c, const struct magnitude_counts *before,
-                        const struct magnitude_aside *aside, enum arithmetic arithmetic, const void *bits,
-                        int64_t n, int64_t *bins);
+/* Local. Ends a run of n elements: those put aside are added to bins[]. Returns a bit for each chunk with an
+ * element that is far away. */
+uint32_t magnitude_end_run(const struct magnitude_counts *c, struct magnitude_aside *aside,
+                           enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
 
-/* Local. Adds what is counted to bins[]. */
+/* Local. Adds what is counted in the window to bins[]. */
 void magnitude_end(const struct magnitude_counts *c, int64_t *bins);
 
-/* Local. 64 elements, x the first 32: sign, exponent and seven mantissa bits each. */
-MAGNITUDE_TARGET static inline __attribute__((always_inline)) void
-magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, __m512i x, __m512i y)
+/* Local. Distances of 32 elements (sign, exponent and seven mantissa bits each) from the window's beginning,
+ * where they are below 512 bins; a longer one comes round, but by magnitude_begin's choice not to a near one.
+ */
+MAGNITUDE_TARGET static inline __m512i magnitude_distance(const struct magnitude_counts *c, __m512i x)
+{
+    const __m512i first = _mm512_set1_epi16((short)(c->first << 6));
+    return _mm512_srai_epi16(_mm512_sub_epi16(_mm512_add_epi16(x, x), first), 6); /* without the sign */
+}
+
+/* Local. Counts 64 elements, 32 each in x and y; naside are put aside; returns how many are now. */
+MAGNITUDE_TARGET static inline __attribute__((always_inline)) int64_t
+magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, int64_t naside, __m512i x,
+               __m512i y)
 {
     static const uint8_t one_hot[64] = {1,  1,  1,  1,  2,  2,  2,  2,  4,  4,  4,  4,  8,   8,   8,   8,
                                         16, 16, 16, 16, 32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128};
     const __m512i bit_0 = _mm512_set1_epi64(0x3830282018100800),
                   bit_1 = _mm512_set1_epi64(0x3931292119110901);
-    const __m512i range = _mm512_set1_epi16((short)((c->first / MAGNITUDE_RANGE * MAGNITUDE_RANGE) << 5));
-    c->other = _mm512_ternarylogic_epi64(c->other, x, range, 0xf6); /* other | (x ^ range) */
-    c->other = _mm512_ternarylogic_epi64(c->other, y, range, 0xf6);
-    __m512i code = turn_low_bytes(_mm512_srli_epi16(x, 5), _mm512_srli_epi16(y, 5));
-    code = _mm512_sub_epi8(code, _mm512_set1_epi8((char)c->first));
+    __m512i code = _mm512_packs_epi16(magnitude_distance(c, x), magnitude_distance(c, y)); /* in no order */
     __mmask64 out = _mm512_cmpgt_epu8_mask(code, _mm512_set1_epi8(MAGNITUDE_WINDOW - 1));
-    _mm512_storeu_si512(aside->code + aside->n, _mm512_maskz_compress_epi8(out, code));
-    aside->n += __builtin_popcountll(out);
+    _mm512_storeu_si512(aside->distance + naside, _mm512_maskz_compress_epi8(out, code));
     __m512i octave = _mm512_maskz_permutexvar_epi8(~out, code, _mm512_loadu_si512(one_hot));
     octave = turn_classes(octave);
     __m512i mantissa = turn_bits(code);
@@ -79,6 +84,7 @@ magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, __m512
     c->low = _mm512_add_epi64(c->low, _mm512_popcnt_epi64(low));
     c->high = _mm512_add_epi64(c->high, _mm512_popcnt_epi64(high));
     c->both = _mm512_add_epi64(c->both, _mm512_popcnt_epi64(_mm512_and_si512(low, high)));
+    return naside + __builtin_popcountll(out);
 }
 
 /* Local. Counts elements [0, m) and returns m, at most n. */

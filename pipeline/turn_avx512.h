@@ -13,16 +13,6 @@
 
 #define TURN_INLINE __attribute__((target(ISA_AVX512_TARGET), always_inline)) static inline
 
-/* Local. The low bytes of 64 elements of 16 bits, x the first 32. */
-TURN_INLINE __m512i turn_low_bytes(__m512i x, __m512i y)
-{
-    static const uint8_t even[64] = {
-        0,  2,  4,  6,  8,  10, 12,  14,  16,  18,  20,  22,  24,  26,  28,  30,  32,  34,  36,  38, 40, 42,
-        44, 46, 48, 50, 52, 54, 56,  58,  60,  62,  64,  66,  68,  70,  72,  74,  76,  78,  80,  82, 84, 86,
-        88, 90, 92, 94, 96, 98, 100, 102, 104, 106, 108, 110, 112, 114, 116, 118, 120, 122, 124, 126};
-    return _mm512_permutex2var_epi8(x, _mm512_loadu_si512(even), y);
-}
-
 /* Local. In each 64-bit lane, 8 bytes by 8 bits turned round: bit k of byte i becomes bit i of byte k. */
 TURN_INLINE __m512i turn_bits(__m512i bytes)
 {

@@ -1,28 +1,22 @@
 #include "xsum.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { WEIGHT_0 = -1074 };
 
 void xsum_add(struct xsum *s, double x)
 {
-    if (x == 0)
-        return;
-    int exp2;
-    double frac = frexp(x, &exp2);           /* x = frac * 2^exp2, 0.5 <= |frac| < 1 */
-    int64_t mant = (int64_t)ldexp(frac, 53); /* x = mant * 2^(exp2-53) */
-    int at = exp2 - 53 - WEIGHT_0;
-    if (at < 0) { /* subnormal: the low bits of mant are zero */
-        mant >>= -at;
-        at = 0;
-    }
-    int limb = at / 32, shift = at % 32;
-    __int128 wide = (__int128)(mant < 0 ? -mant : mant) << shift; /* at most 85 bits: three limbs */
-    int64_t sign = mant < 0 ? -1 : 1;
-    for (int i = 0; i < 3 && limb + i < XSUM_LIMBS; i++) {
-        s->limb[limb + i] += sign * (int64_t)(wide & 0xffffffff);
-        wide >>= 32;
-    }
+    const uint64_t hidden = (uint64_t)1 << 52;
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int biased = (int)(bits >> 52 & 0x7ff), at = biased > 0 ? biased - 1 : 0;
+    uint64_t mant = (bits & (hidden - 1)) | (biased > 0 ? hidden : 0); /* |x| = mant * 2^(at+WEIGHT_0) */
+    unsigned __int128 wide = (unsigned __int128)mant << at % 32;       /* at most 84 bits: three limbs */
+    int64_t *limb = s->limb + at / 32, sign = bits >> 63 ? -1 : 1;
+    limb[0] += sign * (int64_t)((uint64_t)wide & 0xffffffff);
+    limb[1] += sign * (int64_t)((uint64_t)wide >> 32);
+    limb[2] += sign * (int64_t)(wide >> 64);
     if (++s->adds >= (int64_t)1 << 29)
         xsum_normalise(s);
 }

@@ -55,17 +55,20 @@ void change_add_lanes(struct change *c, const struct change_lanes *lanes)
     }
 }
 
-int change_span_of(const uint16_t *top, const uint16_t *most, const uint16_t *least, int lanes,
-                   struct change_span *span)
+struct change_within change_within_of(struct change_span span, const float *limit, int ntolerances, int64_t n,
+                                      int64_t *updated)
 {
-    uint16_t largest = top[0];
-    *span = (struct change_span){least[0], most[0]};
-    for (int k = 1; k < lanes; k++) {
-        largest = top[k] > largest ? top[k] : largest;
-        span->most = most[k] > span->most ? most[k] : span->most;
-        span->least = least[k] < span->least ? least[k] : span->least;
+    struct change_within w = {.n = 0};
+    for (int t = 0; t < ntolerances; t++) {
+        uint16_t at = bf16_from_float(limit[t]);
+        if (at < span.least) {
+            updated[t] += n;
+        } else if (at < span.most) {
+            w.at[w.n] = at;
+            w.which[w.n++] = t;
+        }
     }
-    return largest < 0x7f80 && span->least >= 0x80 ? 0 : -1;
+    return w;
 }
 
 void change_add_range(struct change *c, struct change_lanes *lanes, enum arithmetic arithmetic,

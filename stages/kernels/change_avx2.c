@@ -36,27 +36,24 @@ INLINE __m256i difference(__m256i a, __m256i b)
     return _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xaa);
 }
 
-/* |new - old| rounded to bf16, n (a multiple of 16) elements, as 15 bits each. Returns 0 where all elements
- * are finite and all differences normal: then span tells the least and the greatest. -1: there are others. */
+/* |new - old| rounded to bf16, n (a multiple of 16) elements, as 15 bits each. Returns 0 where all
+ * differences are normal: then span tells the least and the greatest. -1: there are others. */
 AVX2 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
                                  uint16_t *size, struct change_span *span)
 {
     const __m256i magnitude = _mm256_set1_epi16(0x7fff);
-    __m256i top = _mm256_setzero_si256(), most = top, least = magnitude;
+    __m256i most = _mm256_setzero_si256(), least = magnitude;
     for (int64_t i = 0; i < n; i += 16) {
         __m256i a = load(old_bits + i), b = load(new_bits + i);
         __m256i d = _mm256_and_si256(difference(a, b), magnitude);
         _mm256_storeu_si256((__m256i *)(size + i), d);
-        top = _mm256_max_epi16(
-            top, _mm256_max_epi16(_mm256_and_si256(a, magnitude), _mm256_and_si256(b, magnitude)));
         most = _mm256_max_epi16(most, d);
         least = _mm256_min_epi16(least, d);
     }
-    uint16_t lane[3][16];
-    _mm256_storeu_si256((__m256i *)lane[0], _mm256_max_epi16(top, most));
-    _mm256_storeu_si256((__m256i *)lane[1], most);
-    _mm256_storeu_si256((__m256i *)lane[2], least);
-    return change_span_of(lane[0], lane[1], lane[2], 16, span);
+    uint16_t lane[2][16];
+    _mm256_storeu_si256((__m256i *)lane[0], most);
+    _mm256_storeu_si256((__m256i *)lane[1], least);
+    return change_span_of(lane[0], lane[1], 16, span);
 }
 
 /* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes, half of them at a time: that many sums fit
@@ -86,39 +83,29 @@ AVX2 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int6
     }
 }
 
-/* Adds to updated[t] how many of n (a multiple of 16, at most STRIP) sizes are above the tolerances, a few of
- * those that lie within the span at a time. */
-AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n, struct change_span span,
-                               const float *limit, int ntolerances)
+/* Adds to updated[] how many of n (a multiple of 16, at most STRIP) sizes are above the tolerances that lie
+ * within the span, a few at a time. */
+AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n,
+                               const struct change_within *w)
 {
     enum { AT_ONCE = 4 };
     const __m256i one = _mm256_set1_epi16(1);
-    for (int t = 0; t < ntolerances;) {
+    for (int t = 0; t < w->n; t += AT_ONCE) {
         __m256i at[AT_ONCE], above[AT_ONCE];
-        int which[AT_ONCE], within = 0;
-        for (; t < ntolerances && within < AT_ONCE; t++) {
-            uint16_t x = bf16_from_float(limit[t]);
-            if (x < span.least)
-                updated[t] += n;
-            if (x < span.least || x >= span.most)
-                continue;
-            at[within] = _mm256_set1_epi16((short)x);
-            which[within++] = t;
-        }
         for (int k = 0; k < AT_ONCE; k++) {
             above[k] = _mm256_setzero_si256();
-            at[k] = k < within ? at[k] : _mm256_set1_epi16(0x7fff);
+            at[k] = _mm256_set1_epi16((short)(t + k < w->n ? w->at[t + k] : 0x7fff));
         }
-        for (int64_t i = 0; i < n && within > 0; i += 16) {
+        for (int64_t i = 0; i < n; i += 16) {
             __m256i x = load(size + i);
             for (int k = 0; k < AT_ONCE; k++)
                 above[k] = _mm256_sub_epi16(above[k], _mm256_cmpgt_epi16(x, at[k]));
         }
-        for (int k = 0; k < within; k++) {
+        for (int k = 0; k < AT_ONCE && t + k < w->n; k++) {
             int32_t lane[8];
             _mm256_storeu_si256((__m256i *)lane, _mm256_madd_epi16(above[k], one));
             for (int j = 0; j < 8; j++)
-                updated[which[k]] += lane[j];
+                updated[w->which[t + k]] += lane[j];
         }
     }
 }
@@ -223,7 +210,8 @@ AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, 
         }
         add_sums(lanes, size, part);
         c->counts.nonzero += part;
-        count_updated(c->counts.updated, size, part, span, limit, ntolerances);
+        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        count_updated(c->counts.updated, size, part, &within);
         if (bf16_to_float(span.most) > c->max_abs)
             c->max_abs = bf16_to_float(span.most);
         count_exponents(&h, c->counts.exponents, size, part, span.most);

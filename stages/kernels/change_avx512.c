@@ -20,8 +20,8 @@ enum {
     CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
 };
 
-/* |new - old| rounded to bf16, n (a multiple of 32) elements, as 15 bits each. Returns 0 where all elements
- * are finite and all differences normal: then span tells the least and the greatest. -1: there are others. */
+/* |new - old| rounded to bf16, n (a multiple of 32) elements, as 15 bits each. Returns 0 where all
+ * differences are normal: then span tells the least and the greatest. -1: there are others. */
 AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
                                    uint16_t *size, struct change_span *span)
 {
@@ -32,7 +32,7 @@ AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new
     const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
                   one = _mm512_set1_epi32(1);
     const __m512i in_order = _mm512_loadu_si512(upper_words);
-    __m512i top = zero, most = zero, least = magnitude;
+    __m512i most = zero, least = magnitude;
     for (int64_t i = 0; i < n; i += 32) {
         __m512i a = _mm512_loadu_si512(old_bits + i), b = _mm512_loadu_si512(new_bits + i), half_of[2];
         half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, b)),
@@ -46,16 +46,13 @@ AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new
         }
         __m512i d = _mm512_and_si512(_mm512_permutex2var_epi16(half_of[0], in_order, half_of[1]), magnitude);
         _mm512_storeu_si512(size + i, d);
-        top = _mm512_max_epu16(
-            top, _mm512_max_epu16(_mm512_and_si512(a, magnitude), _mm512_and_si512(b, magnitude)));
         most = _mm512_max_epu16(most, d);
         least = _mm512_min_epu16(least, d);
     }
-    uint16_t lane[3][32];
-    _mm512_storeu_si512(lane[0], _mm512_max_epu16(top, most));
-    _mm512_storeu_si512(lane[1], most);
-    _mm512_storeu_si512(lane[2], least);
-    return change_span_of(lane[0], lane[1], lane[2], 32, span);
+    uint16_t lane[2][32];
+    _mm512_storeu_si512(lane[0], most);
+    _mm512_storeu_si512(lane[1], least);
+    return change_span_of(lane[0], lane[1], 32, span);
 }
 
 /* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes. A square of 8 significant bits is exact, so
@@ -82,15 +79,27 @@ AVX512 static void add_sums(struct change_lanes *lanes, const uint16_t *size, in
     }
 }
 
-/* How many of n (a multiple of 32, at most STRIP) sizes are above the limit. */
-AVX512 static int64_t count_above(const uint16_t *size, int64_t n, uint16_t limit)
+/* Adds to updated[] how many of n (a multiple of 32, at most STRIP) sizes are above the tolerances that lie
+ * within the span, a few at a time. */
+AVX512 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n,
+                                 const struct change_within *w)
 {
-    const __m512i at = _mm512_set1_epi16((short)limit), one = _mm512_set1_epi16(1);
-    __m512i above = _mm512_setzero_si512();
-    for (int64_t i = 0; i < n; i += 32)
-        above = _mm512_mask_add_epi16(above, _mm512_cmpgt_epu16_mask(_mm512_loadu_si512(size + i), at), above,
-                                      one);
-    return _mm512_reduce_add_epi32(_mm512_madd_epi16(above, one));
+    enum { AT_ONCE = 4 };
+    const __m512i one = _mm512_set1_epi16(1);
+    for (int t = 0; t < w->n; t += AT_ONCE) {
+        __m512i at[AT_ONCE], above[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++) {
+            above[k] = _mm512_setzero_si512();
+            at[k] = _mm512_set1_epi16((short)(t + k < w->n ? w->at[t + k] : 0x7fff));
+        }
+        for (int64_t i = 0; i < n; i += 32) {
+            __m512i x = _mm512_loadu_si512(size + i);
+            for (int k = 0; k < AT_ONCE; k++)
+                above[k] = _mm512_mask_add_epi16(above[k], _mm512_cmpgt_epi16_mask(x, at[k]), above[k], one);
+        }
+        for (int k = 0; k < AT_ONCE && t + k < w->n; k++)
+            updated[w->which[t + k]] += _mm512_reduce_add_epi32(_mm512_madd_epi16(above[k], one));
+    }
 }
 
 /* Adds to lane c of sum[0], c - 8 of sum[1] how many of 64 elements are of class c; low, high: one bit set in
@@ -120,7 +129,7 @@ AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int
     for (int64_t i = 0; i < n; i += 64) {
         __m512i x = _mm512_srli_epi16(_mm512_loadu_si512(size + i), 7),
                 y = _mm512_srli_epi16(_mm512_loadu_si512(size + i + 32), 7);
-        __m512i code = _mm512_sub_epi8(turn_low_bytes(x, y), begin);
+        __m512i code = _mm512_sub_epi8(_mm512_packus_epi16(x, y), begin); /* in no order */
         __mmask64 in = _mm512_cmplt_epu8_mask(code, classes);
         _mm512_storeu_si512(aside + naside, _mm512_maskz_compress_epi8(~in, code));
         naside += __builtin_popcountll(~in);
@@ -140,10 +149,9 @@ AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int
  * modulo 2^16, where it fits. */
 AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
 {
-    const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-    __m512i s = _mm512_srai_epi16(a, 15), t = _mm512_srai_epi16(b, 15);
-    a = _mm512_sub_epi16(_mm512_ternarylogic_epi64(a, magnitude, s, 0x6a), s); /* (a & magnitude) ^ s */
-    b = _mm512_sub_epi16(_mm512_ternarylogic_epi64(b, magnitude, t, 0x6a), t);
+    const __m512i zero = _mm512_set1_epi16((short)0x8000); /* the negative one */
+    a = _mm512_mask_sub_epi16(a, _mm512_movepi16_mask(a), zero, a);
+    b = _mm512_mask_sub_epi16(b, _mm512_movepi16_mask(b), zero, b);
     return _mm512_sub_epi16(_mm512_max_epi16(a, b), _mm512_min_epi16(a, b));
 }
 
@@ -151,15 +159,15 @@ AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
  * the lowest of the byte turned round, which stands alone in x & -x; class c is then lane 7 - c. */
 AVX512 static void count_steps(int64_t *steps, const uint16_t *old_bits, const uint16_t *new_bits, int64_t n)
 {
-    const __m512i zero = _mm512_setzero_si512();
+    const __m512i zero = _mm512_setzero_si512(), low_byte = _mm512_set1_epi16(255);
     const __m512i reverse = _mm512_set1_epi64((long long)0x8040201008040201ull);
     __m512i sum[2] = {zero, zero};
     int64_t count[CLASSES];
     for (int64_t i = 0; i < n; i += 64) {
         __m512i x = steps_of(_mm512_loadu_si512(old_bits + i), _mm512_loadu_si512(new_bits + i));
         __m512i y = steps_of(_mm512_loadu_si512(old_bits + i + 32), _mm512_loadu_si512(new_bits + i + 32));
-        __m512i low = turn_low_bytes(x, y),
-                high = turn_low_bytes(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+        __m512i low = _mm512_packus_epi16(_mm512_and_si512(x, low_byte), _mm512_and_si512(y, low_byte)),
+                high = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
         __mmask64 small = _mm512_testn_epi8_mask(high, high);
         low = _mm512_gf2p8affine_epi64_epi8(low, reverse, 0);
         high = _mm512_gf2p8affine_epi64_epi8(high, reverse, 0);
@@ -189,11 +197,8 @@ AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lan
         }
         add_sums(lanes, size, part);
         c->counts.nonzero += part;
-        for (int t = 0; t < ntolerances; t++) {
-            uint16_t at = bf16_from_float(limit[t]);
-            if (at < span.most)
-                c->counts.updated[t] += at < span.least ? part : count_above(size, part, at);
-        }
+        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        count_updated(c->counts.updated, size, part, &within);
         if (bf16_to_float(span.most) > c->max_abs)
             c->max_abs = bf16_to_float(span.most);
         count_exponents(c->counts.exponents, size, part, span.most);

@@ -24,10 +24,31 @@ struct change_span {
     uint16_t least, most;
 };
 
-/* Local. The span from the lanes of a loop: top, the greatest magnitude of anything met; most, least: of the
- * differences. Returns 0 where all is finite and all differences are normal, else -1. */
-int change_span_of(const uint16_t *top, const uint16_t *most, const uint16_t *least, int lanes,
-                   struct change_span *span);
+/* Local. The span from the lanes of a loop. Returns 0 where all differences are normal, else -1. They are not
+ * where an element is not finite: the difference of different elements is infinite then, or NaN. Inline for
+ * the instructions of its caller. */
+static inline __attribute__((always_inline)) int change_span_of(const uint16_t *most, const uint16_t *least,
+                                                                int lanes, struct change_span *span)
+{
+    struct change_span s = {least[0], most[0]};
+    for (int k = 1; k < lanes; k++) {
+        s.most = most[k] > s.most ? most[k] : s.most;
+        s.least = least[k] < s.least ? least[k] : s.least;
+    }
+    *span = s;
+    return s.most < 0x7f80 && s.least >= 0x80 ? 0 : -1;
+}
+
+/* Tolerances that lie within a span, which elements have to be asked about one by one: as bf16 bits, and
+ * whose they are. */
+struct change_within {
+    int n, which[CHANGE_TOLERANCES];
+    uint16_t at[CHANGE_TOLERANCES];
+};
+
+/* Local. Those of the tolerances; to updated[] of one below the span all n elements are added. */
+struct change_within change_within_of(struct change_span span, const float *limit, int ntolerances, int64_t n,
+                                      int64_t *updated);
 
 #if defined(__x86_64__)
 /* Local. Each adds elements [0, m) and returns m, a multiple of CHANGE_LANES not above n. */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { ROOM = 1 << 16 };
+enum { ROOM = 200000 };
 
 /* Weights as they are: spread over a dozen octaves below 2^top, as bf16 bits. */
 static uint16_t weight(uint64_t *x, int top)
@@ -102,6 +102,26 @@ static void far_ones(void **state)
     compare(w + 1, ROOM - 1);
 }
 
+/* Samples that mislead: the window is where they lie, and everything else below it, far away or not; enough
+ * for several runs. */
+static void outside(void **state)
+{
+    (void)state;
+    static uint16_t w[ROOM];
+    uint64_t seed = 19;
+    const int64_t lengths[] = {1024, 65472, 65536, 65600, 131072, 131136 + 7, ROOM};
+    for (int below = 0; below < 3; below++)
+        for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+            int64_t n = lengths[k], m = n - n % 64;
+            for (int64_t i = 0; i < n; i++)
+                w[i] = i % (m / 64) == 0 ? weight(&seed, 3)
+                       : below == 0      ? weight(&seed, -12)
+                       : below == 1      ? (uint16_t)(next_random(&seed) & 0x80ff) /* subnormal or near it */
+                                         : (uint16_t)next_random(&seed);
+            compare(w, n);
+        }
+}
+
 /* Comparing and counting in one pass gives what both give alone. */
 static void compared_beside(void **state)
 {
@@ -145,8 +165,8 @@ static void edges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_length),    cmocka_unit_test(every_scale), cmocka_unit_test(far_ones),
-        cmocka_unit_test(compared_beside), cmocka_unit_test(edges),
+        cmocka_unit_test(every_length), cmocka_unit_test(every_scale),     cmocka_unit_test(far_ones),
+        cmocka_unit_test(outside),      cmocka_unit_test(compared_beside), cmocka_unit_test(edges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
