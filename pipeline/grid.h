@@ -14,13 +14,6 @@
 
 struct grid; /* a team's process grid */
 
-/* Local. BLAS threads that fit this process: its processors, divided by the processes of the node that share
- * them. Collective on c because the sharers are counted. Returns the number set. */
-int grid_threads(const struct comm *c);
-
-/* Local. Name and version of the BLAS, for provenance. */
-const char *grid_blas(char *text, int size);
-
 /* Collective on c (the team's communicator). */
 err_t grid_create(struct grid **g, const struct comm *c, struct arena *a, struct err *e);
 void grid_destroy(struct grid *g);

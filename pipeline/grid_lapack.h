@@ -1,5 +1,5 @@
 /* Foreign prototypes: BLAS, LAPACK, BLACS and ScaLAPACK, for which Debian ships no C headers. The one file
- * that knows them; included by grid.c, grid_cyclic.c and symmetric.c alone.
+ * that knows them; included by grid_blas.c, grid.c, grid_cyclic.c and symmetric.c alone.
  *
  * Fortran passes the lengths of character arguments behind the argument list. */
 #ifndef SINEW_GRID_LAPACK_H
@@ -37,6 +37,7 @@ void dgesdd_(const char *jobz, const int *m, const int *n, double *a, const int 
 void openblas_set_num_threads(int n);
 int openblas_get_num_threads(void);
 char *openblas_get_config(void);
+char *openblas_get_corename(void);
 
 /* ---- many processes ---- */
 

@@ -3,7 +3,7 @@
 #include "comm.h"
 #include "config.h"
 #include "dag.h"
-#include "grid.h"
+#include "grid_blas.h"
 #include "h5.h"
 #include "log.h"
 #include "presence.h"
@@ -100,14 +100,14 @@ static err_t work(const struct comm *c, const struct cli *cli, const char *comma
     int nmissing;
     TRY(presence_settle(c, &config, &dag, &cli->selection, &log, &nmissing, a, e));
     mem->budget_bytes = (size_t)config.memory_bytes;
-    int threads = grid_threads(c);
+    int threads = grid_blas_threads(c);
     gethostname(host, sizeof host - 1);
     struct provenance provenance = {.command = command,
                                     .host = host,
                                     .processes = c->np,
                                     .mpi = mpi_version(mpi, sizeof mpi),
                                     .hdf5 = h5_version(hdf5, sizeof hdf5),
-                                    .blas = grid_blas(blas, sizeof blas)};
+                                    .blas = grid_blas_version(blas, sizeof blas)};
     if (cli->verb == VERB_RUN)
         log_info(&log, "sinew: study %s: %d cells, %d nodes, %d process%s of %d BLAS thread%s, output %s",
                  config.study, config.ncells, dag.nnodes, c->np, c->np > 1 ? "es" : "", threads,
@@ -156,6 +156,7 @@ int main(int argc, char **argv)
         arena_release(&arena);
         return err_status(code);
     }
+    grid_blas_start(argv);
     struct text command = {.arena = &arena};
     for (int i = 0; i < argc; i++)
         text_add(&command, &e, "%s%s", i ? " " : "", argv[i]);

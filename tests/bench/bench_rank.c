@@ -3,10 +3,13 @@
  * matrices and hands them to torch.
  *
  *     mpirun -n 2 bench_rank [--json FILE] [--runs N] [--only layer|embedding] [--mode full|none] [--scale S]
+ *     bench_rank --kernels
  *
  * One line per row: its name, seconds of each run and the ranks; as JSON lines too, appended to FILE. --scale
- * divides the sizes, for a trial. The rate of dgemm in the same run says what the machine could do. */
+ * divides the sizes, for a trial. The rate of dgemm in the same run says what the machine could do. --kernels
+ * says which of OpenBLAS's kernels run, and nothing else: the rival is to have the same. */
 #include "bits.h"
+#include "grid_blas.h"
 #include "grid.h"
 #include "spectrum.h"
 
@@ -18,6 +21,7 @@
 void dgemm_(const char *transa, const char *transb, const int *m, const int *n, const int *k,
             const double *alpha, const double *a, const int *lda, const double *b, const int *ldb,
             const double *beta, double *c, const int *ldc, size_t ltransa, size_t ltransb);
+char *openblas_get_corename(void);
 
 enum { DENSITY = 38 /* of 256 elements */, MATRICES = 7, REPEATS = 25 };
 
@@ -269,12 +273,17 @@ static void rate(const struct options *o)
 static void usage(void)
 {
     fprintf(stderr, "usage: bench_rank [--json FILE] [--runs N] [--only layer|embedding] [--mode full|none] "
-                    "[--scale S]\n");
+                    "[--scale S]\n       bench_rank --kernels\n");
     MPI_Abort(MPI_COMM_WORLD, 2);
 }
 
 int main(int argc, char **argv)
 {
+    grid_blas_start(argv);
+    if (argc == 2 && strcmp(argv[1], "--kernels") == 0) {
+        puts(openblas_get_corename());
+        return 0;
+    }
     MPI_Init(&argc, &argv);
     struct options o = {.repeat = 1, .scale = 1};
     const char *path = NULL;
@@ -298,7 +307,7 @@ int main(int argc, char **argv)
         usage();
     struct comm c;
     comm_init(&c, MPI_COMM_WORLD);
-    grid_threads(&c);
+    grid_blas_threads(&c);
     if (path && c.me == 0)
         o.json = need(fopen(path, "a"));
     struct matrix layer[MATRICES] = {

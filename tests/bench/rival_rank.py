@@ -4,8 +4,8 @@
     rival_rank.py [--against PROGRAM [--processes 2]] [--runs N] [--only layer|embedding] [--scale S] [--threads 2] [--json FILE]
 
 One line per row: its name, seconds of each run (the matrices are made outside the clock) and the ranks. --against takes turns with
-bench_rank (the path of the program), says how many times faster it was, from run to run, and whether the ranks are the same. JSON
-lines are appended to FILE.
+bench_rank (the path of the program), says how many times faster it was, from run to run, and whether the ranks are the same; torch
+then runs on the same kernels of OpenBLAS, which would choose old ones for a young processor. JSON lines are appended to FILE.
 """
 import argparse
 import json
@@ -116,6 +116,9 @@ def main():
     options = arguments()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
+    if options.against:
+        os.environ["OPENBLAS_CORETYPE"] = subprocess.run([options.against, "--kernels"], check=True, stdout=subprocess.PIPE,
+                                                         text=True).stdout.strip()
     # Only now: their libraries read the environment as they are loaded.
     import numpy
     import torch

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The archive as its users meet it: pandas, h5py, h5dump, moved to another place."""
 import os
+import re
 import shutil
 import subprocess
 
@@ -63,6 +64,21 @@ class Archive(lib.Case):
                         self.assertEqual(h5py.check_string_dtype(kind).encoding, "utf-8", (name, column))
                     else:
                         self.assertIn(kind, (np.int64, np.float64), (name, column))
+
+    def test_blas_kernels(self):
+        """OpenBLAS gives a processor that it does not know its oldest kernels; the user's choice stands."""
+        old = {"Prescott", "Core2", "Penryn", "Nehalem", "Sandybridge", "Atom", "Barcelona", "Bulldozer", "Piledriver", "Steamroller"}
+        with open("/proc/cpuinfo") as f:
+            flags = set(re.search(r"(?m)^flags\s*:(.*)|\Z", f.read()).group(0).split())
+        with h5py.File(self.archive, "r") as f:
+            words = f["provenance"].attrs["blas"].split()
+        if {"avx2", "fma"} <= flags and "OPENBLAS_CORETYPE" not in os.environ:
+            self.assertFalse(old & set(words), words)
+        if "sse3" in flags | {"sse3" if "pni" in flags else ""} and "DYNAMIC_ARCH" in words:
+            again = self.write("again.yaml", self.text.replace(self.path("out"), self.path("again")))
+            self.sinew(["run", again], np=2, env={"OPENBLAS_CORETYPE": "Prescott"})
+            with h5py.File(self.path("again", "awkward.h5"), "r") as f:
+                self.assertIn("Prescott", f["provenance"].attrs["blas"].split())
 
     def test_root(self):
         with h5py.File(self.archive, "r") as f:

@@ -22,7 +22,7 @@ layers=(
     "mem"
     "comm text table tensor json order zip pickle gnuplot reader"
     "magnitude magnitude_avx2 magnitude_avx512 bits bits_avx2 bits_avx512"
-    "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_team grid_cyclic
+    "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_blas grid_team grid_cyclic
      grid_lapack gram symmetric document"
     "artifact layout fp8 match logits"
     "pair walk"
@@ -135,7 +135,7 @@ for library in jansson xxhash; do
     users=$(grep -lE "^[[:space:]]*#[[:space:]]*include[[:space:]]*<$library\.h>" "${sources[@]}")
     [ "$(echo "$users" | wc -l)" -le 1 ] || complain "$library.h stands behind one file, but is included by:" $users
 done
-users=$(grep -lE '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' "${sources[@]}" | grep -vE '^pipeline/(grid|grid_cyclic|symmetric)\.c$|^pipeline/grid_lapack\.h$')
+users=$(grep -lE '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' "${sources[@]}" | grep -vE '^pipeline/(grid|grid_blas|grid_cyclic|symmetric)\.c$|^pipeline/grid_lapack\.h$')
 [ -z "$users" ] || complain "BLAS, BLACS and ScaLAPACK stand behind pipeline/grid*.c and symmetric.c, but are called by:" $users
 
 # ---- own header first; headers alone ----

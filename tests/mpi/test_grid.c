@@ -3,6 +3,7 @@
  * Sylvester-Hadamard matrices have entries
  * +-1 and orthogonal columns, so that H_m[:, :k] diag(d) H_n[:, :k]' with small integers d has exactly the
  * singular values sqrt(m * n) * d. */
+#include "grid_blas.h"
 #include "grid.h"
 
 #include <float.h>
@@ -334,7 +335,7 @@ int main(int argc, char **argv)
     mem_init(&mem, 0);
     arena_init(&a, &mem);
     err_clear(&e);
-    check(grid_threads(&c) >= 1, "threads", "fewer than one", 0);
+    check(grid_blas_threads(&c) >= 1, "threads", "fewer than one", 0);
 
     if (grid_create(&g, &c, &a, &e) == ERR_OK) {
         int p, q;
