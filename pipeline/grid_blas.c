@@ -2,11 +2,13 @@
 
 #include "grid_lapack.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static const char VARIABLE[] = "OPENBLAS_CORETYPE";
@@ -16,20 +18,21 @@ static const char VARIABLE[] = "OPENBLAS_CORETYPE";
 static int without_avx2(const char *core)
 {
     static const char *const names[] = {
-        "Unknown",      "Katmai",    "Coppermine", "Northwood", "Prescott",    "Banias",     "Atom",
-        "Core2",        "Penryn",    "Dunnington", "Nehalem",   "Sandybridge", "Athlon",     "Opteron",
-        "Opteron_SSE3", "Barcelona", "Bobcat",     "Bulldozer", "Piledriver",  "Steamroller"};
+        "Unknown",      "Katmai", "Coppermine", "Northwood", "Prescott",    "Banias",     "Atom",
+        "Core2",        "Penryn", "Dunnington", "Nehalem",   "Sandybridge", "Athlon",     "Opteron",
+        "Opteron_SSE3", "Nano",   "Barcelona",  "Bobcat",    "Bulldozer",   "Piledriver", "Steamroller"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(core, names[i]) == 0)
             return 1;
     return 0;
 }
 
-/* Kernels that this processor can run, where those that run are older than it; else NULL. */
+/* Kernels that this processor can run, where those that run are older than it and others may be chosen; else
+ * NULL. */
 static const char *better_kernels(void)
 {
-    if (!without_avx2(openblas_get_corename()) || !__builtin_cpu_supports("avx2") ||
-        !__builtin_cpu_supports("fma"))
+    if (!strstr(openblas_get_config(), "DYNAMIC_ARCH") || !without_avx2(openblas_get_corename()) ||
+        !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
         return NULL;
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
@@ -46,11 +49,16 @@ static const char *better_kernels(void)
 
 void grid_blas_start(char **argv)
 {
-    if (getenv(VARIABLE))
+    char self[PATH_MAX];
+    if (getenv(VARIABLE) || getauxval(AT_BASE) == 0) /* 0: started by the loader's name, which is `self` */
         return;
     const char *kernels = better_kernels();
-    if (kernels && setenv(VARIABLE, kernels, 0) == 0)
-        execv("/proc/self/exe", argv); /* where that fails, all goes on as it is */
+    ssize_t n = kernels ? readlink("/proc/self/exe", self, sizeof self - 1) : -1;
+    if (n < 0 || setenv(VARIABLE, kernels, 0) != 0)
+        return;
+    self[n] = '\0'; /* by its own name, which ps and core files show */
+    execv(self, argv);
+    unsetenv(VARIABLE); /* it could not be: all goes on as it is */
 }
 
 int grid_blas_threads(const struct comm *c)

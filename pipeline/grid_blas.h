@@ -5,11 +5,12 @@
 
 #include "comm.h"
 
-/* Local; to be called first of all, before MPI starts. OpenBLAS chooses its kernels as it is loaded, by the
- * processor's model, and one that is younger than the library gets the oldest there are (Prescott, 2004), at
- * a fifth of the speed. Where that is so, the environment names the ones that fit what the processor can do
- * (OPENBLAS_CORETYPE, OpenBLAS's own variable) and the program, argv, starts anew in this process; then it
- * does not return. Nothing is done where the user has set the variable, or the kernels fit. */
+/* Local; before MPI starts and before anything is opened or written. OpenBLAS chooses its kernels as it is
+ * loaded, by the processor's model, and one that is younger than the library gets the oldest there are
+ * (Prescott, 2004), at a fifth of the speed. Where that is so, the environment names the ones that fit what
+ * the processor can do (OPENBLAS_CORETYPE, OpenBLAS's own variable) and the program, argv, starts anew in
+ * this process; then it does not return. Nothing is done where the user has set the variable, the kernels
+ * fit, or it cannot be started again. */
 void grid_blas_start(char **argv);
 
 /* Collective on c, because those are counted who share processors. Sets the BLAS threads that fit this

@@ -9,13 +9,9 @@ MAGNITUDE_TARGET void magnitude_begin(struct magnitude_counts *c, enum arithmeti
 {
     enum { ABOVE = 2 }; /* bins above the largest of the samples, where larger ones will be */
     int first = magnitude_sample(arithmetic, bits, n) + ABOVE + 1 - MAGNITUDE_WINDOW;
-    /* here no distance comes round to a near one */
-    int least = MAGNITUDE_FAR, most = MAGNITUDE_BINS - MAGNITUDE_FAR;
+    int most = MAGNITUDE_BINS - MAGNITUDE_WINDOW;
     __m512i none = _mm512_setzero_si512();
-    *c = (struct magnitude_counts){first < least  ? least
-                                   : first > most ? most
-                                                  : first,
-                                   none, none, none, none};
+    *c = (struct magnitude_counts){first < 0 ? 0 : first > most ? most : first, none, none, none, none};
 }
 
 /* 32 elements of the compare type as 16 bits: sign, exponent, seven mantissa bits. */
@@ -29,33 +25,39 @@ MAGNITUDE_TARGET static inline __m512i load_32(int wide, const void *bits, int64
         _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_loadu_si512(w + 16), 16)), 1);
 }
 
-/* Adds those of n elements that are far away to bins[]. */
+/* Adds those of n elements that are far away to bins[]: zeros, of which there may be many, at once. */
 MAGNITUDE_TARGET static void count_far(const struct magnitude_counts *c, enum arithmetic arithmetic,
                                        const void *bits, int64_t n, int64_t *bins)
 {
     const __m512i above = _mm512_set1_epi16(MAGNITUDE_FAR), below = _mm512_set1_epi16(-MAGNITUDE_FAR - 1);
+    const __m512i lowest = _mm512_set1_epi16((short)-c->first);
     for (int64_t i = 0; i < n; i += 32) {
         __m512i d = magnitude_distance(c, load_32(arithmetic != ARITHMETIC_BF16, bits, i));
         uint32_t far = _mm512_cmpge_epi16_mask(d, above) | _mm512_cmple_epi16_mask(d, below);
-        for (; far; far &= far - 1)
+        uint32_t zeros = far & _mm512_cmpeq_epi16_mask(d, lowest);
+        bins[0] += __builtin_popcount(zeros);
+        for (far &= ~zeros; far; far &= far - 1)
             bins[magnitude_bin(arithmetic, bits, i + __builtin_ctz(far))]++;
     }
 }
 
-/* Adds n elements put aside to bins[], but for the far ones. Two tables: neighbours often share a bin, and an
- * increment must not wait for the one before. */
+/* Adds n elements put aside to bins[], but for the far ones. Four tables: neighbours often share a bin, and
+ * an increment must not wait for the one before. */
 MAGNITUDE_TARGET static void count_aside(const struct magnitude_counts *c, struct magnitude_aside *aside,
                                          int64_t n, int64_t *bins)
 {
-    uint32_t table[2][UINT8_MAX + 1];
+    enum { TABLES = 4, ZERO = MAGNITUDE_FAR + 1 };
+    uint16_t table[TABLES][2 * ZERO]; /* of a run, each has a quarter */
     memset(table, 0, sizeof table);
-    aside->distance[n] = MAGNITUDE_FAR; /* where n is odd */
-    for (int64_t i = 0; i < n; i += 2) {
-        table[0][MAGNITUDE_FAR + 1 + aside->distance[i]]++;
-        table[1][MAGNITUDE_FAR + 1 + aside->distance[i + 1]]++;
-    }
-    for (int k = 1; k < UINT8_MAX; k++)
-        bins[c->first - MAGNITUDE_FAR - 1 + k] += (int64_t)table[0][k] + table[1][k];
+    memset(aside->distance + n, MAGNITUDE_FAR, TABLES);
+    for (int64_t i = 0; i < n; i += TABLES)
+        for (int t = 0; t < TABLES; t++)
+            table[t][ZERO + aside->distance[i + t]]++;
+    int from = c->first < MAGNITUDE_FAR ? -c->first : -MAGNITUDE_FAR;
+    int to = MAGNITUDE_BINS - c->first < MAGNITUDE_FAR ? MAGNITUDE_BINS - c->first : MAGNITUDE_FAR;
+    for (int d = from; d < to; d++)
+        bins[c->first + d] +=
+            table[0][ZERO + d] + table[1][ZERO + d] + table[2][ZERO + d] + table[3][ZERO + d];
 }
 
 /* Is one of these distances far? */

@@ -25,12 +25,10 @@ enum {
     MAGNITUDE_LEAST = 1024, /* fewer are not worth a window */
     MAGNITUDE_OCTAVES = 8,  /* of the window: as many as a byte has bits, and a vector 64-bit lanes */
     MAGNITUDE_WINDOW = 4 * MAGNITUDE_OCTAVES,
-    MAGNITUDE_FAR =
-        127 /* bins above the window's beginning, or so many + 1 below: farther than a byte says */
+    MAGNITUDE_FAR = 127 /* bins above the window's beginning, or one more below: all that a byte can say */
 };
 
-/* The distances of a run's elements outside the window from its beginning, in bins; chunk k's end at upto[k].
- */
+/* A run's elements outside the window, as their distances from its beginning; chunk k's end at upto[k]. */
 struct magnitude_aside {
     int64_t upto[MAGNITUDE_RUN];
     int8_t distance[MAGNITUDE_RUN * MAGNITUDE_CHUNK + 64];
@@ -54,13 +52,12 @@ uint32_t magnitude_end_run(const struct magnitude_counts *c, struct magnitude_as
 /* Local. Adds what is counted in the window to bins[]. */
 void magnitude_end(const struct magnitude_counts *c, int64_t *bins);
 
-/* Local. Distances of 32 elements (sign, exponent and seven mantissa bits each) from the window's beginning,
- * where they are below 512 bins; a longer one comes round, but by magnitude_begin's choice not to a near one.
- */
+/* Local. How many bins above the window's beginning 32 elements lie (sign, exponent and seven mantissa bits
+ * each). */
 MAGNITUDE_TARGET static inline __m512i magnitude_distance(const struct magnitude_counts *c, __m512i x)
 {
-    const __m512i first = _mm512_set1_epi16((short)(c->first << 6));
-    return _mm512_srai_epi16(_mm512_sub_epi16(_mm512_add_epi16(x, x), first), 6); /* without the sign */
+    const __m512i magnitude = _mm512_set1_epi16(0x7fff), first = _mm512_set1_epi16((short)(c->first << 5));
+    return _mm512_srai_epi16(_mm512_sub_epi16(_mm512_and_si512(x, magnitude), first), 5);
 }
 
 /* Local. Counts 64 elements, 32 each in x and y; naside are put aside; returns how many are now. */

@@ -25,26 +25,24 @@ enum {
 AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
                                    uint16_t *size, struct change_span *span)
 {
-    /* unpacking interleaves within 128 bits; these put the upper halves of two vectors back in order */
-    static const uint16_t upper_words[32] = {1,  3,  5,  7,  33, 35, 37, 39, 9,  11, 13, 15, 41, 43, 45, 47,
-                                             17, 19, 21, 23, 49, 51, 53, 55, 25, 27, 29, 31, 57, 59, 61, 63};
     const __m512i zero = _mm512_setzero_si512(), magnitude = _mm512_set1_epi16(0x7fff);
     const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
-                  one = _mm512_set1_epi32(1);
-    const __m512i in_order = _mm512_loadu_si512(upper_words);
+                  one = _mm512_set1_epi32(1), upper = _mm512_set1_epi32((int)0xffff0000);
     __m512i most = zero, least = magnitude;
     for (int64_t i = 0; i < n; i += 32) {
         __m512i a = _mm512_loadu_si512(old_bits + i), b = _mm512_loadu_si512(new_bits + i), half_of[2];
-        half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, b)),
-                                                       _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, a))));
-        half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, b)),
-                                                       _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, a))));
+        /* elements at even places, and those at odd ones, where they are: floats but for a shift */
+        half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
+                                                       _mm512_castsi512_ps(_mm512_slli_epi32(a, 16))));
+        half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_and_si512(b, upper)),
+                                                       _mm512_castsi512_ps(_mm512_and_si512(a, upper))));
         for (int k = 0; k < 2; k++) { /* to nearest, ties to even: the upper half is the result */
             __mmask16 up = _mm512_test_epi32_mask(half_of[k], odd);
             half_of[k] = _mm512_add_epi32(half_of[k], half);
             half_of[k] = _mm512_mask_add_epi32(half_of[k], up, half_of[k], one);
         }
-        __m512i d = _mm512_and_si512(_mm512_permutex2var_epi16(half_of[0], in_order, half_of[1]), magnitude);
+        __m512i d = _mm512_ternarylogic_epi64(upper, half_of[1], _mm512_srli_epi32(half_of[0], 16), 0xca);
+        d = _mm512_and_si512(d, magnitude);
         _mm512_storeu_si512(size + i, d);
         most = _mm512_max_epu16(most, d);
         least = _mm512_min_epu16(least, d);

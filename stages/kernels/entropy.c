@@ -248,8 +248,8 @@ static void widen(const struct row *r, const uint16_t *x, int64_t n, float *out)
         out[i] = f16_to_float(x[i]);
 }
 
-/* n logits x, those of the block at `first` or a copy, into the sums. *range: of their keys; of the next
- * block where 1 is returned. */
+/* n logits x, those of the block at `first` or a copy, into the sums. *range: of their keys; it is lost, but
+ * where 1 is returned it is that of the next block. */
 static int add(struct row *r, int64_t first, const void *x, int64_t n, struct entropy_range *range)
 {
     enum { FAR = 4 }; /* blocks: 8 KiB of codes, which are gone through twice as fast as memory answers */

@@ -89,60 +89,7 @@ INLINE vec vec_power(vec t)
     return _mm512_castsi512_pd(_mm512_add_epi64(root, _mm512_slli_epi64(bits, 49)));
 }
 
-#define ENTROPY_RANGE16 range16
-
-/* 256 bits wide: next to wider ones a processor adds narrow vectors on fewer ports. */
-struct codes {
-    __m256i u_least, u_most, s_most;
-};
-
-INLINE struct codes codes_all(uint16_t code)
-{
-    __m256i all = _mm256_set1_epi16((short)code);
-    return (struct codes){all, all, all};
-}
-
-INLINE struct codes look(__m256i x, struct codes c)
-{
-    return (struct codes){_mm256_min_epu16(c.u_least, x), _mm256_max_epu16(c.u_most, x),
-                          _mm256_max_epi16(c.s_most, x)};
-}
-
-INLINE struct codes codes_look(const uint16_t *x, struct codes c)
-{
-    c = look(_mm256_loadu_si256((const __m256i *)x), c);
-    return look(_mm256_loadu_si256((const __m256i *)(x + 16)), c);
-}
-
-/* The least, as unsigned numbers, of 16 lanes after ^ flip, and ^ flip again: with flip = 0xffff it is the
- * largest, with 0x7fff the largest of signed numbers. */
-INLINE uint16_t fold(__m256i x, int flip)
-{
-    x = _mm256_xor_si256(x, _mm256_set1_epi16((short)flip));
-    __m128i least = _mm_min_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-    return (uint16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(least)) ^ flip);
-}
-
-INLINE struct entropy_range codes_range(struct codes c)
-{
-    return entropy_range_of(
-        (struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff), (int16_t)fold(c.s_most, 0x7fff)});
-}
-
-ENTROPY_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
-{
-    struct codes c = codes_all(x[0]);
-    int64_t i = 0;
-    for (; n - i >= 32; i += 32)
-        c = codes_look(x + i, c);
-    for (; i < n; i += 16) {
-        /* the first logit stands in for those that are not there */
-        __mmask16 in = (__mmask16)(n - i < 16 ? ((uint32_t)1 << (n - i)) - 1 : 0xffff);
-        c = look(_mm256_mask_loadu_epi16(_mm256_set1_epi16((short)x[0]), in, x + i), c);
-    }
-    return codes_range(c);
-}
-
+#include "entropy_range16.h"
 #include "entropy_lanes.h"
 
 #else

@@ -1,8 +1,9 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
- * operations on it, and ENTROPY_RANGE16 (its own function for that) and what that is made of; with none
- * defined the operations are plain C, which is the reference. It may define ENTROPY_BY_HALVES (there are few
- * registers) and ENTROPY_LOAD_APART (a load from a table and the addition are two instructions).
+ * operations on it, and ENTROPY_RANGE16 (its own function for that) with struct codes, codes_all, codes_look
+ * and codes_range, which that is made of; with none defined all is plain C, which is the reference. It may
+ * define ENTROPY_BY_HALVES (there are few registers) and ENTROPY_LOAD_APART (a load from a table and the
+ * addition are two instructions).
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2], of

@@ -54,11 +54,12 @@ struct entropy_loops {
      * stands for NaN, or is far above top, has any value. */
     void (*tabulate_bf16)(struct entropy_sums *table, const struct entropy_scale *w);
     void (*tabulate_f16)(struct entropy_sums *table, const struct entropy_scale *w);
-    /* n logits, a multiple of 32, not 0, into the sums. clamp: some may be at w->low or below. ahead:
-     * as many bytes to be read next; far: after these. Of the codes ahead the range is returned: finding it
-     * is done while the tables answer. */
+    /* n logits, a multiple of 32, not 0, into the sums. Returns the range of n codes ahead, which is found
+     * while the table answers; as many far ahead are asked for. */
     struct entropy_range (*add_codes)(const uint16_t *x, int64_t n, const struct entropy_sums *table,
                                       const uint16_t *ahead, const void *far, struct entropy_sums *sums);
+    /* n logits, a multiple of 32, not 0, into the sums. clamp: some may be at w->low or below. ahead: as many
+     * bytes to be asked for. */
     void (*add_f32)(const float *x, int64_t n, const struct entropy_scale *w, int clamp, const void *ahead,
                     struct entropy_sums *sums);
     void (*add_f64)(const double *x, int64_t n, const struct entropy_scale *w, int clamp, const void *ahead,

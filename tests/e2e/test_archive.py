@@ -72,9 +72,11 @@ class Archive(lib.Case):
             flags = set(re.search(r"(?m)^flags\s*:(.*)|\Z", f.read()).group(0).split())
         with h5py.File(self.archive, "r") as f:
             words = f["provenance"].attrs["blas"].split()
+        if "DYNAMIC_ARCH" not in words:
+            self.skipTest("this OpenBLAS has kernels for one processor")
         if {"avx2", "fma"} <= flags and "OPENBLAS_CORETYPE" not in os.environ:
             self.assertFalse(old & set(words), words)
-        if "sse3" in flags | {"sse3" if "pni" in flags else ""} and "DYNAMIC_ARCH" in words:
+        if "pni" in flags:
             again = self.write("again.yaml", self.text.replace(self.path("out"), self.path("again")))
             self.sinew(["run", again], np=2, env={"OPENBLAS_CORETYPE": "Prescott"})
             with h5py.File(self.path("again", "awkward.h5"), "r") as f:

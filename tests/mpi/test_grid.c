@@ -325,6 +325,7 @@ static void sparse_case(struct grid *g, const struct comm *c, struct arena *a, c
 
 int main(int argc, char **argv)
 {
+    grid_blas_start(argv); /* the kernels that sinew itself runs on */
     MPI_Init(&argc, &argv);
     struct comm c;
     comm_init(&c, MPI_COMM_WORLD);
