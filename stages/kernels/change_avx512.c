@@ -20,39 +20,6 @@ enum {
     CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
 };
 
-/* |new - old| rounded to bf16, n (a multiple of 32) elements, as 15 bits each. Returns 0 where all
- * differences are normal: then span tells the least and the greatest. -1: there are others. */
-AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
-                                   uint16_t *size, struct change_span *span)
-{
-    const __m512i zero = _mm512_setzero_si512(), magnitude = _mm512_set1_epi16(0x7fff);
-    const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
-                  one = _mm512_set1_epi32(1), upper = _mm512_set1_epi32((int)0xffff0000);
-    __m512i most = zero, least = magnitude;
-    for (int64_t i = 0; i < n; i += 32) {
-        __m512i a = _mm512_loadu_si512(old_bits + i), b = _mm512_loadu_si512(new_bits + i), half_of[2];
-        /* elements at even places, and those at odd ones, where they are: floats but for a shift */
-        half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
-                                                       _mm512_castsi512_ps(_mm512_slli_epi32(a, 16))));
-        half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_and_si512(b, upper)),
-                                                       _mm512_castsi512_ps(_mm512_and_si512(a, upper))));
-        for (int k = 0; k < 2; k++) { /* to nearest, ties to even: the upper half is the result */
-            __mmask16 up = _mm512_test_epi32_mask(half_of[k], odd);
-            half_of[k] = _mm512_add_epi32(half_of[k], half);
-            half_of[k] = _mm512_mask_add_epi32(half_of[k], up, half_of[k], one);
-        }
-        __m512i d = _mm512_ternarylogic_epi64(upper, half_of[1], _mm512_srli_epi32(half_of[0], 16), 0xca);
-        d = _mm512_and_si512(d, magnitude);
-        _mm512_storeu_si512(size + i, d);
-        most = _mm512_max_epu16(most, d);
-        least = _mm512_min_epu16(least, d);
-    }
-    uint16_t lane[2][32];
-    _mm512_storeu_si512(lane[0], most);
-    _mm512_storeu_si512(lane[1], least);
-    return change_span_of(lane[0], lane[1], 32, span);
-}
-
 /* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes. A square of 8 significant bits is exact, so
  * that one rounding is all there is, as in the reference. */
 AVX512 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int64_t n)
@@ -153,17 +120,47 @@ AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
     return _mm512_sub_epi16(_mm512_max_epi16(a, b), _mm512_min_epi16(a, b));
 }
 
-/* log2 of the steps of n (a multiple of 64) elements none of whose steps are 0. The highest bit of a byte is
- * the lowest of the byte turned round, which stands alone in x & -x; class c is then lane 7 - c. */
-AVX512 static void count_steps(int64_t *steps, const uint16_t *old_bits, const uint16_t *new_bits, int64_t n)
+/* |new - old| of 32 elements rounded to bf16, as 15 bits each. */
+AVX512 static inline __m512i difference_of(__m512i a, __m512i b)
+{
+    const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
+                  one = _mm512_set1_epi32(1), upper = _mm512_set1_epi32((int)0xffff0000);
+    /* elements at even places, and those at odd ones, where they are: floats but for a shift */
+    __m512i half_of[2];
+    half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
+                                                   _mm512_castsi512_ps(_mm512_slli_epi32(a, 16))));
+    half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_and_si512(b, upper)),
+                                                   _mm512_castsi512_ps(_mm512_and_si512(a, upper))));
+    for (int k = 0; k < 2; k++) { /* to nearest, ties to even: the upper half is the result */
+        __mmask16 up = _mm512_test_epi32_mask(half_of[k], odd);
+        half_of[k] = _mm512_add_epi32(half_of[k], half);
+        half_of[k] = _mm512_mask_add_epi32(half_of[k], up, half_of[k], one);
+    }
+    __m512i d = _mm512_ternarylogic_epi64(upper, half_of[1], _mm512_srli_epi32(half_of[0], 16), 0xca);
+    return _mm512_and_si512(d, _mm512_set1_epi16(0x7fff));
+}
+
+/* Differences and log2 of steps of n (a multiple of 64) elements, in one loop: each by itself waits for its
+ * own chain of operations. size: |new - old|. count: how many steps are of each class, of those below 256 and
+ * of the others. The highest bit of a byte is the lowest of the byte turned round, which stands alone in x &
+ * -x; class c is then lane 7 - c. Returns 0 where all differences are normal: then span tells the least and
+ * the greatest. -1: there are others, and count is of no use. */
+AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
+                                   uint16_t *size, struct change_span *span, int64_t *count)
 {
     const __m512i zero = _mm512_setzero_si512(), low_byte = _mm512_set1_epi16(255);
     const __m512i reverse = _mm512_set1_epi64((long long)0x8040201008040201ull);
     __m512i sum[2] = {zero, zero};
-    int64_t count[CLASSES];
+    __m512i most = zero, least = _mm512_set1_epi16(0x7fff);
     for (int64_t i = 0; i < n; i += 64) {
-        __m512i x = steps_of(_mm512_loadu_si512(old_bits + i), _mm512_loadu_si512(new_bits + i));
-        __m512i y = steps_of(_mm512_loadu_si512(old_bits + i + 32), _mm512_loadu_si512(new_bits + i + 32));
+        __m512i a0 = _mm512_loadu_si512(old_bits + i), b0 = _mm512_loadu_si512(new_bits + i);
+        __m512i a1 = _mm512_loadu_si512(old_bits + i + 32), b1 = _mm512_loadu_si512(new_bits + i + 32);
+        __m512i d0 = difference_of(a0, b0), d1 = difference_of(a1, b1);
+        _mm512_storeu_si512(size + i, d0);
+        _mm512_storeu_si512(size + i + 32, d1);
+        most = _mm512_max_epu16(_mm512_max_epu16(most, d0), d1);
+        least = _mm512_min_epu16(_mm512_min_epu16(least, d0), d1);
+        __m512i x = steps_of(a0, b0), y = steps_of(a1, b1);
         __m512i low = _mm512_packus_epi16(_mm512_and_si512(x, low_byte), _mm512_and_si512(y, low_byte)),
                 high = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
         __mmask64 small = _mm512_testn_epi8_mask(high, high);
@@ -174,10 +171,10 @@ AVX512 static void count_steps(int64_t *steps, const uint16_t *old_bits, const u
     }
     _mm512_storeu_si512(count, sum[0]);
     _mm512_storeu_si512(count + 8, sum[1]);
-    for (int k = 0; k < 8; k++) {
-        steps[1 + k] += count[7 - k];
-        steps[1 + 8 + k] += count[8 + 7 - k];
-    }
+    uint16_t lane[2][32];
+    _mm512_storeu_si512(lane[0], most);
+    _mm512_storeu_si512(lane[1], least);
+    return change_span_of(lane[0], lane[1], 32, span);
 }
 
 AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
@@ -189,7 +186,8 @@ AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lan
     for (int64_t i = 0; i < m; i += STRIP) {
         int64_t part = m - i < STRIP ? m - i : STRIP;
         struct change_span span;
-        if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
+        int64_t steps[CLASSES];
+        if (take_differences(old_bits + i, new_bits + i, part, size, &span, steps) != 0) {
             change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
             continue;
         }
@@ -200,7 +198,10 @@ AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lan
         if (bf16_to_float(span.most) > c->max_abs)
             c->max_abs = bf16_to_float(span.most);
         count_exponents(c->counts.exponents, size, part, span.most);
-        count_steps(c->counts.steps, old_bits + i, new_bits + i, part);
+        for (int k = 0; k < 8; k++) {
+            c->counts.steps[1 + k] += steps[7 - k];
+            c->counts.steps[1 + 8 + k] += steps[8 + 7 - k];
+        }
     }
     return m;
 }
