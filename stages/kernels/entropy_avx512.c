@@ -11,6 +11,7 @@
 #define ENTROPY_VECTOR __m512d
 #define ENTROPY_LOOPS entropy_avx512
 #define ENTROPY_LOAD_APART
+#define ENTROPY_DEPOSIT _pdep_u64
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
 
 typedef __m512d vec;

@@ -2,8 +2,9 @@
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
  * operations on it, and ENTROPY_RANGE16 (its own function for that) with struct codes, codes_all, codes_look
  * and codes_range, which that is made of; with none defined all is plain C, which is the reference. It may
- * define ENTROPY_BY_HALVES (there are few registers) and ENTROPY_LOAD_APART (a load from a table and the
- * addition are two instructions).
+ * define ENTROPY_BY_HALVES (there are few registers), ENTROPY_LOAD_APART (a load from a table and the
+ * addition are two instructions) and ENTROPY_DEPOSIT (the lowest bits to where a mask has ones, where that is
+ * one quick instruction).
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2], of
@@ -413,7 +414,14 @@ ENTROPY_INLINE entropy_pair entropy_of(const struct entropy_sums *table, uint64_
     const uint64_t mask = (ENTROPY_CODES - 1) * sizeof *table;
     const int by = (60 + 16 * k) % 64;
     entropy_pair v;
-    memcpy(&v, (const char *)table + ((four >> by | four << (64 - by)) & mask), sizeof v);
+    uint64_t at;
+#ifdef ENTROPY_DEPOSIT
+    if (k == 0)
+        at = ENTROPY_DEPOSIT(four, mask);
+    else
+#endif
+        at = (four >> by | four << (64 - by)) & mask;
+    memcpy(&v, (const char *)table + at, sizeof v);
 #ifdef ENTROPY_LOAD_APART
     __asm__("" : "+x"(v)); /* not an operand of the addition */
 #endif
