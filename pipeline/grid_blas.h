@@ -6,8 +6,8 @@
 #include "comm.h"
 
 /* Local; before MPI starts and before anything is opened or written. OpenBLAS chooses its kernels as it is
- * loaded, by the processor's model, and one that is younger than the library gets the oldest there are
- * (Prescott, 2004), at a fifth of the speed. Where that is so, the environment names the ones that fit what
+ * loaded, by the processor's model; for one younger than the library it takes the oldest there are (Prescott,
+ * 2004), which run at a fifth of the speed. Where that is so, the environment names the ones that fit what
  * the processor can do (OPENBLAS_CORETYPE, OpenBLAS's own variable) and the program, argv, starts anew in
  * this process; then it does not return. Nothing is done where the user has set the variable, the kernels
  * fit, or it cannot be started again. */

@@ -11,7 +11,6 @@
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-#include <string.h>
 
 #define AVX512 __attribute__((target(ISA_AVX512_TARGET)))
 
