@@ -1,15 +1,16 @@
 /* sinew: measures what reinforcement learning changed in a language model. Reads like a table of contents. */
-#include "cli.h"
-#include "comm.h"
-#include "config.h"
-#include "dag.h"
-#include "grid_blas.h"
-#include "h5.h"
-#include "log.h"
-#include "presence.h"
-#include "runner.h"
-#include "text.h"
-#include "verbs.h"
+#include "command/cli.h"
+#include "base/comm.h"
+#include "study/config.h"
+#include "study/dag.h"
+#include "linalg/grid_blas.h"
+#include "hdf5/h5.h"
+#include "base/log.h"
+#include "command/presence.h"
+#include "engine/runner.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "command/verbs.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,14 @@
 /* delta: reads a pair once, block by block, and writes the update: which elements changed, their old and new
  * bits, and what they add up to per tensor. */
-#include "stage.h"
+#include "study/stage.h"
 
-#include "change.h"
-#include "magnitude.h"
-#include "pair.h"
-#include "text.h"
-#include "update.h"
-#include "walk.h"
+#include "kernels/change/change.h"
+#include "elements/magnitude.h"
+#include "compare/pair.h"
+#include "base/path.h"
+#include "base/text.h"
+#include "compare/update.h"
+#include "compare/walk.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -102,7 +103,7 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     double held = (double)(p->store == STORE_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK;
     held = held < n ? held : n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
-    out->process_bytes = (double)reader_bytes(&view->read) + held * (2 * bytes + 0.125) +
+    out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct change)) + 500 * ntensors + 1e6;
     out->known = 1;
 }

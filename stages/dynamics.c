@@ -10,14 +10,13 @@
  * the start if the base does. It is ever updated if either holds at some step: small steps that are all
  * within the tolerance may well add up to an update. The final subnetwork is what the run's last member
  * updated from the start; what is ever updated and not in it is cancelled. */
-#include "stage.h"
+#include "study/stage.h"
 
-#include "bits.h"
-#include "criterion.h"
-#include "magnitude.h"
-#include "text.h"
-#include "update.h"
-#include "walk.h"
+#include "elements/bits.h"
+#include "kernels/change/criterion.h"
+#include "elements/magnitude.h"
+#include "compare/update.h"
+#include "compare/walk.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-#include "checkpoint.h"
-#include "h5.h"
-#include "pair.h"
-#include "stage.h"
-#include "text.h"
+#include "formats/checkpoint.h"
+#include "hdf5/h5.h"
+#include "compare/pair.h"
+#include "study/stage.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -94,11 +94,6 @@ static struct checkpoint_tensor stored_as(const struct checkpoint_tensor *t)
     return s;
 }
 
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* /tensors/NAME for each tensor; '/' would make groups of a name, and '.' alone is the group itself. Two
  * names that become one are refused: nothing is left out in silence. */
 static err_t dataset_names(const struct checkpoint *c, char ***out, struct arena *a, struct err *e)
@@ -115,7 +110,7 @@ static err_t dataset_names(const struct checkpoint *c, char ***out, struct arena
             *p = *p == '/' ? '|' : *p;
     }
     if (c->ntensors > 0)
-        qsort(sorted, (size_t)c->ntensors, sizeof *sorted, by_text);
+        qsort(sorted, (size_t)c->ntensors, sizeof *sorted, text_order);
     for (int64_t i = 1; i < c->ntensors; i++)
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
             return err_set(e, ERR_DATA,

@@ -1,12 +1,11 @@
 /* mask: one bit per compared element, 1 where the criterion calls it updated. */
-#include "stage.h"
+#include "study/stage.h"
 
-#include "bits.h"
-#include "criterion.h"
-#include "magnitude.h"
-#include "text.h"
-#include "update.h"
-#include "walk.h"
+#include "elements/bits.h"
+#include "kernels/change/criterion.h"
+#include "elements/magnitude.h"
+#include "compare/update.h"
+#include "compare/walk.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,10 +29,10 @@ static const struct param mask_params[] = {
 static const char *const mask_inputs[] = {"delta", NULL};
 
 /* Updated elements of one tensor. */
-struct tally {
+struct mask_tally {
     int64_t updated, bins[MAGNITUDE_BINS];
 };
-enum { TALLY_WORDS = (int)(sizeof(struct tally) / sizeof(int64_t)) };
+enum { TALLY_WORDS = (int)(sizeof(struct mask_tally) / sizeof(int64_t)) };
 
 static void mask_plan(const struct plan_view *view, struct estimate *out)
 {
@@ -44,7 +43,7 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes = n / 8;
     out->flops = n / 4;
     double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
-    out->process_bytes = (double)reader_bytes(&view->read) + walk_bytes(sizeof(struct tally)) +
+    out->process_bytes = (double)readahead_bytes(&view->read) + walk_bytes(sizeof(struct mask_tally)) +
                          (window < n ? window : n) * 6 +
                          1e6; /* values and bits of a bf16 pair, their buffers doubling */
     out->known = 1;
@@ -75,7 +74,7 @@ static void flag_part(struct mask *m, const struct update_part *p)
     int64_t bytes = arithmetic_bytes(m->arithmetic);
     memset(m->keep, 0, (size_t)(p->nvalues / 64 + 2) * sizeof *m->keep);
     for (int64_t b = p->from; b < p->to; b++) {
-        struct tally *t = walk_sums(&m->walk, layout_block(m->layout, b).tensor);
+        struct mask_tally *t = walk_sums(&m->walk, layout_block(m->layout, b).tensor);
         int64_t end = p->first_value[b + 1 - p->from];
         for (int64_t at = p->first_value[b - p->from]; at < end; at += BUNCH) {
             int64_t n = end - at < BUNCH ? end - at : BUNCH;
@@ -98,7 +97,7 @@ static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
     int64_t nonfinite = 0, word = 0;
     for (int64_t b = p->from; b < p->to; b++) {
         struct block at = layout_block(m->layout, b);
-        struct tally *t = walk_sums(&m->walk, at.tensor);
+        struct mask_tally *t = walk_sums(&m->walk, at.tensor);
         for (; nonfinite < p->nnonfinite && p->nonfinite[nonfinite] < 64 * (word + at.nwords); nonfinite++) {
             if (m->p->criterion == CRITERION_BITS)
                 continue;
@@ -112,7 +111,7 @@ static err_t mask_part(struct mask *m, struct update_part *p, struct err *e)
 }
 
 /* Process 0. One finished tensor. */
-static err_t add_tensor(struct mask *m, int64_t t, const struct tally *x, struct err *e)
+static err_t add_tensor(struct mask *m, int64_t t, const struct mask_tally *x, struct err *e)
 {
     m->updated[t] = x->updated;
     for (int b = 0; b < MAGNITUDE_BINS; b++)
@@ -126,7 +125,7 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 {
     struct mask *m = arg;
     const struct comm *c = m->ctx->comm;
-    const struct tally none = {0};
+    const struct mask_tally none = {0};
     if (sums)
         comm_sum_to_root(c, sums, TALLY_WORDS);
     if (c->me == 0 && e->code == ERR_OK)
@@ -208,7 +207,7 @@ static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
                                       .eta = m->p->eta};
     TRY(arena_array(a, "mask.updated", m->layout->ntensors, &m->updated, e));
     table_init(&m->bins, "bins", a);
-    const struct walk_sums sums = {.bytes = sizeof(struct tally), .end = end_tensor, .arg = m};
+    const struct walk_sums sums = {.bytes = sizeof(struct mask_tally), .end = end_tensor, .arg = m};
     return walk_start(&m->walk, m->ctx->comm, m->layout,
                       update_window_blocks(m->arithmetic, m->ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK,
                       &sums, a, e);

@@ -6,13 +6,13 @@
  * processes. The chance overlaps come from the masks' own counts by tensor and magnitude bin: there the pairs
  * are divided over processes, and each pair's sum is made by one process in the order of the tensors, so that
  * no result depends on the number of processes. */
-#include "checkpoint.h"
-#include "h5.h"
-#include "isa.h"
-#include "layout.h"
-#include "overlap_counts.h"
-#include "stage.h"
-#include "walk.h"
+#include "formats/checkpoint.h"
+#include "hdf5/h5.h"
+#include "base/isa.h"
+#include "compare/layout.h"
+#include "kernels/overlap/overlap_counts.h"
+#include "study/stage.h"
+#include "compare/walk.h"
 
 #include <math.h>
 #include <stddef.h>

@@ -6,13 +6,13 @@
  * processes. Teams of one size make a phase; phases run from the largest teams to the smallest. All processes
  * compute the same plan from the layout alone. Where no spectrum is to be kept, singular values are counted
  * rather than computed, as far as that leaves no doubt. */
-#include "stage.h"
+#include "study/stage.h"
 
-#include "bits.h"
-#include "grid.h"
-#include "layout.h"
-#include "spectrum.h"
-#include "update.h"
+#include "elements/bits.h"
+#include "linalg/grid.h"
+#include "compare/layout.h"
+#include "kernels/spectrum/spectrum.h"
+#include "compare/update.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,7 +71,7 @@ static const char *skip_reason(const struct rank_params *p, const char *name, in
 
 /* ---- who decomposes what ---- */
 
-struct matrix {
+struct update_matrix {
     int64_t tensor, rows, cols;
     int64_t offset;      /* of its spectrum in /spectra */
     int processes, team; /* team size, and which of the teams of that size */
@@ -170,7 +170,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
             }
             int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total);
             double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES +
-                           (double)reader_bytes(&view->read);
+                           (double)readahead_bytes(&view->read);
             out->process_bytes = fmax(out->process_bytes, bytes);
             out->flops += flops(p, t->dims[0], t->dims[1]);
             /* One bit per element, and old and new bits of perhaps a fifth of them. */
@@ -246,18 +246,18 @@ struct rank {
     struct ctx *ctx;
     const struct rank_params *p;
     struct cursor cursor;
-    int64_t nmatrices, nvalues; /* singular values of all */
-    struct matrix *matrices;    /* by cost, longest first */
-    struct result *results;     /* by tensor */
-    double *load;               /* per team, while dealing */
-    struct h5_bulk *spectra;    /* NULL where they are not kept */
-    double available;           /* bytes of memory, for one matrix */
-    double done, planned;       /* cost, of this process */
+    int64_t nmatrices, nvalues;     /* singular values of all */
+    struct update_matrix *matrices; /* by cost, longest first */
+    struct result *results;         /* by tensor */
+    double *load;                   /* per team, while dealing */
+    struct h5_bulk *spectra;        /* NULL where they are not kept */
+    double available;               /* bytes of memory, for one matrix */
+    double done, planned;           /* cost, of this process */
 };
 
 static int longest_first(const void *x, const void *y)
 {
-    const struct matrix *a = x, *b = y;
+    const struct update_matrix *a = x, *b = y;
     return a->cost > b->cost       ? -1
            : a->cost < b->cost     ? 1
            : a->tensor < b->tensor ? -1
@@ -278,15 +278,16 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
         const struct layout_tensor *t = &l->tensors[i];
         if (skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text))
             continue;
-        struct matrix *m = &r->matrices[r->nmatrices++];
-        *m = (struct matrix){.tensor = i, .rows = t->dims[0], .cols = t->dims[1], .offset = r->nvalues};
+        struct update_matrix *m = &r->matrices[r->nmatrices++];
+        *m =
+            (struct update_matrix){.tensor = i, .rows = t->dims[0], .cols = t->dims[1], .offset = r->nvalues};
         m->cost = cost(r->p, m->rows, m->cols, 1, available);
         r->nvalues += smaller(m->rows, m->cols);
         total += m->cost;
     }
     qsort(r->matrices, (size_t)r->nmatrices, sizeof *r->matrices, longest_first);
     for (int64_t i = 0; i < r->nmatrices; i++) {
-        struct matrix *m = &r->matrices[i];
+        struct update_matrix *m = &r->matrices[i];
         m->processes = team_size(r->p, m->rows, m->cols, np, available, total);
         double bytes = process_bytes(r->p, m->rows, m->cols, m->processes, available);
         m->cost = cost(r->p, m->rows, m->cols, m->processes, available);
@@ -302,7 +303,7 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
     for (int t = 1; t <= np; t = next_team(t, np)) {
         memset(r->load, 0, (size_t)np * sizeof *r->load);
         for (int64_t i = 0; i < r->nmatrices; i++) {
-            struct matrix *m = &r->matrices[i];
+            struct update_matrix *m = &r->matrices[i];
             if (m->processes != t)
                 continue;
             for (int k = 1; k < np / t; k++)
@@ -317,7 +318,7 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
 }
 
 /* Collective on the team. All singular values of one matrix, and what they say. */
-static err_t measure(struct rank *r, const struct matrix *m, struct grid *g, enum grid_method method,
+static err_t measure(struct rank *r, const struct update_matrix *m, struct grid *g, enum grid_method method,
                      struct arena *a, double *s, struct result *x, struct err *e)
 {
     int64_t n = smaller(m->rows, m->cols);
@@ -344,8 +345,8 @@ static err_t measure(struct rank *r, const struct matrix *m, struct grid *g, enu
 
 /* Collective on the team. The rank of one matrix without its singular values. *resolved: 0 where they are
  * needed. */
-static err_t count(struct rank *r, const struct matrix *m, struct grid *g, struct arena *a, struct result *x,
-                   int *resolved, struct err *e)
+static err_t count(struct rank *r, const struct update_matrix *m, struct grid *g, struct arena *a,
+                   struct result *x, int *resolved, struct err *e)
 {
     struct grid_bound bound = {.tolerance = r->p->tolerance,
                                .share = spectrum_tolerance(m->rows, m->cols, 1),
@@ -364,7 +365,7 @@ static err_t count(struct rank *r, const struct matrix *m, struct grid *g, struc
 }
 
 /* Collective on the team. One matrix. */
-static err_t decompose(struct rank *r, const struct matrix *m, struct grid *g, const struct comm *team,
+static err_t decompose(struct rank *r, const struct update_matrix *m, struct grid *g, const struct comm *team,
                        struct arena *a, struct err *e)
 {
     int64_t n = smaller(m->rows, m->cols);
@@ -412,7 +413,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
         arena_init(&a, r->ctx->arena->mem);
         err_t code = grid_create(&g, &team, r->ctx->arena, e);
         for (int64_t i = 0; i < r->nmatrices && code == ERR_OK; i++) {
-            const struct matrix *m = &r->matrices[i];
+            const struct update_matrix *m = &r->matrices[i];
             if (m->processes != t || m->team != k)
                 continue;
             code = decompose(r, m, g, &team, &a, e);
@@ -488,7 +489,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
             arena_array(a, "rank.load", c->np, &r.load, e);
     }
     TRY_OUT(code, comm_agree(c, e));
-    double live = (double)a->mem->live_bytes + READ_BYTES + (double)reader_bytes(&ctx->read);
+    double live = (double)a->mem->live_bytes + READ_BYTES + (double)readahead_bytes(&ctx->read);
     comm_max_real(c, &live, 1);
     deal(&r, live, e);
     TRY_OUT(code, comm_agree(c, e));

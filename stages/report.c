@@ -6,19 +6,21 @@
  * the pages are then written. A table that is empty, or that no stage of the study writes, makes a section
  * that says so, and a CSV file with a header alone. Figures are drawn by gnuplot, one run each; where it is
  * not there, or one fails, the report says so and everything else is as it would be. */
-#include "artifact.h"
-#include "figures.h"
-#include "gather.h"
-#include "gnuplot.h"
-#include "h5.h"
-#include "html.h"
-#include "page.h"
-#include "plot.h"
-#include "sheet.h"
-#include "stage.h"
-#include "summary.h"
-#include "table.h"
-#include "text.h"
+#include "hdf5/artifact.h"
+#include "report/figures/figures.h"
+#include "report/gather.h"
+#include "base/gnuplot.h"
+#include "hdf5/h5.h"
+#include "report/page/html.h"
+#include "report/page/page.h"
+#include "report/figures/plot.h"
+#include "report/sheet.h"
+#include "study/stage.h"
+#include "report/summary.h"
+#include "hdf5/table.h"
+#include "base/path.h"
+#include "base/file.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -66,11 +68,10 @@ struct report {
 /* Notes a written file for the artifact: its absence or change makes the node stale. */
 static err_t note_file(struct report *r, const char *path, struct err *e)
 {
-    struct stat st;
-    if (stat(path, &st) != 0)
+    struct file_stamp stamp;
+    if (!file_stamp_of(path, &stamp))
         return err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", path, strerror(errno));
-    return TABLE_ADD(&r->files, e, V_TEXT(path), V_INT(st.st_size),
-                     V_INT((int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec), V_TEXT(""));
+    return TABLE_ADD(&r->files, e, V_TEXT(path), V_INT(stamp.size_bytes), V_INT(stamp.mtime_ns), V_TEXT(""));
 }
 
 static err_t write_page(struct report *r, const char *name, const struct text *page, struct err *e)

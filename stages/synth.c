@@ -1,13 +1,15 @@
 /* synth: checkpoints in the published format with the real names and proportions of the families, tuned by
  * simulated bf16 optimiser steps, and token logits. Everything it writes says that it is simulated, and
  * nothing that does not is touched. */
-#include "stage.h"
+#include "study/stage.h"
 
-#include "families.h"
-#include "layout.h"
-#include "safetensors.h"
-#include "simulate.h"
-#include "text.h"
+#include "kernels/simulate/families.h"
+#include "compare/layout.h"
+#include "formats/safetensors.h"
+#include "kernels/simulate/simulate.h"
+#include "base/path.h"
+#include "base/file.h"
+#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -94,9 +96,9 @@ struct synth {
 static void unknown_name(char *text, int size, const char *what, const char *name, const char *const *known,
                          int n)
 {
-    const char *nearest = text_nearest(name, known, n);
-    int used = snprintf(text, (size_t)size, "synth knows no %s \"%s\"%s%s%s; it knows", what, name,
-                        nearest ? " (did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?)" : "");
+    struct text_hint hint;
+    int used = snprintf(text, (size_t)size, "synth knows no %s \"%s\"%s; it knows", what, name,
+                        text_meant(&hint, name, known, n, " (", "\"", ")"));
     for (int i = 0; i < n && used > 0 && used < size; i++)
         used += snprintf(text + used, (size_t)(size - used), "%s %s", i ? "," : "", known[i]);
 }
@@ -381,12 +383,6 @@ static err_t prepare(struct synth *s, struct err *e)
 
 /* ---- nothing of others is touched (process 0) ---- */
 
-static int ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static err_t not_ours(const char *path, const char *why, struct err *e)
 {
     return err_set(
@@ -426,13 +422,13 @@ static err_t check_entry(struct synth *s, const char *path, int ours, int *stale
     const char *name = path_last(path);
     int is_index = strcmp(name, "model.safetensors.index.json") == 0;
     *stale = is_index && s->nfiles == 1;
-    if (ends_with(name, ".safetensors")) {
+    if (text_ends_with(name, ".safetensors")) {
         TRY(check_ours(s, path, e));
         *stale = strncmp(name, "model", 5) == 0;
         for (int k = 0; k < s->nfiles; k++)
             *stale = *stale && strcmp(path_last(s->files[k].path), name) != 0;
-    } else if (strncmp(name, "pytorch_model", 13) == 0 || ends_with(name, ".bin") || ends_with(name, ".pt") ||
-               ends_with(name, ".pth") || ends_with(name, ".gguf")) {
+    } else if (strncmp(name, "pytorch_model", 13) == 0 || text_ends_with(name, ".bin") ||
+               text_ends_with(name, ".pt") || text_ends_with(name, ".pth") || text_ends_with(name, ".gguf")) {
         return not_ours(path, "is a model file of another origin", e);
     } else if (!ours && (is_index || strcmp(name, "config.json") == 0 || strcmp(name, "run.json") == 0)) {
         return not_ours(path, "belongs to a checkpoint that is not marked as simulated", e);
@@ -468,7 +464,7 @@ static err_t check_targets(struct synth *s, struct err *e)
     struct stat st;
     if (s->logits.path && stat(s->logits.path, &st) == 0)
         TRY(check_ours(s, s->logits.path, e));
-    if (ends_with(folder, ".safetensors"))
+    if (text_ends_with(folder, ".safetensors"))
         return err_set(e, ERR_CONFIG, "%s: synth writes a checkpoint as a folder; name one", folder);
     char *run = path_join(a, folder, "run.json", e);
     if (!run)
@@ -728,11 +724,11 @@ static err_t add_file(struct synth *s, struct table *t, const char *path, int is
         size = file.size_bytes;
         mtime = file.mtime_ns;
     } else {
-        struct stat st;
-        if (stat(path, &st) != 0)
+        struct file_stamp stamp;
+        if (!file_stamp_of(path, &stamp))
             return err_set(e, ERR_SYSTEM, "%s: has vanished: %s", path, strerror(errno));
-        size = (int64_t)st.st_size;
-        mtime = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+        size = stamp.size_bytes;
+        mtime = stamp.mtime_ns;
     }
     return TABLE_ADD(t, e, V_TEXT(path), V_INT(size), V_INT(mtime), V_TEXT(hash));
 }

@@ -6,11 +6,11 @@
  * entropies go to the artifact; quantiles are exact order statistics, found by counting over the bits of the
  * values, digit by digit, so that nothing is gathered or sorted. Sums are exact or in fixed point: no result
  * depends on the number of processes. */
-#include "entropy.h"
-#include "h5.h"
-#include "logits.h"
-#include "stage.h"
-#include "xsum.h"
+#include "kernels/entropy/entropy.h"
+#include "hdf5/h5.h"
+#include "formats/logits/logits.h"
+#include "study/stage.h"
+#include "base/xsum.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -705,7 +705,7 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
                    bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
             double held = 3 * rows + (double)sizeof(struct entropy_room) + ROUND_TOKENS * 8.0 +
-                          (double)reader_bytes(&view->read) + (kept < bounded ? kept : 0) +
+                          (double)readahead_bytes(&view->read) + (kept < bounded ? kept : 0) +
                           (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);

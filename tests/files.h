@@ -3,7 +3,7 @@
 #ifndef SINEW_TEST_FILES_H
 #define SINEW_TEST_FILES_H
 
-#include "safetensors.h"
+#include "formats/safetensors.h"
 
 #include <ftw.h>
 #include <stdio.h>

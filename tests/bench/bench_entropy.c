@@ -8,8 +8,8 @@
  * FILE holds the rows from byte --start on, as bf16. --rounds passes over them make a run, which is timed as
  * a whole. One line per run and JSON lines, appended to FILE: the seconds, and the entropies as an array of
  * float64 in FILE.nats beside it. */
-#include "comm.h"
-#include "entropy.h"
+#include "base/comm.h"
+#include "kernels/entropy/entropy.h"
 
 #include <fcntl.h>
 #include <mpi.h>

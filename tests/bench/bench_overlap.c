@@ -11,9 +11,9 @@
  * for rival_overlap.py to compare with numpy's. */
 #include "../mpi/stagelib.h"
 
-#include "bits.h"
-#include "layout.h"
-#include "overlap_counts.h"
+#include "elements/bits.h"
+#include "compare/layout.h"
+#include "kernels/overlap/overlap_counts.h"
 
 #include <getopt.h>
 #include <sys/mman.h>

@@ -12,9 +12,9 @@
 #include "../mpi/stagelib.h"
 #include "benchlib.h"
 
-#include "pair.h"
-#include "walk.h"
-#include "update.h"
+#include "compare/pair.h"
+#include "compare/walk.h"
+#include "compare/update.h"
 
 #include <fcntl.h>
 #include <getopt.h>

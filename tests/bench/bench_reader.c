@@ -13,9 +13,9 @@
  * they do not go, it says so and ends with status 77. The processes share the disk: how cold a virtual one
  * is, its host decides. */
 #include "benchlib.h"
-#include "comm.h"
-#include "log.h"
-#include "reader.h"
+#include "base/comm.h"
+#include "base/log.h"
+#include "formats/readahead.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -114,10 +114,11 @@ static void compute(struct bench *b, const void *p, const void *q, int64_t n)
     }
 }
 
-static void read_all(struct bench *b, struct reader *r, int side, int64_t at, int64_t n, unsigned char *buf)
+static void read_all(struct bench *b, struct readahead *r, int side, int64_t at, int64_t n,
+                     unsigned char *buf)
 {
     for (int64_t done = 0; done < n;) {
-        ssize_t got = reader_read(r, b->fd[side], buf + done, n - done, at + done);
+        ssize_t got = readahead_read(r, b->fd[side], buf + done, n - done, at + done);
         must(got > 0, "read");
         done += got;
     }
@@ -143,23 +144,23 @@ static void by_reader(struct bench *b, int mode, int64_t block)
 {
     struct arena a;
     struct err e;
-    struct reader *r;
+    struct readahead *r;
     err_clear(&e);
     arena_init(&a, &b->mem);
-    must(reader_open(&r, &(struct read_setting){mode, block}, &a, &e) == ERR_OK, e.text);
+    must(readahead_open(&r, &(struct readahead_setting){mode, block}, &a, &e) == ERR_OK, e.text);
     int64_t ahead = b->from;
     for (int64_t at = b->from; at < b->to; at += PIECE) {
         ahead = ahead > at ? ahead : at; /* reading ahead may begin late */
-        reader_passed(r, at - block + 1);
-        for (; ahead < b->to && reader_room(r) >= SIDES; ahead += block)
+        readahead_passed(r, at - block + 1);
+        for (; ahead < b->to && readahead_room(r) >= SIDES; ahead += block)
             for (int k = 0; k < SIDES; k++)
-                reader_ahead(r, b->fd[k], ahead, b->to - ahead < block ? b->to - ahead : block, ahead);
+                readahead_want(r, b->fd[k], ahead, b->to - ahead < block ? b->to - ahead : block, ahead);
         int64_t n = b->to - at < PIECE ? b->to - at : PIECE;
         for (int k = 0; k < SIDES; k++)
             read_all(b, r, k, at, n, b->buf[k]);
         compute(b, b->buf[0], b->buf[1], n);
     }
-    reader_close(r);
+    readahead_close(r);
     arena_release(&a);
 }
 
@@ -343,7 +344,7 @@ int main(int argc, char **argv)
     b.from = blocks * b.comm.me / b.comm.np * MOST_BLOCK;
     b.to = blocks * (b.comm.me + 1) / b.comm.np * MOST_BLOCK;
     for (int k = 0; k < SIDES; k++) {
-        b.buf[k] = aligned_alloc(READER_ALIGN, MOST_BLOCK);
+        b.buf[k] = aligned_alloc(READAHEAD_ALIGN, MOST_BLOCK);
         must(b.buf[k] != NULL, "memory");
     }
     measure(&b, &rival);

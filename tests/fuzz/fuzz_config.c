@@ -2,7 +2,7 @@
  * resolve to itself. */
 #include "fuzzlib.h"
 
-#include "config.h"
+#include "study/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

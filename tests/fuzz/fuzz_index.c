@@ -2,7 +2,7 @@
  * index has, the first shard may follow. Which format's folder it is, is told by the first ".bin" in it. */
 #include "fuzzlib.h"
 
-#include "checkpoint.h"
+#include "formats/checkpoint.h"
 
 #include <sys/stat.h>
 

@@ -1,7 +1,7 @@
 /* llama.cpp's file of log-probabilities (llama.h): its header and, where that fits the file, every row. */
 #include "fuzzlib.h"
 
-#include "llama.h"
+#include "formats/logits/llama.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

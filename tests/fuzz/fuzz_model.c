@@ -1,7 +1,7 @@
 /* The config.json of a checkpoint (model_config.h). It never fails: what is wrong with it is kept as text. */
 #include "fuzzlib.h"
 
-#include "model_config.h"
+#include "formats/model_config.h"
 
 static char dir[128];
 

@@ -1,7 +1,7 @@
 /* The header of a .npy file (npy.h). */
 #include "fuzzlib.h"
 
-#include "npy.h"
+#include "formats/logits/npy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* A pickle (pickle.h), with a few names that it may use. */
 #include "fuzzlib.h"
 
-#include "pickle.h"
+#include "formats/torch/pickle.h"
 
 static const struct pickle_name names[] = {{"collections", "OrderedDict", PICKLE_USE_DICT, 0},
                                            {"torch", "FloatStorage", PICKLE_USE_NAME, 1},

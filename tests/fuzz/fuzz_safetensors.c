@@ -1,7 +1,7 @@
 /* A .safetensors file (safetensors.h). What is taken is written again, and must say the same. */
 #include "fuzzlib.h"
 
-#include "safetensors.h"
+#include "formats/safetensors.h"
 
 static void check_places(const struct safetensors *s, int64_t size)
 {

@@ -2,7 +2,7 @@
  * that what is said of tensors and storages is reached. Then every tensor is read. */
 #include "fuzzlib.h"
 
-#include "torchfile.h"
+#include "formats/torch/torchfile.h"
 
 static void read_all(struct fuzz *f, const struct torchfile *t, const char *path)
 {

@@ -1,7 +1,7 @@
 /* A whole file that torch.save might have written (torchfile.h). */
 #include "fuzzlib.h"
 
-#include "torchfile.h"
+#include "formats/torch/torchfile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -1,7 +1,7 @@
 /* The directory of a zip archive (zip.h). */
 #include "fuzzlib.h"
 
-#include "zip.h"
+#include "formats/torch/zip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -12,8 +12,8 @@
 #ifndef SINEW_FUZZLIB_H
 #define SINEW_FUZZLIB_H
 
-#include "err.h"
-#include "mem.h"
+#include "base/err.h"
+#include "base/mem.h"
 
 #include <stddef.h>
 #include <stdint.h>

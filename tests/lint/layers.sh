@@ -1,43 +1,37 @@
 #!/bin/bash
 # Layering: arrows point one way. Reads the #include lines of pipeline/ and stages/ and fails on the first kind of disorder:
-#   - pipeline/ includes nothing from stages/; only registry.c names the stages
-#   - a pipeline module includes only modules of its own or a lower layer, and headers make no cycle
-#   - a stage includes service headers, its kernels, libc, libm and mpi.h, and no other stage
+#   - a file of pipeline/ includes its own room and rooms on lower lines of the list below; only study/registry.c names the stages
+#   - headers make no cycle
+#   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
 #   - a kernel computes: no MPI, no files, no memory but its caller's (an arena handed in)
-#   - each foreign library is known to one file
+#   - each foreign library is known to one room, and there to the files named here
 #   - each .c includes its own header first, and each header compiles alone
 # Exit status: 0 in order, 1 not.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-shopt -s nullglob
+shopt -s nullglob globstar
 bad=0
 complain() {
     echo "layers: $*"
     bad=1
 }
 
-# Layers of the machine, lowest first. A module that stands in no line is on top, beside main.
-layers=(
-    "err log xsum isa turn_avx512 adder_avx2 classes_avx2 hash banned"
-    "mem"
-    "comm text table tensor json order zip pickle gnuplot reader"
-    "magnitude magnitude_avx2 magnitude_avx512 bits bits_avx2 bits_avx512"
-    "param h5 h5_internal h5_table h5_source checkpoint model_config strided safetensors torchfile npy llama grid grid_blas grid_team grid_cyclic
-     grid_lapack gram symmetric document"
-    "artifact layout fp8 match logits"
-    "pair walk"
-    "update"
-    "stage"
-    "registry matrix"
-    "config"
-    "dag"
-    "fresh"
+# The rooms of the machine, lowest first: what stands on a line may include what stands on the same line or above it.
+rooms=(
+    "base"
+    "elements"
+    "linalg"
+    "hdf5"
+    "formats formats/torch formats/logits"
+    "compare"
+    "study"
+    "engine"
+    "export"
+    "command"
 )
-services="isa turn_avx512 stage gnuplot reader safetensors logits artifact h5 table layout update pair match checkpoint tensor comm mem log xsum grid bits magnitude walk text err param banned"
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
 pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"
-pure_services="isa turn_avx512 adder_avx2 classes_avx2 err mem text tensor table bits magnitude xsum"
 
 # The headers a file includes, as written, one per line.
 includes() {
@@ -47,57 +41,73 @@ has_word() { # WORD LIST
     case " $(echo $2) " in *" $1 "*) return 0 ;; esac
     return 1
 }
-layer_of() { # MODULE
+level_of() { # ROOM
     local i
-    for i in "${!layers[@]}"; do
-        has_word "$1" "${layers[$i]}" && { echo "$i"; return; }
+    for i in "${!rooms[@]}"; do
+        has_word "$1" "${rooms[$i]}" && { echo "$i"; return; }
     done
-    echo "${#layers[@]}"
+    echo -1
+}
+matches() { # TEXT PATTERN...   globs
+    local text=$1 pattern
+    shift
+    for pattern in "$@"; do
+        # shellcheck disable=SC2053 # a pattern on purpose
+        [[ $text == $pattern ]] && return 0
+    done
+    return 1
 }
 
-sources=(pipeline/*.c pipeline/*.h stages/*.c stages/*.h stages/kernels/*.c stages/kernels/*.h)
+sources=(pipeline/**/*.[ch] stages/**/*.[ch])
 [ ${#sources[@]} -gt 0 ] || { echo "layers: no sources found"; exit 1; }
 
 # ---- pipeline ----
-for file in pipeline/*.[ch]; do
-    module=$(basename "${file%.*}")
-    own=$(layer_of "$module")
-    # A .c may use what its own header may not show; it is held to its layer by the header alone, and by these two rules.
+for file in pipeline/**/*.[ch]; do
+    room=${file#pipeline/}
+    room=${room%/*}
+    if [ "$file" = pipeline/main.c ]; then
+        own=${#rooms[@]}
+    else
+        own=$(level_of "$room")
+        [ "$own" -ge 0 ] || { complain "$file stands in no room of the list"; continue; }
+    fi
     for header in $(includes "$file"); do
-        name=${header%.h}
-        if [ -e "stages/$header" ] || [ -e "stages/kernels/$header" ] || [[ $header == */stages/* ]]; then
+        if [ -e "stages/$header" ] || [[ $header == *stages/* ]]; then
             complain "$file includes $header: the machine knows no stage"
-        elif [ -e "pipeline/$header" ] && [ "$name" != "$module" ]; then
-            other=$(layer_of "$name")
-            if [ "$other" -gt "$own" ]; then
-                complain "$file (layer $own) includes $header (layer $other): arrows point to lower layers"
-            fi
+        elif [ -e "pipeline/$header" ]; then
+            other=$(level_of "${header%/*}")
+            [ "$other" -le "$own" ] || complain "$file includes $header: arrows point to lower rooms"
+        elif [ -e "$(dirname "$file")/$header" ]; then
+            complain "$file includes $header without its room"
         fi
     done
-    if [ "$file" != pipeline/registry.c ] && grep -qE 'extern[[:space:]]+const[[:space:]]+struct[[:space:]]+stage[[:space:]]' "$file"; then
-        complain "$file names a stage; only pipeline/registry.c does"
+    if [ "$file" != pipeline/study/registry.c ] && grep -qE 'extern[[:space:]]+const[[:space:]]+struct[[:space:]]+stage[[:space:]]' "$file"; then
+        complain "$file names a stage; only pipeline/study/registry.c does"
     fi
 done
 
 # Cycles between headers: tsort names them.
-edges=$(for file in pipeline/*.h; do
-    for header in $(includes "$file"); do
-        [ -e "pipeline/$header" ] && echo "$(basename "$file") $header"
-    done
-done)
-if [ -n "$edges" ] && cycle=$(echo "$edges" | tsort 2>&1 >/dev/null) && [ -n "$cycle" ]; then
-    complain "headers of pipeline/ include each other in a cycle:" $cycle
-fi
+for top in pipeline stages; do
+    edges=$(for file in "$top"/**/*.h; do
+        for header in $(includes "$file"); do
+            [ -e "$top/$header" ] && echo "${file#"$top"/} $header"
+        done
+    done)
+    if [ -n "$edges" ] && cycle=$(echo "$edges" | tsort 2>&1 >/dev/null) && [ -n "$cycle" ]; then
+        complain "headers of $top/ include each other in a cycle:" $cycle
+    fi
+done
 
 # ---- stages ----
-kernels=$(for header in stages/kernels/*.h; do basename "$header"; done)
+services=('base/*' 'elements/*' 'hdf5/*' 'formats/*' 'compare/*' linalg/grid.h study/stage.h study/param.h)
 for file in stages/*.c; do
+    own=('kernels/*')
+    [ "$file" = stages/report.c ] && own+=('report/*')
     for header in $(includes "$file"); do
-        name=${header%.h}
-        if [ "$header" = mpi.h ] || has_word "$name" "$libc" || has_word "$header" "$kernels"; then
+        if [ "$header" = mpi.h ] || has_word "${header%.h}" "$libc" || { [ -e "stages/$header" ] && matches "$header" "${own[@]}"; }; then
             continue
         fi
-        if [ ! -e "pipeline/$header" ] || ! has_word "$name" "$services"; then
+        if [ ! -e "pipeline/$header" ] || ! matches "$header" "${services[@]}" || [ "$header" = hdf5/h5_internal.h ]; then
             complain "$file includes $header: a stage sees services, kernels, libc, libm and mpi.h only"
         fi
     done
@@ -106,52 +116,60 @@ for file in stages/*.h; do
     complain "$file: a stage has no header"
 done
 
-# ---- kernels ----
-for file in stages/kernels/*.[ch]; do
+# ---- kernels, and the parts of the report ----
+pure_files() { # FILE ALLOWED-GLOB...
+    local file=$1 header
+    shift
     for header in $(includes "$file"); do
-        if ! has_word "${header%.h}" "$pure $pure_services" && ! has_word "$header" "$kernels"; then
-            complain "$file includes $header: a kernel sees libc, other kernels and $pure_services only"
-        fi
+        has_word "${header%.h}" "$pure" && continue
+        { [ -e "stages/$header" ] || [ -e "pipeline/$header" ]; } && matches "$header" "$@" && continue
+        complain "$file includes $header: it sees libc and $* only"
     done
     if grep -nE '\b(malloc|calloc|realloc|free|fopen|open|printf|fprintf|MPI_[A-Z][a-z_]*)[[:space:]]*\(' "$file" >/dev/null; then
         complain "$file allocates, prints, opens files or calls MPI: a kernel does not"
     fi
+}
+for file in stages/kernels/**/*.[ch]; do
+    [[ $file == stages/kernels/*/* ]] || complain "$file: a kernel stands in the folder of its stage"
+    pure_files "$file" 'base/*' 'elements/*' 'kernels/*'
+done
+for file in stages/report/**/*.[ch]; do
+    pure_files "$file" 'base/*' 'elements/*' hdf5/table.h 'report/*'
 done
 
 # ---- foreign libraries ----
-one_file() { # WHAT HEADER-PATTERN ALLOWED-FILE
-    local users
-    users=$(grep -lE "^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"]($2)[>\"]" "${sources[@]}" | tr '\n' ' ')
-    [ -z "$users" ] || [ "$users" = "$3 " ] || complain "$1 stands behind $3 alone, but is included by: $users"
+behind() { # WHAT LINE-PATTERN ALLOWED-GLOB...
+    local what=$1 pattern=$2 file
+    shift 2
+    for file in $(grep -lE "$pattern" "${sources[@]}"); do
+        matches "$file" "$@" || complain "$what stands behind $*, but $file knows it"
+    done
 }
-one_file HDF5 'hdf5[a-z_]*\.h|H5[A-Za-z]*\.h' pipeline/h5_internal.h
-users=$(grep -lE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"h5_internal\.h"' "${sources[@]}" | grep -vE '^pipeline/h5(_[a-z]+)?\.c$' | tr '\n' ' ')
-[ -z "$users" ] || complain "h5_internal.h is for the HDF5 module alone, but is included by: $users"
-one_file libyaml 'yaml\.h' pipeline/document.c
-one_file "BLAS and LAPACK" 'cblas\.h|lapacke?\.h|openblas/.*|scalapack\.h' pipeline/grid_lapack.h
-users=$(grep -lE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"grid_(lapack|team|cyclic)\.h"' "${sources[@]}" | grep -vE '^pipeline/(grid(_[a-z]+)?\.[ch]|symmetric\.c)$' | tr '\n' ' ')
-[ -z "$users" ] || complain "grid's inner headers are for the linear algebra alone, but are included by: $users"
-for library in jansson xxhash; do
-    users=$(grep -lE "^[[:space:]]*#[[:space:]]*include[[:space:]]*<$library\.h>" "${sources[@]}")
-    [ "$(echo "$users" | wc -l)" -le 1 ] || complain "$library.h stands behind one file, but is included by:" $users
-done
-users=$(grep -lE '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' "${sources[@]}" | grep -vE '^pipeline/(grid|grid_blas|grid_cyclic|symmetric)\.c$|^pipeline/grid_lapack\.h$')
-[ -z "$users" ] || complain "BLAS, BLACS and ScaLAPACK stand behind pipeline/grid*.c and symmetric.c, but are called by:" $users
+include='^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]'
+behind HDF5 "$include(hdf5[a-z_]*\.h|H5[A-Za-z]*\.h)[>\"]" pipeline/hdf5/h5_internal.h
+behind h5_internal.h "$include(hdf5/)?h5_internal\.h\"" 'pipeline/hdf5/h5*.c'
+behind libyaml "${include}yaml\.h" pipeline/study/document.c
+behind jansson "${include}jansson\.h" pipeline/formats/json.c
+behind xxhash "${include}xxhash\.h" pipeline/base/hash.c
+behind "BLAS and LAPACK" "$include(cblas\.h|lapacke?\.h|openblas/.*|scalapack\.h)[>\"]" 'pipeline/linalg/*'
+behind "grid's inner headers" "${include}linalg/grid_(lapack|team|cyclic)\.h\"" 'pipeline/linalg/*'
+behind "BLAS, BLACS and ScaLAPACK" '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' 'pipeline/linalg/*'
 
 # ---- own header first; headers alone ----
-for file in pipeline/*.c stages/kernels/*.c; do
-    header=$(basename "${file%.c}.h")
-    [ -e "$(dirname "$file")/$header" ] || continue
+for file in pipeline/**/*.c stages/*/**/*.c; do
+    header=${file%.c}.h
+    [ -e "$header" ] || continue
+    header=${header#*/}
     first=$(includes "$file" | head -n 1)
-    [ "$first" = "$header" ] || [ "$first" = banned.h ] || complain "$file includes $first before its own header"
+    [ "$first" = "$header" ] || complain "$file includes $first before its own header"
 done
 if command -v mpicc >/dev/null; then
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     hdf5=$(pkg-config --cflags hdf5-openmpi 2>/dev/null) # of h5_internal.h
-    for header in pipeline/*.h stages/kernels/*.h; do
-        echo "#include \"$(basename "$header")\"" >"$scratch/alone.c"
-        mpicc -std=gnu11 -D_GNU_SOURCE -fsyntax-only -Ipipeline -Istages/kernels $hdf5 "$scratch/alone.c" 2>"$scratch/errors" ||
+    for header in pipeline/**/*.h stages/**/*.h; do
+        echo "#include \"${header#*/}\"" >"$scratch/alone.c"
+        mpicc -std=gnu11 -D_GNU_SOURCE -fsyntax-only -Ipipeline -Istages $hdf5 "$scratch/alone.c" 2>"$scratch/errors" ||
             complain "$header does not compile alone: $(grep -m 1 error "$scratch/errors")"
     done
 else

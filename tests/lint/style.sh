@@ -6,7 +6,7 @@
 # Exit status: 0 in order, 1 not.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-shopt -s nullglob
+shopt -s nullglob globstar
 bad=0
 complain() {
     echo "style: $*"
@@ -19,7 +19,7 @@ complain_all() { # WHY LINES
     done <<<"$2"
 }
 
-ours=(pipeline/*.[ch] stages/*.[ch] stages/kernels/*.[ch])
+ours=(pipeline/**/*.[ch] stages/**/*.[ch])
 tests=(tests/unit/*.[ch] tests/mpi/*.[ch] tests/bench/*.[ch] tests/fuzz/*.[ch])
 texts=(tests/e2e/* tests/fail/* tests/run.sh jobs/* .ci/run configs/* CMakeLists.txt README.md CHANGELOG.md)
 stages=(stages/*.c)
@@ -61,6 +61,11 @@ for file in "${ours[@]}" "${tests[@]}" tests/e2e/*.py tests/fail/*.py; do
     [ "$lines" -le 900 ] || complain "$file: $lines lines; past 900 look for the second noun hiding in it"
 done
 
+# One tag, one struct: a reader who looks a name up finds one thing.
+complain_all "this tag is defined more than once" "$(grep -HE '^[[:space:]]*(typedef )?(struct|union|enum) [a-z_0-9]+ \{' "${ours[@]}" |
+    sed -E 's/^([^:]*):[[:space:]]*(typedef )?(struct|union|enum) ([a-z_0-9]+) .*/\4 \1/' | sort -u |
+    awk '{ n[$1]++; where[$1] = where[$1] " " $2 } END { for (tag in n) if (n[tag] > 1) print tag ":" where[tag] }')"
+
 # ---- stages ----
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -71,14 +76,14 @@ for file in "${stages[@]}"; do
         complain "$file declares no .kind"
         continue
     fi
-    grep -qE "(^|[^_[:alnum:]])stage_$name([^_[:alnum:]]|$)" pipeline/registry.c 2>/dev/null ||
-        complain "$file: stage_$name stands not in pipeline/registry.c"
+    grep -qE "(^|[^_[:alnum:]])stage_$name([^_[:alnum:]]|$)" pipeline/study/registry.c 2>/dev/null ||
+        complain "$file: stage_$name stands not in pipeline/study/registry.c"
     grep -qE "^[[:space:]]+($kind:|[a-z0-9-]+:.*kind:[[:space:]]*$kind\b)|^[[:space:]]+kind:[[:space:]]*$kind\b" \
         configs/reference.yaml 2>/dev/null || complain "$file: no section of kind $kind in configs/reference.yaml"
     own_tests=(tests/unit/test_"$name"*.c tests/mpi/test_"$name"*.c)
     [ ${#own_tests[@]} -gt 0 ] || complain "$file: neither tests/unit/test_$name*.c nor tests/mpi/test_$name*.c"
     if command -v mpicc >/dev/null && command -v nm >/dev/null; then
-        if mpicc -std=gnu11 -D_GNU_SOURCE -c -O0 -w -Ipipeline -Istages -Istages/kernels -o "$scratch/$name.o" "$file" \
+        if mpicc -std=gnu11 -D_GNU_SOURCE -c -O0 -w -Ipipeline -Istages -o "$scratch/$name.o" "$file" \
             2>"$scratch/errors"; then
             symbols=$(nm --defined-only --extern-only "$scratch/$name.o" | awk '{ print $3 }' | tr '\n' ' ')
             [ "$symbols" = "stage_$name " ] || complain "$file exports $symbols- a stage exports stage_$name alone"

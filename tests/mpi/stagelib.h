@@ -7,9 +7,9 @@
 
 #include "../files.h"
 
-#include "pair.h"
-#include "registry.h"
-#include "stage.h"
+#include "compare/pair.h"
+#include "study/registry.h"
+#include "study/stage.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  * Sylvester-Hadamard matrices have entries
  * +-1 and orthogonal columns, so that H_m[:, :k] diag(d) H_n[:, :k]' with small integers d has exactly the
  * singular values sqrt(m * n) * d. */
-#include "grid_blas.h"
-#include "grid.h"
+#include "linalg/grid_blas.h"
+#include "linalg/grid.h"
 
 #include <float.h>
 #include <math.h>

@@ -3,8 +3,9 @@
  * One line per failed check; exit status 0 or 1. */
 #include "stagelib.h"
 
-#include "hash.h"
-#include "text.h"
+#include "base/hash.h"
+#include "base/path.h"
+#include "base/file.h"
 
 /* Synthesises ROOT/PLACE/{base,tuned} with these shards, into the artifact at path. Returns the agreed code;
  * its text in e. */

@@ -2,7 +2,7 @@
  * ahead, and a failure that one brings ends the writing of all before long. */
 #include "stagelib.h"
 
-#include "update.h"
+#include "compare/update.h"
 
 enum { TENSORS = 5, ELEMENTS = 70 };
 

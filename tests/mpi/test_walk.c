@@ -3,7 +3,7 @@
  * waiting for nobody. */
 #include "stagelib.h"
 
-#include "walk.h"
+#include "compare/walk.h"
 
 enum { TENSORS = 700 };
 

@@ -2,7 +2,7 @@
  * against plain arithmetic. */
 #include "unitlib.h"
 
-#include "change.h"
+#include "kernels/change/change.h"
 
 #include <math.h>
 #include <string.h>

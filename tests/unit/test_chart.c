@@ -2,9 +2,9 @@
  * the page itself. */
 #include "unitlib.h"
 
-#include "chart.h"
-#include "html.h"
-#include "plot.h"
+#include "report/figures/chart.h"
+#include "report/page/html.h"
+#include "report/figures/plot.h"
 
 #include <math.h>
 

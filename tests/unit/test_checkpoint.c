@@ -2,7 +2,7 @@
  * changes underneath. */
 #include "unitlib.h"
 
-#include "checkpoint.h"
+#include "formats/checkpoint.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -3,10 +3,10 @@
 
 #include "unitlib.h"
 
-#include "config.h"
-#include "order.h"
-#include "registry.h"
-#include "text.h"
+#include "study/config.h"
+#include "study/order.h"
+#include "study/registry.h"
+#include "base/text.h"
 
 /* ---- stand-ins for the stages ---- */
 
@@ -304,7 +304,7 @@ static void small_configs(void **state)
     accept(b, HEAD CELLS STAGES);
     assert_int_equal(b->config.memory_bytes, 2147483648);
     assert_int_equal(b->config.read.mode, READ_AUTO);
-    assert_int_equal(b->config.read.block_bytes, READER_BLOCK);
+    assert_int_equal(b->config.read.block_bytes, READAHEAD_BLOCK);
     accept(b, HEAD CELLS STAGES "read: direct\nread_block: 1 MB\n");
     assert_int_equal(b->config.read.mode, READ_DIRECT);
     assert_int_equal(b->config.read.block_bytes, 1000000);

@@ -2,8 +2,8 @@
  * and both arithmetics, what is not finite included; and flags as bits, wherever they begin. */
 #include "unitlib.h"
 
-#include "bits.h"
-#include "criterion.h"
+#include "elements/bits.h"
+#include "kernels/change/criterion.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Entropy of a row of logits against closed forms and against the definition in long double, in every type;
  * all instruction sets bit for bit. */
-#include "entropy.h"
+#include "kernels/entropy/entropy.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Families: true parameter counts as published, names and shapes, and what shrinking keeps. */
-#include "families.h"
+#include "kernels/simulate/families.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

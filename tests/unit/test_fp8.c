@@ -2,8 +2,8 @@
  * against a reference that takes each element by itself. */
 #include "unitlib.h"
 
-#include "fp8.h"
-#include "safetensors.h"
+#include "formats/fp8.h"
+#include "formats/safetensors.h"
 
 #include <math.h>
 

@@ -1,9 +1,10 @@
 /* Running gnuplot: found in PATH alone, its failure told in its own words, ended when it takes too long. */
 #include "unitlib.h"
 
-#include "gnuplot.h"
-#include "log.h"
-#include "text.h"
+#include "base/gnuplot.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/file.h"
 
 #include <stdio.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* The Gram kernel: every instruction set of this processor gives the bits of a plain sum in the order of the
  * rows, at all widths around the vector length, for densities from none to all. */
-#include "gram.h"
+#include "linalg/gram.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
  * format read back to the bit; what a folder offers. */
 #include "unitlib.h"
 
-#include "logits.h"
-#include "npy.h"
+#include "formats/logits/logits.h"
+#include "formats/logits/npy.h"
 
 #include <math.h>
 
@@ -375,8 +375,8 @@ static void test_read_ahead(void **state)
                 open_fine(f, &l, f->path);
                 size_t before = b->mem.live_bytes;
                 assert_int_equal(logits_reserve(&l, AT_ONCE, &b->arena, e), ERR_OK);
-                assert_int_equal(logits_read_by(&l, &(struct read_setting){mode, blocks[k]}, &b->arena, e),
-                                 ERR_OK);
+                assert_int_equal(
+                    logits_read_by(&l, &(struct readahead_setting){mode, blocks[k]}, &b->arena, e), ERR_OK);
                 logits_expect(&l, 3, ROWS - 1);
                 for (int64_t first = 3, m; first < ROWS; first += m + (jump && first % 3 ? 40 : 0)) {
                     m = ROWS - first < AT_ONCE ? ROWS - first : AT_ONCE;
@@ -402,13 +402,13 @@ static void test_read_ahead(void **state)
         const void *rows;
         open_fine(f, &l, f->path);
         assert_int_equal(logits_reserve(&l, AT_ONCE, &b->arena, e), ERR_OK);
-        assert_int_equal(logits_read_by(&l, &(struct read_setting){READ_THREAD, 1 << 20}, &b->arena, e),
+        assert_int_equal(logits_read_by(&l, &(struct readahead_setting){READ_THREAD, 1 << 20}, &b->arena, e),
                          ERR_OK);
         logits_expect(&l, 0, ROWS);
         assert_int_equal(logits_rows(&l, 0, AT_ONCE, NULL, &type, &rows, e), ERR_OK);
         usleep(pause);
         assert_int_equal(logits_rows(&l, AT_ONCE, AT_ONCE, NULL, &type, &rows, e), ERR_OK);
-        fetched = reader_fetched(l.reader);
+        fetched = readahead_fetched(l.reader);
         logits_close(&l);
     }
     assert_true(fetched > 0);

@@ -1,8 +1,8 @@
 /* The histogram of magnitudes: every instruction set against counting one by one. */
 #include "unitlib.h"
 
-#include "bits.h"
-#include "magnitude.h"
+#include "elements/bits.h"
+#include "elements/magnitude.h"
 
 #include <string.h>
 

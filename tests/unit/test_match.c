@@ -2,7 +2,8 @@
  * tied heads, types, FP8 scales, layers of multi-token prediction. From lists of tensors alone. */
 #include "unitlib.h"
 
-#include "match.h"
+#include "compare/match.h"
+#include "base/file.h"
 
 enum { MOST = 12 };
 

@@ -1,6 +1,6 @@
 /* Overlap counts of every instruction set against counting bit by bit, against each other, and against cases
  * worked out by hand. */
-#include "overlap_counts.h"
+#include "kernels/overlap/overlap_counts.h"
 
 #include <math.h>
 #include <setjmp.h>

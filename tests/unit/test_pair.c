@@ -2,7 +2,7 @@
  * compare type. */
 #include "unitlib.h"
 
-#include "pair.h"
+#include "compare/pair.h"
 
 enum { SIDES = 2, SIDE_TENSORS = 8 };
 

@@ -2,7 +2,7 @@
 
 #include "unitlib.h"
 
-#include "param.h"
+#include "study/param.h"
 
 struct values {
     int flag;

@@ -2,7 +2,7 @@
  * bounded. */
 #include "unitlib.h"
 
-#include "pickle.h"
+#include "formats/torch/pickle.h"
 
 struct fixture {
     struct bench bench;

@@ -1,10 +1,10 @@
 /* The text helpers of report: CSV fields, aligned sheets, pivots, and the summary's choices. */
 #include "unitlib.h"
 
-#include "page.h"
-#include "pivot.h"
-#include "sheet.h"
-#include "summary.h"
+#include "report/page/page.h"
+#include "report/pivot.h"
+#include "report/sheet.h"
+#include "report/summary.h"
 
 #include <math.h>
 

@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "comm.h"
-#include "schedule.h"
+#include "base/comm.h"
+#include "engine/schedule.h"
 
 enum { MOST = 300 };
 
@@ -18,7 +18,7 @@ static int team_least(int np, int level)
 }
 
 /* When the last process is done, by following each process through its slots; checks the slots on the way. */
-static double follow(const struct job *jobs, const struct slot *slots, int n, int np)
+static double follow(const struct job *jobs, const struct schedule_slot *slots, int n, int np)
 {
     static double clock[5000];
     int seen[MOST] = {0};
@@ -51,7 +51,7 @@ static double follow(const struct job *jobs, const struct slot *slots, int n, in
     return end;
 }
 
-static double run(struct bench *b, const struct job *jobs, int n, int np, struct slot *slots)
+static double run(struct bench *b, const struct job *jobs, int n, int np, struct schedule_slot *slots)
 {
     assert_int_equal(schedule_jobs(jobs, n, np, slots, &b->arena, &b->err), ERR_OK);
     return follow(jobs, slots, n, np);
@@ -63,7 +63,7 @@ static void equal_jobs(struct job *jobs, int n, int np, double sec)
         jobs[i] = (struct job){.node = 10 + i, .deepest = comm_levels(np), .sec = sec};
 }
 
-static int levels_used(const struct slot *slots, int n, int level)
+static int levels_used(const struct schedule_slot *slots, int n, int level)
 {
     int used = 0;
     for (int i = 0; i < n; i++)
@@ -103,7 +103,7 @@ static void one_process(void **state)
 {
     struct bench *b = *state;
     struct job jobs[3];
-    struct slot slots[3];
+    struct schedule_slot slots[3];
     equal_jobs(jobs, 3, 1, 1);
     run(b, jobs, 3, 1, slots);
     assert_int_equal(levels_used(slots, 3, 0), 3);
@@ -114,7 +114,7 @@ static void many_small(void **state)
 {
     struct bench *b = *state;
     struct job jobs[140];
-    struct slot slots[140];
+    struct schedule_slot slots[140];
     equal_jobs(jobs, 140, 2, 0.01);
     double end = run(b, jobs, 140, 2, slots);
     assert_int_equal(levels_used(slots, 140, 1), 140);
@@ -126,7 +126,7 @@ static void few_long(void **state)
 {
     struct bench *b = *state;
     struct job jobs[4];
-    struct slot slots[4];
+    struct schedule_slot slots[4];
     equal_jobs(jobs, 1, 8, 10);
     run(b, jobs, 1, 8, slots);
     assert_int_equal(levels_used(slots, 1, 0), 1);
@@ -140,7 +140,7 @@ static void odd(void **state)
 {
     struct bench *b = *state;
     struct job jobs[5];
-    struct slot slots[5];
+    struct schedule_slot slots[5];
     equal_jobs(jobs, 5, 2, 1);
     assert_true(run(b, jobs, 5, 2, slots) < 2.7);
 }
@@ -150,7 +150,7 @@ static void one_long(void **state)
 {
     struct bench *b = *state;
     struct job jobs[41];
-    struct slot slots[41];
+    struct schedule_slot slots[41];
     equal_jobs(jobs, 41, 8, 1);
     jobs[17].sec = 40;
     double end = run(b, jobs, 41, 8, slots);
@@ -166,7 +166,7 @@ static void memory(void **state)
 {
     struct bench *b = *state;
     struct job jobs[23];
-    struct slot slots[23];
+    struct schedule_slot slots[23];
     equal_jobs(jobs, 23, 7, 0.1);
     jobs[3].deepest = 1;
     jobs[9].deepest = 0;
@@ -181,7 +181,7 @@ static void wide(void **state)
 {
     struct bench *b = *state;
     struct job jobs[70];
-    struct slot slots[70];
+    struct schedule_slot slots[70];
     equal_jobs(jobs, 70, 4096, 3600);
     double end = run(b, jobs, 70, 4096, slots);
     assert_true(levels_used(slots, 70, 0) == 0);
@@ -192,7 +192,7 @@ static void random_cases(void **state)
 {
     struct bench *b = *state;
     static struct job jobs[MOST];
-    static struct slot slots[MOST], again[MOST];
+    static struct schedule_slot slots[MOST], again[MOST];
     uint64_t seed = 1;
     for (int round = 0; round < 400; round++) {
         int n = 1 + (int)(next_random(&seed) % (MOST - 1));

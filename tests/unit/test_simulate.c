@@ -1,6 +1,6 @@
 /* Simulation: the generator against an independent NumPy one, steps against the rounding rule, logits against
  * the entropies they are meant to have. */
-#include "simulate.h"
+#include "kernels/simulate/simulate.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Spectrum against values computed by hand. */
-#include "spectrum.h"
+#include "kernels/spectrum/spectrum.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Symmetric matrices with known eigenvalues: Q D Q' with Q a product of two Householder reflections, so that
  * nothing is sparse or sorted. */
-#include "symmetric.h"
+#include "linalg/symmetric.h"
 
 #include <math.h>
 #include <setjmp.h>

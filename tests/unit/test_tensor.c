@@ -1,6 +1,6 @@
 /* Conversions against a second, slow implementation on doubles; names, shapes, tolerances against hand-made
  * cases. */
-#include "tensor.h"
+#include "elements/tensor.h"
 
 #include <math.h>
 #include <setjmp.h>

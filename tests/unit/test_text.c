@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 
-#include "text.h"
+#include "base/path.h"
+#include "base/file.h"
+#include "base/text.h"
 
 static void grows(void **state)
 {

@@ -2,7 +2,7 @@
  * file may not say, each with its verdict and what the message must say. */
 #include "torchlib.h"
 
-#include "torchfile.h"
+#include "formats/torch/torchfile.h"
 
 struct fixture {
     struct bench bench;

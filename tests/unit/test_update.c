@@ -2,9 +2,9 @@
  * parts put together from pieces, windows and shares of layouts for one to nine processes. */
 #include "unitlib.h"
 
-#include "bits.h"
-#include "layout.h"
-#include "update.h"
+#include "elements/bits.h"
+#include "compare/layout.h"
+#include "compare/update.h"
 
 #include <math.h>
 #include <stdio.h>

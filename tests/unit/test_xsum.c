@@ -2,7 +2,7 @@
  * of doubles. */
 #include "unitlib.h"
 
-#include "xsum.h"
+#include "base/xsum.h"
 
 #include <float.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  * to a good archive, each with its verdict and what the message must say. */
 #include "torchlib.h"
 
-#include "zip.h"
+#include "formats/torch/zip.h"
 
 #include <fcntl.h>
 

@@ -1,0 +1,171 @@
+#include "base/file.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { READ_STEP = 65536 };
+
+err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e)
+{
+    *text = NULL;
+    *n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be opened: %s", path, strerror(errno));
+    err_t code = ERR_OK;
+    char *all = NULL;
+    int64_t used = 0, cap = 0;
+    struct stat st;
+    int64_t expected = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? (int64_t)st.st_size : 0;
+    for (;;) {
+        if (used > max_bytes || expected > max_bytes) {
+            code = err_set(e, ERR_DATA, "%s: more than the %lld bytes expected at most", path,
+                           (long long)max_bytes);
+            break;
+        }
+        /* a byte more than expected, to see the end without growing */
+        int64_t room = expected >= used ? expected + 1 : used + READ_STEP;
+        if (!all)
+            cap = room + 1;
+        code = all ? arena_grow(a, "file text", room + 1, &cap, &all, e)
+                   : arena_array(a, "file text", cap, &all, e);
+        if (code != ERR_OK)
+            break;
+        ssize_t got = read(fd, all + used, (size_t)(cap - used - 1));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            code = err_set(e, ERR_SYSTEM, "%s: cannot be read: %s", path, strerror(errno));
+            break;
+        }
+        if (got == 0)
+            break;
+        used += got;
+    }
+    close(fd);
+    if (code != ERR_OK) {
+        arena_drop(a, all);
+        return code;
+    }
+    all[used] = '\0';
+    *text = all;
+    *n = used;
+    return ERR_OK;
+}
+
+static err_t write_all(int fd, const char *path, const char *text, int64_t n, struct err *e)
+{
+    for (int64_t done = 0; done < n;) {
+        ssize_t wrote = write(fd, text + done, (size_t)(n - done));
+        if (wrote < 0 && errno != EINTR)
+            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", path, strerror(errno));
+        done += wrote > 0 ? wrote : 0;
+    }
+    return ERR_OK;
+}
+
+err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
+{
+    char partial[PATH_MAX];
+    int length = snprintf(partial, sizeof partial, "%s.partial", path);
+    if (length < 0 || length >= (int)sizeof partial)
+        return err_set(e, ERR_SYSTEM, "%s: path too long", path);
+    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", partial, strerror(errno));
+    err_t code = write_all(fd, partial, text, n, e);
+    if (close(fd) != 0 && code == ERR_OK) /* network file systems report a full disk here */
+        code = err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", partial, strerror(errno));
+    if (code == ERR_OK)
+        code = file_commit(partial, path, e);
+    if (code != ERR_OK)
+        unlink(partial);
+    return code;
+}
+
+/* Flushes what stands under a name. Some file systems cannot flush a folder (EINVAL): that is not an error.
+ */
+static err_t flush(const char *path, int flags, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be opened to flush it: %s", path, strerror(errno));
+    err_t code = ERR_OK;
+    if (fsync(fd) != 0 && !((flags & O_DIRECTORY) && (errno == EINVAL || errno == EROFS || errno == ENOTSUP)))
+        code = err_set(e, ERR_SYSTEM, "%s: cannot be flushed to the disk: %s", path, strerror(errno));
+    close(fd);
+    return code;
+}
+
+err_t file_commit(const char *partial, const char *path, struct err *e)
+{
+    TRY(flush(partial, 0, e));
+    if (rename(partial, path) != 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be renamed to %s: %s", partial, path, strerror(errno));
+    struct mem m;
+    struct arena a = {0};
+    mem_init(&m, 0);
+    arena_init(&a, &m);
+    char *dir = path_dir(&a, path, e);
+    err_t code = dir ? flush(dir, O_DIRECTORY, e) : e->code;
+    arena_release(&a);
+    return code;
+}
+
+/* ---- opening, and what a file was like then ---- */
+
+struct file_stamp file_stamp_from(const struct stat *st)
+{
+    return (struct file_stamp){(int64_t)st->st_size,
+                               (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+}
+
+int file_stamp_of(const char *path, struct file_stamp *stamp)
+{
+    struct stat st;
+    *stamp = (struct file_stamp){0};
+    if (stat(path, &st) != 0)
+        return 0;
+    *stamp = file_stamp_from(&st);
+    return 1;
+}
+
+int file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
+{
+    return a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns;
+}
+
+err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err *e)
+{
+    struct stat st;
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
+                       "%s: cannot be opened: %s", path, strerror(errno));
+    err_t code = ERR_OK;
+    if (fstat(*fd, &st) != 0)
+        code = err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        code = err_set(e, ERR_DATA, "%s: is no regular file", path);
+    else
+        *stamp = file_stamp_from(&st);
+    if (code != ERR_OK) {
+        close(*fd);
+        *fd = -1;
+    }
+    return code;
+}
+
+err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t size_bytes, struct err *e)
+{
+    if (n < 8 || memcmp(head, "version ", 8) != 0)
+        return ERR_OK;
+    return err_set(e, ERR_DATA,
+                   "%s: is a git-lfs pointer, not the file itself (found %lld bytes); run git lfs pull", path,
+                   (long long)size_bytes);
+}

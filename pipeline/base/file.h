@@ -1,0 +1,44 @@
+/* Files: opened and stamped in one way, read whole, written whole. A file under its final name is complete.
+ */
+#ifndef SINEW_FILE_H
+#define SINEW_FILE_H
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <sys/stat.h>
+
+/* What a file was like when it was looked at: as long as that stays, its bytes are taken to be the same. */
+struct file_stamp {
+    int64_t size_bytes, mtime_ns;
+};
+
+/* Local. Opens a regular file for reading; fd is the caller's to close. A pipe is not waited for. Errors:
+ * DATA where nothing of that name is there, or what is there is no regular file; SYSTEM else. fd is -1 then.
+ */
+err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err *e);
+
+/* Local. The stamp of a path (links followed); 0 where nothing is there, 1 else. Of what stat said. Are two
+ * the same? */
+int file_stamp_of(const char *path, struct file_stamp *stamp);
+struct file_stamp file_stamp_from(const struct stat *st);
+int file_stamp_same(const struct file_stamp *a, const struct file_stamp *b);
+
+/* Local. DATA where the first n bytes of a file of size_bytes are those of a git-lfs pointer, which a clone
+ * without git-lfs leaves in place of the weights. */
+err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t size_bytes, struct err *e);
+
+/* Local. The whole file, NUL-terminated, arena-owned; at most max_bytes. Errors: SYSTEM not readable, DATA
+ * too large. */
+err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e);
+
+/* Local. Writes path.partial, flushes it to the disk and renames it to path: a file under its final name is
+ * complete. */
+err_t file_write(const char *path, const char *text, int64_t n, struct err *e);
+
+/* Local. Flushes path.partial (already written and closed) to the disk and renames it to path, the folder
+ * flushed too. */
+err_t file_commit(const char *partial, const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,115 @@
+#include "base/log.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { FIRST_LINE_SEC = 5, EVERY_SEC = 10 };
+
+double clock_sec(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void log_init(struct log *l, enum log_level level, int speak)
+{
+    *l = (struct log){.level = level, .speak = speak, .started_sec = clock_sec()};
+}
+
+static void say(const struct log *l, const char *fmt, va_list ap)
+{
+    printf("[%8.2fs] ", clock_sec() - l->started_sec);
+    vprintf(fmt, ap);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void log_info(const struct log *l, const char *fmt, ...)
+{
+    if (!l->speak || l->level < LOG_INFO)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    say(l, fmt, ap);
+    va_end(ap);
+}
+
+void log_detail(const struct log *l, const char *fmt, ...)
+{
+    if (!l->speak || l->level < LOG_DETAIL)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    say(l, fmt, ap);
+    va_end(ap);
+}
+
+void log_warn(const struct log *l, const char *fmt, ...)
+{
+    if (!l->speak)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("sinew: warning: ", stderr);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+}
+
+const char *human_bytes(double bytes, char *text, int size)
+{
+    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    int u = 0;
+    while (bytes >= 999.5 && u < 5) {
+        bytes /= 1000;
+        u++;
+    }
+    snprintf(text, (size_t)size, u == 0 ? "%.0f %s" : bytes < 9.995 ? "%.2f %s" : "%.1f %s", bytes, unit[u]);
+    return text;
+}
+
+const char *human_sec(double sec, char *text, int size)
+{
+    if (sec < 9.95)
+        snprintf(text, (size_t)size, "%.1f s", sec);
+    else if (sec < 119.5)
+        snprintf(text, (size_t)size, "%.0f s", sec);
+    else if (sec < 7200)
+        snprintf(text, (size_t)size, "%d min %02d s", (int)sec / 60, (int)sec % 60);
+    else
+        snprintf(text, (size_t)size, "%.0f h %02d min", (double)((int64_t)sec / 3600),
+                 (int)((int64_t)sec / 60 % 60));
+    return text;
+}
+
+void progress_start(struct progress *p, const struct log *l, const char *what, const char *unit,
+                    int64_t total)
+{
+    double now = clock_sec();
+    *p = (struct progress){.log = l, .what = what, .unit = unit, .total = total};
+    p->started_sec = now;
+    p->last_sec = now - EVERY_SEC + FIRST_LINE_SEC;
+    p->every_sec = EVERY_SEC;
+}
+
+void progress_at(struct progress *p, int64_t done, double fraction, double bytes)
+{
+    p->done = done;
+    p->bytes = bytes;
+    double now = clock_sec(), part = ((double)done + fraction) / (double)(p->total > 0 ? p->total : 1);
+    if (now - p->last_sec < p->every_sec || part >= 1)
+        return;
+    p->last_sec = now;
+    double spent = now - p->started_sec;
+    char rate[32], left[32];
+    human_sec(part > 0 ? spent / part - spent : 0, left, sizeof left);
+    if (bytes > 0)
+        log_info(p->log, "%-14s %lld/%lld %s (%.0f %%), %s/s, about %s left", p->what, (long long)done,
+                 (long long)p->total, p->unit, 100 * part, human_bytes(bytes / spent, rate, sizeof rate),
+                 part > 0 ? left : "?");
+    else
+        log_info(p->log, "%-14s %lld/%lld %s (%.0f %%), %.3g %s/s, about %s left", p->what, (long long)done,
+                 (long long)p->total, p->unit, 100 * part, ((double)done + fraction) / spent, p->unit,
+                 part > 0 ? left : "?");
+}

@@ -1,0 +1,21 @@
+/* Presence: are the checkpoints of the cells on disk? A published study names many; a user has some. */
+#ifndef SINEW_PRESENCE_H
+#define SINEW_PRESENCE_H
+
+#include "engine/runner.h"
+
+/* Local. Where a cell's checkpoint ought to be and is not (base first), or NULL where both are there, are
+ * made by a stage of the study, or were catalogued before they were removed. */
+const char *presence_lacks(const struct dag *d, const struct cell *cell);
+
+/* Collective. Looks for the checkpoints of all cells (of the picked ones, if some are picked). With `missing:
+ * skip` the cells that lack one are moved behind the others in config->cells and counted in config->nabsent,
+ * ncells shrinks and the DAG is built anew; a line of the log says so. With `missing: fail` nothing changes
+ * here; *nmissing says how many there are. Errors: DATA where no cell is left. */
+err_t presence_settle(const struct comm *c, struct config *config, struct dag *d, const struct selection *s,
+                      const struct log *log, int *nmissing, struct arena *a, struct err *e);
+
+/* Local. The refusal to run with cells missing: how many, the first, and what to do. */
+err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissing, struct err *e);
+
+#endif

@@ -1,0 +1,85 @@
+/* Layout: the compared tensors of a pair in one line, cut into fixed-size blocks.
+ *
+ * Tensors follow each other by name. Each is cut into blocks of LAYOUT_BLOCK elements (the last one shorter),
+ * so that a block lies in one tensor and its bits in whole 64-bit words of the bitmap; a tensor's bits begin
+ * at a word. Work is divided by blocks, and every floating-point sum is built from block sums, so no result
+ * depends on the number of processes. */
+#ifndef SINEW_LAYOUT_H
+#define SINEW_LAYOUT_H
+
+#include "base/comm.h"
+#include "base/err.h"
+#include "hdf5/h5.h"
+#include "base/mem.h"
+#include "hdf5/table.h"
+#include "elements/tensor.h"
+
+enum { LAYOUT_BLOCK = 1 << 18 }; /* elements: 512 KiB of bf16 */
+
+struct layout_tensor {
+    const char *name, *module;
+    int64_t layer;
+    int ndim;
+    int64_t dims[TENSOR_MAX_NDIM];
+    int64_t elements;
+    const char *dtype_base, *dtype_tuned; /* safetensors names */
+    int64_t first_block, nblocks;
+    int64_t first_word, nwords; /* 64-bit words of the bitmap */
+};
+
+struct layout {
+    int64_t ntensors, nblocks, nwords, elements;
+    struct layout_tensor *tensors; /* sorted by name, bytewise */
+};
+
+struct block {
+    int64_t tensor; /* index */
+    int64_t first;  /* first element in the tensor */
+    int64_t n;      /* elements, 1..LAYOUT_BLOCK */
+    int64_t word;   /* first word in the bitmap of the whole layout */
+    int64_t nwords;
+};
+
+/* Local. Fills first_block, nblocks, first_word, nwords and the totals from the tensors' elements. */
+void layout_number(struct layout *l);
+
+/* Local. Block b of the layout, 0 <= b < nblocks. O(log ntensors). */
+struct block layout_block(const struct layout *l, int64_t b);
+
+/* Local. The window that begins at block b0: the largest b1 such that blocks [b0, b1) hold at most
+ * max_elements, but at least one block. Depends on nothing but its arguments. */
+int64_t layout_window(const struct layout *l, int64_t b0, int64_t max_elements);
+
+/* Local. The same, and at most max_tensors tensors. */
+int64_t layout_window_tensors(const struct layout *l, int64_t b0, int64_t max_elements, int64_t max_tensors);
+
+/* Local. The blocks [*from, *to) of window [b0, b1) that are process me's of np, contiguous, balanced by
+ * elements. */
+void layout_share(const struct layout *l, int64_t b0, int64_t b1, int np, int me, int64_t *from, int64_t *to);
+
+/* Local. Writes or reads the table "compared" of an artifact, from which the layout is rebuilt. */
+err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
+err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);
+
+/* Local. Index of a tensor by name; -1 where there is none. */
+int64_t layout_find(const struct layout *l, const char *name);
+
+/* Scopes of a model: the whole, each layer, each module; index 0 is the whole model. Results given "per
+ * model, layer and module" are arrays over scopes. */
+struct scopes {
+    int64_t n;
+    const char **name; /* "model", "layer:7", "module:q_proj" */
+    int64_t *parameters;
+    int64_t *of_tensor; /* 2 per tensor: its layer's scope and its module's scope; -1 where it has no layer */
+};
+
+/* Local. The scopes of a layout: model, layers ascending, modules by name. */
+err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, struct err *e);
+
+/* Local. Fills (and initialises) the tables "layers" and "modules" of a cell from each tensor's count of
+ * updated elements. The mean tensor density is the unweighted mean over a layer's non-empty tensors, in the
+ * order of the layout. */
+err_t layout_scope_tables(const struct layout *l, const int64_t *updated, const char *cell, const char *node,
+                          struct table *layers, struct table *modules, struct arena *a, struct err *e);
+
+#endif

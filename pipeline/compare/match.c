@@ -1,0 +1,565 @@
+#include "compare/match.h"
+
+#include "formats/fp8.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const side_names[] = {"base", "tuned"};
+enum { BASE, TUNED, SIDES };
+
+/* A tensor under the name it is matched by. */
+struct named_tensor {
+    const char *name;
+    const struct checkpoint_tensor *tensor;
+    int is_scale; /* of an FP8 tensor of its own checkpoint */
+};
+
+struct side {
+    const struct checkpoint *checkpoint;
+    int64_t n;
+    struct named_tensor *v; /* sorted by name, bytewise */
+};
+
+/* The work of match_build. */
+struct matching {
+    struct match *m;
+    const struct match_policy *policy;
+    struct side side[SIDES];
+    const char *cell, *node;
+    struct table *skipped;
+    int64_t cap[2][3];      /* of main's and aside's arrays */
+    char first_reason[400]; /* for the message that nothing is left */
+    struct arena *arena;
+};
+
+static int begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+/* ---- renaming ---- */
+
+/* PATTERN -> REPLACEMENT, cut at the star where there is one. */
+struct rule {
+    int star;
+    const char *head, *tail, *new_head, *new_tail; /* not terminated */
+    int head_bytes, tail_bytes, new_head_bytes, new_tail_bytes;
+};
+
+static void trim(const char **from, const char **to)
+{
+    while (*from < *to && **from == ' ')
+        ++*from;
+    while (*to > *from && (*to)[-1] == ' ')
+        --*to;
+}
+
+static int has_star(const char *from, const char *to)
+{
+    return memchr(from, '*', (size_t)(to - from)) != NULL;
+}
+
+/* Cuts [from, to) at its star. -1: there are two. */
+static int cut(const char *from, const char *to, const char **head, int *head_bytes, const char **tail,
+               int *tail_bytes)
+{
+    const char *star = memchr(from, '*', (size_t)(to - from));
+    *head = from;
+    *head_bytes = (int)((star ? star : to) - from);
+    *tail = star ? star + 1 : to;
+    *tail_bytes = (int)(to - *tail);
+    return has_star(*tail, to) ? -1 : 0;
+}
+
+static int parse_rule(const char *text, struct rule *r, char *problem, int size)
+{
+    static const char ARROW[] = "->";
+    const char *arrow = strstr(text, ARROW), *why = NULL;
+    if (!arrow || strstr(arrow + 2, ARROW)) {
+        snprintf(problem, (size_t)size, "expected \"PATTERN -> REPLACEMENT\", found \"%.200s\"", text);
+        return -1;
+    }
+    const char *from = text, *to = arrow, *new_from = arrow + 2, *new_to = text + strlen(text);
+    trim(&from, &to);
+    trim(&new_from, &new_to);
+    r->star = has_star(from, to);
+    if (from == to)
+        why = "the pattern is empty";
+    else if (cut(from, to, &r->head, &r->head_bytes, &r->tail, &r->tail_bytes) != 0 ||
+             cut(new_from, new_to, &r->new_head, &r->new_head_bytes, &r->new_tail, &r->new_tail_bytes) != 0)
+        why = "at most one * is allowed on each side";
+    else if (r->star != has_star(new_from, new_to))
+        why = "pattern and replacement must both have a *, or neither";
+    if (why)
+        snprintf(problem, (size_t)size, "\"%.200s\": %s", text, why);
+    return why ? -1 : 0;
+}
+
+int match_rule_check(const char *rule, char *problem, int size)
+{
+    struct rule r;
+    return parse_rule(rule, &r, problem, size);
+}
+
+static int rule_matches(const struct rule *r, const char *name, size_t n)
+{
+    size_t head = (size_t)r->head_bytes, tail = (size_t)r->tail_bytes;
+    return n >= head + tail && memcmp(name, r->head, head) == 0 &&
+           (!r->star || memcmp(name + n - tail, r->tail, tail) == 0);
+}
+
+static err_t rename_side(struct matching *g, struct side *s, struct err *e)
+{
+    const struct text_list *rules = &g->policy->rename;
+    for (int k = 0; k < rules->n; k++) {
+        struct rule r;
+        char problem[300];
+        int64_t found = 0;
+        if (parse_rule(rules->v[k], &r, problem, sizeof problem) != 0)
+            return err_set(e, ERR_CONFIG, "rename: %s", problem);
+        for (int64_t i = 0; i < s->n; i++) {
+            const char *name = s->v[i].name;
+            size_t n = strlen(name), head = (size_t)r.head_bytes;
+            if (!rule_matches(&r, name, n))
+                continue;
+            int rest = (int)(n - head) - (r.star ? r.tail_bytes : 0);
+            s->v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
+                                        name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
+            if (!s->v[i].name)
+                return e->code;
+            found++;
+        }
+        if (found == 0)
+            return err_set(e, ERR_CONFIG,
+                           "rename: \"%s\" matches none of the %" PRId64
+                           " tensors of the tuned checkpoint %s (the first is %s)",
+                           rules->v[k], s->n, s->checkpoint->path, s->n > 0 ? s->v[0].name : "");
+    }
+    return ERR_OK;
+}
+
+/* ---- the two lists ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct named_tensor *x = a, *y = b;
+    int c = strcmp(x->name, y->name);
+    return c != 0 ? c : strcmp(x->tensor->name, y->tensor->name);
+}
+
+static const char SCALE[] = "_scale_inv";
+
+/* The FP8 tensor whose scales this would be, in the same checkpoint; NULL: it is an ordinary tensor. */
+static const struct checkpoint_tensor *
+scaled_by(const struct checkpoint *c, const struct checkpoint_tensor *t, struct arena *a, struct err *e)
+{
+    if (!text_ends_with(t->name, SCALE))
+        return NULL;
+    char *name = arena_strndup(a, t->name, strlen(t->name) - strlen(SCALE), e);
+    if (!name)
+        return NULL;
+    const struct checkpoint_tensor *weight = checkpoint_find(c, name);
+    arena_drop(a, name);
+    return weight && weight->dtype == DTYPE_F8_E4M3 ? weight : NULL;
+}
+
+static err_t list_side(struct matching *g, int which, const struct checkpoint *c, struct err *e)
+{
+    struct side *s = &g->side[which];
+    *s = (struct side){.checkpoint = c, .n = c->ntensors};
+    TRY(arena_array(g->arena, "match.names", s->n, &s->v, e));
+    for (int64_t i = 0; i < s->n; i++) {
+        const struct checkpoint_tensor *t = &c->tensors[i];
+        s->v[i] = (struct named_tensor){t->name, t, scaled_by(c, t, g->arena, e) != NULL};
+    }
+    if (e->code != ERR_OK || which == BASE || g->policy->rename.n == 0)
+        return e->code;
+    TRY(rename_side(g, s, e));
+    if (s->n > 0)
+        qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
+    for (int64_t i = 1; i < s->n; i++)
+        if (strcmp(s->v[i - 1].name, s->v[i].name) == 0)
+            return err_set(e, ERR_CONFIG,
+                           "rename: tensors %s and %s of the tuned checkpoint %s would both become %s",
+                           s->v[i - 1].tensor->name, s->v[i].tensor->name, c->path, s->v[i].name);
+    return ERR_OK;
+}
+
+/* The next tensor of either side or both, in the order of names. 0 at the end. */
+struct match_walk {
+    int64_t at[SIDES];
+    const struct named_tensor *base, *tuned; /* NULL: not on this side */
+};
+
+static int next(const struct matching *g, struct match_walk *w)
+{
+    const struct side *b = &g->side[BASE], *t = &g->side[TUNED];
+    int more_base = w->at[BASE] < b->n, more_tuned = w->at[TUNED] < t->n;
+    if (!more_base && !more_tuned)
+        return 0;
+    const struct named_tensor *x = &b->v[w->at[BASE]], *y = &t->v[w->at[TUNED]];
+    int order = !more_base ? 1 : !more_tuned ? -1 : strcmp(x->name, y->name);
+    w->base = order <= 0 ? x : NULL;
+    w->tuned = order >= 0 ? y : NULL;
+    w->at[BASE] += order <= 0;
+    w->at[TUNED] += order >= 0;
+    return 1;
+}
+
+/* ---- leaving out ---- */
+
+/* One row of table skipped. parameters: elements that are therefore not in the headline. */
+static err_t skip(struct matching *g, const char *tensor, int64_t parameters, const char *reason,
+                  struct err *e)
+{
+    if (g->first_reason[0] == '\0')
+        snprintf(g->first_reason, sizeof g->first_reason, "; %.120s: %.250s", tensor, reason);
+    g->m->skipped_parameters += parameters;
+    if (!g->skipped)
+        return ERR_OK;
+    return TABLE_ADD(g->skipped, e, V_TEXT(g->cell), V_TEXT(g->node), V_TEXT(tensor), V_INT(parameters),
+                     V_TEXT(reason));
+}
+
+/* The scales of an FP8 tensor: used with it, not compared. */
+static err_t skip_scale(struct matching *g, const char *name, struct err *e)
+{
+    char *reason = arena_printf(g->arena, e, "scale of %.*s", (int)(strlen(name) - strlen(SCALE)), name);
+    return reason ? skip(g, name, 0, reason, e) : e->code;
+}
+
+/* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
+ * head: the other side's. */
+static const struct named_tensor *tied_to(const struct side *s, const struct checkpoint_tensor *head)
+{
+    const struct named_tensor *embedding = NULL;
+    if (!text_ends_with(head->name, "lm_head.weight") || s->checkpoint->config.tied == MODEL_TIED_NO)
+        return NULL;
+    for (int64_t i = 0; i < s->n && !embedding; i++)
+        if (s->v[i].tensor->layer < 0 && (text_ends_with(s->v[i].name, "embed_tokens.weight") ||
+                                          text_ends_with(s->v[i].name, "wte.weight")))
+            embedding = &s->v[i];
+    if (!embedding || s->checkpoint->config.tied == MODEL_TIED_YES)
+        return embedding;
+    const struct checkpoint_tensor *t = embedding->tensor;
+    int same = t->ndim == head->ndim && memcmp(t->dims, head->dims, (size_t)t->ndim * sizeof *t->dims) == 0;
+    return same ? embedding : NULL;
+}
+
+/* Which side lacks the tensor. */
+static const struct side *lacking(const struct matching *g, const struct match_walk *w)
+{
+    return &g->side[w->base ? TUNED : BASE];
+}
+
+static err_t skip_unmatched(struct matching *g, const struct match_walk *w, struct err *e)
+{
+    const struct named_tensor *x = w->base ? w->base : w->tuned;
+    const struct named_tensor *embedding = tied_to(lacking(g, w), x->tensor);
+    char *reason;
+    if (embedding)
+        reason = arena_printf(g->arena, e, "tied to %s on the %s side", embedding->name,
+                              side_names[w->base ? TUNED : BASE]);
+    else
+        reason = arena_printf(
+            g->arena, e, "only in the %s checkpoint%s%s", side_names[w->base ? BASE : TUNED],
+            x->name == x->tensor->name ? "" : ", renamed to ", x->name == x->tensor->name ? "" : x->name);
+    return reason ? skip(g, x->tensor->name, x->tensor->elements, reason, e) : e->code;
+}
+
+/* Names are matched in full before shapes are looked at, so that the message counts them all. */
+static err_t check_names(const struct matching *g, struct err *e)
+{
+    int64_t n[SIDES] = {0, 0};
+    const struct named_tensor *first[SIDES] = {NULL, NULL};
+    for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
+        const struct named_tensor *x = w.base ? w.base : w.tuned;
+        int has = w.base ? BASE : TUNED;
+        if ((w.base && w.tuned) || x->is_scale || tied_to(lacking(g, &w), x->tensor))
+            continue;
+        if (n[has]++ == 0)
+            first[has] = x;
+    }
+    if (n[BASE] + n[TUNED] == 0 || g->policy->skip_unmatched)
+        return ERR_OK;
+    int has = n[BASE] > 0 ? BASE : TUNED, lacks = TUNED - has;
+    return err_set(e, ERR_DATA,
+                   "tensor %s is in the %s checkpoint %s, but not in the %s checkpoint %s; tensors in the "
+                   "base only: %lld, in the tuned only: %lld; expected the same names on both sides: "
+                   "\"rename\" of delta matches names that differ, \"unmatched: skip\" leaves the others out",
+                   first[has]->name, side_names[has], g->side[has].checkpoint->path, side_names[lacks],
+                   g->side[lacks].checkpoint->path, (long long)n[BASE], (long long)n[TUNED]);
+}
+
+/* ---- shapes and types ---- */
+
+/* May the number of rows differ? All else must be the same. */
+static int differ_in_rows(const char *name, const struct checkpoint_tensor *x,
+                          const struct checkpoint_tensor *y)
+{
+    if (x->ndim != y->ndim || x->ndim < 1 || x->ndim > 2)
+        return 0;
+    if (x->ndim == 2)
+        return x->dims[1] == y->dims[1];
+    return strstr(name, "embed") || strstr(name, "lm_head") || strstr(name, "wte");
+}
+
+enum { COMPARE, LEAVE_OUT };
+
+/* Are the shapes compared, and with how many rows? A part or a whole that is not has its row in table skipped
+ * then. */
+static err_t match_shapes(struct matching *g, const char *name, const struct checkpoint_tensor *x,
+                          const struct checkpoint_tensor *y, int64_t *rows, int *verdict, struct err *e)
+{
+    char shape_x[200], shape_y[200], reason[450];
+    *verdict = COMPARE;
+    *rows = x->ndim > 0 ? x->dims[0] : 1;
+    if (x->ndim == y->ndim && memcmp(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims) == 0)
+        return ERR_OK;
+    shape_text(x->ndim, x->dims, shape_x, sizeof shape_x);
+    shape_text(y->ndim, y->dims, shape_y, sizeof shape_y);
+    int only_rows = differ_in_rows(name, x, y);
+    if (!only_rows || g->policy->rows == MATCH_ROWS_FAIL)
+        return err_set(
+            e, ERR_DATA,
+            "tensor %s: shape %s in the base checkpoint %s, %s in the tuned checkpoint %s; expected "
+            "the same shape%s",
+            name, shape_x, g->side[BASE].checkpoint->path, shape_y, g->side[TUNED].checkpoint->path,
+            only_rows ? ": \"rows: common\" of delta compares the rows that both have, \"rows: "
+                        "skip\" leaves the tensor out"
+                      : "");
+    int64_t more = x->elements > y->elements ? x->elements : y->elements;
+    if (g->policy->rows == MATCH_ROWS_SKIP) {
+        *verdict = LEAVE_OUT;
+        snprintf(reason, sizeof reason, "shape %s in the base, %s in the tuned checkpoint", shape_x, shape_y);
+        return skip(g, name, more, reason, e);
+    }
+    int side = x->dims[0] > y->dims[0] ? BASE : TUNED;
+    int64_t all = side == BASE ? x->dims[0] : y->dims[0];
+    *rows = side == BASE ? y->dims[0] : x->dims[0];
+    snprintf(reason, sizeof reason, "rows %lld..%lld only in %s", (long long)*rows, (long long)all - 1,
+             side_names[side]);
+    return skip(g, name, more - (x->elements < y->elements ? x->elements : y->elements), reason, e);
+}
+
+static int is_number(enum dtype t)
+{
+    return dtype_is_compared(t) || t == DTYPE_F8_E4M3;
+}
+
+static err_t match_scale(const struct matching *g, int which, struct match_side *s, struct err *e)
+{
+    const struct checkpoint *c = g->side[which].checkpoint;
+    if (s->tensor->dtype != DTYPE_F8_E4M3)
+        return ERR_OK;
+    char problem[700], *name = arena_printf(g->arena, e, "%s%s", s->tensor->name, SCALE);
+    if (!name)
+        return e->code;
+    s->scale = checkpoint_find(c, name);
+    if (!s->scale)
+        return err_set(
+            e, ERR_DATA,
+            "tensor %s of the %s checkpoint %s is F8_E4M3, but its scales %s are not there; FP8 codes "
+            "mean nothing without them",
+            s->tensor->name, side_names[which], c->path, name);
+    arena_drop(g->arena, name);
+    if (fp8_check(s->tensor, s->scale, problem, sizeof problem) != 0)
+        return err_set(e, ERR_DATA, "tensor %s of the %s checkpoint %s is F8_E4M3: %s", s->tensor->name,
+                       side_names[which], c->path, problem);
+    return ERR_OK;
+}
+
+/* Is the tensor in a layer beyond those of the model proper: one for multi-token prediction? Towers of other
+ * kinds (vision) have layers of their own, and other names. */
+static int is_mtp(const struct matching *g, const struct checkpoint_tensor *t)
+{
+    static const char *const stacks[] = {"model.layers.", "model.language_model.layers.",
+                                         "language_model.model.layers."};
+    int64_t layers = g->side[BASE].checkpoint->config.layers;
+    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
+        if (begins_with(t->name, stacks[i]))
+            return layers > 0 && t->layer >= layers;
+    return 0;
+}
+
+static err_t add(struct matching *g, int aside, const struct match_side *base, const struct match_side *tuned,
+                 int64_t rows, struct err *e)
+{
+    struct match_set *s = aside ? &g->m->aside : &g->m->main;
+    int64_t i = s->layout.ntensors, *cap = g->cap[aside];
+    TRY(arena_grow(g->arena, "match.tensors", i + 1, &cap[0], &s->layout.tensors, e));
+    TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[1], &s->base, e));
+    TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[2], &s->tuned, e));
+    const struct checkpoint_tensor *x = base->tensor;
+    struct layout_tensor *t = &s->layout.tensors[i];
+    *t = (struct layout_tensor){.name = x->name,
+                                .module = x->module,
+                                .layer = x->layer,
+                                .ndim = x->ndim,
+                                .elements = x->elements,
+                                .dtype_base = dtype_name(x->dtype),
+                                .dtype_tuned = dtype_name(tuned->tensor->dtype)};
+    memcpy(t->dims, x->dims, sizeof t->dims);
+    if (x->ndim > 0 && rows != x->dims[0]) {
+        t->elements = x->elements / x->dims[0] * rows; /* fewer rows than it has: it has some */
+        t->dims[0] = rows;
+    }
+    s->base[i] = *base;
+    s->tuned[i] = *tuned;
+    s->layout.ntensors++;
+    return ERR_OK;
+}
+
+static err_t match_tensors(struct matching *g, const struct match_walk *w, struct err *e)
+{
+    struct match_side base = {w->base->tensor, NULL}, tuned = {w->tuned->tensor, NULL};
+    const struct checkpoint_tensor *x = base.tensor, *y = tuned.tensor;
+    int64_t rows;
+    int verdict, numbers = is_number(x->dtype) && is_number(y->dtype);
+    TRY(match_shapes(g, x->name, x, y, &rows, &verdict, e));
+    if (verdict == LEAVE_OUT)
+        return ERR_OK;
+    int64_t elements = x->ndim > 0 && x->dims[0] > 0 ? x->elements / x->dims[0] * rows : x->elements;
+    char reason[160];
+    if (!numbers && (x->dtype != y->dtype || !dtype_is_bits(x->dtype))) {
+        int other = dtype_is_bits(x->dtype) || is_number(x->dtype);
+        if (x->dtype == y->dtype || !other)
+            snprintf(reason, sizeof reason, "type %s is not compared", dtype_name(x->dtype));
+        else
+            snprintf(reason, sizeof reason,
+                     "type %s in the base is not compared with %s in the tuned checkpoint",
+                     dtype_name(x->dtype), dtype_name(y->dtype));
+        return skip(g, x->name, elements, reason, e);
+    }
+    TRY(match_scale(g, BASE, &base, e));
+    TRY(match_scale(g, TUNED, &tuned, e));
+    int mtp = !g->policy->include_mtp && is_mtp(g, x);
+    TRY(add(g, mtp || !numbers, &base, &tuned, rows, e));
+    if (!mtp && numbers)
+        return ERR_OK;
+    if (mtp)
+        snprintf(reason, sizeof reason, "multi-token-prediction layer %lld", (long long)x->layer);
+    else
+        snprintf(reason, sizeof reason, "type %s: compared by bits only", dtype_name(x->dtype));
+    return skip(g, x->name, elements, reason, e);
+}
+
+/* ---- all of it ---- */
+
+static err_t match_all(struct matching *g, struct err *e)
+{
+    for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
+        if ((w.base && w.base->is_scale) || (w.tuned && w.tuned->is_scale))
+            TRY(skip_scale(g, w.base ? w.base->tensor->name : w.tuned->tensor->name, e));
+        else if (w.base && w.tuned)
+            TRY(match_tensors(g, &w, e));
+        else
+            TRY(skip_unmatched(g, &w, e));
+    }
+    layout_number(&g->m->main.layout);
+    layout_number(&g->m->aside.layout);
+    return ERR_OK;
+}
+
+/* The layers of the model proper must be known, or known to be said nowhere. */
+static err_t check_config(const struct checkpoint *base, const struct match_policy *policy, struct err *e)
+{
+    if (policy->include_mtp || !base->config.problem)
+        return ERR_OK;
+    return err_set(
+        e, ERR_DATA,
+        "%s; the file tells layers for multi-token prediction from the model's own: mend it, or do without "
+        "it by \"mtp: include\" of delta",
+        base->config.problem);
+}
+
+err_t match_build(struct match *m, const struct checkpoint *base, const struct checkpoint *tuned,
+                  const struct match_policy *policy, const char *cell, const char *node,
+                  struct table *skipped, struct arena *a, struct err *e)
+{
+    struct matching *g;
+    *m = (struct match){.skipped_parameters = 0};
+    TRY(arena_array(a, "match", 1, &g, e));
+    *g = (struct matching){
+        .m = m, .policy = policy, .cell = cell, .node = node, .skipped = skipped, .arena = a};
+    TRY(check_config(base, policy, e));
+    TRY(list_side(g, BASE, base, e));
+    TRY(list_side(g, TUNED, tuned, e));
+    TRY(check_names(g, e));
+    TRY(match_all(g, e));
+    if (m->main.layout.ntensors == 0)
+        return err_set(
+            e, ERR_DATA,
+            "nothing to compare: of the tensors of %s (%lld) and %s (%lld) none is a number on both "
+            "sides%s",
+            base->path, (long long)base->ntensors, tuned->path, (long long)tuned->ntensors, g->first_reason);
+    arena_drop(a, g->side[BASE].v);
+    arena_drop(a, g->side[TUNED].v);
+    arena_drop(a, g);
+    return ERR_OK;
+}
+
+/* ---- policies ---- */
+
+int match_policy_same(const struct match_policy *p, const struct match_policy *q)
+{
+    int same = p->rows == q->rows && p->skip_unmatched == q->skip_unmatched &&
+               p->include_mtp == q->include_mtp && p->rename.n == q->rename.n;
+    for (int i = 0; same && i < p->rename.n; i++)
+        same = strcmp(p->rename.v[i], q->rename.v[i]) == 0;
+    return same;
+}
+
+static const char *const rows_words[] = {"fail", "common", "skip"};
+
+err_t match_policy_write(const struct match_policy *p, struct h5 *f, struct err *e)
+{
+    TRY(h5_set_text(f, "/", "rows", rows_words[p->rows], e));
+    TRY(h5_set_text(f, "/", "unmatched", p->skip_unmatched ? "skip" : "fail", e));
+    TRY(h5_set_text(f, "/", "mtp", p->include_mtp ? "include" : "exclude", e));
+    TRY(h5_set_int(f, "/", "renames", p->rename.n, e));
+    for (int i = 0; i < p->rename.n; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "rename_%d", i);
+        TRY(h5_set_text(f, "/", name, p->rename.v[i], e));
+    }
+    return ERR_OK;
+}
+
+static err_t read_choice(struct h5 *f, const char *name, const char *const *words, int nwords, int *out,
+                         struct err *e)
+{
+    char *text;
+    TRY(h5_get_text(f, "/", name, &text, e));
+    for (*out = 0; *out < nwords; ++*out)
+        if (strcmp(words[*out], text) == 0)
+            return ERR_OK;
+    return err_set(e, ERR_DATA, "attribute %s: \"%.60s\" is unknown", name, text);
+}
+
+err_t match_policy_read(struct match_policy *p, struct h5 *f, struct arena *a, struct err *e)
+{
+    static const char *const unmatched_words[] = {"fail", "skip"}, *const mtp_words[] = {"exclude",
+                                                                                         "include"};
+    int rows;
+    int64_t n;
+    *p = (struct match_policy){.rows = MATCH_ROWS_FAIL};
+    TRY(read_choice(f, "rows", rows_words, 3, &rows, e));
+    p->rows = (enum match_rows)rows;
+    TRY(read_choice(f, "unmatched", unmatched_words, 2, &p->skip_unmatched, e));
+    TRY(read_choice(f, "mtp", mtp_words, 2, &p->include_mtp, e));
+    TRY(h5_get_int(f, "/", "renames", &n, e));
+    if (n < 0 || n > 1000)
+        return err_set(e, ERR_DATA, "attribute renames: %lld is no number of rules", (long long)n);
+    TRY(arena_array(a, "match.rename", n, &p->rename.v, e));
+    for (p->rename.n = 0; p->rename.n < n; p->rename.n++) {
+        char name[32], *text;
+        snprintf(name, sizeof name, "rename_%d", p->rename.n);
+        TRY(h5_get_text(f, "/", name, &text, e));
+        p->rename.v[p->rename.n] = text;
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,276 @@
+#include "elements/tensor.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensor files are little-endian, and read as they are");
+
+static const struct {
+    const char *name;
+    int bits, compared;
+} dtypes[DTYPE_COUNT] = {
+#define X(id, name, bits, compared) [id] = {name, bits, compared},
+    DTYPE_LIST(X)
+#undef X
+};
+
+const char *dtype_name(enum dtype t)
+{
+    return (unsigned)t < DTYPE_COUNT ? dtypes[t].name : "unknown";
+}
+
+int dtype_bits(enum dtype t)
+{
+    return (unsigned)t < DTYPE_COUNT ? dtypes[t].bits : 0;
+}
+
+int dtype_is_compared(enum dtype t)
+{
+    return (unsigned)t < DTYPE_COUNT && dtypes[t].compared;
+}
+
+int dtype_is_bits(enum dtype t)
+{
+    return t >= DTYPE_BOOL && t <= DTYPE_I64;
+}
+
+enum dtype dtype_find(const char *name)
+{
+    for (int t = 0; t < DTYPE_COUNT; t++)
+        if (strcmp(dtypes[t].name, name) == 0)
+            return (enum dtype)t;
+    return DTYPE_COUNT;
+}
+
+const char *arithmetic_name(enum arithmetic a)
+{
+    return a == ARITHMETIC_BF16 ? "bf16" : a == ARITHMETIC_F32 ? "f32" : "unknown";
+}
+
+int arithmetic_bytes(enum arithmetic a)
+{
+    return a == ARITHMETIC_BF16 ? 2 : 4;
+}
+
+/* ---- bit patterns; branch-free, so that the loops below become vector code ---- */
+
+static inline uint32_t float_bits(float x)
+{
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static inline float bits_float(uint32_t u)
+{
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* To nearest even: adding 0x7fff, and one more where the kept part is odd, carries exactly when the value
+ * must go up. A finite value beyond the largest bf16 becomes Inf that way, and Inf stays Inf; a NaN could be
+ * carried over and is set apart. */
+static inline uint16_t narrow(uint32_t u)
+{
+    uint32_t up = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : up);
+}
+
+/* Bits of the float equal to an f16: the exponent's bias grows by 112; Inf and NaN (made quiet) take the
+ * largest exponent; a subnormal is its mantissa times 2^-24, which is exact in float. Masks choose, since gcc
+ * makes no vector code of a float operation that stands in a branch. */
+static inline uint32_t widen_half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = h & 0x7fffu, moved = magnitude << 13;
+    uint32_t normal = moved + (112u << 23);
+    uint32_t special = moved | 0x7f800000u | (magnitude > 0x7c00u ? 0x00400000u : 0u);
+    uint32_t tiny = float_bits((float)(int32_t)magnitude * 0x1p-24f);
+    uint32_t is_special = -(uint32_t)(magnitude >= 0x7c00u), is_tiny = -(uint32_t)(magnitude < 0x0400u);
+    return sign | (special & is_special) | (tiny & is_tiny) | (normal & ~(is_special | is_tiny));
+}
+
+uint16_t bf16_from_float(float x)
+{
+    return narrow(float_bits(x));
+}
+
+float bf16_to_float(uint16_t bits)
+{
+    return bits_float((uint32_t)bits << 16);
+}
+
+float f16_to_float(uint16_t bits)
+{
+    return bits_float(widen_half(bits));
+}
+
+/* An element is read before it is written at the same place, so in and out may be one buffer: no dependence
+ * crosses elements. */
+static void f32_to_bf16(const uint32_t *in, int64_t n, uint16_t *out)
+{
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        out[i] = narrow(in[i]);
+}
+
+static void f16_to_bf16(const uint16_t *in, int64_t n, uint16_t *out)
+{
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        out[i] = narrow(widen_half(in[i]));
+}
+
+static void f16_to_f32(const uint16_t *in, int64_t n, uint32_t *out)
+{
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        out[i] = widen_half(in[i]);
+}
+
+static void bf16_to_f32(const uint16_t *in, int64_t n, uint32_t *out)
+{
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (uint32_t)in[i] << 16;
+}
+
+/* Each element is half as wide as the one it comes from, or a quarter: never in place. */
+static void f64_to_f32(const double *in, int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)in[i];
+}
+
+static void f64_to_bf16(const double *in, int64_t n, uint16_t *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = narrow(float_bits((float)in[i]));
+}
+
+void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t n, void *out)
+{
+    if (n <= 0)
+        return;
+    if (a == ARITHMETIC_BF16 && t == DTYPE_F32)
+        f32_to_bf16(in, n, out);
+    else if (a == ARITHMETIC_BF16 && t == DTYPE_F16)
+        f16_to_bf16(in, n, out);
+    else if (t == DTYPE_F64 && a == ARITHMETIC_BF16)
+        f64_to_bf16(in, n, out);
+    else if (t == DTYPE_F64)
+        f64_to_f32(in, n, out);
+    else if (a == ARITHMETIC_F32 && t == DTYPE_F16)
+        f16_to_f32(in, n, out);
+    else if (a == ARITHMETIC_F32 && t == DTYPE_BF16)
+        bf16_to_f32(in, n, out);
+    else if (in != out)
+        memcpy(out, in, (size_t)n * (size_t)arithmetic_bytes(a));
+}
+
+void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n, float *delta)
+{
+    if (a == ARITHMETIC_BF16) {
+        const uint16_t *x = old_bits, *y = new_bits;
+        for (int64_t i = 0; i < n; i++) {
+            float d = bits_float((uint32_t)y[i] << 16) - bits_float((uint32_t)x[i] << 16);
+            delta[i] = bits_float((uint32_t)narrow(float_bits(d)) << 16);
+        }
+    } else {
+        const float *x = old_bits, *y = new_bits;
+        for (int64_t i = 0; i < n; i++)
+            delta[i] = y[i] - x[i];
+    }
+}
+
+double tolerance_rounded(enum arithmetic a, double tolerance)
+{
+    float t = (float)tolerance;
+    return a == ARITHMETIC_BF16 ? (double)bf16_to_float(bf16_from_float(t)) : (double)t;
+}
+
+/* ---- names ---- */
+
+int64_t tensor_layer(const char *name)
+{
+    static const char *const words[] = {"layers.", "layer.", "h.", "blocks.", "block."};
+    for (const char *p = name, *dot; p; p = dot ? dot + 1 : NULL) {
+        dot = strchr(p, '.');
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            size_t n = strlen(words[i]);
+            if (strncmp(p, words[i], n) != 0 || !isdigit((unsigned char)p[n]))
+                continue;
+            int64_t layer = 0;
+            const char *d = p + n;
+            for (; isdigit((unsigned char)*d) && layer < 1000000; d++)
+                layer = 10 * layer + (*d - '0');
+            if (*d == '.' || *d == '\0')
+                return layer;
+        }
+    }
+    return -1;
+}
+
+/* Is the word the parameter's own name, rather than its owner's: weight, bias, weight_scale_inv, bias_hh_l0?
+ */
+static int is_parameter_word(const char *word, size_t n)
+{
+    static const char *const words[] = {"weight", "bias"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t len = strlen(words[i]);
+        if (n >= len && strncmp(word, words[i], len) == 0 && (n == len || word[len] == '_'))
+            return 1;
+    }
+    return 0;
+}
+
+void tensor_module(const char *name, char *module, int size)
+{
+    const char *dot = strrchr(name, '.'), *last = dot ? dot + 1 : name;
+    size_t n = strlen(last);
+    if (dot && is_parameter_word(last, n)) {
+        const char *owner = dot;
+        while (owner > name && owner[-1] != '.')
+            owner--;
+        if (owner < dot) {
+            last = owner;
+            n = (size_t)(dot - owner);
+        }
+    }
+    snprintf(module, (size_t)size, "%.*s", (int)(n < 4096 ? n : 4096), last);
+}
+
+/* ---- shapes ---- */
+
+const char *shape_text(int ndim, const int64_t *dims, char *text, int size)
+{
+    int used = snprintf(text, (size_t)size, "%s", ndim == 0 ? "scalar" : "");
+    for (int i = 0; i < ndim && used < size; i++)
+        used += snprintf(text + used, (size_t)(size - used), "%s%lld", i ? "x" : "", (long long)dims[i]);
+    return text;
+}
+
+err_t shape_parse(const char *text, int *ndim, int64_t *dims, struct err *e)
+{
+    *ndim = 0;
+    if (strcmp(text, "scalar") == 0)
+        return ERR_OK;
+    for (const char *p = text;;) {
+        int64_t d = 0;
+        const char *start = p;
+        for (; isdigit((unsigned char)*p); p++)
+            if (__builtin_mul_overflow(d, 10, &d) || __builtin_add_overflow(d, *p - '0', &d))
+                break;
+        if (p == start || (*p != 'x' && *p != '\0') || *ndim == TENSOR_MAX_NDIM)
+            return err_set(
+                e, ERR_DATA,
+                "shape \"%.100s\" is none: at most %d numbers joined by x, or \"scalar\", expected", text,
+                TENSOR_MAX_NDIM);
+        dims[(*ndim)++] = d;
+        if (*p++ == '\0')
+            return ERR_OK;
+    }
+}

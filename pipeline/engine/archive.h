@@ -1,0 +1,29 @@
+/* Archive: the one results file of a study, put together by process 0 from the tables of all artifacts. */
+#ifndef SINEW_ARCHIVE_H
+#define SINEW_ARCHIVE_H
+
+#include "study/dag.h"
+#include "engine/fresh.h"
+
+enum { ARCHIVE_SCHEMA_VERSION = 1 };
+
+/* How the archive came to be; texts are borrowed. */
+struct provenance {
+    const char *command; /* the command line */
+    const char *host;
+    int processes;
+    const char *mpi, *hdf5, *blas; /* library versions */
+};
+
+/* Local, process 0. Is the archive there, and made of exactly these artifacts? all: freshness of every node.
+ */
+int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch);
+
+/* Local, process 0. Builds the archive under its .partial name and renames it. Every node below the study's
+ * must be fresh. The tables' rows stand in the order of the DAG's nodes, so they do not depend on how the
+ * work was done. Memory is bounded: what does not fit 64 MiB, or an eighth of the budget, is copied a few
+ * thousand rows at a time. Errors: DATA for a damaged artifact, SYSTEM. */
+err_t archive_build(const struct dag *d, const struct freshness *all, const struct provenance *p,
+                    struct arena *scratch, struct err *e);
+
+#endif

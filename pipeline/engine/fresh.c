@@ -1,0 +1,260 @@
+#include "engine/fresh.h"
+
+#include "formats/checkpoint.h"
+#include "base/text.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 1 << 16 }; /* of a plain file, hashed beside its size and time */
+
+const char *fresh_name(enum fresh_state s)
+{
+    static const char *const names[STATE_COUNT] = {"fresh", "stale", "partial", "missing"};
+    return s < STATE_COUNT ? names[s] : "?";
+}
+
+/* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent". */
+struct prints {
+    struct text text;
+    struct arena *arena;
+};
+static const char ABSENT[] = " absent";
+
+static err_t print_file(struct prints *p, const char *path, const struct stat *st, struct err *e)
+{
+    char head[HEAD_BYTES];
+    ssize_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would be waited for */
+    if (fd >= 0) {
+        n = pread(fd, head, sizeof head, 0);
+        close(fd);
+    }
+    return text_add(&p->text, e, "%s %lld %lld.%09ld %016llx\n", path, (long long)st->st_size,
+                    (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                    (unsigned long long)hash_bytes(head, n > 0 ? (size_t)n : 0));
+}
+
+static err_t add_print(void *arg, const char *path, struct err *e)
+{
+    struct prints *p = arg;
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return text_add(&p->text, e, "%s%s\n", path, ABSENT);
+    if (!S_ISDIR(st.st_mode))
+        return print_file(p, path, &st, e);
+    struct checkpoint c = {0};
+    struct err bad; /* a checkpoint that cannot be read is the stage's to report */
+    err_clear(&bad);
+    if (!checkpoint_exists(path))
+        return text_add(&p->text, e, "%s%s\n", path, ABSENT);
+    if (checkpoint_open(&c, path, p->arena, &bad) != ERR_OK)
+        return text_add(&p->text, e, "%s unreadable\n", path);
+    err_t code = ERR_OK;
+    for (int64_t i = 0; i < c.nfiles && code == ERR_OK; i++)
+        code =
+            text_add(&p->text, e, "%s %lld %lld %016llx\n", c.files[i].path, (long long)c.files[i].size_bytes,
+                     (long long)c.files[i].mtime_ns, (unsigned long long)c.files[i].header_hash);
+    const char *problem = c.config.problem ? c.config.problem : "";
+    if (code == ERR_OK && c.config.path)
+        code = text_add(&p->text, e, "%s layers %lld tied %d problem %016llx\n", c.config.path,
+                        (long long)c.config.layers, (int)c.config.tied,
+                        (unsigned long long)(problem[0] ? hash_bytes(problem, strlen(problem)) : 0));
+    checkpoint_close(&c);
+    return code;
+}
+
+static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct arena *a,
+                           struct arena *keep, struct err *e)
+{
+    const struct node *n = &d->nodes[i];
+    const struct node_decl *decl = &d->config->nodes[n->decl];
+    struct freshness *f = &all[i];
+    struct text t = {.arena = a};
+    TRY(text_add(&t, e, "%s version %d", n->stage->kind, n->stage->version));
+    hash_text(t.text, f->stage);
+
+    t = (struct text){.arena = a};
+    TRY(text_add(&t, e, "%s %s", decl->params_text, n->label));
+    if (n->stage->scope == SCOPE_CELL)
+        TRY(text_add(&t, e, " %s %s", n->cell->base, n->cell->tuned));
+    if (n->stage->writes_files) /* where to, and for whom */
+        TRY(text_add(&t, e, " %s %s", d->config->output, n->role));
+    if (n->stage->writes_files && n->cell)
+        TRY(text_add(&t, e, " %s %s %s", n->cell->name, n->cell->logits_base ? n->cell->logits_base : "",
+                     n->cell->logits_tuned ? n->cell->logits_tuned : ""));
+    for (int k = 0; k < n->ncells; k++)
+        TRY(text_add(&t, e, " %s", n->cells[k]->name));
+    hash_text(t.text, f->params);
+
+    t = (struct text){.arena = a};
+    TRY(text_add(&t, e, "inputs"));
+    for (int k = 0; k < n->ninputs; k++)
+        TRY(text_add(&t, e, "\n%s %s %s %s", n->inputs[k].kind,
+                     n->inputs[k].cell ? n->inputs[k].cell->name : "", n->inputs[k].role,
+                     all[n->input_nodes[k]].key));
+    hash_text(t.text, f->inputs);
+
+    struct prints p = {.text = {.arena = a}, .arena = a};
+    TRY(text_add(&p.text, e, "files\n"));
+    if (n->stage->files) {
+        struct ctx ctx = node_ctx(d, n, a);
+        TRY(n->stage->files(&ctx, add_print, &p, e));
+    }
+    f->files_text = arena_strdup(keep, p.text.text, e);
+    if (f->files_text)
+        hash_text(f->files_text, f->files);
+    return e->code;
+}
+
+/* Files that are gone cannot have changed: their lines are taken from what the artifact recorded, the lines
+ * of files below a folder that is gone with it. */
+static err_t recall_absent(struct freshness *f, const char *recorded, struct arena *a, struct arena *keep,
+                           struct err *e)
+{
+    struct text merged = {.arena = a};
+    for (const char *line = f->files_text; *line;) {
+        size_t n = strcspn(line, "\n"), mark = strlen(ABSENT);
+        if (n <= mark || memcmp(line + n - mark, ABSENT, mark) != 0) {
+            TRY(text_add(&merged, e, "%.*s\n", (int)n, line));
+        } else {
+            n -= mark;
+            for (const char *old = recorded; *old;
+                 old += strcspn(old, "\n") + (old[strcspn(old, "\n")] == '\n'))
+                if (strncmp(old, line, n) == 0 && (old[n] == ' ' || old[n] == '/'))
+                    TRY(text_add(&merged, e, "%.*s\n", (int)strcspn(old, "\n"), old));
+            n += mark;
+        }
+        line += n + (line[n] == '\n');
+    }
+    f->files_text = arena_strdup(keep, merged.text ? merged.text : "", e);
+    if (f->files_text)
+        hash_text(f->files_text, f->files);
+    return e->code;
+}
+
+static void compute_key(struct freshness *f)
+{
+    char text[4 * HASH_TEXT + 4];
+    snprintf(text, sizeof text, "%s %s %s %s", f->stage, f->params, f->inputs, f->files);
+    hash_text(text, f->key);
+}
+
+/* Does the attribute hold this part? Damaged or absent counts as no. */
+static int same_part(struct h5 *h, const char *name, const char *part)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    char *recorded;
+    return h5_get_text(h, "/", name, &recorded, &ignored) == ERR_OK && strcmp(recorded, part) == 0;
+}
+
+/* Files that the stage wrote beside its artifact still stand as it left them; otherwise the first that does
+ * not is in why. */
+static int outputs_stand(struct h5 *h, struct arena *a, char *why, int size)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    struct table t;
+    table_init(&t, "files", a);
+    if (h5_table_read(h, "files", &t, 0, -1, NULL, &ignored) != ERR_OK) {
+        snprintf(why, (size_t)size, "its list of written files is damaged");
+        return 0;
+    }
+    for (int64_t i = 0; i < t.nrows; i++) {
+        struct file_stamp now;
+        const struct file_stamp then = {table_int(&t, i, "size_bytes"), table_int(&t, i, "mtime_ns")};
+        const char *path = table_text(&t, i, "path");
+        if (file_stamp_of(path, &now) && file_stamp_same(&now, &then))
+            continue;
+        snprintf(why, (size_t)size, "%.120s is missing or was changed", path);
+        return 0;
+    }
+    return 1;
+}
+
+static void judge(const struct node *n, struct freshness *f, struct arena *a, struct arena *keep)
+{
+    char partial[4096];
+    f->why[0] = '\0';
+    if (access(n->path, F_OK) != 0) {
+        snprintf(partial, sizeof partial, "%s.partial", n->path);
+        f->state = access(partial, F_OK) == 0 ? STATE_PARTIAL : STATE_MISSING;
+        compute_key(f);
+        return;
+    }
+    struct err ignored;
+    err_clear(&ignored);
+    struct h5 *h;
+    f->state = STATE_STALE;
+    if (h5_open(n->path, 0, a, &h, &ignored) != ERR_OK) {
+        snprintf(f->why, sizeof f->why, "the artifact is damaged");
+        compute_key(f);
+        return;
+    }
+    char *recorded;
+    if (strstr(f->files_text, ABSENT) && h5_read_text(h, "/files_read", &recorded, &ignored) == ERR_OK)
+        recall_absent(f, recorded, a, keep, &ignored);
+    if (!same_part(h, "key_stage", f->stage))
+        snprintf(f->why, sizeof f->why, "made by another version of the stage");
+    else if (!same_part(h, "key_params", f->params))
+        snprintf(f->why, sizeof f->why, "its parameters changed");
+    else if (!same_part(h, "key_files", f->files))
+        snprintf(f->why, sizeof f->why, "the files it reads changed");
+    else if (!same_part(h, "key_inputs", f->inputs))
+        snprintf(f->why, sizeof f->why, "what it needs changed");
+    else if (!n->stage->writes_files || outputs_stand(h, a, f->why, (int)sizeof f->why))
+        f->state = STATE_FRESH;
+    h5_close(h, &ignored);
+    compute_key(f);
+}
+
+err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e)
+{
+    struct freshness *f = &all[i];
+    struct arena scratch;
+    arena_init(&scratch, keep->mem);
+    err_t code = compute_parts(d, i, all, &scratch, keep, e);
+    if (code == ERR_OK)
+        judge(&d->nodes[i], f, &scratch, keep);
+    arena_release(&scratch);
+    TRY(code);
+    if (f->state == STATE_STALE && strcmp(f->why, "what it needs changed") == 0)
+        for (int k = 0; k < d->nodes[i].ninputs; k++) {
+            const struct node *below = &d->nodes[d->nodes[i].input_nodes[k]];
+            if (all[d->nodes[i].input_nodes[k]].state != STATE_FRESH) {
+                snprintf(f->why, sizeof f->why, "%.40s of %.80s is %s", d->config->nodes[below->decl].name,
+                         below->label, fresh_name(all[d->nodes[i].input_nodes[k]].state));
+                break;
+            }
+        }
+    return ERR_OK;
+}
+
+err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h5 *artifact, struct err *e)
+{
+    const struct node *n = &d->nodes[i];
+    const struct node_decl *decl = &d->config->nodes[n->decl];
+    TRY(h5_set_text(artifact, "/", "stage", n->stage->kind, e));
+    TRY(h5_set_int(artifact, "/", "stage_version", n->stage->version, e));
+    TRY(h5_set_text(artifact, "/", "node", decl->name, e));
+    TRY(h5_set_text(artifact, "/", "label", n->label, e));
+    TRY(h5_set_text(artifact, "/", "params", decl->params_text, e));
+    TRY(h5_set_text(artifact, "/", "key_stage", f->stage, e));
+    TRY(h5_set_text(artifact, "/", "key_params", f->params, e));
+    TRY(h5_set_text(artifact, "/", "key_inputs", f->inputs, e));
+    TRY(h5_set_text(artifact, "/", "key_files", f->files, e));
+    char *tables;
+    TRY(h5_table_list(artifact, &tables, e));
+    TRY(h5_set_text(artifact, "/", "tables", tables, e));
+    if (n->stage->files)
+        TRY(h5_write_text(artifact, "/files_read", f->files_text,
+                          "files the stage read: path, bytes, modification time, hash of the header", e));
+    return h5_set_text(artifact, "/", "key", f->key, e);
+}

@@ -1,0 +1,585 @@
+#include "engine/runner.h"
+
+#include "engine/schedule.h"
+#include "base/path.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- selection ---- */
+
+static int listed(const char *const *list, int n, const char *word)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i], word) == 0)
+            return 1;
+    return 0;
+}
+
+/* 0 if `word` is one of n names that name_of gives; else CONFIG with the nearest. */
+static err_t check_name(const char *what, const char *word, const char *const *names, int n, struct err *e)
+{
+    if (listed(names, n, word))
+        return ERR_OK;
+    struct text_hint hint;
+    return err_set(e, ERR_CONFIG, "%s '%s' is not in the config%s", what, word,
+                   text_meant(&hint, word, names, n, "; ", "'", ""));
+}
+
+err_t selection_check(const struct selection *s, const struct config *c, struct err *e)
+{
+    struct mem m;
+    struct arena a;
+    mem_init(&m, 0);
+    arena_init(&a, &m);
+    const char **names = NULL;
+    int most = c->nnodes > c->ncells ? c->nnodes : c->ncells;
+    err_t code = arena_array(&a, "selection", most, &names, e);
+    for (int i = 0; code == ERR_OK && i < c->nnodes; i++)
+        names[i] = c->nodes[i].name;
+    for (int i = 0; code == ERR_OK && i < s->nstages; i++)
+        code = check_name("--stage", s->stages[i], names, c->nnodes, e);
+    for (int i = 0; code == ERR_OK && i < c->ncells; i++)
+        names[i] = c->cells[i].name;
+    for (int i = 0; code == ERR_OK && i < s->ncells; i++)
+        code = check_name("--cell", s->cells[i], names, c->ncells, e);
+    arena_release(&a);
+    return code;
+}
+
+int selection_has(const struct selection *s, const struct dag *d, const struct node *n)
+{
+    if (s->nstages > 0 && !listed(s->stages, s->nstages, d->config->nodes[n->decl].name))
+        return 0;
+    if (s->ncells == 0 || (n->stage->scope == SCOPE_STUDY && s->nstages > 0))
+        return 1;
+    if (n->stage->scope == SCOPE_CELL)
+        return listed(s->cells, s->ncells, n->label);
+    for (int i = 0; i < d->config->ncells; i++) {
+        const struct cell *c = &d->config->cells[i];
+        if (!listed(s->cells, s->ncells, c->name))
+            continue;
+        if (n->stage->scope == SCOPE_CHECKPOINT &&
+            (strcmp(c->base, n->checkpoint) == 0 || strcmp(c->tuned, n->checkpoint) == 0))
+            return 1;
+        if (n->stage->scope == SCOPE_BASE && s->nstages > 0 && strcmp(c->base, n->base) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* ---- one node ---- */
+
+enum { MAX_LEVELS = 32, NOTICE_TAG = 1 };
+
+struct work {
+    struct runner *r;
+    const struct selection *selection;
+    struct comm team[MAX_LEVELS]; /* this process's team of each level, once there was a node for one */
+    struct freshness *all;        /* per node; of nodes to do on all processes, of the others on process 0 */
+    char *todo;                   /* per node, same on all processes */
+    struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
+    int nslots;
+    struct headers *headers; /* process 0 */
+    MPI_Request *notices;    /* to every process, of this one's failure */
+    int64_t ran;             /* nodes that ran */
+    int built;               /* the archive was */
+    double stage_bytes;      /* read and written by the stage's nodes this process took part in */
+    double busy_sec;         /* spent in them */
+    size_t peak_bytes;
+};
+
+/* Collective on c. Wall time and memory of a node over its processes, into the artifact. */
+static void write_times(const struct comm *c, double sec, size_t peak, struct h5 *artifact, double bytes,
+                        struct err *e)
+{
+    double min = sec, max = sec, sum = sec;
+    int64_t most = (int64_t)peak;
+    if (c->np > 1) {
+        MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        comm_max(c, &most, 1);
+    }
+    if (!artifact)
+        return;
+    h5_set_real(artifact, "/", "time_min_sec", min, e);
+    h5_set_real(artifact, "/", "time_mean_sec", sum / c->np, e);
+    h5_set_real(artifact, "/", "time_max_sec", max, e);
+    h5_set_real(artifact, "/", "bytes_moved", bytes, e);
+    h5_set_real(artifact, "/", "peak_bytes", (double)most, e);
+    h5_set_int(artifact, "/", "processes", c->np, e);
+}
+
+/* Collective on c. Runs node i on the processes of c and completes its artifact. */
+static err_t run_node(struct work *w, int i, const struct comm *c, struct progress *progress, int64_t done,
+                      struct err *e)
+{
+    struct runner *r = w->r;
+    const struct node *n = &r->dag->nodes[i];
+    const struct node_decl *decl = &r->dag->config->nodes[n->decl];
+    struct arena arena;
+    struct artifact out = {.comm = c};
+    double before = w->stage_bytes, started = clock_sec();
+    arena_init(&arena, r->mem);
+    r->mem->peak_bytes = r->mem->live_bytes;
+    struct ctx ctx = node_ctx(r->dag, n, &arena);
+    ctx.comm = c;
+    ctx.log = r->log;
+    ctx.progress = progress;
+    ctx.progress_done = done;
+    ctx.out = &out;
+    ctx.bytes_done = &w->stage_bytes;
+    log_detail(r->log, "%s of %s", decl->name, n->label);
+    err_t code = artifact_begin(&out, c, n->path, &arena, e);
+    if (code == ERR_OK)
+        code = n->stage->run(&ctx, e);
+    if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
+        struct h5 *h = NULL;
+        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
+            fresh_mark(r->dag, i, &w->all[i], h, e);
+        write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
+        code = comm_agree(c, e);
+    }
+    artifact_end(&out, code == ERR_OK, e);
+    code = e->code;
+    err_item(e, "%s of %s", decl->name, n->label);
+    w->busy_sec += clock_sec() - started;
+    w->peak_bytes = r->mem->peak_bytes > w->peak_bytes ? r->mem->peak_bytes : w->peak_bytes;
+    arena_release(&arena);
+    return code;
+}
+
+/* ---- deciding ---- */
+
+/* Process 0. A picked node cannot run where something it needs is neither fresh nor picked before it. */
+static err_t check_inputs(struct work *w, int i, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    const struct node *n = &d->nodes[i];
+    if (n->stage->scope == SCOPE_STUDY)
+        return ERR_OK; /* it reads the archive */
+    for (int k = 0; k < n->ninputs; k++) {
+        int below = n->input_nodes[k];
+        const struct freshness *f = &w->all[below];
+        if (f->state == STATE_FRESH)
+            continue;
+        const struct node *b = &d->nodes[below];
+        const char *name = d->config->nodes[b->decl].name, *file = d->config->file;
+        char only[400] = "";
+        if (b->stage->scope == SCOPE_CELL)
+            snprintf(only, sizeof only, " --cell %.380s", b->label);
+        return err_set(
+            e, ERR_DATA,
+            "%s of %s needs %s of %s, whose artifact %s is %s%s%s; run 'sinew run %s --stage %s%s' first, or "
+            "'sinew run %s' for everything",
+            d->config->nodes[n->decl].name, n->label, name, b->label, b->path, fresh_name(f->state),
+            f->why[0] ? ": " : "", f->why, file, name, only, file);
+    }
+    return ERR_OK;
+}
+
+/* Collective. Whoever runs a node writes its key: process 0 hands out what it found out about nodes [from,
+ * to). */
+static err_t share_keys(struct work *w, int from, int to, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    if (c->np == 1)
+        return ERR_OK;
+    int64_t bytes = 0, at = 0;
+    char *texts = NULL;
+    for (int i = from; i < to && c->me == 0; i++)
+        bytes += w->todo[i] ? (int64_t)strlen(w->all[i].files_text) + 1 : 0;
+    comm_bcast(c, &bytes, (int64_t)sizeof bytes, 0);
+    arena_array(w->r->arena, "runner.files", bytes, &texts, e);
+    TRY_ALL(c, e);
+    for (int i = from; i < to && c->me == 0; i++) {
+        size_t n = w->todo[i] ? strlen(w->all[i].files_text) + 1 : 0;
+        memcpy(texts + at, w->all[i].files_text, n);
+        at += (int64_t)n;
+    }
+    comm_bcast(c, texts, bytes, 0);
+    comm_bcast(c, w->all + from, (to - from) * (int64_t)sizeof *w->all, 0);
+    at = 0;
+    for (int i = from; i < to; i++)
+        if (w->todo[i]) {
+            w->all[i].files_text = texts + at; /* process 0's own, or the other's copy of it */
+            at += (int64_t)strlen(texts + at) + 1;
+        }
+    return ERR_OK;
+}
+
+/* Collective. Decides which of nodes [from, to) run, and where. */
+static err_t decide(struct work *w, int from, int to, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    const struct selection *s = w->selection;
+    if (c->me == 0) {
+        for (int i = from; i < to && e->code == ERR_OK; i++) {
+            const struct node *node = &w->r->dag->nodes[i];
+            fresh_node(w->r->dag, i, w->all, w->r->arena, e);
+            int picked = selection_has(s, w->r->dag, node);
+            w->todo[i] = picked && (s->force || s->nstages > 0 || w->all[i].state != STATE_FRESH);
+            if (w->todo[i] && e->code == ERR_OK)
+                check_inputs(w, i, e);
+        }
+    }
+    if (c->me == 0 && e->code == ERR_OK) {
+        struct arena scratch;
+        arena_init(&scratch, w->r->mem);
+        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->headers, w->slots, &w->nslots, &scratch, e);
+        arena_release(&scratch);
+    }
+    comm_rest(c);
+    TRY_ALL(c, e);
+    comm_bcast(c, w->todo + from, to - from, 0);
+    comm_bcast(c, &w->nslots, (int64_t)sizeof w->nslots, 0);
+    comm_bcast(c, w->slots, w->nslots * (int64_t)sizeof *w->slots, 0);
+    for (int k = 0; k < w->nslots; k++) {
+        struct comm *team = &w->team[w->slots[k].level];
+        if (team->np == 0)
+            comm_team(c, w->slots[k].level, team);
+    }
+    return share_keys(w, from, to, e);
+}
+
+static const char *units_of(enum scope s)
+{
+    return s == SCOPE_CHECKPOINT ? "checkpoints"
+           : s == SCOPE_CELL     ? "cells"
+           : s == SCOPE_BASE     ? "bases"
+                                 : "study";
+}
+
+/* Collective. The stage's last line: wall time, time of a process, rate over all, largest memory of one. */
+static void report_stage(struct work *w, const char *name, const char *units, int64_t n, double sec)
+{
+    const struct comm *c = w->r->comm;
+    double min, mean, max, bytes;
+    int64_t most = (int64_t)w->peak_bytes;
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &mean, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->stage_bytes, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    comm_max(c, &most, 1);
+    char time[32], rate[32], peak[32];
+    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
+             name, (long long)n, units, human_sec(sec, time, sizeof time), min, mean / c->np, max,
+             bytes > 0 ? ", " : "", bytes > 0 ? human_bytes(bytes / sec, rate, sizeof rate) : "",
+             bytes > 0 ? "/s" : "", human_bytes((double)most, peak, sizeof peak));
+}
+
+/* ---- side by side ---- */
+
+/* A process whose node failed tells all others, so that none begins another node; those at work are completed
+ * first. Its own team knows already: the first process of it speaks. */
+static void send_notices(struct work *w)
+{
+    const struct comm *c = w->r->comm;
+    for (int p = 0; p < c->np; p++)
+        MPI_TRY(MPI_Isend(NULL, 0, MPI_BYTE, p, NOTICE_TAG, c->mpi, &w->notices[p]));
+}
+
+/* Collective, after a failure. Takes what notices there are, so that none outlives the stage. sent: by this
+ * process. */
+static void take_notices(struct work *w, int sent)
+{
+    const struct comm *c = w->r->comm;
+    int64_t senders = sent;
+    comm_sum(c, &senders, 1);
+    for (int64_t i = 0; i < senders; i++)
+        MPI_TRY(MPI_Recv(NULL, 0, MPI_BYTE, MPI_ANY_SOURCE, NOTICE_TAG, c->mpi, MPI_STATUS_IGNORE));
+    if (sent)
+        MPI_TRY(MPI_Waitall(c->np, w->notices, MPI_STATUSES_IGNORE));
+}
+
+/* Collective on the team. Has another team failed? */
+static int others_failed(const struct work *w, const struct comm *team)
+{
+    int failed = 0;
+    if (team->me == 0)
+        MPI_TRY(MPI_Iprobe(MPI_ANY_SOURCE, NOTICE_TAG, w->r->comm->mpi, &failed, MPI_STATUS_IGNORE));
+    comm_bcast(team, &failed, (int64_t)sizeof failed, 0);
+    return failed;
+}
+
+/* Collective. The stage's nodes in their slots. After a failure all processes meet at the end, with the one
+ * error: teams get smaller from slot to slot, so that who is in the team of a slot was in the one before, and
+ * knows what it knew. */
+static err_t run_nodes(struct work *w, const char *name, const char *units, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    struct progress progress;
+    double planned = 0, done = 0, n = w->nslots;
+    int sent = 0;
+    progress_start(&progress, w->r->log, name, units, w->nslots);
+    for (int s = 0; s < w->nslots; s++)
+        if (w->slots[s].team == comm_team_of(c->np, w->slots[s].level, c->me))
+            planned += w->slots[s].sec;
+    for (int s = 0; s < w->nslots && e->code == ERR_OK; s++) {
+        const struct schedule_slot *slot = &w->slots[s];
+        const struct comm *team = &w->team[slot->level];
+        double before = w->stage_bytes;
+        if (slot->team != comm_team_of(c->np, slot->level, c->me))
+            continue;
+        if (slot->level > 0 && others_failed(w, team))
+            break;
+        run_node(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
+        done += slot->sec; /* the other teams are about as far with theirs */
+        double share = n * done / planned;
+        progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes * c->np / team->np);
+        if (team->me != 0)
+            w->stage_bytes = before; /* the team's first process has counted all its processes' bytes */
+        if (e->code == ERR_OK || slot->level == 0)
+            continue;
+        if (e->process >= 0) /* the team's number, among all */
+            e->process += c->me - team->me;
+        if ((sent = team->me == 0))
+            send_notices(w);
+    }
+    comm_rest(c);
+    err_t code = comm_agree(c, e);
+    if (code != ERR_OK) {
+        take_notices(w, sent);
+        return code;
+    }
+    for (int s = 0; s < w->nslots; s++)
+        w->all[w->slots[s].node].state = STATE_FRESH;
+    w->ran += w->nslots;
+    return ERR_OK;
+}
+
+/* Collective. All nodes of the k-th declared stage in order. */
+static err_t run_stage(struct work *w, int k, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    int from = d->first[k], to = d->first[k + 1];
+    if (from == to)
+        return ERR_OK;
+    const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
+    TRY(decide(w, from, to, e));
+    if (w->nslots == 0) {
+        log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
+        return ERR_OK;
+    }
+    if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
+        err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
+                d->archive, d->config->file);
+    TRY_ALL(w->r->comm, e);
+    double started = clock_sec();
+    w->stage_bytes = w->busy_sec = 0;
+    w->peak_bytes = 0;
+    log_info(w->r->log, "%-14s %d of %d %s to do", name, w->nslots, to - from, units);
+    TRY(run_nodes(w, name, units, e));
+    report_stage(w, name, units, w->nslots, clock_sec() - started);
+    return ERR_OK;
+}
+
+/* Collective. Puts the archive together where everything below is fresh and it is not up to date. *ready: it
+ * is, now. */
+static err_t run_archive(struct work *w, int *ready, struct err *e)
+{
+    struct runner *r = w->r;
+    int missing = 0, built = 0;
+    const char *first = "", *first_label = "";
+    *ready = 0;
+    if (r->comm->me == 0) {
+        struct arena scratch;
+        arena_init(&scratch, r->mem);
+        for (int i = 0; i < r->dag->nnodes; i++)
+            if (r->dag->nodes[i].stage->scope != SCOPE_STUDY && w->all[i].state != STATE_FRESH &&
+                missing++ == 0) {
+                first = r->dag->config->nodes[r->dag->nodes[i].decl].name;
+                first_label = r->dag->nodes[i].label;
+            }
+        if (missing == 0 && !archive_is_fresh(r->dag, w->all, &scratch)) {
+            archive_build(r->dag, w->all, r->provenance, &scratch, e);
+            built = 1;
+        }
+        *ready = missing == 0;
+        arena_release(&scratch);
+    }
+    comm_rest(r->comm);
+    TRY_ALL(r->comm, e);
+    comm_bcast(r->comm, ready, (int64_t)sizeof *ready, 0);
+    comm_bcast(r->comm, &built, (int64_t)sizeof built, 0);
+    w->built = built;
+    if (built) {
+        log_info(r->log, "%-14s %s", "archive", r->dag->archive);
+    } else if (missing > 0) {
+        log_info(r->log, "%-14s not built: %d nodes are not fresh, first %s of %s; 'sinew run %s' runs them",
+                 "archive", missing, first, first_label, r->dag->config->file);
+    }
+    return ERR_OK;
+}
+
+static err_t work_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
+{
+    *w = (struct work){.r = r, .selection = s};
+    if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
+        arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
+        if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
+            arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
+    if (e->code == ERR_OK && r->comm->me == 0)
+        schedule_start(&w->headers, r->arena, e);
+    return comm_agree(r->comm, e);
+}
+
+/* Collective. */
+static void work_end(struct work *w)
+{
+    schedule_end(w->headers);
+    for (int level = MAX_LEVELS - 1; level >= 0; level--)
+        if (w->team[level].np > 0)
+            comm_team_free(w->r->comm, &w->team[level]);
+}
+
+/* Process 0. Two bases that are one folder under two spellings are two bases to overlap: said, because
+ * nothing else shows it. */
+static void warn_of_spellings(const struct runner *r)
+{
+    const struct dag *d = r->dag;
+    for (int i = 0; i < d->nnodes; i++)
+        for (int k = 0; k < i; k++) {
+            const struct node *a = &d->nodes[k], *b = &d->nodes[i];
+            struct stat x, y;
+            if (a->stage->scope == SCOPE_BASE && a->decl == b->decl && stat(a->base, &x) == 0 &&
+                stat(b->base, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino)
+                log_warn(
+                    r->log,
+                    "%s and %s are the same base; cells on the one are not compared with cells on the other: "
+                    "write the path alike",
+                    a->base, b->base);
+        }
+}
+
+/* Process 0. Opens and locks the file; -1 with e unset where the file system knows no locks. The holder
+ * removes it at the end, so a lock that was got on a file no longer there counts for nothing. */
+static int take_lock(const char *path, const char *output, struct err *e)
+{
+    for (;;) {
+        struct stat held, there;
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) {
+            err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
+            return -1;
+        }
+        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+            if (errno == EWOULDBLOCK)
+                err_set(
+                    e, ERR_SYSTEM,
+                    "%s is in use by another run of sinew; wait for it, or give this study another output",
+                    output);
+            close(fd);
+            return -1;
+        }
+        if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino)
+            return fd;
+        close(fd);
+    }
+}
+
+/* Collective. One run at a time on an output folder: the lock is process 0's until drop_lock, or the end of
+ * the process. */
+static err_t lock_output(const struct runner *r, int *lock, struct err *e)
+{
+    const char *output = r->dag->config->output;
+    *lock = -1;
+    if (r->comm->me == 0 && path_make_dir(output, e) == ERR_OK) {
+        char *path = path_join(r->arena, output, ".lock", e);
+        if (path)
+            *lock = take_lock(path, output, e);
+    }
+    return comm_agree(r->comm, e);
+}
+
+static void drop_lock(const struct runner *r, int lock)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    if (lock < 0)
+        return;
+    char *path = path_join(r->arena, r->dag->config->output, ".lock", &ignored);
+    if (path)
+        unlink(path);
+    close(lock);
+}
+
+static err_t run_all(struct work *w, struct err *e)
+{
+    struct runner *r = w->r;
+    const struct dag *d = r->dag;
+    const struct selection *s = w->selection;
+    int ready = 0, archived = 0;
+    for (int k = 0; k < d->config->nnodes; k++) {
+        int study = d->first[k] < d->first[k + 1] && d->nodes[d->first[k]].stage->scope == SCOPE_STUDY;
+        if (study && !archived) {
+            TRY(run_archive(w, &ready, e));
+            archived = 1;
+        }
+        if (study && !ready && s->nstages == 0)
+            continue; /* a report of half a study would mislead */
+        TRY(run_stage(w, k, e));
+    }
+    if (!archived)
+        TRY(run_archive(w, &ready, e));
+    if (w->ran == 0 && !w->built)
+        log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
+                 s->nstages || s->ncells ? " picked" : "", d->archive);
+    else
+        log_info(r->log, "done: %lld nodes ran%s%s", (long long)w->ran, ready ? ", archive " : "",
+                 ready ? d->archive : "");
+    return ERR_OK;
+}
+
+err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+{
+    int lock;
+    if (r->comm->me == 0)
+        warn_of_spellings(r);
+    err_t code = lock_output(r, &lock, e);
+    if (code == ERR_OK) {
+        struct work w;
+        code = work_init(&w, r, s, e);
+        if (code == ERR_OK)
+            code = run_all(&w, e);
+        work_end(&w);
+    }
+    drop_lock(r, lock);
+    return code;
+}
+
+err_t runner_report(struct runner *r, struct err *e)
+{
+    const struct dag *d = r->dag;
+    struct selection all = {.force = 1};
+    struct work w;
+    if (r->comm->me == 0 && access(d->archive, F_OK) != 0)
+        err_set(e, ERR_DATA, "there is no archive %s to report from; 'sinew run %s' makes it", d->archive,
+                d->config->file);
+    TRY_ALL(r->comm, e);
+    TRY(work_init(&w, r, &all, e));
+    for (int k = 0; k < d->config->nnodes; k++)
+        for (int i = d->first[k]; i < d->first[k + 1]; i++)
+            if (strcmp(d->nodes[i].stage->kind, "report") == 0) {
+                for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++)
+                    fresh_node(d, below, w.all, r->arena,
+                               e); /* keys of what lies below, for the report's own */
+                TRY(decide(&w, i, i + 1, e));
+                TRY(run_node(&w, i, r->comm, NULL, 0, e));
+                w.ran++;
+            }
+    if (w.ran == 0)
+        return err_set(e, ERR_CONFIG,
+                       "%s: the config declares no report stage; add 'report: {needs: [...]}' to stages",
+                       d->config->file);
+    log_info(r->log, "report %s/report", d->config->output);
+    return ERR_OK;
+}

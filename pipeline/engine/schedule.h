@@ -1,0 +1,47 @@
+/* Schedule: which nodes of a stage run side by side, on how many processes each, and in which order.
+ *
+ * The processes are halved into teams (comm.h). Each node has a team: one process where there are enough
+ * nodes for all, more where the node needs their memory or would be what all wait for. Nodes stand in one
+ * order for all processes, those of large teams first; a process runs those of its teams in that order. As
+ * teams are parts of larger ones, and the order is one, no two processes wait for each other. Results do not
+ * depend on any of it. */
+#ifndef SINEW_SCHEDULE_H
+#define SINEW_SCHEDULE_H
+
+#include "study/dag.h"
+
+/* What is known of a node before it runs. */
+struct job {
+    int node;
+    int deepest; /* level of the smallest team that has the memory for it */
+    double sec;  /* on one process, about */
+};
+
+/* A node's place. */
+struct schedule_slot {
+    int node, level, team;
+    double sec; /* on its team, about */
+};
+
+/* Local. Places n jobs on np processes: slots[n], in the order to run them. Each job receives the smallest
+ * team on which it ends within a deadline; of several deadlines that one is taken under which all jobs
+ * together are done first, each team taking the longest of its level first (two phases, Turek, Wolf, Yu, SPAA
+ * 1992). Errors: SYSTEM (memory). */
+err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, struct arena *scratch,
+                    struct err *e);
+
+/* Headers of checkpoints, from which nodes' costs are told. */
+struct headers;
+
+/* Local (process 0's work). None yet; they draw on a's budget until schedule_end. */
+err_t schedule_start(struct headers **h, struct arena *a, struct err *e);
+void schedule_end(struct headers *h);
+
+/* Local (process 0's work). Places nodes [from, to) with todo[i] on np processes: *n of them, in slots (room
+ * for to - from). What they cost is their stages' own estimate, from the headers of their checkpoints; where
+ * there is none they run on all processes. Headers stay open to the next stage's nodes while they are few
+ * bytes. Errors: SYSTEM (memory). */
+err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct headers *h,
+                     struct schedule_slot *slots, int *n, struct arena *scratch, struct err *e);
+
+#endif

@@ -1,0 +1,42 @@
+/* FP8 with block scales, as DeepSeek publishes it: a matrix X.weight of F8_E4M3 codes beside
+ * X.weight_scale_inv, an F32 scale for each block of 128 x 128 (fewer at the right and lower edge). An
+ * element is its code as float times its block's scale, rounded to bf16: what the published conversion script
+ * writes. */
+#ifndef SINEW_FP8_H
+#define SINEW_FP8_H
+
+#include "formats/checkpoint.h"
+
+enum { FP8_BLOCK = 128 };
+
+/* Local. The number of a code as torch.float8_e4m3fn has it: 4 exponent bits of bias 7, 3 mantissa bits, no
+ * Inf; 0x7f and 0xff are NaN, the largest is 448. Exact. */
+float fp8_to_float(uint8_t code);
+
+/* Local. Elements [first, first+n) of a matrix of `cols` columns: out[i] = code * scale in bf16. codes: n.
+ * scales: of one row of blocks; scales[0] is that of block column `block0`, and all elements lie in that row
+ * of blocks. Pure. */
+void fp8_decode(const uint8_t *codes, int64_t first, int64_t n, int64_t cols, const float *scales,
+                int64_t block0, uint16_t *out);
+
+/* Local. Do matrix and scales fit each other? 0, or -1 with what was expected and found in problem. */
+int fp8_check(const struct checkpoint_tensor *t, const struct checkpoint_tensor *scale, char *problem,
+              int size);
+
+/* Scales of one row of blocks: what a range of elements needs at a time, whatever the matrix. */
+struct fp8_scales {
+    float *v;                           /* `cap` */
+    int64_t cap;                        /* fp8_scales_needed(n) of the largest range read */
+    const struct checkpoint_tensor *of; /* what v holds: block columns [from, to) of block row `row` */
+    int64_t row, from, to;
+};
+
+/* Local. Scales that a range of n elements needs at a time, at most. */
+int64_t fp8_scales_needed(int64_t n);
+
+/* Local. Elements [first, first+n) of tensor t as bf16. codes: room for n bytes, used in between. s: what is
+ * kept of the scales from one call to the next. Errors: those of checkpoint_read. */
+err_t fp8_read(struct checkpoint *c, const struct checkpoint_tensor *t, const struct checkpoint_tensor *scale,
+               int64_t first, int64_t n, uint8_t *codes, struct fp8_scales *s, uint16_t *out, struct err *e);
+
+#endif

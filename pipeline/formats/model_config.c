@@ -1,0 +1,68 @@
+#include "formats/model_config.h"
+
+#include "formats/json.h"
+#include "base/path.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_BYTES = 4 << 20, MAX_LAYERS = 1000000 };
+
+static const struct json_item *find(const struct json_item *root, const char *key)
+{
+    if (json_item_kind(root) != JSON_KIND_MAP)
+        return NULL;
+    const struct json_item *v = json_item_get(root, key), *part = json_item_get(root, "text_config");
+    return v || json_item_kind(part) != JSON_KIND_MAP ? v : json_item_get(part, key);
+}
+
+static err_t take(struct model_config *m, const struct json_item *root, struct arena *a, struct err *e)
+{
+    const struct json_item *layers = find(root, "num_hidden_layers"),
+                           *tied = find(root, "tie_word_embeddings");
+    if (json_item_kind(root) != JSON_KIND_MAP)
+        m->problem =
+            arena_printf(a, e, "%s: expected a JSON map, found %s", m->path, json_item_kind_text(root));
+    if (json_item_kind(tied) == JSON_KIND_BOOL)
+        m->tied = json_item_int(tied) ? MODEL_TIED_YES : MODEL_TIED_NO;
+    if (json_item_kind(layers) == JSON_KIND_INT && json_item_int(layers) > 0 &&
+        json_item_int(layers) <= MAX_LAYERS)
+        m->layers = json_item_int(layers);
+    else if (json_item_kind(layers) != JSON_KIND_NULL)
+        m->problem = arena_printf(
+            a, e, "%s: num_hidden_layers: expected a number of layers, found %s", m->path,
+            json_item_kind(layers) == JSON_KIND_INT ? "one that no model has" : json_item_kind_text(layers));
+    return e->code;
+}
+
+err_t model_config_read(struct model_config *m, const char *path, struct arena *a, struct err *e)
+{
+    *m = (struct model_config){.layers = 0};
+    struct stat st;
+    int is_folder = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    const char *folder = is_folder ? path : path_dir(a, path, e);
+    char *file = folder ? path_join(a, folder, "config.json", e) : NULL;
+    if (!file)
+        return e->code;
+    if (stat(file, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        return ERR_OK;
+    m->path = file;
+    char *text = NULL;
+    int64_t n;
+    struct json_doc *doc = NULL;
+    struct err bad;
+    err_clear(&bad);
+    if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
+        err_set(&bad, ERR_DATA, "%s: expected a file", file);
+    else if (file_read(a, file, MAX_BYTES, &text, &n, &bad) == ERR_OK)
+        json_doc_parse(&doc, file, text, n, a, &bad);
+    arena_drop(a, text);
+    if (bad.code == ERR_OK)
+        take(m, json_doc_root(doc), a, e);
+    else if (!(m->problem = arena_strdup(a, bad.text, e)))
+        return e->code;
+    json_doc_release(doc);
+    return e->code;
+}

@@ -1,0 +1,179 @@
+#include "formats/strided.h"
+
+#include <string.h>
+
+enum {
+    WINDOW_BYTES = 1 << 16,
+    GAP_BYTES = 4096 /* a gap of less is read over: asking again costs more than a page */
+};
+
+/* One axis of a box: how many, how far apart in the file and in the buffer. In elements. */
+struct strided_axis {
+    int64_t n, stride, step;
+};
+
+struct strided_walk {
+    const struct checkpoint_tensor *t;
+    const struct strided_source *source;
+    unsigned char *out;
+    int64_t width, first,
+        end;          /* bytes per element; element at the start of out; byte behind the tensor's last */
+    int64_t at, have; /* what of the file the window holds */
+    unsigned char window[WINDOW_BYTES];
+};
+
+/* n bytes from byte `at` of the file, at most WINDOW_BYTES. ahead: more will follow close behind. */
+static err_t look(struct strided_walk *g, int64_t at, int64_t n, int ahead, const unsigned char **p,
+                  struct err *e)
+{
+    if (at < g->at || at + n > g->at + g->have) {
+        int64_t most = g->end - at < WINDOW_BYTES ? g->end - at : WINDOW_BYTES, bytes = ahead ? most : n;
+        g->have = 0;
+        TRY(g->source->read(g->source->arg, at, bytes, g->window, e));
+        g->at = at;
+        g->have = bytes;
+    }
+    *p = g->window + (at - g->at);
+    return ERR_OK;
+}
+
+/* n elements, `from` and `to` bytes apart. */
+static void copy(const unsigned char *in, int64_t from, unsigned char *out, int64_t to, int64_t n,
+                 int64_t width)
+{
+    switch (width) { /* of known size, so that the copies become moves */
+    case 1:
+        for (int64_t i = 0; i < n; i++)
+            out[i * to] = in[i * from];
+        break;
+    case 2:
+        for (int64_t i = 0; i < n; i++)
+            memcpy(out + i * to, in + i * from, 2);
+        break;
+    case 4:
+        for (int64_t i = 0; i < n; i++)
+            memcpy(out + i * to, in + i * from, 4);
+        break;
+    default:
+        for (int64_t i = 0; i < n; i++)
+            memcpy(out + i * to, in + i * from, (size_t)width);
+        break;
+    }
+}
+
+/* Elements along one axis, from element `place` of the tensor's file on, to element `to` of out. */
+static err_t read_run(struct strided_walk *g, const struct strided_axis *x, int64_t place, int64_t to,
+                      int ahead, struct err *e)
+{
+    int64_t stride = x->stride * g->width, most = x->n;
+    if (stride >= GAP_BYTES)
+        most = 1;
+    else if (stride > 0)
+        most = 1 + (WINDOW_BYTES - g->width) / stride;
+    for (int64_t i = 0; i < x->n; i += most) {
+        int64_t n = x->n - i < most ? x->n - i : most;
+        int64_t at = g->t->offset_bytes + (place + i * x->stride) * g->width;
+        const unsigned char *p = NULL;
+        TRY(look(g, at, (n - 1) * stride + g->width, ahead, &p, e));
+        copy(p, stride, g->out + (to + i * x->step) * g->width, x->step * g->width, n, g->width);
+    }
+    return ERR_OK;
+}
+
+/* A box: all combinations of its axes, from element `place` of the file to element `to` of out. */
+static err_t read_box(struct strided_walk *g, struct strided_axis *axes, int naxes, int64_t place, int64_t to,
+                      struct err *e)
+{
+    int n = 0;
+    for (int i = 0; i < naxes; i++) { /* insertion, smallest stride first: the order of the file */
+        struct strided_axis x = axes[i];
+        if (x.n == 1)
+            continue;
+        int k = n++;
+        for (; k > 0 && axes[k - 1].stride > x.stride; k--)
+            axes[k] = axes[k - 1];
+        axes[k] = x;
+    }
+    if (n == 0)
+        axes[n++] = (struct strided_axis){1, 0, 1};
+    int64_t index[TENSOR_MAX_NDIM] = {0};
+    int64_t gap = n > 1 ? (axes[1].stride - (axes[0].n - 1) * axes[0].stride) * g->width : GAP_BYTES;
+    for (;;) {
+        TRY(read_run(g, &axes[0], place, to, gap < GAP_BYTES, e));
+        int i = 1;
+        for (; i < n && ++index[i] == axes[i].n; i++) {
+            index[i] = 0;
+            place -= (axes[i].n - 1) * axes[i].stride;
+            to -= (axes[i].n - 1) * axes[i].step;
+        }
+        if (i >= n)
+            return ERR_OK;
+        place += axes[i].stride;
+        to += axes[i].step;
+    }
+}
+
+/* Elements [low, high) of the subtensor of axes axis, axis+1, ...: at element `place` of the file, and from
+ * element `start` on in row-major order of the whole tensor. Boxes: what the range has of the first index,
+ * all it has whole, and what it has of the last. As deep as the tensor has axes. */
+static err_t read_range(struct strided_walk *g, int axis, int64_t low, int64_t high, int64_t place,
+                        int64_t start, struct err *e)
+{
+    const struct checkpoint_tensor *t = g->t;
+    int64_t row = 1;
+    for (int i = axis + 1; i < t->ndim; i++)
+        row *= t->dims[i];
+    while (low < high) {
+        int64_t index = low / row, within = low % row, whole = (high - low) / row;
+        int64_t at = place + index * t->strides[axis];
+        if (within == 0 && whole > 0) {
+            struct strided_axis axes[TENSOR_MAX_NDIM];
+            int64_t step = row;
+            int n = 0;
+            axes[n++] = (struct strided_axis){whole, t->strides[axis], row};
+            for (int i = axis + 1; i < t->ndim; i++) {
+                step /= t->dims[i];
+                axes[n++] = (struct strided_axis){t->dims[i], t->strides[i], step};
+            }
+            TRY(read_box(g, axes, n, at, start + low - g->first, e));
+            low += whole * row;
+        } else {
+            int64_t end = (index + 1) * row < high ? (index + 1) * row : high;
+            TRY(read_range(g, axis + 1, within, end - index * row, at, start + index * row, e));
+            low = end;
+        }
+    }
+    return ERR_OK;
+}
+
+err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
+                   const struct strided_source *source, void *buf, struct err *e)
+{
+    struct strided_walk g;
+    g.t = t;
+    g.source = source;
+    g.out = buf;
+    g.width = dtype_bits(t->dtype) / 8;
+    g.first = first;
+    g.end = t->offset_bytes + checkpoint_span(t);
+    g.at = g.have = 0;
+    if (t->ndim == 0)
+        return read_box(&g, (struct strided_axis[1]){{1, 0, 1}}, 1, 0, 0, e);
+    return read_range(&g, 0, first, first + n, 0, 0, e);
+}
+
+void strided_range(const struct checkpoint_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes)
+{
+    int64_t row = 1, low = 0, rest = 0; /* rows of the first axis that the range touches, each whole */
+    for (int i = 1; i < t->ndim; i++) {
+        row *= t->dims[i];
+        rest += (t->dims[i] - 1) * t->strides[i];
+    }
+    if (t->ndim > 0) {
+        low = first / row * t->strides[0];
+        rest += (first + n - 1) / row * t->strides[0] - low;
+    }
+    int64_t width = dtype_bits(t->dtype) / 8;
+    *at = t->offset_bytes + low * width;
+    *bytes = (rest + 1) * width;
+}

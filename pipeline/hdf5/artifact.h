@@ -1,0 +1,40 @@
+/* Artifact: the HDF5 file a node writes, under PATH.partial until it is complete.
+ *
+ * First the bulk data (all processes, MPI-IO), then tables and attributes (process 0), then, by the runner,
+ * the completing attributes, a flush to disk and the rename. A process by itself does without MPI-IO: the
+ * file is created, opened and closed once. */
+#ifndef SINEW_ARTIFACT_H
+#define SINEW_ARTIFACT_H
+
+#include "base/comm.h"
+#include "hdf5/h5.h"
+
+struct artifact {
+    const struct comm *comm;
+    struct arena *arena;
+    const char *path;    /* final name */
+    const char *partial; /* name while being written */
+    struct h5 *bulk;     /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
+    struct h5 *tables;   /* open serially on process 0, or NULL */
+    int created;
+};
+
+/* Collective. Begins an artifact; its folder is created and an old partial removed. Nothing of a complete one
+ * is touched. */
+err_t artifact_begin(struct artifact *out, const struct comm *c, const char *path, struct arena *a,
+                     struct err *e);
+
+/* Collective. The file for bulk data; opened at the first call, valid until artifact_bulk_done. */
+err_t artifact_bulk(struct artifact *out, struct h5 **f, struct err *e);
+
+/* Collective. Ends bulk writing (no-op if there was none). Must come before artifact_tables. */
+err_t artifact_bulk_done(struct artifact *out, struct err *e);
+
+/* Local, process 0 only. The file for tables and attributes, valid until the artifact ends. */
+err_t artifact_tables(struct artifact *out, struct h5 **f, struct err *e);
+
+/* Collective. Closes what is open. complete: flush and rename to the final name; otherwise the partial file
+ * is removed. */
+err_t artifact_end(struct artifact *out, int complete, struct err *e);
+
+#endif

@@ -1,0 +1,608 @@
+#include "hdf5/h5.h"
+
+#include "hdf5/h5_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum {
+    PASS_BYTES = 1 << 29, /* per transfer: far below the 2 GiB where MPI-IO breaks */
+    WHY = 300,            /* bytes of a reason */
+    LITTLE_ROOM = 1 << 20 /* bytes: a write that failed with less than this free failed for it */
+};
+
+struct h5_bulk {
+    hid_t id, type;
+    struct h5 *file;
+    const char *name;
+    int64_t row_elements; /* elements per index of the first dimension: 1 for 1-D */
+    int ndim;
+    hsize_t dims[16];
+    struct h5_bulk *next;
+};
+
+/* The deepest entry of HDF5's error stack holds the cause. Where that is the system's, HDF5 wraps it in file
+ * descriptors and addresses over two lines ("..., error message = 'No space left on device', buf = ..."):
+ * only the reason is kept. */
+static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
+{
+    static const char mark[] = "error message = '";
+    char *why = text;
+    (void)n;
+    if (why[0] || !entry->desc)
+        return 0;
+    const char *from = strstr(entry->desc, mark);
+    from = from ? from + strlen(mark) : entry->desc;
+    snprintf(why, WHY, "%.*s", (int)strcspn(from, "\n"), from);
+    if (from != entry->desc)
+        why[strcspn(why, "'")] = '\0';
+    return 0;
+}
+
+err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name)
+{
+    char why[WHY] = "";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
+    H5Eclear2(H5E_DEFAULT);
+    struct statvfs room;
+    if (code == ERR_SYSTEM && statvfs(path, &room) == 0 &&
+        (double)room.f_bavail * (double)room.f_frsize < LITTLE_ROOM)
+        return err_set(e, code, "%s: cannot %s%s%s: no space left on the device (%.0f bytes free)", path,
+                       doing, name[0] ? " " : "", name, (double)room.f_bavail * (double)room.f_frsize);
+    return err_set(e, code, "%s: cannot %s%s%s: HDF5: %s", path, doing, name[0] ? " " : "", name,
+                   why[0] ? why : "no reason given");
+}
+
+/* HDF5 has state of its own for the whole process, and so this: a file that it could not close stays open in
+ * it, and its clean-up at the end of the program would crash on it. */
+static int abandoned;
+
+void h5_abandon(struct h5 *f)
+{
+    if (f)
+        abandoned = 1;
+}
+
+int h5_abandoned(void)
+{
+    return abandoned;
+}
+
+err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
+{
+    if (H5Dclose(id) >= 0)
+        return e->code;
+    h5_abandon(f);
+    return h5_fail(e, ERR_SYSTEM, f->path, "write dataset", name);
+}
+
+void h5_start(void)
+{
+    setenv("HDF5_USE_FILE_LOCKING", "BEST_EFFORT", 0); /* some NFS and Lustre mounts know no locks */
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+const char *h5_version(char *text, int size)
+{
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(text, (size_t)size, "%u.%u.%u", major, minor, release);
+    return text;
+}
+
+/* ---- files ---- */
+
+static err_t wrap(hid_t id, const char *path, const struct comm *c, struct arena *a, struct h5 **f,
+                  struct err *e)
+{
+    struct h5 *h = NULL;
+    if (arena_array(a, "h5.file", 1, &h, e) != ERR_OK || !(h->path = arena_strdup(a, path, e))) {
+        H5Fclose(id);
+        return e->code;
+    }
+    h->id = id;
+    h->arena = a;
+    h->comm = c;
+    *f = h;
+    return ERR_OK;
+}
+
+err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
+{
+    *f = NULL;
+    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    if (id < 0)
+        return h5_fail(e, ERR_SYSTEM, path, "create the file", "");
+    return wrap(id, path, NULL, a, f, e);
+}
+
+err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e)
+{
+    *f = NULL;
+    hid_t id = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (id < 0 && access(path, R_OK) != 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));
+    if (id < 0)
+        return h5_fail(e, ERR_DATA, path, "open the file, it is damaged or no HDF5 file", "");
+    return wrap(id, path, NULL, a, f, e);
+}
+
+err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
+                         struct err *e)
+{
+    *f = NULL;
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_mpio(access, c->mpi, MPI_INFO_NULL);
+    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    H5Pclose(access);
+    if (id < 0)
+        h5_fail(e, ERR_SYSTEM, path, "create the file", "");
+    else
+        wrap(id, path, c, a, f, e);
+    return comm_agree(c, e);
+}
+
+static void close_bulks(struct h5 *f, struct err *e)
+{
+    for (struct h5_bulk *d = f->bulks; d; d = d->next) {
+        h5_end_dataset(f, d->id, d->name, e);
+        H5Tclose(d->type);
+    }
+    f->bulks = NULL;
+}
+
+err_t h5_close(struct h5 *f, struct err *e)
+{
+    if (!f)
+        return ERR_OK;
+    err_t before = e->code;
+    close_bulks(f, e);
+    h5_sources_close(f);
+    if (H5Fclose(f->id) < 0) {
+        h5_abandon(f);
+        h5_fail(e, ERR_SYSTEM, f->path, "close the file", "");
+    }
+    if (f->comm && before == ERR_OK && e->code != ERR_OK && f->comm->np > 1)
+        comm_abort(f->comm, e);
+    return f->comm ? comm_agree(f->comm, e) : e->code;
+}
+
+/* ---- types ---- */
+
+/* A bfloat16 as HDF5 knows floats: 16 bits, exponent of 8 at bit 7, mantissa of 7 at bit 0, bias 127. h5py
+ * shows float32. */
+static hid_t bf16_type(void)
+{
+    hid_t t = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tset_fields(t, 15, 7, 8, 0, 7);
+    H5Tset_size(t, 2);
+    H5Tset_ebias(t, 127);
+    return t;
+}
+
+static hid_t half_type(void)
+{
+    hid_t t = H5Tcopy(H5T_IEEE_F32LE);
+    H5Tset_fields(t, 15, 10, 5, 0, 10);
+    H5Tset_size(t, 2);
+    H5Tset_ebias(t, 15);
+    return t;
+}
+
+hid_t h5_make_type(enum h5_type type)
+{
+    switch (type) {
+    case H5_BITS8:
+        return H5Tcopy(H5T_STD_U8LE);
+    case H5_BITS16:
+        return H5Tcopy(H5T_STD_U16LE);
+    case H5_BITS32:
+        return H5Tcopy(H5T_STD_U32LE);
+    case H5_BITS64:
+        return H5Tcopy(H5T_STD_U64LE);
+    case H5_INT64:
+        return H5Tcopy(H5T_STD_I64LE);
+    case H5_REAL64:
+        return H5Tcopy(H5T_IEEE_F64LE);
+    case H5_REAL32:
+        return H5Tcopy(H5T_IEEE_F32LE);
+    case H5_BF16:
+        return bf16_type();
+    case H5_REAL16:
+        return half_type();
+    }
+    return -1;
+}
+
+/* Links with their parent groups made on the way; names in UTF-8. One list for all: making one takes longer
+ * than a link. HDF5 closes it at its end. */
+hid_t h5_link_list(void)
+{
+    static hid_t p = -1;
+    if (p >= 0)
+        return p;
+    p = H5Pcreate(H5P_LINK_CREATE);
+    H5Pset_create_intermediate_group(p, 1);
+    H5Pset_char_encoding(p, H5T_CSET_UTF8);
+    return p;
+}
+
+hid_t h5_text_type(size_t width)
+{
+    hid_t t = H5Tcopy(H5T_C_S1);
+    H5Tset_size(t, width > 0 ? width : 1);
+    H5Tset_strpad(t, H5T_STR_NULLPAD);
+    H5Tset_cset(t, H5T_CSET_UTF8);
+    return t;
+}
+
+herr_t h5_attach_text(hid_t object, const char *name, const char *value)
+{
+    hid_t type = h5_text_type(strlen(value)), space = H5Screate(H5S_SCALAR);
+    if (H5Aexists(object, name) > 0)
+        H5Adelete(object, name);
+    hid_t at = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t status = at < 0 ? -1 : H5Awrite(at, type, value);
+    if (at >= 0)
+        H5Aclose(at);
+    H5Sclose(space);
+    H5Tclose(type);
+    return status;
+}
+
+/* ---- bulk datasets ---- */
+
+static err_t keep_bulk(struct h5 *f, hid_t id, hid_t type, const char *name, struct h5_bulk **d,
+                       struct err *e)
+{
+    struct h5_bulk *b = NULL;
+    if (arena_array(f->arena, "h5.dataset", 1, &b, e) == ERR_OK)
+        b->name = arena_strdup(f->arena, name, e);
+    if (!b || !b->name) {
+        H5Dclose(id);
+        H5Tclose(type);
+        return e->code;
+    }
+    b->id = id;
+    b->type = type;
+    b->file = f;
+    b->row_elements = 1;
+    hid_t space = H5Dget_space(id);
+    b->ndim = H5Sget_simple_extent_ndims(space);
+    H5Sget_simple_extent_dims(space, b->dims, NULL);
+    H5Sclose(space);
+    for (int i = 1; i < b->ndim; i++)
+        b->row_elements *= (int64_t)b->dims[i];
+    b->next = f->bulks;
+    f->bulks = b;
+    *d = b;
+    return ERR_OK;
+}
+
+static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, int ndim, const hsize_t *dims,
+                            int64_t grow_to, struct h5_bulk **d, struct err *e)
+{
+    *d = NULL;
+    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
+    hsize_t unlimited = H5S_UNLIMITED;
+    H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
+    if (grow_to > 0) {
+        hsize_t chunk = 4096, most = H5_CHUNK_BYTES / H5Tget_size(t);
+        while (chunk < most && (int64_t)chunk < grow_to / 32)
+            chunk *= 2;
+        H5Pset_chunk(create, 1, &chunk);
+    }
+    hid_t space = H5Screate_simple(ndim, dims, grow_to > 0 ? &unlimited : NULL);
+    hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
+    H5Sclose(space);
+    H5Pclose(create);
+    if (id < 0) {
+        H5Tclose(t);
+        return h5_fail(e, ERR_SYSTEM, f->path, "create dataset", name);
+    }
+    return keep_bulk(f, id, t, name, d, e);
+}
+
+err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int64_t grow_to,
+              const char *description, const char *units, struct h5_bulk **d, struct err *e)
+{
+    hsize_t dims = (hsize_t)n;
+    err_t code = create_dataset(f, name, type, 1, &dims, grow_to, d, e);
+    if (code == ERR_OK && (h5_attach_text((*d)->id, "description", description) < 0 ||
+                           (units && h5_attach_text((*d)->id, "units", units) < 0)))
+        h5_fail(e, ERR_SYSTEM, f->path, "describe dataset", name);
+    return f->comm ? comm_agree(f->comm, e) : e->code;
+}
+
+err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e)
+{
+    d->dims[0] = (hsize_t)n;
+    if (H5Dset_extent(d->id, d->dims) < 0)
+        return h5_fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
+    return ERR_OK;
+}
+
+err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk **d, int64_t *n,
+              struct err *e)
+{
+    *d = NULL;
+    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
+    if (id < 0)
+        return h5_fail(e, ERR_DATA, f->path, "open dataset", name);
+    hid_t want = h5_make_type(type), have = H5Dget_type(id);
+    int same = H5Tequal(want, have) > 0;
+    H5Tclose(have);
+    if (!same) {
+        H5Tclose(want);
+        H5Dclose(id);
+        return err_set(e, ERR_DATA, "%s: dataset %s has another element type than expected", f->path, name);
+    }
+    TRY(keep_bulk(f, id, want, name, d, e));
+    if ((*d)->ndim != 1)
+        return err_set(e, ERR_DATA, "%s: dataset %s has %d dimensions, expected 1", f->path, name,
+                       (*d)->ndim);
+    if (n)
+        *n = (int64_t)(*d)->dims[0];
+    return ERR_OK;
+}
+
+/* Moves rows of the first dimension, all of the others, in passes. */
+static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void *buf, struct err *e)
+{
+    if (at < 0 || n < 0 || at + n > (int64_t)d->dims[0])
+        return err_set(e, ERR_DATA, "%s: dataset %s has %lld elements, [%lld, %lld) was asked for",
+                       d->file->path, d->name, (long long)d->dims[0], (long long)at, (long long)(at + n));
+    int64_t row_bytes = d->row_elements * (int64_t)H5Tget_size(d->type);
+    int64_t pass = row_bytes > 0 && PASS_BYTES / row_bytes > 0 ? PASS_BYTES / row_bytes : 1;
+    hid_t space = H5Dget_space(d->id);
+    herr_t status = 0;
+    for (int64_t done = 0; done < n && row_bytes > 0 && status >= 0; done += pass) {
+        hsize_t start[16] = {(hsize_t)(at + done)}, count[16];
+        memcpy(count, d->dims, sizeof count);
+        count[0] = (hsize_t)(n - done < pass ? n - done : pass);
+        hid_t memory = H5Screate_simple(d->ndim, count, NULL);
+        status = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+        char *p = (char *)buf + done * row_bytes;
+        if (status >= 0)
+            status = write ? H5Dwrite(d->id, d->type, memory, space, H5P_DEFAULT, p)
+                           : H5Dread(d->id, d->type, memory, space, H5P_DEFAULT, p);
+        H5Sclose(memory);
+    }
+    H5Sclose(space);
+    if (status < 0)
+        return h5_fail(e, ERR_SYSTEM, d->file->path, write ? "write dataset" : "read dataset", d->name);
+    return ERR_OK;
+}
+
+err_t h5_put(struct h5_bulk *d, int64_t at, int64_t n, const void *buf, struct err *e)
+{
+    return transfer(d, 1, at, n, (void *)buf, e);
+}
+
+err_t h5_get(struct h5_bulk *d, int64_t at, int64_t n, void *buf, struct err *e)
+{
+    return transfer(d, 0, at, n, buf, e);
+}
+
+static int to_hsize(int ndim, const int64_t *dims, hsize_t *out)
+{
+    out[0] = 1;
+    for (int i = 0; i < ndim && i < 16; i++)
+        out[i] = (hsize_t)dims[i];
+    return ndim > 0 ? ndim : 1; /* a scalar becomes one element: external storage wants a simple space */
+}
+
+err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
+                  const char *file, int64_t offset, struct err *e)
+{
+    hsize_t size[16], bytes = 1;
+    int n = to_hsize(ndim, dims, size);
+    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
+    for (int i = 0; i < n; i++)
+        bytes *= size[i];
+    bytes *= H5Tget_size(t);
+    if (bytes > 0)
+        H5Pset_external(create, file, (off_t)offset, bytes);
+    hid_t space = H5Screate_simple(n, size, NULL);
+    hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
+    H5Sclose(space);
+    H5Pclose(create);
+    H5Tclose(t);
+    if (id < 0)
+        return h5_fail(e, ERR_SYSTEM, f->path, "create external dataset", name);
+    H5Dclose(id);
+    return ERR_OK;
+}
+
+err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
+               struct h5_bulk **d, struct err *e)
+{
+    hsize_t size[16];
+    int n = to_hsize(ndim, dims, size);
+    create_dataset(f, name, type, n, size, 0, d, e);
+    return f->comm ? comm_agree(f->comm, e) : e->code;
+}
+
+err_t h5_array_put_rows(struct h5_bulk *d, int64_t row, int64_t nrows, const void *buf, struct err *e)
+{
+    return transfer(d, 1, row, nrows, (void *)buf, e);
+}
+
+/* ---- names, attributes, texts, links ---- */
+
+int h5_has(struct h5 *f, const char *name)
+{
+    if (strcmp(name, "/") == 0)
+        return 1;
+    char piece[1024];
+    if (strlen(name) >= sizeof piece)
+        return 0;
+    /* Each group on the way must be asked for in turn. */
+    for (const char *p = name + (name[0] == '/'); *p;) {
+        const char *slash = strchr(p, '/');
+        size_t n = slash ? (size_t)(slash - name) : strlen(name);
+        memcpy(piece, name, n);
+        piece[n] = '\0';
+        if (H5Lexists(f->id, piece, H5P_DEFAULT) <= 0) {
+            H5Eclear2(H5E_DEFAULT);
+            return 0;
+        }
+        p = slash ? slash + 1 : name + n;
+    }
+    return 1;
+}
+
+static hid_t open_object(struct h5 *f, const char *where)
+{
+    return H5Oopen(f->id, where, H5P_DEFAULT);
+}
+
+err_t h5_set_text(struct h5 *f, const char *where, const char *name, const char *value, struct err *e)
+{
+    hid_t o = open_object(f, where);
+    herr_t status = o < 0 ? -1 : h5_attach_text(o, name, value);
+    if (o >= 0)
+        H5Oclose(o);
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+}
+
+static err_t set_number(struct h5 *f, const char *where, const char *name, hid_t type, const void *value,
+                        struct err *e)
+{
+    hid_t o = open_object(f, where), space = H5Screate(H5S_SCALAR), at = -1;
+    if (o >= 0 && H5Aexists(o, name) > 0)
+        H5Adelete(o, name);
+    if (o >= 0)
+        at = H5Acreate2(o, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t status = at < 0 ? -1 : H5Awrite(at, type, value);
+    if (at >= 0)
+        H5Aclose(at);
+    H5Sclose(space);
+    if (o >= 0)
+        H5Oclose(o);
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+}
+
+err_t h5_set_int(struct h5 *f, const char *where, const char *name, int64_t value, struct err *e)
+{
+    return set_number(f, where, name, H5T_STD_I64LE, &value, e);
+}
+
+err_t h5_set_real(struct h5 *f, const char *where, const char *name, double value, struct err *e)
+{
+    return set_number(f, where, name, H5T_IEEE_F64LE, &value, e);
+}
+
+static hid_t open_attribute(struct h5 *f, const char *where, const char *name, H5T_class_t kind,
+                            struct err *e)
+{
+    hid_t at = H5Aopen_by_name(f->id, where, name, H5P_DEFAULT, H5P_DEFAULT);
+    if (at < 0) {
+        h5_fail(e, ERR_DATA, f->path, "read attribute", name);
+        return -1;
+    }
+    hid_t type = H5Aget_type(at);
+    int right = H5Tget_class(type) == kind;
+    H5Tclose(type);
+    if (!right) {
+        H5Aclose(at);
+        err_set(e, ERR_DATA, "%s: attribute %s has another type than expected", f->path, name);
+        return -1;
+    }
+    return at;
+}
+
+err_t h5_get_text(struct h5 *f, const char *where, const char *name, char **value, struct err *e)
+{
+    *value = NULL;
+    hid_t at = open_attribute(f, where, name, H5T_STRING, e);
+    if (at < 0)
+        return e->code;
+    hid_t type = H5Aget_type(at);
+    size_t n = H5Tget_size(type);
+    err_t code = H5Tis_variable_str(type) > 0
+                     ? err_set(e, ERR_DATA, "%s: attribute %s is no fixed text", f->path, name)
+                     : arena_array(f->arena, "text", (int64_t)n + 1, value, e);
+    if (code == ERR_OK && H5Aread(at, type, *value) < 0)
+        code = h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name);
+    H5Tclose(type);
+    H5Aclose(at);
+    return code;
+}
+
+static err_t get_number(struct h5 *f, const char *where, const char *name, H5T_class_t kind, hid_t type,
+                        void *value, struct err *e)
+{
+    hid_t at = open_attribute(f, where, name, kind, e);
+    if (at < 0)
+        return e->code;
+    herr_t status = H5Aread(at, type, value);
+    H5Aclose(at);
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name) : ERR_OK;
+}
+
+err_t h5_get_int(struct h5 *f, const char *where, const char *name, int64_t *value, struct err *e)
+{
+    return get_number(f, where, name, H5T_INTEGER, H5T_NATIVE_INT64, value, e);
+}
+
+err_t h5_get_real(struct h5 *f, const char *where, const char *name, double *value, struct err *e)
+{
+    return get_number(f, where, name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value, e);
+}
+
+err_t h5_write_text(struct h5 *f, const char *name, const char *text, const char *description, struct err *e)
+{
+    hid_t type = h5_text_type(strlen(text)), space = H5Screate(H5S_SCALAR), links = h5_link_list();
+    hid_t id = H5Dcreate2(f->id, name, type, space, links, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t status = id < 0 ? -1 : H5Dwrite(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
+    if (status >= 0)
+        status = h5_attach_text(id, "description", description);
+    if (status < 0)
+        h5_fail(e, ERR_SYSTEM, f->path, "write", name);
+    if (id >= 0)
+        h5_end_dataset(f, id, name, e);
+    H5Sclose(space);
+    H5Tclose(type);
+    return e->code;
+}
+
+err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
+{
+    *text = NULL;
+    hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
+    if (id < 0)
+        return h5_fail(e, ERR_DATA, f->path, "open", name);
+    hid_t type = H5Dget_type(id);
+    err_t code = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0
+                     ? arena_array(f->arena, "text", (int64_t)H5Tget_size(type) + 1, text, e)
+                     : err_set(e, ERR_DATA, "%s: %s is no fixed text", f->path, name);
+    if (code == ERR_OK && H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)
+        code = h5_fail(e, ERR_SYSTEM, f->path, "read", name);
+    H5Tclose(type);
+    H5Dclose(id);
+    return code;
+}
+
+err_t h5_group(struct h5 *f, const char *name, const char *description, struct err *e)
+{
+    if (h5_has(f, name))
+        return ERR_OK;
+    hid_t links = h5_link_list(), id = H5Gcreate2(f->id, name, links, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t status = id < 0 ? -1 : h5_attach_text(id, "description", description);
+    if (id >= 0)
+        H5Gclose(id);
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create group", name) : ERR_OK;
+}
+
+err_t h5_link_external(struct h5 *f, const char *name, const char *file, const char *target, struct err *e)
+{
+    hid_t links = h5_link_list();
+    herr_t status = H5Lcreate_external(file, target, f->id, name, links, H5P_DEFAULT);
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create link", name) : ERR_OK;
+}

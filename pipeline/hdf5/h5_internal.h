@@ -1,0 +1,43 @@
+/* What the files of the HDF5 module share: h5.c (files, bulk datasets, attributes), h5_table.c (tables) and
+ * h5_source.c (datasets that others wrote). The one header that includes hdf5.h; nothing but those three
+ * includes it. The interface is h5.h. */
+#ifndef SINEW_H5_INTERNAL_H
+#define SINEW_H5_INTERNAL_H
+
+#include "hdf5/h5.h"
+
+#include <hdf5.h>
+
+enum { H5_CHUNK_BYTES = 1 << 20 }; /* the largest chunk of a growable dataset */
+
+struct h5 {
+    hid_t id;
+    const char *path;
+    struct arena *arena;
+    const struct comm *comm;   /* NULL: serial */
+    struct h5_bulk *bulks;     /* open datasets */
+    struct h5_source *sources; /* open datasets of others */
+};
+
+/* Local. Sets e to "PATH: cannot DOING NAME: HDF5: why", why being the deepest entry of HDF5's error stack,
+ * which is emptied. */
+err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name);
+
+/* Local. Closes a dataset, which writes what HDF5 still holds of it. A failure is SYSTEM, and the file is
+ * abandoned. */
+err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e);
+
+/* Local. New HDF5 types, closed by the caller: little-endian element types; UTF-8 text of a fixed width. */
+hid_t h5_make_type(enum h5_type type);
+hid_t h5_text_type(size_t width);
+
+/* Local. The list, not to be closed, for links with their parent groups made on the way, names in UTF-8. */
+hid_t h5_link_list(void);
+
+/* Local. A text attribute, replaced if it exists. Below 0 on failure. */
+herr_t h5_attach_text(hid_t object, const char *name, const char *value);
+
+/* Local. Closes the sources of f and gives their memory back to the budget. */
+void h5_sources_close(struct h5 *f);
+
+#endif

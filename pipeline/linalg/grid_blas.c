@@ -1,0 +1,103 @@
+#include "linalg/grid_blas.h"
+
+#include "linalg/grid_lapack.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+static const char VARIABLE[] = "OPENBLAS_CORETYPE";
+
+#if defined(__x86_64__)
+/* Kernels without AVX2 and FMA, by what openblas_get_corename calls them. */
+static int without_avx2(const char *core)
+{
+    static const char *const names[] = {
+        "Unknown",      "Katmai", "Coppermine", "Northwood", "Prescott",    "Banias",     "Atom",
+        "Core2",        "Penryn", "Dunnington", "Nehalem",   "Sandybridge", "Athlon",     "Opteron",
+        "Opteron_SSE3", "Nano",   "Barcelona",  "Bobcat",    "Bulldozer",   "Piledriver", "Steamroller"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(core, names[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* Kernels that this processor can run, where those that run are older than it and others may be chosen; else
+ * NULL. */
+static const char *better_kernels(void)
+{
+    if (!strstr(openblas_get_config(), "DYNAMIC_ARCH") || !without_avx2(openblas_get_corename()) ||
+        !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return NULL;
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vl")
+               ? "SkylakeX"
+               : "Haswell";
+}
+#else
+static const char *better_kernels(void)
+{
+    return NULL;
+}
+#endif
+
+void grid_blas_start(char **argv)
+{
+    char self[PATH_MAX];
+    if (getenv(VARIABLE) || getauxval(AT_BASE) == 0) /* 0: started by the loader's name, which is `self` */
+        return;
+    const char *kernels = better_kernels();
+    ssize_t n = kernels ? readlink("/proc/self/exe", self, sizeof self - 1) : -1;
+    if (n < 0 || setenv(VARIABLE, kernels, 0) != 0)
+        return;
+    self[n] = '\0'; /* by its own name, which ps and core files show */
+    execv(self, argv);
+    unsetenv(VARIABLE); /* it could not be: all goes on as it is */
+}
+
+int grid_blas_threads(const struct comm *c)
+{
+    cpu_set_t mine;
+    CPU_ZERO(&mine);
+    int usable = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 1;
+    /* Bound processes have processors of their own, unbound ones share all: count who on this node may run
+     * where I may. */
+    MPI_Comm node;
+    MPI_TRY(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
+    int np = 1, sharers = 0;
+    MPI_TRY(MPI_Comm_size(node, &np));
+    cpu_set_t *all = calloc((size_t)np, sizeof *all);
+    int ok = all != NULL;
+    MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, node));
+    if (ok) {
+        MPI_TRY(MPI_Allgather(&mine, (int)sizeof mine, MPI_BYTE, all, (int)sizeof mine, MPI_BYTE, node));
+        for (int i = 0; i < np; i++) {
+            cpu_set_t both;
+            CPU_AND(&both, &mine, &all[i]);
+            sharers += CPU_COUNT(&both) > 0;
+        }
+    } else {
+        sharers = np;
+    }
+    free(all);
+    MPI_TRY(MPI_Comm_free(&node));
+    int n = usable / (sharers > 0 ? sharers : 1);
+    if (getenv("OPENBLAS_NUM_THREADS")) /* the user knows better */
+        n = openblas_get_num_threads();
+    if (n < 1)
+        n = 1;
+    openblas_set_num_threads(n);
+    return n;
+}
+
+const char *grid_blas_version(char *text, int size)
+{
+    snprintf(text, (size_t)size, "%s", openblas_get_config());
+    return text;
+}

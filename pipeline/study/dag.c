@@ -1,0 +1,269 @@
+#include "study/dag.h"
+
+#include "base/hash.h"
+#include "study/order.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The distinct checkpoints and bases of the cells, each with what refers to it. */
+struct places {
+    int ncheckpoints, nbases;
+    const char **checkpoint; /* path */
+    const char **role;       /* "tuned" if some cell is tuned to it, else "base" */
+    int *first_cell;         /* first cell that uses it, preferring one that is tuned to it */
+    const char **base;       /* path */
+    int *of_base, *of_tuned; /* per cell: index into checkpoint */
+    int *base_of;            /* per cell: index into base */
+};
+
+static int find_text(const char *const *list, int n, const char *text)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(list[i], text) == 0)
+            return i;
+    return -1;
+}
+
+static err_t find_places(struct places *p, const struct config *c, struct arena *a, struct err *e)
+{
+    TRY(arena_array(a, "dag.checkpoints", 2 * c->ncells, &p->checkpoint, e));
+    TRY(arena_array(a, "dag.roles", 2 * c->ncells, &p->role, e));
+    TRY(arena_array(a, "dag.first", 2 * c->ncells, &p->first_cell, e));
+    TRY(arena_array(a, "dag.bases", c->ncells, &p->base, e));
+    TRY(arena_array(a, "dag.of_base", c->ncells, &p->of_base, e));
+    TRY(arena_array(a, "dag.of_tuned", c->ncells, &p->of_tuned, e));
+    TRY(arena_array(a, "dag.base_of", c->ncells, &p->base_of, e));
+    for (int i = 0; i < c->ncells; i++) {
+        const struct cell *cell = &c->cells[i];
+        int b = find_text(p->checkpoint, p->ncheckpoints, cell->base);
+        if (b < 0) {
+            b = p->ncheckpoints++;
+            p->checkpoint[b] = cell->base;
+            p->role[b] = "base";
+            p->first_cell[b] = i;
+        }
+        int t = find_text(p->checkpoint, p->ncheckpoints, cell->tuned);
+        if (t < 0) {
+            t = p->ncheckpoints++;
+            p->checkpoint[t] = cell->tuned;
+        }
+        if (!p->role[t] || strcmp(p->role[t], "tuned") != 0) {
+            p->role[t] = "tuned";
+            p->first_cell[t] = i;
+        }
+        p->of_base[i] = b;
+        p->of_tuned[i] = t;
+        int k = find_text(p->base, p->nbases, cell->base);
+        if (k < 0)
+            p->base[k = p->nbases++] = cell->base;
+        p->base_of[i] = k;
+    }
+    return ERR_OK;
+}
+
+/* A folder name for a path: its last pieces, readable, and a hash of all of it, unique. */
+static char *slug(struct arena *a, const char *path, struct err *e)
+{
+    char hash[HASH_TEXT], name[80];
+    hash_text(path, hash);
+    const char *from = path + strlen(path);
+    for (int pieces = 0; from > path && pieces < 3; from--)
+        if (from[-1] == '/' && ++pieces == 3)
+            break;
+    int n = 0;
+    for (; *from && n < (int)sizeof name - 1; from++) {
+        int plain = (*from >= 'a' && *from <= 'z') || (*from >= 'A' && *from <= 'Z') ||
+                    (*from >= '0' && *from <= '9') || *from == '.' || *from == '_' || *from == '-';
+        if (plain || n > 0)
+            name[n++] = plain ? *from : '-';
+    }
+    name[n] = '\0';
+    return arena_printf(a, e, "%s-%.8s", name[0] == '.' ? "checkpoint" : name, hash);
+}
+
+static char *node_path(struct arena *a, const char *output, const char *group, const char *middle,
+                       const char *name, struct err *e)
+{
+    return arena_printf(a, e, "%s/%s%s%s/%s.h5", output, group, middle[0] ? "/" : "", middle, name);
+}
+
+struct dag_build {
+    struct dag *dag;
+    const struct config *config;
+    struct places places;
+    struct arena *arena;
+    int *index; /* per declared stage and scope id: node index or -1 */
+    int stride;
+    int64_t cap_nodes;
+};
+
+static int *node_at(struct dag_build *b, int decl, int id)
+{
+    return &b->index[decl * b->stride + id];
+}
+
+static err_t add_input(struct dag_build *b, struct node *n, int decl, int id, const char *role, int64_t *cap,
+                       struct err *e)
+{
+    int at = *node_at(b, decl, id);
+    if (at < 0)
+        return ERR_OK; /* does not exist for this cell (no logits) */
+    const struct node *from = &b->dag->nodes[at];
+    int64_t cap_nodes = *cap;
+    TRY(arena_grow(b->arena, "dag.inputs", n->ninputs + 1, cap, &n->inputs, e));
+    TRY(arena_grow(b->arena, "dag.inputs", n->ninputs + 1, &cap_nodes, &n->input_nodes, e));
+    n->inputs[n->ninputs] = (struct input){.kind = from->stage->kind,
+                                           .node = b->config->nodes[decl].name,
+                                           .cell = from->stage->scope == SCOPE_CELL ? from->cell : NULL,
+                                           .role = role,
+                                           .path = from->path};
+    n->input_nodes[n->ninputs++] = at;
+    return ERR_OK;
+}
+
+/* What node n (with scope id `id`) needs of declared stage `need`. */
+static err_t add_inputs(struct dag_build *b, struct node *n, int id, int need, int64_t *cap, struct err *e)
+{
+    const struct config *c = b->config;
+    const struct places *p = &b->places;
+    enum scope mine = n->stage->scope, theirs = c->nodes[need].stage->scope;
+    if (mine == SCOPE_CELL && theirs == SCOPE_CHECKPOINT) {
+        TRY(add_input(b, n, need, p->of_base[id], "base", cap, e));
+        return add_input(b, n, need, p->of_tuned[id], "tuned", cap, e);
+    }
+    if (mine == SCOPE_CELL && theirs == SCOPE_BASE)
+        return add_input(b, n, need, p->base_of[id], "", cap, e);
+    if (mine == theirs)
+        return add_input(b, n, need, id, mine == SCOPE_CHECKPOINT ? n->role : "", cap, e);
+    if (mine == SCOPE_BASE && theirs == SCOPE_CHECKPOINT)
+        return add_input(b, n, need, find_text(p->checkpoint, p->ncheckpoints, n->base), "base", cap, e);
+    if (mine == SCOPE_BASE && theirs == SCOPE_CELL) {
+        for (int i = 0; i < c->ncells; i++)
+            if (p->base_of[i] == id)
+                TRY(add_input(b, n, need, i, "", cap, e));
+        return ERR_OK;
+    }
+    for (int i = 0; i < b->stride; i++) /* the study: everything */
+        TRY(add_input(b, n, need, i, "", cap, e));
+    return ERR_OK;
+}
+
+/* Makes the node of declared stage `decl` with scope id `id`. */
+static err_t add_node(struct dag_build *b, int decl, int id, struct err *e)
+{
+    const struct config *c = b->config;
+    const struct places *p = &b->places;
+    const struct node_decl *d = &c->nodes[decl];
+    struct arena *a = b->arena;
+    TRY(arena_grow(a, "dag.nodes", b->dag->nnodes + 1, &b->cap_nodes, &b->dag->nodes, e));
+    struct node *n = &b->dag->nodes[b->dag->nnodes];
+    *n = (struct node){.decl = decl, .stage = d->stage, .role = "", .label = ""};
+    int64_t cap = 0;
+    switch (d->stage->scope) {
+    case SCOPE_CHECKPOINT: {
+        n->label = n->checkpoint = p->checkpoint[id];
+        n->role = p->role[id];
+        n->cell = &c->cells[p->first_cell[id]];
+        char *name = slug(a, n->checkpoint, e);
+        n->path = name ? node_path(a, c->output, "checkpoints", name, d->name, e) : NULL;
+        break;
+    }
+    case SCOPE_CELL:
+        n->cell = &c->cells[id];
+        if (d->stage->applies && !d->stage->applies(n->cell)) {
+            *node_at(b, decl, id) = -1;
+            return ERR_OK;
+        }
+        n->label = n->cell->name;
+        n->path = node_path(a, c->output, "cells", n->cell->name, d->name, e);
+        break;
+    case SCOPE_BASE: {
+        n->label = n->base = p->base[id];
+        TRY(arena_array(a, "dag.cells", c->ncells, &n->cells, e));
+        for (int i = 0; i < c->ncells; i++)
+            if (p->base_of[i] == id)
+                n->cells[n->ncells++] = &c->cells[i];
+        char *name = slug(a, n->base, e);
+        n->path = name ? node_path(a, c->output, "bases", name, d->name, e) : NULL;
+        break;
+    }
+    case SCOPE_STUDY:
+        n->label = c->study;
+        TRY(arena_array(a, "dag.cells", c->ncells, &n->cells, e));
+        for (int i = 0; i < c->ncells; i++)
+            n->cells[n->ncells++] = &c->cells[i];
+        n->path = node_path(a, c->output, "study", "", d->name, e);
+        break;
+    }
+    if (!n->path)
+        return e->code;
+    for (int k = 0; k < d->nneeds; k++)
+        TRY(add_inputs(b, n, id, d->needs[k], &cap, e));
+    *node_at(b, decl, id) = b->dag->nnodes++;
+    return ERR_OK;
+}
+
+err_t dag_build(struct dag *d, const struct config *c, struct arena *a, struct err *e)
+{
+    *d = (struct dag){.config = c};
+    struct dag_build b = {.dag = d, .config = c, .arena = a, .stride = 2 * c->ncells + 1};
+    int *by_need, *nneeds, **needs, ncycles;
+    struct order_cycle *cycles;
+    TRY(find_places(&b.places, c, a, e));
+    TRY(arena_array(a, "dag.order", c->nnodes, &d->order, e));
+    TRY(arena_array(a, "dag.order", c->nnodes, &by_need, e));
+    TRY(arena_array(a, "dag.order", c->nnodes, &nneeds, e));
+    TRY(arena_array(a, "dag.order", c->nnodes, &needs, e));
+    TRY(arena_array(a, "dag.first", c->nnodes + 1, &d->first, e));
+    TRY(arena_array(a, "dag.index", (int64_t)c->nnodes * b.stride, &b.index, e));
+    for (int i = 0; i < c->nnodes; i++) {
+        nneeds[i] = c->nodes[i].nneeds;
+        needs[i] = c->nodes[i].needs;
+    }
+    TRY(order_sort(c->nnodes, nneeds, needs, by_need, &cycles, &ncycles, a, e));
+    if (ncycles > 0)
+        return err_set(e, ERR_BUG, "the config's cycle was not found when it was checked");
+    int k = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < c->nnodes; i++)
+            if ((c->nodes[by_need[i]].stage->scope == SCOPE_STUDY) == (pass == 1))
+                d->order[k++] = by_need[i];
+    for (int64_t i = 0; i < (int64_t)c->nnodes * b.stride; i++)
+        b.index[i] = -1;
+    for (k = 0; k < c->nnodes; k++) {
+        int decl = d->order[k];
+        enum scope scope = c->nodes[decl].stage->scope;
+        int n = scope == SCOPE_CHECKPOINT ? b.places.ncheckpoints
+                : scope == SCOPE_CELL     ? c->ncells
+                : scope == SCOPE_BASE     ? b.places.nbases
+                                          : 1;
+        d->first[k] = d->nnodes;
+        for (int id = 0; id < n; id++)
+            TRY(add_node(&b, decl, id, e));
+    }
+    d->first[c->nnodes] = d->nnodes;
+    d->archive = arena_printf(a, e, "%s/%s.h5", c->output, c->study);
+    return e->code;
+}
+
+struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *arena)
+{
+    const struct node_decl *decl = &d->config->nodes[n->decl];
+    return (struct ctx){.arena = arena,
+                        .params = decl->params,
+                        .node = decl->name,
+                        .label = n->label,
+                        .cell = n->cell,
+                        .checkpoint = n->checkpoint,
+                        .role = n->role,
+                        .base = n->base,
+                        .cells = n->cells,
+                        .ncells = n->ncells,
+                        .inputs = n->inputs,
+                        .ninputs = n->ninputs,
+                        .output = d->config->output,
+                        .archive = d->archive,
+                        .memory_bytes = d->config->memory_bytes,
+                        .read = d->config->read};
+}

@@ -1,0 +1,128 @@
+/* Stage: what the science tells the machine. One stage = one file under stages/ with one exported const
+ * table. */
+#ifndef SINEW_STAGE_H
+#define SINEW_STAGE_H
+
+#include "hdf5/artifact.h"
+#include "base/comm.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "study/param.h"
+#include "formats/readahead.h"
+#include "hdf5/table.h"
+
+enum scope { SCOPE_CHECKPOINT, SCOPE_CELL, SCOPE_BASE, SCOPE_STUDY };
+
+/* A published figure that the config gives beside a cell. */
+struct published {
+    const char *source, *quantity;
+    double value;
+};
+
+/* One (family, algorithm, seed) of the matrix, optionally with training data and step. */
+struct cell {
+    const char *name;                       /* FAMILY/ALGORITHM/SEED[+DATA][@STEP] */
+    const char *family, *algorithm, *data;  /* data: "" where there is none */
+    int64_t seed, step;                     /* step: -1 where there is none */
+    const char *base, *tuned;               /* checkpoint paths */
+    const char *logits_base, *logits_tuned; /* NULL where there are none */
+    int npublished;
+    struct published *published;
+};
+
+/* What a node needs: an artifact below it. */
+struct input {
+    const char *kind, *node; /* stage kind and node name */
+    const struct cell *cell; /* cell scope: the cell; else NULL */
+    const char *role; /* for checkpoint scope: "base" or "tuned" from the view of the node's cell; else "" */
+    const char *path; /* the artifact */
+};
+
+/* What a stage sees while it runs: its parameters, its scope, its processes, the services. */
+struct ctx {
+    const struct comm *comm;
+    struct arena *arena; /* lifetime of the node */
+    const struct log *log;
+    struct progress *progress; /* of the stage over all its nodes; see ctx_progress */
+    int64_t progress_done;
+    const void *params;              /* the stage's parameter struct */
+    const char *node;                /* node name: the key in the config */
+    const char *label;               /* what it works on: cell, checkpoint or base */
+    const struct cell *cell;         /* cell scope; checkpoint scope: the first cell that uses it */
+    const char *checkpoint;          /* checkpoint scope: its path */
+    const char *role;                /* checkpoint scope: "tuned" if some cell is tuned to it, else "base" */
+    const char *base;                /* base scope: its path */
+    const struct cell *const *cells; /* base scope: all cells on it; study scope: all cells */
+    int ncells;
+    const struct input *inputs;
+    int ninputs;
+    struct artifact *out;
+    const char *output;            /* the study's output folder */
+    const char *archive;           /* study scope: the archive, complete */
+    int64_t memory_bytes;          /* budget of this process */
+    struct readahead_setting read; /* how checkpoints are read */
+    double *bytes_done;            /* the stage adds the bytes it has read or written, for the rate */
+};
+
+/* What a node will cost, as far as headers tell. Per node, over all processes unless said otherwise. */
+struct estimate {
+    double read_bytes, write_bytes, flops;
+    double process_bytes; /* peak memory of one process */
+    int known;            /* 0: the inputs do not exist yet */
+};
+
+/* Checkpoint headers for plan: filled by the machine; NULL where they do not exist yet. */
+struct plan_view {
+    const struct checkpoint *base, *tuned; /* checkpoint scope: base only */
+    const struct cell *cell;
+    int ncells; /* base scope: cells on the base */
+    int np;
+    int64_t memory_bytes;
+    struct readahead_setting read;
+    const void *params;
+};
+
+struct match_policy;
+
+struct stage {
+    const char *kind, *brief;
+    int version; /* raised whenever results change: older artifacts are stale then */
+    enum scope scope;
+    const struct param *params; /* ends with name NULL */
+    size_t params_size;
+    int writes_files; /* writes files beside its artifact, listed in the artifact's table "files": fresh while
+                         they stand */
+    const char *const *inputs; /* kinds that must ("?kind": may) stand in `needs`, once ("*kind", "?*kind":
+                                  any number of times); NULL-terminated */
+
+    /* Local, pure; may be NULL. Rules between parameters: returns 0, or -1 with the reason in problem. */
+    int (*check)(const void *params, char *problem, int size);
+
+    /* Local, pure; may be NULL. Files read beside the input artifacts (checkpoints, logits), which decide
+     * freshness: calls add(arg, path) for each. A path may be a checkpoint folder or a file. */
+    err_t (*files)(const struct ctx *ctx, err_t (*add)(void *arg, const char *path, struct err *e), void *arg,
+                   struct err *e);
+
+    /* Local, pure; may be NULL. Does the node exist for this cell (token-entropy: are there logits)? */
+    int (*applies)(const struct cell *cell);
+
+    /* Local, pure; may be NULL. For stages that compare the two checkpoints of a cell: how they are to be
+     * matched, so that it can be checked from headers. Borrows from params. */
+    void (*matches)(const void *params, struct match_policy *out);
+
+    /* Local, pure; may be NULL. Cost from headers. */
+    void (*plan)(const struct plan_view *view, struct estimate *out);
+
+    /* Collective on ctx->comm. Writes the artifact. On failure e is set on at least the failing process and
+     * every process returns with an agreed code. */
+    err_t (*run)(struct ctx *ctx, struct err *e);
+};
+
+/* Local. The first input of a kind (and role, if role is not NULL); NULL where there is none. */
+const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role);
+
+/* Local. Says how far the node is (0..1) and adds bytes to the rate; prints when a progress line is due. */
+void ctx_progress(struct ctx *ctx, double fraction, double bytes);
+
+#endif

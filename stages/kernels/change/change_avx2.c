@@ -1,0 +1,229 @@
+/* The AVX2 loops of change.c. Each gives the very bits of the portable one: integer counts, and sums in the
+ * same lanes. Histograms are made by carry-save adders (classes_avx2.h). */
+#include "kernels/change/change_loops.h"
+
+#include "elements/classes_avx2.h"
+
+#if defined(__x86_64__)
+
+#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
+#define INLINE AVX2 static inline __attribute__((always_inline))
+
+enum { STRIP = CLASSES_CHUNK }; /* elements that go through one loop after the other, in the nearest cache */
+
+INLINE __m256i load(const void *x)
+{
+    return _mm256_loadu_si256(x);
+}
+
+/* Eight floats rounded to bf16, to nearest, ties to even: in their upper halves, with something below. */
+INLINE __m256i rounded(__m256 a)
+{
+    const __m256i half = _mm256_set1_epi32(0x7fff), one = _mm256_set1_epi32(1);
+    __m256i x = _mm256_castps_si256(a);
+    return _mm256_add_epi32(_mm256_add_epi32(x, half), _mm256_and_si256(_mm256_srli_epi32(x, 16), one));
+}
+
+/* b - a of 16 bf16 each, rounded to bf16: those at even places and those at odd ones apart, which are floats
+ * where they are, but for a shift and what stands below. */
+INLINE __m256i difference(__m256i a, __m256i b)
+{
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
+    __m256i even = rounded(_mm256_sub_ps(_mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
+                                         _mm256_castsi256_ps(_mm256_slli_epi32(a, 16))));
+    __m256i odd = rounded(_mm256_sub_ps(_mm256_castsi256_ps(_mm256_and_si256(b, upper)),
+                                        _mm256_castsi256_ps(_mm256_and_si256(a, upper))));
+    return _mm256_blend_epi16(_mm256_srli_epi32(even, 16), odd, 0xaa);
+}
+
+/* |new - old| rounded to bf16, n (a multiple of 16) elements, as 15 bits each. Returns 0 where all
+ * differences are normal: then span tells the least and the greatest. -1: there are others. */
+AVX2 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
+                                 uint16_t *size, struct change_span *span)
+{
+    const __m256i magnitude = _mm256_set1_epi16(0x7fff);
+    __m256i most = _mm256_setzero_si256(), least = magnitude;
+    for (int64_t i = 0; i < n; i += 16) {
+        __m256i a = load(old_bits + i), b = load(new_bits + i);
+        __m256i d = _mm256_and_si256(difference(a, b), magnitude);
+        _mm256_storeu_si256((__m256i *)(size + i), d);
+        most = _mm256_max_epi16(most, d);
+        least = _mm256_min_epi16(least, d);
+    }
+    uint16_t lane[2][16];
+    _mm256_storeu_si256((__m256i *)lane[0], most);
+    _mm256_storeu_si256((__m256i *)lane[1], least);
+    return change_span_of(lane[0], lane[1], 16, span);
+}
+
+/* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes, half of them at a time: that many sums fit
+ * the registers. A square of 8 significant bits is exact, so that one rounding is all there is, as in the
+ * reference. */
+AVX2 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int64_t n)
+{
+    enum { VECTORS = CHANGE_LANES / 2 / 4 };
+    const __m256i bias = _mm256_set1_epi64x((int64_t)(1023 - 127) << 52);
+    for (int from = 0; from < CHANGE_LANES; from += CHANGE_LANES / 2) {
+        __m256d abs[VECTORS], squares[VECTORS];
+        for (int v = 0; v < VECTORS; v++) {
+            abs[v] = _mm256_loadu_pd(lanes->abs + from + 4 * v);
+            squares[v] = _mm256_loadu_pd(lanes->squares + from + 4 * v);
+        }
+        for (int64_t i = from; i < n; i += CHANGE_LANES)
+            for (int v = 0; v < VECTORS; v++) {
+                __m256i wide = _mm256_cvtepu16_epi64(_mm_loadl_epi64((const __m128i *)(size + i + 4 * v)));
+                __m256d x = _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64(wide, 52 - 7), bias));
+                abs[v] = _mm256_add_pd(abs[v], x);
+                squares[v] = _mm256_fmadd_pd(x, x, squares[v]);
+            }
+        for (int v = 0; v < VECTORS; v++) {
+            _mm256_storeu_pd(lanes->abs + from + 4 * v, abs[v]);
+            _mm256_storeu_pd(lanes->squares + from + 4 * v, squares[v]);
+        }
+    }
+}
+
+/* Adds to updated[] how many of n (a multiple of 16, at most STRIP) sizes are above the tolerances that lie
+ * within the span, a few at a time. */
+AVX2 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n,
+                               const struct change_within *w)
+{
+    enum { AT_ONCE = 4 };
+    const __m256i one = _mm256_set1_epi16(1);
+    for (int t = 0; t < w->n; t += AT_ONCE) {
+        __m256i at[AT_ONCE], above[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++) {
+            above[k] = _mm256_setzero_si256();
+            at[k] = _mm256_set1_epi16((short)(t + k < w->n ? w->at[t + k] : 0x7fff));
+        }
+        for (int64_t i = 0; i < n; i += 16) {
+            __m256i x = load(size + i);
+            for (int k = 0; k < AT_ONCE; k++)
+                above[k] = _mm256_sub_epi16(above[k], _mm256_cmpgt_epi16(x, at[k]));
+        }
+        for (int k = 0; k < AT_ONCE && t + k < w->n; k++) {
+            int32_t lane[8];
+            _mm256_storeu_si256((__m256i *)lane, _mm256_madd_epi16(above[k], one));
+            for (int j = 0; j < 8; j++)
+                updated[w->which[t + k]] += lane[j];
+        }
+    }
+}
+
+/* Histograms of a run of strips: 16 exponents from `first` on, and log2 of steps. */
+struct histograms {
+    int first; /* biased */
+    struct classes exponents, steps;
+    uint8_t index[STRIP];
+};
+
+/* Ends the window of exponents, and begins another that ends an octave above the largest that is known. */
+AVX2 static void turn_window(struct histograms *h, int64_t *exponents, int most)
+{
+    classes_end(&h->exponents);
+    for (int k = 0; k < CLASSES; k++)
+        if (h->exponents.count[k] > 0) /* a class before exponent 0 is empty */
+            exponents[h->first + k - 127 - CHANGE_EXPONENT_0] += h->exponents.count[k];
+    classes_begin(&h->exponents);
+    h->first = most + 1 - (CLASSES - 1);
+}
+
+/* Exponents of n (a multiple of 32, at most STRIP) normal sizes, of which the greatest is `most`: those in
+ * the window are counted as classes, the others one by one. */
+AVX2 static void count_exponents(struct histograms *h, int64_t *exponents, const uint16_t *size, int64_t n,
+                                 uint16_t most)
+{
+    if ((most >> 7) > h->first + CLASSES - 1)
+        turn_window(h, exponents, most >> 7);
+    const __m256i first = _mm256_set1_epi8((char)h->first), last = _mm256_set1_epi8(CLASSES - 1);
+    /* packing puts elements out of order, which does not matter to counts */
+    for (int64_t i = 0; i < n; i += 32) {
+        __m256i code = _mm256_packus_epi16(_mm256_srli_epi16(load(size + i), 7),
+                                           _mm256_srli_epi16(load(size + i + 16), 7));
+        code = _mm256_sub_epi8(code, first); /* below the window it comes round to the far end */
+        _mm256_storeu_si256((__m256i *)(h->index + i), classes_index(code));
+        if (_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_max_epu8(code, last), last)) == -1)
+            continue;
+        for (int64_t j = i; j < i + 32; j++)
+            if ((size[j] >> 7) < h->first)
+                exponents[(size[j] >> 7) - 127 - CHANGE_EXPONENT_0]++;
+    }
+    classes_add(&h->exponents, h->index, n);
+}
+
+/* 16 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
+ * modulo 2^16, where it fits. */
+INLINE __m256i steps_of(__m256i a, __m256i b)
+{
+    const __m256i magnitude = _mm256_set1_epi16(0x7fff), one = _mm256_set1_epi16(1);
+    /* the bit set keeps a magnitude whose sign bit is all there is from being taken for one of sign 0 */
+    a = _mm256_sign_epi16(_mm256_and_si256(a, magnitude), _mm256_or_si256(a, one));
+    b = _mm256_sign_epi16(_mm256_and_si256(b, magnitude), _mm256_or_si256(b, one));
+    return _mm256_sub_epi16(_mm256_max_epi16(a, b), _mm256_min_epi16(a, b));
+}
+
+/* log2 of the steps of n (a multiple of 32, at most STRIP) elements none of whose steps are 0: the greatest
+ * of what its four bits at a time say. */
+AVX2 static void count_steps(struct histograms *h, const uint16_t *old_bits, const uint16_t *new_bits,
+                             int64_t n)
+{
+#define LOG2(from)                                                                                 \
+    0, (from), (from) + 1, (from) + 1, (from) + 2, (from) + 2, (from) + 2, (from) + 2, (from) + 3, \
+        (from) + 3, (from) + 3, (from) + 3, (from) + 3, (from) + 3, (from) + 3, (from) + 3
+    const __m256i nibble = _mm256_set1_epi8(15), low_byte = _mm256_set1_epi16(255);
+    const __m256i log_0 = _mm256_broadcastsi128_si256(_mm_setr_epi8(LOG2(0))),
+                  log_1 = _mm256_broadcastsi128_si256(_mm_setr_epi8(LOG2(4))),
+                  log_2 = _mm256_broadcastsi128_si256(_mm_setr_epi8(LOG2(8))),
+                  log_3 = _mm256_broadcastsi128_si256(_mm_setr_epi8(LOG2(12)));
+#undef LOG2
+    for (int64_t i = 0; i < n; i += 32) {
+        __m256i x = steps_of(load(old_bits + i), load(new_bits + i));
+        __m256i y = steps_of(load(old_bits + i + 16), load(new_bits + i + 16));
+        __m256i low = _mm256_packus_epi16(_mm256_and_si256(x, low_byte), _mm256_and_si256(y, low_byte)),
+                high = _mm256_packus_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8));
+        __m256i log = _mm256_max_epu8(
+            _mm256_max_epu8(_mm256_shuffle_epi8(log_0, _mm256_and_si256(low, nibble)),
+                            _mm256_shuffle_epi8(log_1, _mm256_and_si256(_mm256_srli_epi16(low, 4), nibble))),
+            _mm256_max_epu8(
+                _mm256_shuffle_epi8(log_2, _mm256_and_si256(high, nibble)),
+                _mm256_shuffle_epi8(log_3, _mm256_and_si256(_mm256_srli_epi16(high, 4), nibble))));
+        _mm256_storeu_si256((__m256i *)(h->index + i), classes_index(log));
+    }
+    classes_add(&h->steps, h->index, n);
+}
+
+AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                                  const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
+{
+    uint16_t size[STRIP];
+    struct histograms h;
+    int64_t m = n - n % CHANGE_LANES;
+    h.first = -CLASSES; /* no window */
+    classes_begin(&h.exponents);
+    classes_begin(&h.steps);
+    for (int64_t i = 0; i < m; i += STRIP) {
+        int64_t part = m - i < STRIP ? m - i : STRIP;
+        struct change_span span;
+        if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
+            change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
+            continue;
+        }
+        add_sums(lanes, size, part);
+        c->counts.nonzero += part;
+        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        count_updated(c->counts.updated, size, part, &within);
+        if (bf16_to_float(span.most) > c->max_abs)
+            c->max_abs = bf16_to_float(span.most);
+        count_exponents(&h, c->counts.exponents, size, part, span.most);
+        count_steps(&h, old_bits + i, new_bits + i, part);
+    }
+    turn_window(&h, c->counts.exponents, 0);
+    classes_end(&h.steps);
+    for (int k = 0; k < CLASSES; k++)
+        c->counts.steps[1 + k] += h.steps.count[k];
+    return m;
+}
+
+#else
+extern int change_avx2_is_for_x86; /* a translation unit must declare something */
+#endif

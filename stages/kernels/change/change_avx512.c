@@ -1,0 +1,210 @@
+/* The AVX-512 loops of change.c. Each gives the very bits of the portable one: integer counts, and sums in
+ * the same lanes.
+ *
+ * Histograms are made as in magnitude_avx512.c: a byte with one bit set says an element's class, a
+ * Galois-field multiplication turns 8 bytes by 8 bits around, and population counts of 64-bit lanes count
+ * eight classes at once. */
+#include "kernels/change/change_loops.h"
+
+#include "elements/turn_avx512.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define AVX512 __attribute__((target(ISA_AVX512_TARGET)))
+
+enum {
+    STRIP = 2048, /* elements that go through one loop after the other, in the nearest cache */
+    CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
+};
+
+/* Adds n (a multiple of CHANGE_LANES) normal sizes to the lanes. A square of 8 significant bits is exact, so
+ * that one rounding is all there is, as in the reference. */
+AVX512 static void add_sums(struct change_lanes *lanes, const uint16_t *size, int64_t n)
+{
+    enum { VECTORS = CHANGE_LANES / 8 };
+    const __m512i bias = _mm512_set1_epi64((int64_t)(1023 - 127) << 52);
+    __m512d abs[VECTORS], squares[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        abs[v] = _mm512_loadu_pd(lanes->abs + 8 * v);
+        squares[v] = _mm512_loadu_pd(lanes->squares + 8 * v);
+    }
+    for (int64_t i = 0; i < n; i += CHANGE_LANES)
+        for (int v = 0; v < VECTORS; v++) {
+            __m512i wide = _mm512_cvtepu16_epi64(_mm_loadu_si128((const __m128i *)(size + i + 8 * v)));
+            __m512d x = _mm512_castsi512_pd(_mm512_add_epi64(_mm512_slli_epi64(wide, 52 - 7), bias));
+            abs[v] = _mm512_add_pd(abs[v], x);
+            squares[v] = _mm512_fmadd_pd(x, x, squares[v]);
+        }
+    for (int v = 0; v < VECTORS; v++) {
+        _mm512_storeu_pd(lanes->abs + 8 * v, abs[v]);
+        _mm512_storeu_pd(lanes->squares + 8 * v, squares[v]);
+    }
+}
+
+/* Adds to updated[] how many of n (a multiple of 32, at most STRIP) sizes are above the tolerances that lie
+ * within the span, a few at a time. */
+AVX512 static void count_updated(int64_t *updated, const uint16_t *size, int64_t n,
+                                 const struct change_within *w)
+{
+    enum { AT_ONCE = 4 };
+    const __m512i one = _mm512_set1_epi16(1);
+    for (int t = 0; t < w->n; t += AT_ONCE) {
+        __m512i at[AT_ONCE], above[AT_ONCE];
+        for (int k = 0; k < AT_ONCE; k++) {
+            above[k] = _mm512_setzero_si512();
+            at[k] = _mm512_set1_epi16((short)(t + k < w->n ? w->at[t + k] : 0x7fff));
+        }
+        for (int64_t i = 0; i < n; i += 32) {
+            __m512i x = _mm512_loadu_si512(size + i);
+            for (int k = 0; k < AT_ONCE; k++)
+                above[k] = _mm512_mask_add_epi16(above[k], _mm512_cmpgt_epi16_mask(x, at[k]), above[k], one);
+        }
+        for (int k = 0; k < AT_ONCE && t + k < w->n; k++)
+            updated[w->which[t + k]] += _mm512_reduce_add_epi32(_mm512_madd_epi16(above[k], one));
+    }
+}
+
+/* Adds to lane c of sum[0], c - 8 of sum[1] how many of 64 elements are of class c; low, high: one bit set in
+ * one of both bytes of an element, or none. */
+AVX512 static inline void add_classes(__m512i sum[2], __m512i low, __m512i high)
+{
+    low = turn_classes(low);
+    high = turn_classes(high);
+    sum[0] = _mm512_add_epi64(sum[0], _mm512_popcnt_epi64(low));
+    sum[1] = _mm512_add_epi64(sum[1], _mm512_popcnt_epi64(high));
+}
+
+/* Exponents of n (a multiple of 64, at most STRIP) normal sizes, of which the greatest is `most`: those of
+ * the 16 octaves below are counted as bits, the others one by one. */
+AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int64_t n, uint16_t most)
+{
+    const __m512i classes = _mm512_set1_epi8(CLASSES);
+    const __m512i one_hot =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m512i one_hot_above =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128));
+    int first = (most >> 7) - (CLASSES - 1);
+    const __m512i begin = _mm512_set1_epi8((char)first);
+    __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    uint8_t aside[STRIP + 64];
+    int64_t naside = 0, count[CLASSES];
+    for (int64_t i = 0; i < n; i += 64) {
+        __m512i x = _mm512_srli_epi16(_mm512_loadu_si512(size + i), 7),
+                y = _mm512_srli_epi16(_mm512_loadu_si512(size + i + 32), 7);
+        __m512i code = _mm512_sub_epi8(_mm512_packus_epi16(x, y), begin); /* in no order */
+        __mmask64 in = _mm512_cmplt_epu8_mask(code, classes);
+        _mm512_storeu_si512(aside + naside, _mm512_maskz_compress_epi8(~in, code));
+        naside += __builtin_popcountll(~in);
+        add_classes(sum, _mm512_maskz_shuffle_epi8(in, one_hot, code),
+                    _mm512_maskz_shuffle_epi8(in, one_hot_above, code));
+    }
+    _mm512_storeu_si512(count, sum[0]);
+    _mm512_storeu_si512(count + 8, sum[1]);
+    for (int k = 0; k < CLASSES; k++)
+        if (count[k] > 0) /* a class before exponent 0 is empty */
+            exponents[first + k - 127 - CHANGE_EXPONENT_0] += count[k];
+    for (int64_t j = 0; j < naside; j++)
+        exponents[(uint8_t)(first + aside[j]) - 127 - CHANGE_EXPONENT_0]++;
+}
+
+/* 32 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
+ * modulo 2^16, where it fits. */
+AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
+{
+    const __m512i zero = _mm512_set1_epi16((short)0x8000); /* the negative one */
+    a = _mm512_mask_sub_epi16(a, _mm512_movepi16_mask(a), zero, a);
+    b = _mm512_mask_sub_epi16(b, _mm512_movepi16_mask(b), zero, b);
+    return _mm512_sub_epi16(_mm512_max_epi16(a, b), _mm512_min_epi16(a, b));
+}
+
+/* |new - old| of 32 elements rounded to bf16, as 15 bits each. */
+AVX512 static inline __m512i difference_of(__m512i a, __m512i b)
+{
+    const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
+                  one = _mm512_set1_epi32(1), upper = _mm512_set1_epi32((int)0xffff0000);
+    /* elements at even places, and those at odd ones, where they are: floats but for a shift */
+    __m512i half_of[2];
+    half_of[0] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_slli_epi32(b, 16)),
+                                                   _mm512_castsi512_ps(_mm512_slli_epi32(a, 16))));
+    half_of[1] = _mm512_castps_si512(_mm512_sub_ps(_mm512_castsi512_ps(_mm512_and_si512(b, upper)),
+                                                   _mm512_castsi512_ps(_mm512_and_si512(a, upper))));
+    for (int k = 0; k < 2; k++) { /* to nearest, ties to even: the upper half is the result */
+        __mmask16 up = _mm512_test_epi32_mask(half_of[k], odd);
+        half_of[k] = _mm512_add_epi32(half_of[k], half);
+        half_of[k] = _mm512_mask_add_epi32(half_of[k], up, half_of[k], one);
+    }
+    __m512i d = _mm512_ternarylogic_epi64(upper, half_of[1], _mm512_srli_epi32(half_of[0], 16), 0xca);
+    return _mm512_and_si512(d, _mm512_set1_epi16(0x7fff));
+}
+
+/* Differences and log2 of steps of n (a multiple of 64) elements, in one loop: each by itself waits for its
+ * own chain of operations. size: |new - old|. count: how many steps are of each class, of those below 256 and
+ * of the others. The highest bit of a byte is the lowest of the byte turned round, which stands alone in x &
+ * -x; class c is then lane 7 - c. Returns 0 where all differences are normal: then span tells the least and
+ * the greatest. -1: there are others, and count is of no use. */
+AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new_bits, int64_t n,
+                                   uint16_t *size, struct change_span *span, int64_t *count)
+{
+    const __m512i zero = _mm512_setzero_si512(), low_byte = _mm512_set1_epi16(255);
+    const __m512i reverse = _mm512_set1_epi64((long long)0x8040201008040201ull);
+    __m512i sum[2] = {zero, zero};
+    __m512i most = zero, least = _mm512_set1_epi16(0x7fff);
+    for (int64_t i = 0; i < n; i += 64) {
+        __m512i a0 = _mm512_loadu_si512(old_bits + i), b0 = _mm512_loadu_si512(new_bits + i);
+        __m512i a1 = _mm512_loadu_si512(old_bits + i + 32), b1 = _mm512_loadu_si512(new_bits + i + 32);
+        __m512i d0 = difference_of(a0, b0), d1 = difference_of(a1, b1);
+        _mm512_storeu_si512(size + i, d0);
+        _mm512_storeu_si512(size + i + 32, d1);
+        most = _mm512_max_epu16(_mm512_max_epu16(most, d0), d1);
+        least = _mm512_min_epu16(_mm512_min_epu16(least, d0), d1);
+        __m512i x = steps_of(a0, b0), y = steps_of(a1, b1);
+        __m512i low = _mm512_packus_epi16(_mm512_and_si512(x, low_byte), _mm512_and_si512(y, low_byte)),
+                high = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+        __mmask64 small = _mm512_testn_epi8_mask(high, high);
+        low = _mm512_gf2p8affine_epi64_epi8(low, reverse, 0);
+        high = _mm512_gf2p8affine_epi64_epi8(high, reverse, 0);
+        add_classes(sum, _mm512_and_si512(low, _mm512_maskz_sub_epi8(small, zero, low)),
+                    _mm512_and_si512(high, _mm512_sub_epi8(zero, high)));
+    }
+    _mm512_storeu_si512(count, sum[0]);
+    _mm512_storeu_si512(count + 8, sum[1]);
+    uint16_t lane[2][32];
+    _mm512_storeu_si512(lane[0], most);
+    _mm512_storeu_si512(lane[1], least);
+    return change_span_of(lane[0], lane[1], 32, span);
+}
+
+AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                                      const uint16_t *new_bits, int64_t n, const float *limit,
+                                      int ntolerances)
+{
+    uint16_t size[STRIP];
+    int64_t m = n - n % 64;
+    for (int64_t i = 0; i < m; i += STRIP) {
+        int64_t part = m - i < STRIP ? m - i : STRIP;
+        struct change_span span;
+        int64_t steps[CLASSES];
+        if (take_differences(old_bits + i, new_bits + i, part, size, &span, steps) != 0) {
+            change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
+            continue;
+        }
+        add_sums(lanes, size, part);
+        c->counts.nonzero += part;
+        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        count_updated(c->counts.updated, size, part, &within);
+        if (bf16_to_float(span.most) > c->max_abs)
+            c->max_abs = bf16_to_float(span.most);
+        count_exponents(c->counts.exponents, size, part, span.most);
+        for (int k = 0; k < 8; k++) {
+            c->counts.steps[1 + k] += steps[7 - k];
+            c->counts.steps[1 + 8 + k] += steps[8 + 7 - k];
+        }
+    }
+    return m;
+}
+
+#else
+extern int change_avx512_is_for_x86; /* a translation unit must declare something */
+#endif

@@ -1,0 +1,180 @@
+/* Figures of pairs of cells on one base: overlap beside two kinds of chance, and consensus. */
+#include "report/figures/figures.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BASES_SHOWN = 2 }; /* figures of one kind that the page shows unasked */
+
+static const char overlap[] = "Overlap of updated sets";
+
+static void set_block(struct chart *c, struct pivot *p, const char *base, const char *title, struct err *e)
+{
+    int block = chart_block(c, title, e);
+    for (int64_t r = 0; r < c->labels.n; r++)
+        for (int64_t k = 0; k < c->columns.n; k++) {
+            const char *row = arena_printf(c->arena, e, "%s\t%s", base, c->labels.text[r]);
+            struct tally t = row ? pivot_at(p, row, c->columns.text[k]) : (struct tally){0};
+            chart_set(c, block, r, k, 100 * tally_mean(&t));
+        }
+}
+
+static void matrix_figure(struct figures *f, int64_t nth, int64_t *drawn, struct err *e)
+{
+    struct gather *g = f->g;
+    struct summary *sum = g->sum;
+    const char *base = sum->bases.text[nth], *label = summary_base_label(sum, base);
+    struct chart *c = chart_new(g->a, CHART_MATRIX, overlap, e, "overlap-%s", label);
+    int by_class = gather_cells_on(g, base) > GATHER_MATRIX;
+    if (!c)
+        return;
+    for (int64_t i = 0; i < sum->cells.nrows; i++) {
+        const char *cell = table_text(&sum->cells, i, "cell");
+        if (strcmp(table_text(&sum->cells, i, "base"), base) != 0)
+            continue;
+        const char *name = by_class ? gather_class(g, cell, e) : cell;
+        chart_label(c, &c->labels, name, e);
+        chart_label(c, &c->columns, name, e);
+    }
+    set_block(c, &g->measured, base, "measured", e);
+    set_block(c, &g->matched, base, "expected by matched chance", e);
+    set_block(c, &g->uniform, base, "expected by uniform chance", e);
+    c->title = chart_text(c, e, "Overlap on %s, beside both kinds of chance", label);
+    c->label_title = "of the updates of";
+    c->x_title = "also updated by";
+    c->value_title = "updates in common, %";
+    c->y_min = 0;
+    c->y_max = 100;
+    c->whole = 1;
+    c->extra = !chart_is_empty(c) && (*drawn)++ >= BASES_SHOWN;
+    c->caption = chart_text(
+        c, e,
+        "Of the parameters that the row's %s updated, the share that the column's updated too, in percent: "
+        "measured; expected if, among weights of one tensor and one size, chance decided (matched); and "
+        "expected "
+        "if chance decided among all parameters (uniform). %s",
+        by_class ? "cells" : "cell",
+        by_class ? "Means over the pairs of cells; on the diagonal, pairs that share the algorithm." : "");
+    figures_add_where(f, c, "base", base, e);
+}
+
+static void scatter_figure(struct figures *f, struct err *e)
+{
+    struct gather *g = f->g;
+    struct chart *c = chart_new(g->a, CHART_CURVES, overlap, e, "overlap-against-chance");
+    int64_t above = 0, counted = 0;
+    if (!c)
+        return;
+    struct chart_series *uniform = chart_series(c, "uniform chance, all pairs", CHART_FAINT, e);
+    for (int64_t i = 0; i < g->npairs && e->code == ERR_OK; i++) {
+        const struct gather_pair *p = &g->pairs[i];
+        const char *name = g->varies.text[p->varies][0] ? g->varies.text[p->varies] : "nothing";
+        if (c->nseries > 8)
+            name = "others";
+        chart_point(c, uniform, 100 * p->random, 100 * p->jaccard, e);
+        chart_point(c, chart_series(c, name, CHART_DOTS, e), 100 * p->matched, 100 * p->jaccard, e);
+        counted += !isnan(p->jaccard) && !isnan(p->matched);
+        above += p->jaccard > p->matched;
+    }
+    c->title = "Observed overlap against chance, every pair of cells";
+    c->x_title = "expected by chance, Jaccard index, %";
+    c->y_title = "observed, Jaccard index, %";
+    c->x_min = c->y_min = 0;
+    c->x_max = c->y_max = 100;
+    chart_mark(c, 'd', 0, "as chance has it");
+    c->caption = chart_text(c, e,
+                            "Two points per pair: the grey cross has uniform chance on its horizontal axis, "
+                            "the coloured mark chance "
+                            "matched on tensor and size of the weight. The Jaccard index is the updates in "
+                            "common as a share of all "
+                            "updates of either. On the dashed line, chance explains everything: %lld of %lld "
+                            "pairs lie above it with "
+                            "matched chance. Colours: what differs between the two cells.%s",
+                            (long long)above, (long long)counted,
+                            g->sum->npairs > g->npairs && g->npairs == GATHER_PAIRS
+                                ? " Only the first 20000 pairs are drawn."
+                                : "");
+    figures_add_study(f, c, e);
+}
+
+/* What the study's table 4 shows: overlap by what varies. */
+static void varies_figure(struct figures *f, struct err *e)
+{
+    struct gather *g = f->g;
+    struct summary *sum = g->sum;
+    static const char *const columns[][2] = {
+        {"jaccard", "measured"}, {"matched_jaccard", "matched chance"}, {"random_jaccard", "uniform chance"}};
+    struct chart *c = chart_new(g->a, CHART_ROWS, overlap, e, "overlap-by-what-varies");
+    if (!c || sum->overlap_nodes.n == 0)
+        return;
+    for (int64_t r = 0; r < g->varies.n && e->code == ERR_OK; r++) {
+        const char *varies = g->varies.text[r];
+        const char *key = summary_join(sum, sum->overlap_nodes.text[0], varies, e);
+        int64_t row = chart_label(c, &c->labels, varies[0] ? varies : "nothing", e);
+        for (int k = 0; k < 3; k++) {
+            struct tally t = pivot_at(&sum->by_varies, key, columns[k][0]);
+            chart_point(c, chart_series(c, columns[k][1], CHART_DOTS, e), 100 * tally_mean(&t), (double)row,
+                        e);
+        }
+    }
+    c->title = "Overlap by what differs between two cells";
+    c->x_title = "Jaccard index, %";
+    c->label_title = "what varies";
+    c->x_min = 0;
+    c->x_max = 100;
+    c->caption =
+        "Mean Jaccard index (updates in common as a share of all updates of either cell) over the pairs that "
+        "differ in seed, algorithm, data or step, in percent, measured and as chance would have it. The gap "
+        "between \"measured\" and \"matched chance\" is what runs share beyond rounding and the sizes of "
+        "weights.";
+    figures_add_study(f, c, e);
+}
+
+static void consensus_figure(struct figures *f, struct err *e)
+{
+    struct gather *g = f->g;
+    struct summary *sum = g->sum;
+    struct chart *c = chart_new(g->a, CHART_CURVES, "Consensus", e, "consensus");
+    if (!c)
+        return;
+    pivot_sort_rows(&sum->consensus);
+    for (int64_t b = 0; b < sum->consensus.cols.n && e->code == ERR_OK; b++) {
+        const char *base = sum->consensus.cols.text[b];
+        double parameters = 0;
+        for (int64_t i = 0; i < sum->cells.nrows && parameters == 0; i++)
+            if (strcmp(table_text(&sum->cells, i, "base"), base) == 0)
+                parameters = (double)table_int(&sum->cells, i, "parameters");
+        if (gather_cells_on(g, base) < 2)
+            continue; /* nothing to agree on */
+        for (int64_t r = 0; r < sum->consensus.rows.n && parameters > 0; r++) {
+            struct tally t = pivot_at(&sum->consensus, sum->consensus.rows.text[r], base);
+            double k = 0;
+            for (const char *digit = sum->consensus.rows.text[r]; *digit; digit++)
+                k = 10 * k + (*digit - '0');
+            if (t.n > 0)
+                chart_point(c, chart_series(c, summary_base_label(sum, base), CHART_LINE_POINTS, e), k,
+                            100 * tally_mean(&t) / parameters, e);
+        }
+    }
+    c->title = "Parameters that many cells update";
+    c->x_title = "updated in at least so many cells of the base";
+    c->y_title = "parameters, %";
+    c->y_min = 0;
+    c->caption =
+        "Share of the parameters that at least k of the cells on one base update, in percent, one curve per "
+        "base. A curve that falls slowly means that all cells update the same parameters.";
+    figures_add_study(f, c, e);
+}
+
+void figures_of_pairs(struct figures *f, struct err *e)
+{
+    struct gather *g = f->g;
+    int64_t drawn = 0;
+    if (g->npairs > 0) {
+        varies_figure(f, e);
+        scatter_figure(f, e);
+        for (int64_t i = 0; i < g->sum->bases.n && e->code == ERR_OK; i++)
+            matrix_figure(f, i, &drawn, e);
+    }
+    consensus_figure(f, e);
+}

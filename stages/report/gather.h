@@ -1,0 +1,83 @@
+/* Gather: what the figures need of the archive's tables beyond the summary, from ranges of their rows.
+ *
+ * Order of calls: gather_init, then gather_take with every table after the summary has taken it, then
+ * gather_pick for the spectra, then figures_build (figures.h). Memory grows with cells squared (pairs), bins,
+ * layers and modules, and not with tensors. Sums are taken in the order of the rows. After an error in e
+ * nothing more is taken. */
+#ifndef SINEW_GATHER_H
+#define SINEW_GATHER_H
+
+#include "report/summary.h"
+
+enum {
+    GATHER_CURVES = 12, /* a figure has at most so many curves of cells */
+    GATHER_CELLS = 8,   /* up to so many cells, each is a curve of its own */
+    GATHER_MATRIX = 10, /* up to so many cells on a base, each is a row of its overlap matrix */
+    GATHER_PAIRS = 20000,
+    GATHER_SPECTRA = 160,
+    GATHER_SAMPLES = 129 /* points kept of a spectrum */
+};
+
+/* Distributions over all compared elements: of what, and the tables' name for it. */
+enum gather_histogram { GATHER_ABS_DELTA, GATHER_ULP_DISTANCE, GATHER_MAGNITUDE, GATHER_HISTOGRAMS };
+
+struct gather_pair {
+    double jaccard, random, matched;
+    int64_t varies; /* number of the key */
+};
+
+/* A spectrum to be read from the archive. */
+struct gather_spectrum {
+    const char *cell, *label, *tensor, *module;
+    int64_t rows, cols, offset, length;
+    double share[GATHER_SAMPLES], value[GATHER_SAMPLES]; /* index as a share of length; sigma / sigma_max */
+    int64_t n;
+};
+
+struct gather {
+    struct summary *sum;
+    struct arena *a;
+    struct keys classes;                    /* of cells, see gather_class */
+    struct keys groups;                     /* of layer x module maps */
+    struct pivot map_updated, map_elements; /* group, layer x module */
+    struct keys histogram_nodes;
+    struct pivot elements[GATHER_HISTOGRAMS], updated[GATHER_HISTOGRAMS]; /* bin x "lower" or curve */
+    struct pivot entropy;                                                 /* family, bin x curve or edges */
+    struct keys varies;
+    struct gather_pair *pairs; /* of the first overlap node */
+    int64_t npairs, cap_pairs;
+    struct pivot measured, matched, uniform; /* base, row cell or class x column: o of the row */
+    struct keys last_layer;                  /* families; their largest layer stands in layers */
+    int64_t layers[GATHER_CURVES];
+    int64_t middle; /* of the first family: the layer whose spectra are shown; -1 where it has none */
+    struct gather_spectrum *spectra;
+    int64_t nspectra, cap_spectra;
+    struct table dynamics, dynamics_totals; /* without schema where no stage makes them */
+};
+
+/* Local. Nothing gathered yet. sum: complete for the tables that come before. */
+void gather_init(struct gather *g, struct summary *sum);
+
+/* Local. Takes a range of rows of any archive table, after summary_take has. */
+void gather_take(struct gather *g, const struct table *t, struct err *e);
+
+/* Local. Keeps samples of a spectrum: length values, descending. */
+void gather_spectrum_set(struct gather_spectrum *s, const double *values);
+
+/* Local. What a cell is one of: its algorithm, "+data" where it has data, "by step" where it has a step; the
+ * algorithm alone where there are more classes than curves. */
+const char *gather_class(struct gather *g, const char *cell, struct err *e);
+
+/* Local. The curve that a cell belongs to: itself where cells are few, else its class, or all cells. */
+const char *gather_curve(struct gather *g, const char *cell, struct err *e);
+
+/* Local. In words, for captions: "each cell", "mean over the cells of each algorithm". */
+const char *gather_curve_words(struct gather *g);
+
+/* Local. Is the algorithm a control without reinforcement learning (its name begins with "sft")? */
+int gather_is_control(const char *algorithm);
+
+/* Local. Cells on a base. */
+int64_t gather_cells_on(const struct gather *g, const char *base);
+
+#endif

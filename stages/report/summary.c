@@ -1,0 +1,470 @@
+#include "report/summary.h"
+
+#include "report/sheet.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- cells and groups ---- */
+
+/* A column of the cell's row in table cells; "" for a cell that the table lacks. */
+const char *summary_cell_text(struct summary *sum, const char *cell, const char *column)
+{
+    return table_text(&sum->cells, keys_find(&sum->cell_keys, cell), column);
+}
+
+int summary_is_measured(struct summary *sum, int64_t row)
+{
+    return table_int(&sum->cells, row, "parameters") != 0 ||
+           keys_find(&sum->absent, table_text(&sum->cells, row, "cell")) < 0;
+}
+
+int64_t summary_absent(struct summary *sum)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        n += !summary_is_measured(sum, i);
+    return n;
+}
+
+int summary_is_detailed(const struct summary *sum)
+{
+    return sum->cells.nrows <= sum->detail;
+}
+
+/* The row of a page table that a cell belongs to. */
+const char *summary_row_of(struct summary *sum, const char *cell)
+{
+    return summary_is_detailed(sum) ? cell : summary_cell_text(sum, cell, "algorithm");
+}
+
+enum summary_columns summary_columns(const struct summary *sum)
+{
+    if (sum->cells.nrows <= SUMMARY_COLUMN_CELLS)
+        return COLUMNS_CELLS;
+    if (sum->families.n == 1 && sum->algorithms.n <= SUMMARY_COLUMN_NAMES)
+        return COLUMNS_ALGORITHMS;
+    return sum->families.n <= SUMMARY_COLUMN_NAMES ? COLUMNS_FAMILIES : COLUMNS_ALL;
+}
+
+/* The column of a layer or module table that a cell belongs to. */
+static const char *column_of(struct summary *sum, const char *cell)
+{
+    switch (summary_columns(sum)) {
+    case COLUMNS_CELLS:
+        return cell;
+    case COLUMNS_ALGORITHMS:
+        return summary_cell_text(sum, cell, "algorithm");
+    case COLUMNS_FAMILIES:
+        return summary_cell_text(sum, cell, "family");
+    default:
+        return "all cells";
+    }
+}
+
+/* Is the node the one whose layers and modules pages show: the first mask, or the first of all where there is
+ * no mask? */
+static int is_shown(struct summary *sum, const char *node, struct err *e)
+{
+    int first = summary_first_headline(sum);
+    if (first >= 0 && sum->measures[first].alone)
+        return strcmp(sum->measures[first].node, node) == 0 && keys_add(&sum->layer_nodes, node, e) == 0;
+    return keys_add(&sum->layer_nodes, node, e) == 0;
+}
+
+/* Texts joined by tabs are group keys: names hold no tabs. */
+const char *summary_join(struct summary *sum, const char *x, const char *y, struct err *e)
+{
+    const char *key = arena_printf(sum->scratch, e, "%s\t%s", x, y);
+    return key ? key : "";
+}
+
+/* Piece i of such a key. */
+const char *summary_piece(struct summary *sum, const char *key, int i, struct err *e)
+{
+    while (i-- > 0 && strchr(key, '\t'))
+        key = strchr(key, '\t') + 1;
+    const char *text = arena_strndup(sum->a, key, strcspn(key, "\t"), e);
+    return text ? text : "";
+}
+
+/* A base by its family where that tells it from the other bases, else by its path. */
+const char *summary_base_label(struct summary *sum, const char *base)
+{
+    const char *family = NULL;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        if (strcmp(table_text(&sum->cells, i, "base"), base) == 0) {
+            family = table_text(&sum->cells, i, "family");
+            break;
+        }
+    for (int64_t i = 0; i < sum->cells.nrows && family; i++)
+        if (strcmp(table_text(&sum->cells, i, "family"), family) == 0 &&
+            strcmp(table_text(&sum->cells, i, "base"), base) != 0)
+            family = NULL;
+    if (family)
+        return family;
+    size_t shared = 0; /* folders that all bases have in common say nothing */
+    for (size_t at = 0; base[at]; at++) {
+        int all = 1;
+        for (int64_t i = 0; i < sum->bases.n && all; i++)
+            all = strncmp(sum->bases.text[i], base, at + 1) == 0;
+        if (!all)
+            break;
+        if (base[at] == '/')
+            shared = at + 1;
+    }
+    return base + shared;
+}
+
+/* ---- what each table contributes, range by range ---- */
+
+static void take_cells(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows; i++) {
+        char number[24];
+        keys_add(&sum->cell_keys, table_text(t, i, "cell"), e);
+        keys_add(&sum->families, table_text(t, i, "family"), e);
+        keys_add(&sum->algorithms, table_text(t, i, "algorithm"), e);
+        keys_add(&sum->bases, table_text(t, i, "base"), e);
+        snprintf(number, sizeof number, "%lld", (long long)table_int(t, i, "seed"));
+        keys_add(&sum->seeds, number, e);
+        if (table_text(t, i, "data")[0])
+            keys_add(&sum->data, table_text(t, i, "data"), e);
+        snprintf(number, sizeof number, "%lld", (long long)table_int(t, i, "step"));
+        if (table_int(t, i, "step") >= 0)
+            keys_add(&sum->steps, number, e);
+    }
+}
+
+static void take_sparsity(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        const char *cell = table_text(t, i, "cell");
+        struct measure m = {.node = table_text(t, i, "node"),
+                            .criterion = table_text(t, i, "criterion"),
+                            .tolerance = table_real(t, i, "tolerance"),
+                            .alone = 1};
+        m.key = arena_printf(sum->scratch, e, "%s\t%s\t%.17g", m.node, m.criterion, m.tolerance);
+        if (!m.key)
+            return;
+        int known = 0;
+        while (known < sum->nmeasures && strcmp(sum->measures[known].key, m.key) != 0)
+            known++;
+        if (known == SUMMARY_MEASURES)
+            continue; /* stands in the CSV file */
+        if (known == sum->nmeasures) {
+            m.key = arena_strdup(sum->a, m.key, e);
+            m.node = m.key ? arena_strdup(sum->a, m.node, e) : NULL;
+            m.criterion = m.node ? arena_strdup(sum->a, m.criterion, e) : NULL;
+            if (!m.criterion)
+                return;
+            for (int k = 0; k < sum->nmeasures; k++)
+                if (strcmp(sum->measures[k].node, m.node) == 0)
+                    sum->measures[k].alone = m.alone = 0;
+            sum->measures[sum->nmeasures++] = m;
+        }
+        pivot_add(&sum->sparsity, cell, m.key, table_real(t, i, "sparsity"), e);
+        pivot_add(&sum->updated, cell, m.key, (double)table_int(t, i, "updated"), e);
+    }
+}
+
+static void take_layers(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows; i++) {
+        char layer[24] = "none";
+        const char *node = table_text(t, i, "node");
+        if (table_int(t, i, "layer") >= 0)
+            snprintf(layer, sizeof layer, "%lld", (long long)table_int(t, i, "layer"));
+        const char *column = column_of(sum, table_text(t, i, "cell"));
+        if (is_shown(sum, node, e))
+            pivot_add(&sum->layers, layer, column, table_real(t, i, "sparsity"), e);
+        int curve = 0; /* delta: its layers count what is not zero */
+        for (int m = 0; m < sum->nmeasures; m++)
+            curve |= !sum->measures[m].alone && strcmp(sum->measures[m].node, node) == 0;
+        if (curve && table_int(t, i, "layer") >= 0 && keys_add(&sum->density_nodes, node, e) == 0)
+            pivot_add(&sum->density, layer, column, table_real(t, i, "mean_tensor_density"), e);
+    }
+}
+
+static void take_modules(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows; i++)
+        if (is_shown(sum, table_text(t, i, "node"), e))
+            pivot_add(&sum->modules, table_text(t, i, "module"), column_of(sum, table_text(t, i, "cell")),
+                      table_real(t, i, "sparsity"), e);
+}
+
+static void take_rank(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        keys_add(&sum->rank_nodes, table_text(t, i, "node"), e);
+        const char *row = summary_join(sum, table_text(t, i, "node"), table_text(t, i, "cell"), e);
+        int64_t matrix_rank = table_int(t, i, "matrix_rank");
+        pivot_add(&sum->rank, row, "percent", table_real(t, i, "rank_percent"), e);
+        pivot_add(&sum->rank, row, "full", matrix_rank == table_int(t, i, "max_rank"), e);
+        pivot_add(&sum->rank, row, "zero", table_real(t, i, "sigma_max") == 0, e);
+        pivot_add(&sum->rank, row, "ambiguous", table_int(t, i, "ambiguous") != 0, e);
+        pivot_add(&sum->rank, row, "stable", table_real(t, i, "stable_rank"), e);
+        pivot_add(&sum->rank, row, "effective", table_real(t, i, "effective_rank"), e);
+    }
+}
+
+const char *const summary_overlaps[SUMMARY_OVERLAPS] = {"o1",         "o2",         "jaccard",
+                                                        "random_o1",  "random_o2",  "random_jaccard",
+                                                        "matched_o1", "matched_o2", "matched_jaccard"};
+
+/* swap: the pair the other way round, o1 for o2 in each of the three groups of columns. */
+static void add_overlap(struct pivot *p, const char *row, const struct table *t, int64_t i, int swap,
+                        struct err *e)
+{
+    for (int c = 0; c < SUMMARY_OVERLAPS; c++) {
+        int from = !swap || c % 3 == 2 ? c : c % 3 == 0 ? c + 1 : c - 1;
+        pivot_add(p, row, summary_overlaps[c], table_real(t, i, summary_overlaps[from]), e);
+    }
+    pivot_add(p, row, "pairs", 1, e);
+}
+
+static void take_overlap(struct summary *sum, const struct table *t, struct err *e)
+{
+    int n = t->schema->ncolumns;
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        const char *node = table_text(t, i, "node"), *scope = table_text(t, i, "scope");
+        int64_t nth = keys_add(&sum->overlap_nodes, node, e);
+        if (strncmp(scope, "module:", 7) == 0 && nth == 0)
+            add_overlap(&sum->by_scope, scope + 7, t, i, 0, e);
+        if (strcmp(scope, "model") != 0)
+            continue;
+        const char *varies = table_text(t, i, "varies"), *key = summary_join(sum, node, varies, e);
+        add_overlap(&sum->by_varies, key, t, i, 0, e);
+        key = summary_join(
+            sum, node, summary_join(sum, summary_base_label(sum, table_text(t, i, "base")), varies, e), e);
+        add_overlap(&sum->by_base, key, t, i, 0, e);
+        if (nth == 0) {
+            const char *one = summary_cell_text(sum, table_text(t, i, "cell_1"), "algorithm");
+            const char *two = summary_cell_text(sum, table_text(t, i, "cell_2"), "algorithm");
+            int swap = keys_find(&sum->algorithms, one) > keys_find(&sum->algorithms, two);
+            add_overlap(&sum->by_algorithms, summary_join(sum, swap ? two : one, swap ? one : two, e), t, i,
+                        swap, e);
+        }
+        if (sum->npairs++ < sum->detail)
+            table_add_n(&sum->pairs, &t->values[i * n], n, e);
+    }
+}
+
+static void take_consensus(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *base = table_text(t, i, "base");
+        char k[24];
+        if (strcmp(table_text(t, i, "scope"), "model") != 0 ||
+            keys_add(&sum->consensus_nodes, table_text(t, i, "node"), e) != 0)
+            continue;
+        snprintf(k, sizeof k, "%lld", (long long)table_int(t, i, "k"));
+        pivot_add(&sum->consensus, k, base, (double)table_int(t, i, "updated_in_at_least_k"), e);
+        pivot_add(&sum->consensus_cells, base, "cells", (double)table_int(t, i, "cells"), e);
+    }
+}
+
+static void take_entropy(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows; i++)
+        keys_add(&sum->entropy_nodes, table_text(t, i, "node"), e);
+}
+
+double summary_covered(const struct summary *sum, int64_t row)
+{
+    double have = 0, lack = 0;
+    for (int64_t i = row < 0 ? 0 : row; i < (row < 0 ? sum->cells.nrows : row + 1); i++) {
+        have += (double)table_int(&sum->cells, i, "parameters");
+        lack += (double)table_int(&sum->cells, i, "skipped_parameters");
+    }
+    return lack > 0 ? have / (have + lack) : 1;
+}
+
+/* Reasons that name a tensor, or sizes: how they begin, and the kind they are. A model has them by thousands.
+ */
+static const struct {
+    const char *begins, *kind;
+} reason_kinds[] = {
+    {"scale of ", "scales of FP8 tensors, used with them"},
+    {"tied to ", "tied to an embedding on the other side"},
+    {"only in the base checkpoint, renamed", "only in the base checkpoint, renamed"},
+    {"only in the tuned checkpoint, renamed", "only in the tuned checkpoint, renamed"},
+    {"shape ", "another shape in the tuned checkpoint"},
+};
+
+/* A reason without what differs from tensor to tensor. "rows 5..9 only in tuned" is of the rows' side. */
+static const char *reason_kind(const char *reason)
+{
+    for (size_t i = 0; i < sizeof reason_kinds / sizeof *reason_kinds; i++)
+        if (strncmp(reason, reason_kinds[i].begins, strlen(reason_kinds[i].begins)) == 0)
+            return reason_kinds[i].kind;
+    const char *only = strncmp(reason, "rows ", 5) == 0 ? strstr(reason, " only in ") : NULL;
+    if (only)
+        return strcmp(only, " only in base") == 0 ? "rows only in the base checkpoint"
+                                                  : "rows only in the tuned checkpoint";
+    return reason;
+}
+
+static void take_skipped(struct summary *sum, const struct table *t, struct err *e)
+{
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        static const char absent[] = "not measured";
+        const char *reason = table_text(t, i, "reason"),
+                   *row = summary_join(sum, table_text(t, i, "node"), reason_kind(reason), e);
+        if (strncmp(reason, absent, sizeof absent - 1) == 0) { /* a whole cell, "not measured: why" */
+            const char *why = reason + sizeof absent - 1;
+            why += strspn(why, ": ");
+            if (sum->absent.n > 0 && strcmp(sum->why_absent, why) != 0)
+                sum->why_absent = "";
+            else if (sum->absent.n == 0 && !(sum->why_absent = arena_strdup(sum->a, why, e)))
+                sum->why_absent = "";
+            keys_add(&sum->absent, table_text(t, i, "cell"), e);
+        }
+        if (keys_find(&sum->skipped.rows, row) < 0 && sum->skipped.rows.n >= SUMMARY_REASONS)
+            row = "several\tother reasons, see skipped.csv";
+        pivot_add(&sum->skipped, row, "parameters", (double)table_int(t, i, "parameters"), e);
+    }
+}
+
+/* Masks are nodes with one criterion and tolerance; a study without a mask shows what delta counted at 1e-5.
+ */
+int summary_is_headline(const struct summary *sum, int m)
+{
+    for (int i = 0; i < sum->nmeasures; i++)
+        if (sum->measures[i].alone)
+            return sum->measures[m].alone;
+    return fabs(sum->measures[m].tolerance - 1e-5) < 1e-9;
+}
+
+int summary_first_headline(const struct summary *sum)
+{
+    for (int m = 0; m < sum->nmeasures; m++)
+        if (summary_is_headline(sum, m))
+            return m;
+    return sum->nmeasures > 0 ? 0 : -1;
+}
+
+/* "at 1e-05", "bits", "relative 0.001"; the node too where several have figures. */
+const char *summary_measure_title(struct summary *sum, int m, struct err *e)
+{
+    const struct measure *x = &sum->measures[m];
+    int several = 0;
+    for (int i = 0; i < sum->nmeasures; i++)
+        several += i != m && summary_is_headline(sum, i) && sum->measures[i].tolerance == x->tolerance &&
+                   strcmp(sum->measures[i].criterion, x->criterion) == 0;
+    const char *node = several ? x->node : "", *gap = several ? ": " : "";
+    char tolerance[32];
+    real_short(x->tolerance, tolerance, sizeof tolerance);
+    const char *title = strcmp(x->criterion, "bits") == 0 ? arena_printf(sum->a, e, "%s%sbits", node, gap)
+                        : strcmp(x->criterion, "absolute") == 0
+                            ? arena_printf(sum->a, e, "%s%sat %s", node, gap, tolerance)
+                            : arena_printf(sum->a, e, "%s%s%s %s", node, gap, x->criterion, tolerance);
+    return title ? title : "";
+}
+
+/* Counts a published figure among the percents: shares are given as 0.814 or as 81.4. */
+double summary_percent(double x)
+{
+    return fabs(x) <= 1 ? 100 * x : x;
+}
+
+/* The published figures of a cell, "86.50 / 76.42" where sources differ; "-" where there is none. */
+const char *summary_published_of(struct summary *sum, const char *cell, const char *quantity, struct err *e)
+{
+    const char *all = "";
+    for (int64_t i = 0; i < sum->published.nrows && all; i++) {
+        char figure[32];
+        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0 ||
+            strcmp(table_text(&sum->published, i, "cell"), cell) != 0)
+            continue;
+        snprintf(figure, sizeof figure, "%.2f", summary_percent(table_real(&sum->published, i, "value")));
+        if (!strstr(all, figure)) /* sources may agree */
+            all = arena_printf(sum->a, e, "%s%s%s", all, *all ? " / " : "", figure);
+    }
+    return all && *all ? all : "-";
+}
+
+int summary_has_published(struct summary *sum, const char *quantity)
+{
+    for (int64_t i = 0; i < sum->published.nrows; i++)
+        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) == 0)
+            return 1;
+    return 0;
+}
+
+struct tally summary_rank_of(struct summary *sum, const char *node, const char *cell, const char *statistic,
+                             struct err *e)
+{
+    return pivot_at(&sum->rank, summary_join(sum, node, cell, e), statistic);
+}
+
+double summary_measured(struct summary *sum, const char *quantity, const char *cell, struct err *e)
+{
+    struct tally t = {0};
+    int measure = summary_first_headline(sum);
+    int is_sparsity = strncmp(quantity, "sparsity", 8) == 0;
+    const char *digit = is_sparsity ? strpbrk(quantity, "0123456789") : NULL;
+    if (digit) { /* sparsity_1e-8 */
+        double tolerance = strtod(digit, NULL);
+        measure = -1;
+        for (int m = sum->nmeasures - 1; m >= 0; m--)
+            if (strcmp(sum->measures[m].criterion, "absolute") == 0 &&
+                fabs(sum->measures[m].tolerance - tolerance) <= 1e-9 * tolerance)
+                measure = m;
+    }
+    if (is_sparsity && measure >= 0)
+        t = pivot_at(&sum->sparsity, cell, sum->measures[measure].key);
+    else if (strncmp(quantity, "rank", 4) == 0 && sum->rank_nodes.n > 0)
+        t = summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e);
+    return tally_mean(&t) * (is_sparsity ? 100 : 1);
+}
+
+void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, int64_t detail)
+{
+    *sum = (struct summary){.a = a,
+                            .scratch = scratch,
+                            .why_absent = "",
+                            .detail = detail,
+                            .study = "",
+                            .simulated = "",
+                            .created = "",
+                            .version = ""};
+    struct keys *const keys[] = {&sum->cell_keys,       &sum->families,      &sum->algorithms,
+                                 &sum->seeds,           &sum->data,          &sum->steps,
+                                 &sum->bases,           &sum->layer_nodes,   &sum->density_nodes,
+                                 &sum->rank_nodes,      &sum->overlap_nodes, &sum->entropy_nodes,
+                                 &sum->consensus_nodes, &sum->absent};
+    struct pivot *const pivots[] = {
+        &sum->sparsity,  &sum->updated,         &sum->layers,  &sum->density,  &sum->modules,
+        &sum->rank,      &sum->by_varies,       &sum->by_base, &sum->by_scope, &sum->by_algorithms,
+        &sum->consensus, &sum->consensus_cells, &sum->skipped};
+    table_init(&sum->cells, "cells", a);
+    table_init(&sum->entropy, "entropy", a);
+    table_init(&sum->published, "published", a);
+    table_init(&sum->pairs, "overlap", a);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        *keys[i] = (struct keys){.arena = a};
+    for (size_t i = 0; i < sizeof pivots / sizeof *pivots; i++)
+        pivot_init(pivots[i], a);
+}
+
+void summary_take(struct summary *sum, const struct table *t, struct err *e)
+{
+    static const struct {
+        const char *table;
+        void (*take)(struct summary *, const struct table *, struct err *);
+    } takers[] = {{"cells", take_cells},         {"sparsity", take_sparsity}, {"layers", take_layers},
+                  {"modules", take_modules},     {"rank", take_rank},         {"overlap", take_overlap},
+                  {"consensus", take_consensus}, {"entropy", take_entropy},   {"skipped", take_skipped}};
+    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published};
+    int n = t->schema->ncolumns;
+    for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
+        for (int64_t i = 0; kept[k]->schema == t->schema && i < t->nrows && e->code == ERR_OK; i++)
+            table_add_n(kept[k], &t->values[i * n], n, e);
+    for (size_t k = 0; k < sizeof takers / sizeof *takers; k++)
+        if (strcmp(takers[k].table, t->schema->name) == 0)
+            takers[k].take(sum, t, e);
+}
