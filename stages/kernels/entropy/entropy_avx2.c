@@ -8,15 +8,15 @@
 #include <stdint.h>
 
 #define ENTROPY_TARGET __attribute__((target(ISA_AVX2_TARGET)))
-#define ENTROPY_VECTOR struct entropy_vector
+#define ENTROPY_VECTOR struct entropy_vector_avx2
 #define ENTROPY_LOOPS entropy_avx2
 #define ENTROPY_BY_HALVES
 #define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
 
-struct entropy_vector {
+struct entropy_vector_avx2 {
     __m256d low, high;
 };
-typedef struct entropy_vector vec;
+typedef struct entropy_vector_avx2 vec;
 
 INLINE vec vec_set(double x)
 {

@@ -1,10 +1,10 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
  * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
- * operations on it, and ENTROPY_RANGE16 (its own function for that) with struct codes, codes_all, codes_look
- * and codes_range, which that is made of; with none defined all is plain C, which is the reference. It may
- * define ENTROPY_BY_HALVES (there are few registers), ENTROPY_LOAD_APART (a load from a table and the
- * addition are two instructions) and ENTROPY_DEPOSIT (the lowest bits to where a mask has ones, where that is
- * one quick instruction).
+ * operations on it, and ENTROPY_RANGE16 (its own function for that) with the type codes_seen, codes_all,
+ * codes_look and codes_range, which that is made of; with none defined all is plain C, which is the
+ * reference. It may define ENTROPY_BY_HALVES (there are few registers), ENTROPY_LOAD_APART (a load from a
+ * table and the addition are two instructions) and ENTROPY_DEPOSIT (the lowest bits to where a mask has ones,
+ * where that is one quick instruction).
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2], of
@@ -43,13 +43,13 @@ static const double entropy_polynomial[7] = {
 #include <math.h>
 
 #define ENTROPY_TARGET
-#define ENTROPY_VECTOR struct entropy_vector
+#define ENTROPY_VECTOR struct entropy_vector_portable
 #define ENTROPY_LOOPS entropy_portable
 
-struct entropy_vector {
+struct entropy_vector_portable {
     double v[8];
 };
-typedef struct entropy_vector vec;
+typedef struct entropy_vector_portable vec;
 
 #define EACH(expression)             \
     do {                             \
@@ -177,16 +177,16 @@ ENTROPY_RANGE(entropy_range64, uint64_t, int64_t, 63, 0x7fffffffffffffff)
 #ifndef ENTROPY_RANGE16
 #define ENTROPY_RANGE16 entropy_range16
 
-struct codes {
+typedef struct codes_seen_portable {
     struct entropy_codes of;
-};
+} codes_seen;
 
-ENTROPY_INLINE struct codes codes_all(uint16_t code)
+ENTROPY_INLINE codes_seen codes_all(uint16_t code)
 {
-    return (struct codes){{code, code, (int16_t)code}};
+    return (codes_seen){{code, code, (int16_t)code}};
 }
 
-ENTROPY_INLINE struct codes codes_over(const uint16_t *x, int64_t n, struct codes c)
+ENTROPY_INLINE codes_seen codes_over(const uint16_t *x, int64_t n, codes_seen c)
 {
     for (int64_t i = 0; i < n; i++) {
         uint16_t u = x[i];
@@ -198,19 +198,19 @@ ENTROPY_INLINE struct codes codes_over(const uint16_t *x, int64_t n, struct code
     return c;
 }
 
-ENTROPY_INLINE struct codes codes_look(const uint16_t *x, struct codes c)
+ENTROPY_INLINE codes_seen codes_look(const uint16_t *x, codes_seen c)
 {
     return codes_over(x, 32, c);
 }
 
-ENTROPY_INLINE struct entropy_range codes_range(struct codes c)
+ENTROPY_INLINE struct entropy_range codes_range(codes_seen c)
 {
     return entropy_range_of(c.of);
 }
 
 ENTROPY_TARGET static struct entropy_range entropy_range16(const uint16_t *x, int64_t n)
 {
-    struct codes c = codes_all(x[0]);
+    codes_seen c = codes_all(x[0]);
     int64_t i = 0;
     for (; n - i >= 256; i += 256) /* of a length that the compiler knows */
         c = codes_over(x + i, 256, c);
@@ -433,7 +433,7 @@ ENTROPY_TARGET static struct entropy_range entropy_add_codes(const uint16_t *x, 
                                                              const uint16_t *ahead, const void *far,
                                                              struct entropy_sums *sums)
 {
-    struct codes next = codes_all(ahead[0]);
+    codes_seen next = codes_all(ahead[0]);
     entropy_pair a0 = {0}, a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
     for (int64_t i = 0; i < n; i += 2 * ENTROPY_LANES) {
         __builtin_prefetch((const char *)far + i * (int64_t)sizeof *x, 0, 2); /* no nearer than level 2 */

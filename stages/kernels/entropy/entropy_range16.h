@@ -15,28 +15,28 @@
 
 #define ENTROPY_RANGE16 range16
 
-struct codes {
+typedef struct codes_seen_avx2 {
     __m256i u_least, u_most, s_most;
-};
+} codes_seen;
 
 RANGE_INLINE __m256i load(const uint16_t *x)
 {
     return _mm256_loadu_si256((const __m256i *)x);
 }
 
-RANGE_INLINE struct codes codes_all(uint16_t code)
+RANGE_INLINE codes_seen codes_all(uint16_t code)
 {
     __m256i all = _mm256_set1_epi16((short)code);
-    return (struct codes){all, all, all};
+    return (codes_seen){all, all, all};
 }
 
-RANGE_INLINE struct codes look(__m256i x, struct codes c)
+RANGE_INLINE codes_seen look(__m256i x, codes_seen c)
 {
-    return (struct codes){_mm256_min_epu16(c.u_least, x), _mm256_max_epu16(c.u_most, x),
-                          _mm256_max_epi16(c.s_most, x)};
+    return (codes_seen){_mm256_min_epu16(c.u_least, x), _mm256_max_epu16(c.u_most, x),
+                        _mm256_max_epi16(c.s_most, x)};
 }
 
-RANGE_INLINE struct codes codes_look(const uint16_t *x, struct codes c)
+RANGE_INLINE codes_seen codes_look(const uint16_t *x, codes_seen c)
 {
     return look(load(x + 16), look(load(x), c));
 }
@@ -50,7 +50,7 @@ RANGE_INLINE uint16_t fold(__m256i x, int flip)
     return (uint16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(least)) ^ flip);
 }
 
-RANGE_INLINE struct entropy_range codes_range(struct codes c)
+RANGE_INLINE struct entropy_range codes_range(codes_seen c)
 {
     return entropy_range_of(
         (struct entropy_codes){fold(c.u_least, 0), fold(c.u_most, 0xffff), (int16_t)fold(c.s_most, 0x7fff)});
@@ -65,14 +65,14 @@ RANGE_TARGET static struct entropy_range range16(const uint16_t *x, int64_t n)
         x = few;
         n = 16;
     }
-    struct codes c = codes_all(x[0]), d = c; /* two at once, since each waits for the one before */
+    codes_seen c = codes_all(x[0]), d = c; /* two at once, since each waits for the one before */
     int64_t i = 0;
     for (; n - i >= 64; i += 64) {
         c = look(load(x + i + 32), look(load(x + i), c));
         d = look(load(x + i + 48), look(load(x + i + 16), d));
     }
-    c = (struct codes){_mm256_min_epu16(c.u_least, d.u_least), _mm256_max_epu16(c.u_most, d.u_most),
-                       _mm256_max_epi16(c.s_most, d.s_most)};
+    c = (codes_seen){_mm256_min_epu16(c.u_least, d.u_least), _mm256_max_epu16(c.u_most, d.u_most),
+                     _mm256_max_epi16(c.s_most, d.s_most)};
     for (; n - i >= 16; i += 16)
         c = look(load(x + i), c);
     c = look(load(x + n - 16), c);

@@ -220,13 +220,13 @@ AVX2 static void count_pairs(const uint64_t *masks, int64_t stride, int k, int64
 /* ---- consensus ---- */
 
 /* The next n words of masks a stride apart. */
-struct source {
+struct source_avx2 {
     const uint64_t *words;
     int64_t stride, n;
 };
 
 /* The next mask's vector, or with `last` what is left to fill one. */
-INLINE __m256i next_one(struct source *s, const int last)
+INLINE __m256i next_one(struct source_avx2 *s, const int last)
 {
     __m256i x = last ? load_first(s->words, s->n) : load(s->words);
     s->words += s->stride;
@@ -234,13 +234,13 @@ INLINE __m256i next_one(struct source *s, const int last)
 }
 
 /* The next two and four masks, with the planes before; what is carried is returned. */
-INLINE __m256i next_two(struct source *s, const int last, __m256i *plane)
+INLINE __m256i next_two(struct source_avx2 *s, const int last, __m256i *plane)
 {
     __m256i a = next_one(s, last);
     return adder_two(&plane[0], a, next_one(s, last));
 }
 
-INLINE __m256i next_four(struct source *s, const int last, __m256i *plane)
+INLINE __m256i next_four(struct source_avx2 *s, const int last, __m256i *plane)
 {
     __m256i a = next_two(s, last, plane);
     return adder_two(&plane[1], a, next_two(s, last, plane));
@@ -259,7 +259,7 @@ INLINE void ripple(__m256i *plane, const int from, const int planes, __m256i car
 
 /* Adds k masks to counters of their positions: bit b of each in plane[b], for b < planes. A tree of full
  * adders by eight masks: carries ripple up once for every eight. */
-INLINE void add_masks(struct source s, const int last, int k, const int planes, __m256i *plane)
+INLINE void add_masks(struct source_avx2 s, const int last, int k, const int planes, __m256i *plane)
 {
     for (; planes > 3 && k >= 8; k -= 8) {
         __m256i a = next_four(&s, last, plane);
@@ -319,7 +319,7 @@ INLINE void add_values(const __m256i *plane, const int planes, int k, __m256i *s
 /* Vectors whose bits a byte can count. */
 enum { FULL = 31 };
 
-INLINE void add_words(struct source s, const int last, int k, const int planes, __m256i *sum, int *added,
+INLINE void add_words(struct source_avx2 s, const int last, int k, const int planes, __m256i *sum, int *added,
                       int64_t *exactly)
 {
     __m256i plane[OVERLAP_SLICED_PLANES], any = _mm256_setzero_si256();
@@ -342,7 +342,7 @@ INLINE void add_words(struct source s, const int last, int k, const int planes, 
     }
 }
 
-INLINE void consensus(struct source s, int k, const int planes, int64_t *exactly)
+INLINE void consensus(struct source_avx2 s, int k, const int planes, int64_t *exactly)
 {
     __m256i sum[OVERLAP_SLICED_CELLS + 1];
     int added = 0;
@@ -356,10 +356,10 @@ INLINE void consensus(struct source s, int k, const int planes, int64_t *exactly
         exactly[c] += lanes(sum_bytes(sum[c]));
 }
 
-#define CONSENSUS(planes)                                                         \
-    AVX2 static void consensus_##planes(struct source s, int k, int64_t *exactly) \
-    {                                                                             \
-        consensus(s, k, planes, exactly);                                         \
+#define CONSENSUS(planes)                                                              \
+    AVX2 static void consensus_##planes(struct source_avx2 s, int k, int64_t *exactly) \
+    {                                                                                  \
+        consensus(s, k, planes, exactly);                                              \
     }
 CONSENSUS(1)
 CONSENSUS(2)
@@ -371,7 +371,7 @@ CONSENSUS(7)
 CONSENSUS(8)
 
 /* More cells than there are sums for: the counters are made by vectors and divided by words. */
-AVX2 static void consensus_many(struct source s, int k, int64_t *exactly)
+AVX2 static void consensus_many(struct source_avx2 s, int k, int64_t *exactly)
 {
     int planes = overlap_planes(k);
     for (; s.n > 0; s.n -= LANES, s.words += LANES) {
@@ -398,11 +398,11 @@ AVX2 static void consensus_many(struct source s, int k, int64_t *exactly)
 AVX2 void overlap_consensus_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords,
                                  int64_t *exactly)
 {
-    static void (*const sliced[])(struct source, int, int64_t *) = {NULL,        consensus_1, consensus_2,
-                                                                    consensus_3, consensus_4, consensus_5,
-                                                                    consensus_6, consensus_7, consensus_8};
+    static void (*const sliced[])(struct source_avx2, int, int64_t *) = {
+        NULL,        consensus_1, consensus_2, consensus_3, consensus_4,
+        consensus_5, consensus_6, consensus_7, consensus_8};
     (k > OVERLAP_SLICED_CELLS ? consensus_many : sliced[overlap_planes(k)])(
-        (struct source){masks, stride, nwords}, k, exactly);
+        (struct source_avx2){masks, stride, nwords}, k, exactly);
 }
 
 /* ---- leaving out positions ---- */

@@ -223,26 +223,26 @@ INLINE void ripple(__m512i *plane, const int from, const int planes, __m512i car
 }
 
 /* Words [w, n) of masks a stride apart, at most a vector of them. */
-struct source {
+struct source_avx512 {
     const uint64_t *mask;
     int64_t stride, w, n;
 };
 
 /* The next mask; the next two and four with the planes before, of which what is carried is returned. */
-INLINE __m512i next_one(struct source *s)
+INLINE __m512i next_one(struct source_avx512 *s)
 {
     __m512i x = load(s->mask, s->w, s->n);
     s->mask += s->stride;
     return x;
 }
 
-INLINE __m512i next_two(struct source *s, __m512i *plane)
+INLINE __m512i next_two(struct source_avx512 *s, __m512i *plane)
 {
     __m512i a = next_one(s);
     return add_two(&plane[0], a, next_one(s));
 }
 
-INLINE __m512i next_four(struct source *s, __m512i *plane)
+INLINE __m512i next_four(struct source_avx512 *s, __m512i *plane)
 {
     __m512i a = next_two(s, plane);
     return add_two(&plane[1], a, next_two(s, plane));
@@ -250,7 +250,7 @@ INLINE __m512i next_four(struct source *s, __m512i *plane)
 
 /* Adds k masks to counters of their positions: bit b of each in plane[b], for b < planes. A tree of full
  * adders (Harley and Seal) by eight masks: carries ripple up once for every eight. */
-INLINE void add_masks(struct source s, int k, const int planes, __m512i *plane)
+INLINE void add_masks(struct source_avx512 s, int k, const int planes, __m512i *plane)
 {
     for (; planes > 3 && k >= 8; k -= 8) {
         __m512i a = next_four(&s, plane);
@@ -289,7 +289,7 @@ INLINE void add_values(const __m512i *plane, const int planes, int k, __m512i *s
     }
 }
 
-INLINE void add_words(struct source s, int k, const int planes, __m512i *sum)
+INLINE void add_words(struct source_avx512 s, int k, const int planes, __m512i *sum)
 {
     __m512i plane[OVERLAP_SLICED_PLANES], any = _mm512_setzero_si512();
 #pragma GCC unroll 8
@@ -311,9 +311,9 @@ INLINE void consensus(const uint64_t *masks, int64_t stride, int k, int64_t nwor
         sum[c] = _mm512_setzero_si512();
     int64_t w = 0;
     for (; w + LANES <= nwords; w += LANES)
-        add_words((struct source){masks, stride, w, w + LANES}, k, planes, sum);
+        add_words((struct source_avx512){masks, stride, w, w + LANES}, k, planes, sum);
     if (w < nwords)
-        add_words((struct source){masks, stride, w, nwords}, k, planes, sum);
+        add_words((struct source_avx512){masks, stride, w, nwords}, k, planes, sum);
     for (int c = 1; c <= k; c++)
         exactly[c] += _mm512_reduce_add_epi64(sum[c]);
 }
@@ -343,7 +343,7 @@ AVX512 static void consensus_many(const uint64_t *masks, int64_t stride, int k, 
         uint64_t bits[OVERLAP_PLANES][LANES], some[LANES];
         for (int b = 0; b < OVERLAP_PLANES; b++)
             plane[b] = _mm512_setzero_si512();
-        add_masks((struct source){masks, stride, w, nwords}, k, OVERLAP_PLANES, plane);
+        add_masks((struct source_avx512){masks, stride, w, nwords}, k, OVERLAP_PLANES, plane);
         for (int b = 0; b < planes; b++) {
             _mm512_storeu_si512(bits[b], plane[b]);
             any = _mm512_or_si512(any, plane[b]);
