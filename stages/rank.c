@@ -324,7 +324,8 @@ static err_t measure(struct rank *r, const struct update_matrix *m, struct grid 
     int64_t n = smaller(m->rows, m->cols);
     int finite;
     struct spectrum found;
-    TRY(grid_singular_values(g, method, m->rows, m->cols, cursor_rows, &r->cursor, s, &finite, a, e));
+    TRY(grid_singular_values(g, method, &(struct grid_matrix){m->rows, m->cols, cursor_rows, &r->cursor}, s,
+                             &finite, a, e));
     double floor = GRAM_RESOLVES * s[0];
     if (finite && method != GRID_SVD && r->p->tolerance > 0 && r->p->tolerance < floor && s[n - 1] < floor)
         return measure(r, m, g, GRID_SVD, a, s, x, e);
@@ -352,7 +353,8 @@ static err_t count(struct rank *r, const struct update_matrix *m, struct grid *g
                                .share = spectrum_tolerance(m->rows, m->cols, 1),
                                .band = spectrum_band(m->rows, m->cols, 1)};
     struct grid_count found;
-    TRY(grid_count_above(g, m->rows, m->cols, cursor_rows, &r->cursor, &bound, &found, a, e));
+    TRY(grid_count_above(g, &(struct grid_matrix){m->rows, m->cols, cursor_rows, &r->cursor}, &bound, &found,
+                         a, e));
     *resolved = found.resolved;
     x->method = found.method;
     x->finite = found.finite;

@@ -138,21 +138,6 @@ void comm_max_real_to_root(const struct comm *c, double *v, int64_t n)
     reduce_to_root(c, v, n, MPI_DOUBLE, MPI_MAX);
 }
 
-int64_t comm_exscan(const struct comm *c, int64_t x, int64_t *total)
-{
-    int64_t before = 0, sum = x;
-    if (c->np > 1) {
-        MPI_TRY(MPI_Exscan(&x, &before, 1, MPI_INT64_T, MPI_SUM, c->mpi));
-        if (c->me == 0)
-            before = 0; /* MPI leaves process 0's result undefined */
-        if (total)
-            MPI_TRY(MPI_Allreduce(&x, &sum, 1, MPI_INT64_T, MPI_SUM, c->mpi));
-    }
-    if (total)
-        *total = sum;
-    return before;
-}
-
 int comm_levels(int np)
 {
     int levels = 0;

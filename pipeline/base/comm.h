@@ -55,9 +55,6 @@ void comm_max_real(const struct comm *c, double *v, int64_t n);
 void comm_sum_to_root(const struct comm *c, int64_t *v, int64_t n);
 void comm_max_real_to_root(const struct comm *c, double *v, int64_t n);
 
-/* Collective. Exclusive prefix sum of x over processes; *total, if not NULL, receives the sum. */
-int64_t comm_exscan(const struct comm *c, int64_t x, int64_t *total);
-
 /* A few numbers of every process, gathered while all go on working. */
 enum { COMM_GATHER = 4 };
 struct comm_gather {

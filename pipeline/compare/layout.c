@@ -121,22 +121,6 @@ err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e
     return ERR_OK;
 }
 
-int64_t layout_find(const struct layout *l, const char *name)
-{
-    int64_t low = 0, high = l->ntensors - 1;
-    while (low <= high) {
-        int64_t mid = (low + high) / 2;
-        int c = strcmp(name, l->tensors[mid].name);
-        if (c == 0)
-            return mid;
-        if (c < 0)
-            high = mid - 1;
-        else
-            low = mid + 1;
-    }
-    return -1;
-}
-
 static int by_number(const void *a, const void *b)
 {
     int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;

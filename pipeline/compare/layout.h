@@ -61,9 +61,6 @@ void layout_share(const struct layout *l, int64_t b0, int64_t b1, int np, int me
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 
-/* Local. Index of a tensor by name; -1 where there is none. */
-int64_t layout_find(const struct layout *l, const char *name);
-
 /* Scopes of a model: the whole, each layer, each module; index 0 is the whole model. Results given "per
  * model, layer and module" are arrays over scopes. */
 struct scopes {

@@ -13,7 +13,6 @@
 #include <string.h>
 
 enum {
-    READ_FLOATS = 1 << 18, /* how much a slab is read at a time while zero rows are left out */
     SMALL_BYTES = 1 << 14, /* heads of the buffers */
     DENSE_ROWS = 128,      /* rows that are widened at once for a dense product */
     REDUCE = 1 << 20,      /* numbers added over processes at a time */
@@ -32,14 +31,6 @@ static const double COUNT_RESOLVES = 3e-7;
 static const double DENSE = 0.5;
 
 /* ---- processes ---- */
-
-int team_grid_rows(int np)
-{
-    int p = (int)sqrt((double)np);
-    while (np % p != 0)
-        p--;
-    return p;
-}
 
 err_t grid_create(struct grid **out, const struct comm *c, struct arena *a, struct err *e)
 {
@@ -94,12 +85,6 @@ int grid_gram_resolves(double share)
 
 /* ---- sizes ---- */
 
-/* Rows that a process reads at a time. */
-static int64_t rows_at_once(int64_t cols)
-{
-    return READ_FLOATS / cols > 0 ? READ_FLOATS / cols : 1;
-}
-
 static double gram_bytes(int64_t rows, int64_t cols, int np)
 {
     int64_t small = min64(rows, cols);
@@ -108,7 +93,7 @@ static double gram_bytes(int64_t rows, int64_t cols, int np)
            lists = n * (GRAM_PANEL * 6.0 + GRAM_BLOCKS * 4.0) + GRAM_CHUNK, read = 0;
     if (rows < cols)
         read = 4.0 * (double)rows * (double)ceil_div(cols, np) +
-               (np > 1 ? 8.0 * (double)rows_at_once(cols) * (double)cols + 20.0 * np : 0);
+               (np > 1 ? 8.0 * (double)team_rows_at_once(cols) * (double)cols + 20.0 * np : 0);
     return 8 * ld * n + fmax(panel + dense + lists + read, symmetric_bytes(small) + 8 * n) + SMALL_BYTES;
 }
 
@@ -125,54 +110,6 @@ enum grid_method grid_gram_method(int64_t rows, int64_t cols, int np, int counti
     if (np == 1 || ((counting || np < SHARED_FROM) && gram_bytes(rows, cols, np) <= available))
         return GRID_GRAM;
     return GRID_CYCLIC;
-}
-
-/* ---- the rows of one matrix ---- */
-
-/* Is there anything but zeros in x? Clears *finite if there is NaN or Inf. Made so that it vectorises. */
-static int scan(const float *x, int64_t n, int *finite)
-{
-    uint32_t any = 0, largest = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, &x[i], sizeof bits);
-        bits &= 0x7fffffffU;
-        any |= bits;
-        largest = bits > largest ? bits : largest;
-    }
-    if (largest >= 0x7f800000U)
-        *finite = 0;
-    return any != 0;
-}
-
-err_t team_read(struct team_job *j, float *x, int64_t room, int64_t *held, struct err *e)
-{
-    int64_t at_once = rows_at_once(j->cols);
-    while (j->next < j->to && *held < room && j->finite) {
-        int64_t n = min64(min64(at_once, j->to - j->next), room - *held);
-        float *to = x + *held * j->cols;
-        TRY(j->get(j->arg, j->next, n, to, e));
-        j->next += n;
-        for (int64_t i = 0; i < n; i++) {
-            float *row = x + *held * j->cols;
-            if (!scan(to + i * j->cols, j->cols, &j->finite))
-                continue;
-            if (row != to + i * j->cols)
-                memmove(row, to + i * j->cols, (size_t)j->cols * sizeof *row);
-            ++*held;
-        }
-    }
-    return ERR_OK;
-}
-
-int64_t team_most(struct team_job *j, int64_t held, int64_t *sum)
-{
-    int64_t v[2] = {held, !j->finite}, total = held;
-    comm_max(j->comm, v, 2);
-    comm_sum(j->comm, &total, 1);
-    *sum = total;
-    j->finite = !v[1];
-    return v[0];
 }
 
 /* ---- the Gram matrix, whole ---- */
@@ -226,7 +163,7 @@ static void whole_add(struct whole *w, int64_t k)
 static err_t exchange(struct team_job *j, struct arena *a, float *x, int64_t *held, struct err *e)
 {
     int np = j->comm->np, *counts = NULL;
-    int64_t room = rows_at_once(j->cols), from, to, sum;
+    int64_t room = team_rows_at_once(j->cols), from, to, sum;
     float *read = NULL, *sorted = NULL;
     split(j->cols, np, j->comm->me, &from, &to);
     arena_array(a, "grid.counts", (int64_t)5 * np, &counts, e);
@@ -376,35 +313,35 @@ static err_t gram(struct team_job *j, double *s, struct err *e)
 /* ---- all together ---- */
 
 /* Local. */
-static err_t begin(struct team_job *j, struct grid *g, int64_t rows, int64_t cols, grid_rows get, void *arg,
-                   struct arena *work, struct arena *a, struct err *e)
+static err_t begin(struct team_job *j, struct grid *g, const struct grid_matrix *m, struct arena *work,
+                   struct arena *a, struct err *e)
 {
     *j = (struct team_job){.g = g,
                            .comm = &g->comm,
-                           .rows = rows,
-                           .cols = cols,
-                           .n = min64(rows, cols),
-                           .get = get,
-                           .arg = arg,
+                           .rows = m->rows,
+                           .cols = m->cols,
+                           .n = min64(m->rows, m->cols),
+                           .get = m->get,
+                           .arg = m->arg,
                            .arena = work,
                            .finite = 1};
     enum { MARGIN = 256 }; /* what rounding up to blocks and panels may add, by process */
     int64_t most = INT_MAX - g->comm.np * (int64_t)MARGIN;
-    if (rows < 0 || cols < 0 || rows > most || cols > most)
+    if (m->rows < 0 || m->cols < 0 || m->rows > most || m->cols > most)
         return err_set(e, ERR_DATA, "a matrix of %lld x %lld is beyond ScaLAPACK's 32-bit sizes",
-                       (long long)rows, (long long)cols);
+                       (long long)m->rows, (long long)m->cols);
     arena_init(work, a->mem);
-    split(rows, g->comm.np, g->comm.me, &j->next, &j->to);
+    split(m->rows, g->comm.np, g->comm.me, &j->next, &j->to);
     return ERR_OK;
 }
 
-err_t grid_singular_values(struct grid *g, enum grid_method method, int64_t rows, int64_t cols, grid_rows get,
-                           void *arg, double *s, int *finite, struct arena *a, struct err *e)
+err_t grid_singular_values(struct grid *g, enum grid_method method, const struct grid_matrix *m, double *s,
+                           int *finite, struct arena *a, struct err *e)
 {
     struct arena work = {0};
     struct team_job j;
     *finite = 1;
-    TRY(begin(&j, g, rows, cols, get, arg, &work, a, e));
+    TRY(begin(&j, g, m, &work, a, e));
     if (j.n > 0)
         memset(s, 0, (size_t)j.n * sizeof *s);
     err_t code = j.n == 0                                  ? ERR_OK
@@ -500,14 +437,14 @@ static err_t count(struct team_job *j, struct whole *w, const struct grid_bound 
     return ERR_OK;
 }
 
-err_t grid_count_above(struct grid *g, int64_t rows, int64_t cols, grid_rows get, void *arg,
-                       const struct grid_bound *bound, struct grid_count *out, struct arena *a, struct err *e)
+err_t grid_count_above(struct grid *g, const struct grid_matrix *m, const struct grid_bound *bound,
+                       struct grid_count *out, struct arena *a, struct err *e)
 {
     struct arena work = {0};
     struct team_job j;
     struct whole w = {0};
     *out = (struct grid_count){.finite = 1, .resolved = 1};
-    TRY(begin(&j, g, rows, cols, get, arg, &work, a, e));
+    TRY(begin(&j, g, m, &work, a, e));
     err_t code = j.n == 0 ? ERR_OK : whole_gram(&j, &w, e);
     if (code == ERR_OK) {
         if (g->comm.me == 0)

@@ -25,6 +25,13 @@ void grid_shape(const struct grid *g, int *rows, int *cols);
  * Local; called only for rows that the calling process was asked for, ascending within one pass. */
 typedef err_t (*grid_rows)(void *arg, int64_t row, int64_t n, float *out, struct err *e);
 
+/* A matrix as it comes: its rows are asked of get(arg, ...) while it is worked on. */
+struct grid_matrix {
+    int64_t rows, cols;
+    grid_rows get;
+    void *arg;
+};
+
 /* How it was done. The last two only count, from the Gram matrix of GRID_GRAM. */
 enum grid_method { GRID_GRAM, GRID_CYCLIC, GRID_SVD, GRID_CHOLESKY, GRID_INERTIA };
 
@@ -44,12 +51,12 @@ double grid_spectrum_bytes(enum grid_method method, int64_t rows, int64_t cols, 
  * values or for counting them. */
 enum grid_method grid_gram_method(int64_t rows, int64_t cols, int np, int counting, double available);
 
-/* Collective on g's team. Singular values of a rows x cols matrix, descending, into s[min(rows, cols)], equal
+/* Collective on g's team. Singular values of a matrix, descending, into s[min(rows, cols)], equal
  * on all processes; NaN where the matrix holds NaN or Inf (*finite is 0 then). method: GRID_GRAM, GRID_CYCLIC
  * or GRID_SVD. Results of different methods and grids agree within 1e-7 * s[0]. An all-zero matrix gives
  * zeros. Errors: NUMERIC if not converged, SYSTEM over budget. */
-err_t grid_singular_values(struct grid *g, enum grid_method method, int64_t rows, int64_t cols, grid_rows get,
-                           void *arg, double *s, int *finite, struct arena *a, struct err *e);
+err_t grid_singular_values(struct grid *g, enum grid_method method, const struct grid_matrix *m, double *s,
+                           int *finite, struct arena *a, struct err *e);
 
 /* What is to be counted: singular values above the tolerance, absolute if it is positive, else share *
  * sigma_max; and whether any lies within band * sigma_max of it. */
@@ -72,8 +79,7 @@ struct grid_count {
  * sigma_max by Lanczos, proved by a Cholesky factorisation to 1e-7; the count by Cholesky factorisations of
  * the Gram matrix minus the squared bound (symmetric.h). Where that leaves doubt, all singular values are
  * computed after all. The result is equal on all processes. */
-err_t grid_count_above(struct grid *g, int64_t rows, int64_t cols, grid_rows get, void *arg,
-                       const struct grid_bound *bound, struct grid_count *out, struct arena *a,
-                       struct err *e);
+err_t grid_count_above(struct grid *g, const struct grid_matrix *m, const struct grid_bound *bound,
+                       struct grid_count *out, struct arena *a, struct err *e);
 
 #endif

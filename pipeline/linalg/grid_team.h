@@ -1,5 +1,5 @@
-/* Team: what the halves of grid.h share: the process grid, and the rows of one matrix as they are read. For
- * grid.c and grid_cyclic.c alone. */
+/* Team: what the two ways to a spectrum, grid.c and grid_cyclic.c, both stand on: the processes of one
+ * matrix, and its rows as they are read. For these two alone. */
 #ifndef SINEW_GRID_TEAM_H
 #define SINEW_GRID_TEAM_H
 
@@ -36,6 +36,9 @@ err_t team_read(struct team_job *j, float *x, int64_t room, int64_t *held, struc
 /* Collective. How many rows the process with the most has, and how many all have; makes j->finite the same
  * everywhere. */
 int64_t team_most(struct team_job *j, int64_t held, int64_t *sum);
+
+/* Local. Rows of so many columns that are read at a time. */
+int64_t team_rows_at_once(int64_t cols);
 
 /* Local. As square as possible: the largest divisor of np not above its square root. */
 int team_grid_rows(int np);

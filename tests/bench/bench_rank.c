@@ -116,7 +116,7 @@ static void decompose(struct matrix *m, struct grid *g, const struct comm *team,
     if (counting) {
         struct grid_bound bound = {.share = share, .band = spectrum_band(m->rows, m->cols, 1)};
         struct grid_count found;
-        grid_count_above(g, m->rows, m->cols, get_rows, m, &bound, &found, a, e);
+        grid_count_above(g, &(struct grid_matrix){m->rows, m->cols, get_rows, m}, &bound, &found, a, e);
         m->matrix_rank = found.above;
         m->method = found.method;
     } else {
@@ -124,7 +124,8 @@ static void decompose(struct matrix *m, struct grid *g, const struct comm *team,
         double *s = need(malloc((size_t)n * sizeof *s));
         int finite;
         m->method = grid_gram_method(m->rows, m->cols, team->np, 0, INFINITY);
-        grid_singular_values(g, (enum grid_method)m->method, m->rows, m->cols, get_rows, m, s, &finite, a, e);
+        grid_singular_values(g, (enum grid_method)m->method,
+                             &(struct grid_matrix){m->rows, m->cols, get_rows, m}, s, &finite, a, e);
         m->matrix_rank = 0;
         for (int64_t i = 0; i < n && e->code == ERR_OK; i++)
             m->matrix_rank += s[i] > share * s[0];

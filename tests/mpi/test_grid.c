@@ -87,7 +87,7 @@ static void compare_count(struct grid *g, const struct comm *c, struct arena *a,
         err_clear(&e);
         size_t live = a->mem->live_bytes;
         a->mem->peak_bytes = live;
-        grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+        grid_count_above(g, &(struct grid_matrix){rows, cols, get_rows, &from}, &bound, &found, a, &e);
         check(e.code == ERR_OK, what, e.text, absolute);
         check(!from.misused, what, "rows asked for twice, out of order or of another process", 0);
         check(a->mem->live_bytes == live, what, "memory kept", (double)a->mem->live_bytes);
@@ -124,7 +124,8 @@ static void compare(struct grid *g, const struct comm *c, struct arena *a, const
         size_t live = a->mem->live_bytes;
         a->mem->peak_bytes = live;
         s[n] = 42;
-        grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+        grid_singular_values(g, methods[k], &(struct grid_matrix){rows, cols, get_rows, &from}, s, &finite, a,
+                             &e);
         check(e.code == ERR_OK, what, e.text, k);
         check(!from.misused, what, "rows asked for twice, out of order or of another process", k);
         check(finite == 1, what, "finite", k);
@@ -224,7 +225,8 @@ static void nonfinite_case(struct grid *g, const struct comm *c, struct arena *a
         int finite;
         struct err e;
         err_clear(&e);
-        grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+        grid_singular_values(g, methods[k], &(struct grid_matrix){rows, cols, get_rows, &from}, s, &finite, a,
+                             &e);
         check(e.code == ERR_OK && finite == 0 && isnan(s[0]), what, "not recognised", s[0]);
     }
     struct source from = source_of(c, rows, cols, x);
@@ -232,7 +234,7 @@ static void nonfinite_case(struct grid *g, const struct comm *c, struct arena *a
     struct grid_count found;
     struct err e;
     err_clear(&e);
-    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+    grid_count_above(g, &(struct grid_matrix){rows, cols, get_rows, &from}, &bound, &found, a, &e);
     check(e.code == ERR_OK && found.finite == 0, what, "not recognised while counting", found.finite);
     free(x);
     free(s);
@@ -261,9 +263,11 @@ static void failure_case(struct grid *g, const struct comm *c, struct arena *a)
                 if (starved && c->me == c->np - 1)
                     a->mem->budget_bytes = live + 12000;
                 if (k < 3)
-                    grid_singular_values(g, methods[k], rows, cols, get_rows, &from, s, &finite, a, &e);
+                    grid_singular_values(g, methods[k], &(struct grid_matrix){rows, cols, get_rows, &from}, s,
+                                         &finite, a, &e);
                 else
-                    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+                    grid_count_above(g, &(struct grid_matrix){rows, cols, get_rows, &from}, &bound, &found, a,
+                                     &e);
                 a->mem->budget_bytes = 0;
                 check(e.code == (starved ? ERR_SYSTEM : ERR_DATA) && e.process == c->np - 1, "failure",
                       e.text, starved);
@@ -303,7 +307,7 @@ static void sparse_case(struct grid *g, const struct comm *c, struct arena *a, c
     int finite;
     struct err e;
     err_clear(&e);
-    grid_singular_values(g, GRID_SVD, rows, cols, get_rows, &from, s, &finite, a, &e);
+    grid_singular_values(g, GRID_SVD, &(struct grid_matrix){rows, cols, get_rows, &from}, s, &finite, a, &e);
     check(e.code == ERR_OK && finite, what, e.text, 0);
     int64_t above = 0;
     int ambiguous = 0;
@@ -314,7 +318,7 @@ static void sparse_case(struct grid *g, const struct comm *c, struct arena *a, c
     from = source_of(c, rows, cols, x);
     struct grid_bound bound = {.share = share, .band = band};
     struct grid_count found;
-    grid_count_above(g, rows, cols, get_rows, &from, &bound, &found, a, &e);
+    grid_count_above(g, &(struct grid_matrix){rows, cols, get_rows, &from}, &bound, &found, a, &e);
     check(e.code == ERR_OK, what, e.text, 0);
     check(found.method == expected, what, grid_method_name(found.method), (double)(n - above));
     check(found.above == above, what, "counted", (double)(found.above - above));
