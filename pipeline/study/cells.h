@@ -2,7 +2,7 @@
 #ifndef SINEW_MATRIX_H
 #define SINEW_MATRIX_H
 
-#include "study/document.h"
+#include "study/item.h"
 #include "study/stage.h"
 
 /* Cells collected so far, and where each was named. */

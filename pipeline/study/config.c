@@ -1,5 +1,7 @@
 #include "study/config.h"
+
 #include "study/cells.h"
+#include "study/item.h"
 #include "study/order.h"
 #include "study/param.h"
 #include "study/registry.h"
@@ -165,7 +167,8 @@ static int read_param(const struct asker *r, struct item *it, const struct param
     }
     if (bad)
         return -1;
-    if (param_set(p, params, values, n, it->kind == ITEM_LIST, r->arena, problem, sizeof problem, r->e) == 0)
+    const struct param_given given = {.n = n, .is_list = it->kind == ITEM_LIST, .values = values};
+    if (param_set(p, params, &given, r->arena, problem, sizeof problem, r->e) == 0)
         return 0;
     if (problem[0])
         problem_add(r->problems, it->mark, "%s: %s", what, problem);

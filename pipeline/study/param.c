@@ -225,31 +225,32 @@ static int refuse(const struct param *p, const char *value, char *problem, int s
     return -1;
 }
 
-int param_set(const struct param *p, void *params, const char *const *values, int nvalues, int is_list,
-              struct arena *a, char *problem, int size, struct err *e)
+int param_set(const struct param *p, void *params, const struct param_given *given, struct arena *a,
+              char *problem, int size, struct err *e)
 {
+    const char *const *values = given->values;
     problem[0] = '\0';
-    if (!is_list_kind(p->kind) && (is_list || nvalues != 1)) {
+    if (!is_list_kind(p->kind) && (given->is_list || given->n != 1)) {
         char expected[EXPECTED];
         snprintf(problem, (size_t)size, "expected %s, found a list",
                  param_expected(p, expected, sizeof expected));
         return -1;
     }
     if (p->kind == PARAM_REALS) {
-        struct real_list list = {.n = nvalues};
-        if (arena_array(a, "params", nvalues, &list.v, e) != ERR_OK)
+        struct real_list list = {.n = given->n};
+        if (arena_array(a, "params", given->n, &list.v, e) != ERR_OK)
             return -1;
-        for (int i = 0; i < nvalues; i++)
+        for (int i = 0; i < given->n; i++)
             if (set_scalar(p, values[i], &list.v[i]) != 0)
                 return refuse(p, values[i], problem, size);
         *(struct real_list *)slot(p, params) = list;
         return 0;
     }
     if (p->kind == PARAM_TEXTS) {
-        struct text_list list = {.n = nvalues};
-        if (arena_array(a, "params", nvalues, &list.v, e) != ERR_OK)
+        struct text_list list = {.n = given->n};
+        if (arena_array(a, "params", given->n, &list.v, e) != ERR_OK)
             return -1;
-        for (int i = 0; i < nvalues; i++)
+        for (int i = 0; i < given->n; i++)
             if (!(list.v[i] = arena_strdup(a, values[i], e)))
                 return -1;
         *(struct text_list *)slot(p, params) = list;
@@ -291,20 +292,19 @@ static err_t set_default(const struct param *p, void *params, struct arena *a, s
 {
     const char *text = p->fallback;
     const char *single[1] = {text};
-    const char *const *values = single;
-    int n = 1;
+    struct param_given given = {.n = 1, .values = single};
     if (is_list_kind(p->kind)) {
         text = text ? text : "[]";
         const char *at = text + (*text == '[');
         const char **items = NULL;
         int64_t cap = 0;
-        n = 0;
+        int n = 0;
         for (at += strspn(at, " "); *at != '\0' && *at != ']'; n++) {
             TRY(arena_grow(a, "params", n + 1, &cap, &items, e));
             if (!(items[n] = cut_item(&at, a, e)))
                 return e->code;
         }
-        values = items;
+        given = (struct param_given){.n = n, .is_list = 1, .values = items};
     } else if (!text) {
         if (p->kind == PARAM_TEXT)
             *(const char **)slot(p, params) = "";
@@ -316,7 +316,7 @@ static err_t set_default(const struct param *p, void *params, struct arena *a, s
                 return e->code;
     }
     char problem[EXPECTED + 2 * FOUND];
-    if (param_set(p, params, values, n, is_list_kind(p->kind), a, problem, sizeof problem, e) == 0)
+    if (param_set(p, params, &given, a, problem, sizeof problem, e) == 0)
         return ERR_OK;
     return err_set(e, ERR_BUG, "default of parameter %s: %s", p->name, problem);
 }

@@ -39,12 +39,17 @@ struct param {
     const char *help;           /* one line, for --help and configs/reference.yaml */
 };
 
-/* Local. Sets parameter p in `params` from the YAML scalars given (one for all kinds but lists). where a
- * value does not fit, the reason is written to problem (what was expected, what was found; size bytes) and -1
- * is returned; 0 on success. Texts are copied to the arena. Errors that are not the user's (memory) set e and
- * return -1 with problem empty. */
-int param_set(const struct param *p, void *params, const char *const *values, int nvalues, int is_list,
-              struct arena *a, char *problem, int size, struct err *e);
+/* What the YAML gives for a parameter: n scalars, one for all kinds but lists; is_list: they stand in one. */
+struct param_given {
+    int n, is_list;
+    const char *const *values;
+};
+
+/* Local. Sets parameter p in `params` from what was given. Where a value does not fit, the reason is written
+ * to problem (what was expected, what was found; size bytes) and -1 is returned; 0 on success. Texts are
+ * copied to the arena. Errors that are not the user's (memory) set e and return -1 with problem empty. */
+int param_set(const struct param *p, void *params, const struct param_given *given, struct arena *a,
+              char *problem, int size, struct err *e);
 
 /* Local. Sets all defaults of a table. Table ends with name NULL. Errors: BUG where a default does not parse.
  */

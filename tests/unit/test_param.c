@@ -82,7 +82,8 @@ static void defaults_absent(void **state)
 /* param_set of one scalar; the problem is checked to be there exactly when it fails. */
 static int set(struct bench *b, int which, const char *value, struct values *v, char *problem)
 {
-    int result = param_set(&table[which], v, &value, 1, 0, &b->arena, problem, 300, &b->err);
+    int result =
+        param_set(&table[which], v, &(struct param_given){1, 0, &value}, &b->arena, problem, 300, &b->err);
     assert_int_equal(b->err.code, ERR_OK);
     assert_int_equal(result != 0, problem[0] != '\0');
     return result;
@@ -168,24 +169,31 @@ static void refuses(void **state)
     }
 }
 
+/* param_set of n scalars that stand in a list. */
+static int set_list(struct bench *b, int which, const char *const *given, int n, struct values *v,
+                    char *problem)
+{
+    return param_set(&table[which], v, &(struct param_given){n, 1, given}, &b->arena, problem, 300, &b->err);
+}
+
 static void lists(void **state)
 {
     struct bench *b = *state;
     struct values v = {0};
     char problem[300];
     const char *const numbers[] = {"1", "0.5"}, *const bad[] = {"1", "2"};
-    assert_int_equal(param_set(&table[TOLERANCES], &v, numbers, 2, 1, &b->arena, problem, 300, &b->err), 0);
+    assert_int_equal(set_list(b, TOLERANCES, numbers, 2, &v, problem), 0);
     assert_string_equal(text_of(b, TOLERANCES, &v), "[1, 0.5]");
-    assert_int_equal(param_set(&table[TOLERANCES], &v, NULL, 0, 1, &b->arena, problem, 300, &b->err), 0);
+    assert_int_equal(set_list(b, TOLERANCES, NULL, 0, &v, problem), 0);
     assert_int_equal(v.tolerances.n, 0);
-    assert_int_equal(param_set(&table[TOLERANCES], &v, bad, 2, 1, &b->arena, problem, 300, &b->err), -1);
-    assert_int_equal(param_set(&table[TOLERANCE], &v, numbers, 1, 1, &b->arena, problem, 300, &b->err), -1);
+    assert_int_equal(set_list(b, TOLERANCES, bad, 2, &v, problem), -1);
+    assert_int_equal(set_list(b, TOLERANCE, numbers, 1, &v, problem), -1);
     assert_non_null(strstr(problem, "found a list"));
-    assert_int_equal(param_set(&table[WORDS], &v, numbers, 2, 1, &b->arena, problem, 300, &b->err), 0);
+    assert_int_equal(set_list(b, WORDS, numbers, 2, &v, problem), 0);
     assert_string_equal(text_of(b, WORDS, &v), "[\"1\", \"0.5\"]");
     /* out of memory is no complaint about the file */
     b->mem.budget_bytes = 1;
-    assert_int_equal(param_set(&table[TOLERANCES], &v, numbers, 2, 1, &b->arena, problem, 300, &b->err), -1);
+    assert_int_equal(set_list(b, TOLERANCES, numbers, 2, &v, problem), -1);
     assert_string_equal(problem, "");
     assert_int_equal(b->err.code, ERR_SYSTEM);
 }
