@@ -473,5 +473,6 @@ const struct stage stage_dynamics = {
     .params = dynamics_params,
     .params_size = sizeof(struct dynamics_params),
     .inputs = dynamics_inputs,
+    .reported = 1,
     .plan = dynamics_plan,
     .run = dynamics_run};

@@ -256,5 +256,6 @@ const struct stage stage_mask = {.kind = "mask",
                                  .params = mask_params,
                                  .params_size = sizeof(struct mask_params),
                                  .inputs = mask_inputs,
+                                 .reported = 1,
                                  .plan = mask_plan,
                                  .run = mask_run};

@@ -729,6 +729,7 @@ const struct stage stage_overlap = {
     .params = overlap_params,
     .params_size = sizeof(struct overlap_params),
     .inputs = overlap_inputs,
+    .reported = 1,
     .plan = overlap_plan,
     .run = overlap_run,
 };

@@ -528,5 +528,6 @@ const struct stage stage_rank = {.kind = "rank",
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),
                                  .inputs = rank_inputs,
+                                 .reported = 1,
                                  .plan = rank_plan,
                                  .run = rank_run};

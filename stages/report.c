@@ -389,8 +389,7 @@ static err_t report_run(struct ctx *ctx, struct err *e)
     return comm_agree(ctx->comm, e);
 }
 
-static const char *const report_inputs[] = {"?*mask",  "?*rank",     "?*overlap", "?*token-entropy",
-                                            "?*delta", "?*dynamics", NULL};
+static const char *const report_inputs[] = {"?*" STAGE_REPORTED, NULL};
 
 const struct stage stage_report = {
     .kind = "report",

@@ -730,6 +730,7 @@ const struct stage stage_token_entropy = {
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),
     .inputs = entropy_inputs,
+    .reported = 1,
     .check = entropy_check,
     .files = entropy_files,
     .applies = entropy_applies,

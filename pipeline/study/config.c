@@ -314,12 +314,26 @@ static struct port port_of(const char *entry)
     return p;
 }
 
-/* "load, ?mask" without the marks, for complaints. */
+/* Does a node of the stage below fit the port? */
+static int port_takes(struct port port, const struct stage *below)
+{
+    if (strcmp(port.kind, STAGE_REPORTED) == 0)
+        return below->reported;
+    return strcmp(port.kind, below->kind) == 0;
+}
+
+/* "load, mask": the kinds that a stage takes, for complaints. */
 static const char *port_list(const struct asker *r, const struct stage *stage)
 {
+    int n;
+    const struct stage *const *stages = registry_stages(&n);
     struct text t = {.arena = r->arena};
-    for (int i = 0; stage->inputs && stage->inputs[i]; i++)
-        text_add(&t, r->e, "%s%s", i ? ", " : "", port_of(stage->inputs[i]).kind);
+    for (int i = 0; stage->inputs && stage->inputs[i]; i++) {
+        struct port port = port_of(stage->inputs[i]);
+        for (int k = 0; k < n; k++)
+            if (port_takes(port, stages[k]))
+                text_add(&t, r->e, "%s%s", t.text ? ", " : "", stages[k]->kind);
+    }
     return t.text ? t.text : "nothing";
 }
 
@@ -342,7 +356,7 @@ static void check_ports(const struct drafts *d, int at, const int *in_cycle)
         }
         struct port port = {0};
         for (int i = 0; stage->inputs && stage->inputs[i] && !port.kind; i++)
-            if (strcmp(port_of(stage->inputs[i]).kind, below->stage->kind) == 0)
+            if (port_takes(port_of(stage->inputs[i]), below->stage))
                 port = port_of(stage->inputs[i]);
         const char *same = NULL;
         for (int j = 0; j < k; j++)
@@ -362,12 +376,12 @@ static void check_ports(const struct drafts *d, int at, const int *in_cycle)
         struct port port = port_of(stage->inputs[i]);
         int there = port.optional;
         for (int k = 0; k < node->nneeds && !there; k++)
-            there = strcmp(d->nodes[node->needs[k]].stage->kind, port.kind) == 0;
+            there = port_takes(port, d->nodes[node->needs[k]].stage);
         if (there)
             continue;
         const char *have = NULL;
         for (int k = 0; k < d->n && !have; k++)
-            if (d->nodes[k].stage && strcmp(d->nodes[k].stage->kind, port.kind) == 0)
+            if (d->nodes[k].stage && port_takes(port, d->nodes[k].stage))
                 have = d->names[k];
         problem_add(r->problems, draft->needs_mark, "stages.%s: %s needs a node of kind %s%s%s%s", node->name,
                     stage->kind, port.kind, have ? "; write needs: [" : "; there is none", have ? have : "",

@@ -85,6 +85,9 @@ struct plan_view {
 
 struct match_policy;
 
+/* In the place of a kind in `inputs`: every stage that is `reported`. */
+#define STAGE_REPORTED "(reported)"
+
 struct stage {
     const char *kind, *brief;
     int version; /* raised whenever results change: older artifacts are stale then */
@@ -95,6 +98,7 @@ struct stage {
                          they stand */
     const char *const *inputs; /* kinds that must ("?kind": may) stand in `needs`, once ("*kind", "?*kind":
                                   any number of times); NULL-terminated */
+    int reported; /* what it adds to the archive is for the report, whose node then waits for it */
 
     /* Local, pure; may be NULL. Rules between parameters: returns 0, or -1 with the reason in problem. */
     int (*check)(const void *params, char *problem, int size);

@@ -54,7 +54,7 @@ static int delta_check(const void *params, char *problem, int size)
 static const char *const of_load[] = {"load", NULL};
 static const char *const of_delta[] = {"delta", "?load", NULL};
 static const char *const of_mask[] = {"mask", NULL};
-static const char *const of_any[] = {"*mask", "?*rank", NULL};
+static const char *const of_any[] = {"*mask", "?*" STAGE_REPORTED, NULL};
 
 static const struct stage stage_load = {.kind = "load"};
 static const struct stage stage_delta = {.kind = "delta",
@@ -64,7 +64,7 @@ static const struct stage stage_delta = {.kind = "delta",
                                          .check = delta_check};
 static const struct stage stage_mask = {
     .kind = "mask", .inputs = of_delta, .params = mask_params, .params_size = sizeof(struct mask_params)};
-static const struct stage stage_rank = {.kind = "rank", .inputs = of_delta};
+static const struct stage stage_rank = {.kind = "rank", .inputs = of_delta, .reported = 1};
 static const struct stage stage_overlap = {.kind = "overlap", .inputs = of_mask};
 static const struct stage stage_report = {.kind = "report", .inputs = of_any};
 static const struct stage *const stages[] = {&stage_load, &stage_delta,   &stage_mask,
@@ -564,6 +564,9 @@ static void needs(void **state)
     REFUSE(b, NODES("  delta: {needs: }\n"), "stages.delta.needs: expected a list, found nothing");
     REFUSE(b, NODES("  delta: {needs: load}\n  mask: {needs: [delta, nothing]}\n"),
            "there is no node \"nothing\"; nodes: load, delta, mask");
+    REFUSE(b, NODES("  delta: {needs: load}\n  mask: {needs: delta}\n  report: {needs: [mask, load]}\n"),
+           "8:26: stages.report.needs: \"load\" is of kind load, which report does not take; it takes mask, "
+           "rank");
     REFUSE(b, NODES("  delta: {needs: load}\n  report: {}\n"),
            "report needs a node of kind mask; there is none");
     REFUSE(b, NODES("  q: {kind: frobnicate}\n  mask: {needs: q}\n"),
