@@ -1,6 +1,5 @@
-#include "formats/checkpoint.h"
+#include "formats/catalogue.h"
 #include "hdf5/h5.h"
-#include "compare/pair.h"
 #include "study/stage.h"
 #include "base/path.h"
 
@@ -13,7 +12,7 @@
 
 /* Load: validates a checkpoint once and catalogues it.
  *
- * The artifact holds the tables "files" and "catalogue" (pair.h reads them) and, per tensor, the dataset
+ * The artifact holds the tables "files" and "catalogue" (catalogue.h reads them) and, per tensor, the dataset
  * /tensors/NAME: by default an external one, whose bytes stay where they are, in the checkpoint's own files;
  * with `copy: true` the tensor itself. HDF5 knows no strides: a tensor that does not lie row-major in its
  * file (torch saves transposed and sliced ones as they are) is always copied, so that its values stand there.
@@ -79,9 +78,9 @@ static enum h5_type stored_type(enum dtype t, int *exact)
 }
 
 /* The tensor as it is stored: a scalar as one element, a type below a byte as its bytes in one line. */
-static struct checkpoint_tensor stored_as(const struct checkpoint_tensor *t)
+static struct stored_tensor stored_as(const struct stored_tensor *t)
 {
-    struct checkpoint_tensor s = *t;
+    struct stored_tensor s = *t;
     if (dtype_bits(t->dtype) % 8 != 0) {
         s.dtype = DTYPE_U8;
         s.elements = s.size_bytes;
@@ -182,7 +181,7 @@ static int64_t piece_bytes(const struct checkpoint *c, int strided_only)
 {
     int64_t most = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
-        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        struct stored_tensor s = stored_as(&c->tensors[i]);
         if (strided_only && !s.strides)
             continue;
         int64_t bytes = s.size_bytes < PIECE_BYTES ? s.size_bytes : PIECE_BYTES;
@@ -194,8 +193,8 @@ static int64_t piece_bytes(const struct checkpoint *c, int strided_only)
 }
 
 /* Local. The part of process me of np of one tensor's rows, piece by piece. buf: piece_bytes or more. */
-static err_t copy_rows(struct checkpoint *c, const struct checkpoint_tensor *s, int np, int me,
-                       struct h5_bulk *d, void *buf, int64_t buf_bytes, struct err *e)
+static err_t copy_rows(struct checkpoint *c, const struct stored_tensor *s, int np, int me, struct h5_bulk *d,
+                       void *buf, int64_t buf_bytes, struct err *e)
 {
     if (s->elements == 0)
         return ERR_OK;
@@ -221,7 +220,7 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
     struct h5 *f;
     TRY(artifact_bulk(ctx->out, &f, e));
     for (int64_t i = 0; i < c->ntensors; i++) {
-        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        struct stored_tensor s = stored_as(&c->tensors[i]);
         struct h5_bulk *d;
         int exact;
         TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
@@ -268,7 +267,7 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
         if (!(paths[i] = name_of_file(ctx, c->files[i].path, (enum paths)p->paths, e)))
             return e->code;
     for (int64_t i = 0; i < c->ntensors; i++) {
-        struct checkpoint_tensor s = stored_as(&c->tensors[i]);
+        struct stored_tensor s = stored_as(&c->tensors[i]);
         int exact;
         enum h5_type type = stored_type(s.dtype, &exact);
         if (!s.strides) {
@@ -312,7 +311,7 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
     if (!copied)
         TRY(refer(ctx, c, f, names, e));
     for (int64_t i = 0; i < c->ntensors; i++) {
-        const struct checkpoint_tensor *t = &c->tensors[i];
+        const struct stored_tensor *t = &c->tensors[i];
         int exact;
         stored_type(t->dtype, &exact);
         if (!exact)

@@ -160,7 +160,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     double total = 0, available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < c->ntensors; i++) {
-            const struct checkpoint_tensor *t = &c->tensors[i];
+            const struct stored_tensor *t = &c->tensors[i];
             int number = dtype_is_compared(t->dtype) || t->dtype == DTYPE_F8_E4M3;
             if (!number || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
                 continue;

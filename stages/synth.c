@@ -5,6 +5,7 @@
 
 #include "kernels/simulate/families.h"
 #include "compare/layout.h"
+#include "formats/format.h"
 #include "formats/safetensors.h"
 #include "kernels/simulate/simulate.h"
 #include "base/path.h"
@@ -78,14 +79,14 @@ struct synth {
     const char *sentence; /* what every output says of itself */
     uint64_t key;         /* of the family */
     int64_t ntensors;
-    struct checkpoint_tensor *tensors; /* in the order of the files */
-    enum family_kind *kinds;           /* in the same order */
+    struct stored_tensor *tensors; /* in the order of the files */
+    enum family_kind *kinds;       /* in the same order */
     struct part *parts;
     struct layout layout;
     int nfiles;
     struct output *files;
     struct output logits; /* path NULL: none */
-    struct checkpoint_tensor logits_tensors[2];
+    struct stored_tensor logits_tensors[2];
     uint64_t logits_key;
     void *block;
 };
@@ -206,7 +207,7 @@ static int list_tensor(void *arg, const struct family_tensor *from)
 {
     struct listing *list = arg;
     struct synth *s = list->s;
-    struct checkpoint_tensor *t = &s->tensors[list->n];
+    struct stored_tensor *t = &s->tensors[list->n];
     t->name = arena_strdup(s->ctx->arena, from->name, list->e);
     if (!t->name)
         return -1;
@@ -266,7 +267,7 @@ static err_t describe(struct synth *s, struct err *e)
     return s->sentence ? ERR_OK : e->code;
 }
 
-static err_t add_output(struct synth *s, struct output *out, const char *path, struct checkpoint_tensor *t,
+static err_t add_output(struct synth *s, struct output *out, const char *path, struct stored_tensor *t,
                         int64_t n, struct err *e)
 {
     struct arena *a = s->ctx->arena;
@@ -292,7 +293,7 @@ static err_t plan_files(struct synth *s, struct err *e)
         total += s->tensors[i].size_bytes;
     int nshards = (int)(s->p->shards < s->ntensors ? s->p->shards : s->ntensors);
     TRY(arena_array(a, "synth.files", nshards, &s->files, e));
-    struct checkpoint_tensor *sorted;
+    struct stored_tensor *sorted;
     TRY(arena_array(a, "synth.tensors", s->ntensors, &sorted, e));
     TRY(arena_array(a, "synth.parts", s->ntensors, &s->parts, e));
     TRY(arena_array(a, "synth.layout", s->ntensors, &s->layout.tensors, e));
@@ -339,18 +340,18 @@ static err_t plan_logits(struct synth *s, struct err *e)
     if (!path)
         return ERR_OK;
     int64_t rows = s->p->logits, v = s->family.vocabulary;
-    s->logits_tensors[0] = (struct checkpoint_tensor){.name = "token_ids",
-                                                      .dtype = DTYPE_I64,
-                                                      .ndim = 1,
-                                                      .dims = {rows},
-                                                      .elements = rows,
-                                                      .size_bytes = 8 * rows};
-    s->logits_tensors[1] = (struct checkpoint_tensor){.name = "logits",
-                                                      .dtype = DTYPE_F32,
-                                                      .ndim = 2,
-                                                      .dims = {rows, v},
-                                                      .elements = rows * v,
-                                                      .size_bytes = 4 * rows * v};
+    s->logits_tensors[0] = (struct stored_tensor){.name = "token_ids",
+                                                  .dtype = DTYPE_I64,
+                                                  .ndim = 1,
+                                                  .dims = {rows},
+                                                  .elements = rows,
+                                                  .size_bytes = 8 * rows};
+    s->logits_tensors[1] = (struct stored_tensor){.name = "logits",
+                                                  .dtype = DTYPE_F32,
+                                                  .ndim = 2,
+                                                  .dims = {rows, v},
+                                                  .elements = rows * v,
+                                                  .size_bytes = 4 * rows * v};
     s->logits_key = simulate_key(s->key, "logits");
     if (s->algorithm) {
         s->logits_key = simulate_key(simulate_key(s->logits_key, s->algorithm->name), cell->data);
@@ -421,14 +422,14 @@ static err_t check_entry(struct synth *s, const char *path, int ours, int *stale
 {
     const char *name = path_last(path);
     int is_index = strcmp(name, "model.safetensors.index.json") == 0;
+    const struct format *claims = format_claiming(name);
     *stale = is_index && s->nfiles == 1;
     if (text_ends_with(name, ".safetensors")) {
         TRY(check_ours(s, path, e));
         *stale = strncmp(name, "model", 5) == 0;
         for (int k = 0; k < s->nfiles; k++)
             *stale = *stale && strcmp(path_last(s->files[k].path), name) != 0;
-    } else if (strncmp(name, "pytorch_model", 13) == 0 || text_ends_with(name, ".bin") ||
-               text_ends_with(name, ".pt") || text_ends_with(name, ".pth") || text_ends_with(name, ".gguf")) {
+    } else if ((claims && strcmp(claims->name, "safetensors") != 0) || text_ends_with(name, ".gguf")) {
         return not_ours(path, "is a model file of another origin", e);
     } else if (!ours && (is_index || strcmp(name, "config.json") == 0 || strcmp(name, "run.json") == 0)) {
         return not_ours(path, "belongs to a checkpoint that is not marked as simulated", e);

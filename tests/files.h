@@ -34,9 +34,8 @@ static inline int folder_remove(const char *path)
 /* Local. Writes n tensors as one safetensors file; offsets and sizes are filled into t. bytes[i] is the
  * content of t[i] (NULL where it has none). metadata: npairs pairs of key and value. 0, or -1 with e set or
  * errno. */
-static inline int model_write(const char *path, struct checkpoint_tensor *t, int64_t n,
-                              const void *const *bytes, const char *const *metadata, int npairs,
-                              struct arena *a, struct err *e)
+static inline int model_write(const char *path, struct stored_tensor *t, int64_t n, const void *const *bytes,
+                              const char *const *metadata, int npairs, struct arena *a, struct err *e)
 {
     char *header;
     int64_t header_bytes;

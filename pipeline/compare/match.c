@@ -13,7 +13,7 @@ enum { BASE, TUNED, SIDES };
 /* A tensor under the name it is matched by. */
 struct named_tensor {
     const char *name;
-    const struct checkpoint_tensor *tensor;
+    const struct stored_tensor *tensor;
     int is_scale; /* of an FP8 tensor of its own checkpoint */
 };
 
@@ -153,15 +153,15 @@ static int by_name(const void *a, const void *b)
 static const char SCALE[] = "_scale_inv";
 
 /* The FP8 tensor whose scales this would be, in the same checkpoint; NULL: it is an ordinary tensor. */
-static const struct checkpoint_tensor *
-scaled_by(const struct checkpoint *c, const struct checkpoint_tensor *t, struct arena *a, struct err *e)
+static const struct stored_tensor *scaled_by(const struct checkpoint *c, const struct stored_tensor *t,
+                                             struct arena *a, struct err *e)
 {
     if (!text_ends_with(t->name, SCALE))
         return NULL;
     char *name = arena_strndup(a, t->name, strlen(t->name) - strlen(SCALE), e);
     if (!name)
         return NULL;
-    const struct checkpoint_tensor *weight = checkpoint_find(c, name);
+    const struct stored_tensor *weight = checkpoint_find(c, name);
     arena_drop(a, name);
     return weight && weight->dtype == DTYPE_F8_E4M3 ? weight : NULL;
 }
@@ -172,7 +172,7 @@ static err_t list_side(struct matching *g, int which, const struct checkpoint *c
     *s = (struct side){.checkpoint = c, .n = c->ntensors};
     TRY(arena_array(g->arena, "match.names", s->n, &s->v, e));
     for (int64_t i = 0; i < s->n; i++) {
-        const struct checkpoint_tensor *t = &c->tensors[i];
+        const struct stored_tensor *t = &c->tensors[i];
         s->v[i] = (struct named_tensor){t->name, t, scaled_by(c, t, g->arena, e) != NULL};
     }
     if (e->code != ERR_OK || which == BASE || g->policy->rename.n == 0)
@@ -233,7 +233,7 @@ static err_t skip_scale(struct matching *g, const char *name, struct err *e)
 
 /* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
  * head: the other side's. */
-static const struct named_tensor *tied_to(const struct side *s, const struct checkpoint_tensor *head)
+static const struct named_tensor *tied_to(const struct side *s, const struct stored_tensor *head)
 {
     const struct named_tensor *embedding = NULL;
     if (!text_ends_with(head->name, "lm_head.weight") || s->checkpoint->config.tied == MODEL_TIED_NO)
@@ -244,7 +244,7 @@ static const struct named_tensor *tied_to(const struct side *s, const struct che
             embedding = &s->v[i];
     if (!embedding || s->checkpoint->config.tied == MODEL_TIED_YES)
         return embedding;
-    const struct checkpoint_tensor *t = embedding->tensor;
+    const struct stored_tensor *t = embedding->tensor;
     int same = t->ndim == head->ndim && memcmp(t->dims, head->dims, (size_t)t->ndim * sizeof *t->dims) == 0;
     return same ? embedding : NULL;
 }
@@ -297,8 +297,7 @@ static err_t check_names(const struct matching *g, struct err *e)
 /* ---- shapes and types ---- */
 
 /* May the number of rows differ? All else must be the same. */
-static int differ_in_rows(const char *name, const struct checkpoint_tensor *x,
-                          const struct checkpoint_tensor *y)
+static int differ_in_rows(const char *name, const struct stored_tensor *x, const struct stored_tensor *y)
 {
     if (x->ndim != y->ndim || x->ndim < 1 || x->ndim > 2)
         return 0;
@@ -311,8 +310,8 @@ enum { COMPARE, LEAVE_OUT };
 
 /* Are the shapes compared, and with how many rows? A part or a whole that is not has its row in table skipped
  * then. */
-static err_t match_shapes(struct matching *g, const char *name, const struct checkpoint_tensor *x,
-                          const struct checkpoint_tensor *y, int64_t *rows, int *verdict, struct err *e)
+static err_t match_shapes(struct matching *g, const char *name, const struct stored_tensor *x,
+                          const struct stored_tensor *y, int64_t *rows, int *verdict, struct err *e)
 {
     char shape_x[200], shape_y[200], reason[450];
     *verdict = COMPARE;
@@ -374,7 +373,7 @@ static err_t match_scale(const struct matching *g, int which, struct match_side 
 
 /* Is the tensor in a layer beyond those of the model proper: one for multi-token prediction? Towers of other
  * kinds (vision) have layers of their own, and other names. */
-static int is_mtp(const struct matching *g, const struct checkpoint_tensor *t)
+static int is_mtp(const struct matching *g, const struct stored_tensor *t)
 {
     static const char *const stacks[] = {"model.layers.", "model.language_model.layers.",
                                          "language_model.model.layers."};
@@ -393,7 +392,7 @@ static err_t add(struct matching *g, int aside, const struct match_side *base, c
     TRY(arena_grow(g->arena, "match.tensors", i + 1, &cap[0], &s->layout.tensors, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[1], &s->base, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[2], &s->tuned, e));
-    const struct checkpoint_tensor *x = base->tensor;
+    const struct stored_tensor *x = base->tensor;
     struct layout_tensor *t = &s->layout.tensors[i];
     *t = (struct layout_tensor){.name = x->name,
                                 .module = x->module,
@@ -416,7 +415,7 @@ static err_t add(struct matching *g, int aside, const struct match_side *base, c
 static err_t match_tensors(struct matching *g, const struct match_walk *w, struct err *e)
 {
     struct match_side base = {w->base->tensor, NULL}, tuned = {w->tuned->tensor, NULL};
-    const struct checkpoint_tensor *x = base.tensor, *y = tuned.tensor;
+    const struct stored_tensor *x = base.tensor, *y = tuned.tensor;
     int64_t rows;
     int verdict, numbers = is_number(x->dtype) && is_number(y->dtype);
     TRY(match_shapes(g, x->name, x, y, &rows, &verdict, e));

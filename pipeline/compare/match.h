@@ -25,8 +25,8 @@ struct match_policy {
 
 /* One side of a compared tensor. */
 struct match_side {
-    const struct checkpoint_tensor *tensor;
-    const struct checkpoint_tensor *scale; /* of FP8 codes; else NULL */
+    const struct stored_tensor *tensor;
+    const struct stored_tensor *scale; /* of FP8 codes; else NULL */
 };
 
 struct match_set {

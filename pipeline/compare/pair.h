@@ -19,10 +19,10 @@ struct pair_plan {
         int64_t from, to, count; /* blocks; number of block `from` in that order */
     } ranges[PAIR_RANGES];
     int nranges;
-    int64_t now;     /* the block that is read */
-    int64_t next;    /* the block of which the next piece is announced to the reader */
-    int64_t sent[2]; /* elements of it that have been, of base and tuned */
-    const struct checkpoint_tensor *advised[2]; /* strided tensor or scales that the file system knows of */
+    int64_t now;                            /* the block that is read */
+    int64_t next;                           /* the block of which the next piece is announced to the reader */
+    int64_t sent[2];                        /* elements of it that have been, of base and tuned */
+    const struct stored_tensor *advised[2]; /* strided tensor or scales that the file system knows of */
 };
 
 struct pair {
@@ -65,10 +65,5 @@ err_t pair_read_aside(struct pair *p, int64_t t, int64_t first, int64_t n, void 
 
 /* Local. Closes the files. */
 void pair_close(struct pair *p);
-
-/* Local. Writes a checkpoint as a catalogue (tables "files" and "catalogue", attributes) into an open
- * artifact, and reads it back. */
-err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e);
-err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a, struct err *e);
 
 #endif

@@ -28,8 +28,8 @@ struct export
     struct h5 *mask;
     struct h5_bulk *bits;
     struct layout layout;
-    struct checkpoint_tensor *tensors; /* to be written */
-    int64_t updated;                   /* as the artifact says */
+    struct stored_tensor *tensors; /* to be written */
+    int64_t updated;               /* as the artifact says */
     FILE *file;
     const char *partial;
 };
@@ -138,8 +138,8 @@ static err_t open_mask(struct export *p, struct err *e)
     TRY(arena_array(a, "export.tensors", p->layout.ntensors, &p->tensors, e));
     for (int64_t i = 0; i < p->layout.ntensors; i++) {
         const struct layout_tensor *from = &p->layout.tensors[i];
-        struct checkpoint_tensor *to = &p->tensors[i];
-        *to = (struct checkpoint_tensor){.name = from->name, .dtype = DTYPE_U8, .ndim = from->ndim};
+        struct stored_tensor *to = &p->tensors[i];
+        *to = (struct stored_tensor){.name = from->name, .dtype = DTYPE_U8, .ndim = from->ndim};
         memcpy(to->dims, from->dims, sizeof to->dims);
         if (p->x->format == EXPORT_BITS) {
             to->ndim = 1;

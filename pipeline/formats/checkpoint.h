@@ -3,8 +3,8 @@
  *
  * Opening reads headers only and checks every size before it is used. Reading elements is by pread at the
  * tensor's own byte offset, through a reader where there is one (readahead.h); nothing is mapped, so a file
- * cut short while we read is an error, not a signal. Formats plug in here and nowhere else: safetensors.c and
- * torchfile.c. A catalogue is the same list as `load` wrote it to its artifact. */
+ * cut short while we read is an error, not a signal. Formats plug in by format.h. A catalogue is the same
+ * list as `load` wrote it to its artifact. */
 #ifndef SINEW_CHECKPOINT_H
 #define SINEW_CHECKPOINT_H
 
@@ -12,35 +12,9 @@
 #include "base/mem.h"
 #include "formats/model_config.h"
 #include "formats/readahead.h"
-#include "elements/tensor.h"
+#include "formats/stored.h"
 
 #include <stdint.h>
-
-struct checkpoint_tensor {
-    const char *name;
-    enum dtype dtype;
-    int ndim;
-    int64_t dims[TENSOR_MAX_NDIM];
-    int64_t elements;
-    int64_t layer; /* -1 where there is none */
-    const char *module;
-    int file;             /* index into checkpoint.files */
-    int64_t offset_bytes; /* of the first element, from the start of the file */
-    int64_t size_bytes;   /* of all elements; where they do not lie row-major, not of the place they take */
-    const int64_t
-        *strides; /* NULL: row-major, without gaps. Else elements to step per axis, each >= 0, as torch
-                     saves a transposed, sliced or expanded tensor; several may share their bytes */
-};
-
-struct checkpoint_file {
-    const char *path; /* as opened: folder + name */
-    int64_t size_bytes;
-    int64_t mtime_ns;
-    uint64_t
-        header_hash; /* XXH3 of the header (8 + N bytes for safetensors; data.pkl and directory for torch) */
-    int fd; /* -1 while not open: until the first read, or after CHECKPOINT_MAX_OPEN others were read */
-    int64_t last_use; /* checkpoint.reads at the last read */
-};
 
 struct checkpoint {
     const char *path;      /* as the config names it */
@@ -48,8 +22,8 @@ struct checkpoint {
     const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
     struct model_config config;
     int64_t ntensors, nfiles, parameters;
-    struct checkpoint_tensor *tensors; /* sorted by name, bytewise */
-    struct checkpoint_file *files;
+    struct stored_tensor *tensors; /* sorted by name, bytewise */
+    struct stored_file *files;
     int64_t reads;            /* so far: the clock of the files' last_use */
     int nopen;                /* files with an open descriptor */
     struct readahead *reader; /* borrowed, set by who wants to read ahead; NULL: all is read when asked */
@@ -73,28 +47,24 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, s
 int checkpoint_exists(const char *path);
 
 /* Local. One tensor by name; NULL if there is none. Binary search. */
-const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
-
-/* Local. Bytes from the first element to behind the last, as the strides lay them out; -1 where that
- * overflows. */
-int64_t checkpoint_span(const struct checkpoint_tensor *t);
+const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
 
 /* Local. Reads n raw elements, in row-major order from element `first` on, of tensor t into buf (n *
  * dtype_bits/8 bytes, byte-sized types only). Strided tensors are gathered through a small window, whatever n
  * is. Errors: DATA when the file has become shorter (file, tensor, expected, found bytes), SYSTEM on I/O
  * errors. */
-err_t checkpoint_read(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e);
 
 /* Local. Says that elements [first, first+n) of t will be read, n > 0: its reader fetches of them what goes
  * into one block (readahead_want; tag as there). Nothing of strided tensors, which are read in small pieces.
  * Returns how many elements, from the first on, that settles: at least one. What goes wrong is said by the
  * read. */
-int64_t checkpoint_ahead(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n,
+int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                          int64_t tag);
 
 /* Local. Tells the file system that elements [first, first+n) of t will be read. */
-void checkpoint_advise(struct checkpoint *c, const struct checkpoint_tensor *t, int64_t first, int64_t n);
+void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n);
 
 /* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if
  * not. */

@@ -44,8 +44,7 @@ void fp8_decode(const uint8_t *codes, int64_t first, int64_t n, int64_t cols, co
     }
 }
 
-int fp8_check(const struct checkpoint_tensor *t, const struct checkpoint_tensor *scale, char *problem,
-              int size)
+int fp8_check(const struct stored_tensor *t, const struct stored_tensor *scale, char *problem, int size)
 {
     char found[200];
     if (t->ndim != 2) {
@@ -69,8 +68,8 @@ int64_t fp8_scales_needed(int64_t n)
 }
 
 /* Block columns [from, to) of a row of blocks into s, unless they are there. */
-static err_t take_scales(struct checkpoint *c, const struct checkpoint_tensor *scale, int64_t row,
-                         int64_t from, int64_t to, struct fp8_scales *s, struct err *e)
+static err_t take_scales(struct checkpoint *c, const struct stored_tensor *scale, int64_t row, int64_t from,
+                         int64_t to, struct fp8_scales *s, struct err *e)
 {
     if (s->of == scale && s->row == row && s->from <= from && s->to >= to)
         return ERR_OK;
@@ -86,7 +85,7 @@ static err_t take_scales(struct checkpoint *c, const struct checkpoint_tensor *s
     return ERR_OK;
 }
 
-err_t fp8_read(struct checkpoint *c, const struct checkpoint_tensor *t, const struct checkpoint_tensor *scale,
+err_t fp8_read(struct checkpoint *c, const struct stored_tensor *t, const struct stored_tensor *scale,
                int64_t first, int64_t n, uint8_t *codes, struct fp8_scales *s, uint16_t *out, struct err *e)
 {
     TRY(checkpoint_read(c, t, first, n, codes, e));

@@ -1,10 +1,13 @@
 #include "formats/safetensors.h"
 
+#include "formats/format.h"
 #include "base/hash.h"
 #include "formats/json.h"
 #include "base/text.h"
 #include "base/file.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -27,7 +30,7 @@ enum count_fault { COUNT_OK, COUNT_OVERFLOW, COUNT_MISALIGNED };
 
 /* Elements and bytes of a tensor from dtype and shape, multiplied from left to right as the reference does:
  * [0, 2^62, 4] is empty, [2^62, 4, 0] overflows. */
-static enum count_fault count_bytes(const struct checkpoint_tensor *t, int64_t *elements, int64_t *bytes)
+static enum count_fault count_bytes(const struct stored_tensor *t, int64_t *elements, int64_t *bytes)
 {
     uint64_t n = 1, bits;
     for (int i = 0; i < t->ndim; i++)
@@ -157,7 +160,7 @@ static err_t read_numbers(const char *path, const char *name, const char *field,
 /* One entry as it stands; offset_bytes and size_bytes get begin and END until check_places has looked at
  * them. Unknown fields are passed over, as in the reference. */
 static err_t read_entry(const char *path, const char *name, const struct json_item *v,
-                        struct checkpoint_tensor *t, struct err *e)
+                        struct stored_tensor *t, struct err *e)
 {
     if (json_item_kind(v) != JSON_KIND_MAP)
         return err_set(e, ERR_DATA,
@@ -243,7 +246,7 @@ static err_t read_entries(struct safetensors *s, const struct json_item *root, s
          at = json_item_next(root, at, &key, &value)) {
         if (is_metadata(key))
             continue;
-        struct checkpoint_tensor *t = &s->tensors[s->ntensors++];
+        struct stored_tensor *t = &s->tensors[s->ntensors++];
         int room = (int)strlen(key) + 1;
         memcpy(names, key, (size_t)room);
         tensor_module(key, names + room, room);
@@ -260,7 +263,7 @@ static err_t read_entries(struct safetensors *s, const struct json_item *root, s
 
 static int by_place(const void *a, const void *b)
 {
-    const struct checkpoint_tensor *x = a, *y = b;
+    const struct stored_tensor *x = a, *y = b;
     if (x->offset_bytes != y->offset_bytes)
         return x->offset_bytes < y->offset_bytes ? -1 : 1;
     if (x->size_bytes != y->size_bytes)
@@ -278,7 +281,7 @@ static err_t check_places(struct safetensors *s, struct err *e)
     if (s->ntensors > 0)
         qsort(s->tensors, (size_t)s->ntensors, sizeof *s->tensors, by_place);
     for (int64_t i = 0; i < s->ntensors; i++) {
-        struct checkpoint_tensor *t = &s->tensors[i];
+        struct stored_tensor *t = &s->tensors[i];
         int64_t begin = t->offset_bytes, end = t->size_bytes, bytes;
         char shape[200];
         if (end < begin)
@@ -369,7 +372,7 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
 
 /* ---- writing ---- */
 
-static err_t check_unique(const struct checkpoint_tensor *t, int64_t n, struct arena *a, struct err *e)
+static err_t check_unique(const struct stored_tensor *t, int64_t n, struct arena *a, struct err *e)
 {
     const char **names;
     TRY(arena_array(a, "safetensors.names", n, &names, e));
@@ -385,7 +388,7 @@ static err_t check_unique(const struct checkpoint_tensor *t, int64_t n, struct a
     return e->code;
 }
 
-static err_t add_tensor(struct text *out, struct checkpoint_tensor *t, int64_t begin, int64_t *end, int first,
+static err_t add_tensor(struct text *out, struct stored_tensor *t, int64_t begin, int64_t *end, int first,
                         struct err *e)
 {
     if (count_bytes(t, &t->elements, &t->size_bytes) != COUNT_OK ||
@@ -408,7 +411,7 @@ static err_t refuse_long(uint64_t bytes, int64_t ntensors, struct err *e)
                    (long long)ntensors, MAX_HEADER_BYTES);
 }
 
-err_t safetensors_header(struct checkpoint_tensor *t, int64_t ntensors, const char *const *metadata, int n,
+err_t safetensors_header(struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
                          struct arena *a, char **header, int64_t *header_bytes, struct err *e)
 {
     struct text out = {.arena = a};
@@ -450,3 +453,52 @@ err_t safetensors_header(struct checkpoint_tensor *t, int64_t ntensors, const ch
     *header_bytes = out.used;
     return ERR_OK;
 }
+
+/* ---- as a format ---- */
+
+static err_t open_list(struct stored_list *out, const char *path, struct arena *a, struct err *e)
+{
+    struct safetensors s;
+    TRY(safetensors_open(&s, path, a, e));
+    *out = (struct stored_list){
+        .simulated = safetensors_metadata(&s, "simulated"), .ntensors = s.ntensors, .tensors = s.tensors};
+    return stored_add_file(out, s.path, s.size_bytes, s.mtime_ns, s.header_hash, a, e);
+}
+
+/* model-00001-of-00004.safetensors is no model by itself. */
+static int is_one_shard_of_many(const char *name)
+{
+    const char *of = strstr(name, "-of-");
+    return of && isdigit((unsigned char)of[4]) && strtol(of + 4, NULL, 10) > 1;
+}
+
+/* A folder without the usual names, but with one file alone that can only be the model. */
+static int find_single(const char *dir, char *name, int size)
+{
+    DIR *d = opendir(dir);
+    int found = 0;
+    for (struct dirent *entry = d ? readdir(d) : NULL; entry; entry = readdir(d))
+        if (strncmp(entry->d_name, "model", 5) == 0 && text_ends_with(entry->d_name, ".safetensors")) {
+            snprintf(name, (size_t)size, "%s", entry->d_name);
+            found++;
+        }
+    if (d)
+        closedir(d);
+    return found == 1 && !is_one_shard_of_many(name);
+}
+
+const struct format format_safetensors = {
+    .name = "safetensors",
+    .endings = {".safetensors"},
+    .stem = "model",
+    .model = "model.safetensors",
+    .index = "model.safetensors.index.json",
+    .open = open_list,
+};
+
+const struct format format_safetensors_single = {
+    .name = "safetensors",
+    .finds = "a single model*.safetensors",
+    .find = find_single,
+    .open = open_list,
+};

@@ -7,14 +7,15 @@
 #ifndef SINEW_SAFETENSORS_H
 #define SINEW_SAFETENSORS_H
 
-#include "formats/checkpoint.h"
+#include "base/mem.h"
+#include "formats/stored.h"
 
 struct safetensors {
     const char *path;
     int64_t size_bytes, mtime_ns, data_start;
     uint64_t header_hash;
     int64_t ntensors;
-    struct checkpoint_tensor
+    struct stored_tensor
         *tensors; /* in file order by offset; .file is 0; offsets from the start of the file */
     int64_t nmetadata;
     const char **metadata_keys, **metadata_values; /* of __metadata__ */
@@ -31,7 +32,7 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key);
 /* Local. Begins the text of a header to write: tensors are laid out in the order given, without gaps, and
  * offsets and sizes are filled into t. metadata: pairs key, value, key, value ... (n pairs). *header holds
  * 8+N bytes, padded to a multiple of 8 with spaces as the reference writer does. Names must be unique. */
-err_t safetensors_header(struct checkpoint_tensor *t, int64_t ntensors, const char *const *metadata, int n,
+err_t safetensors_header(struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
                          struct arena *a, char **header, int64_t *header_bytes, struct err *e);
 
 #endif

@@ -13,7 +13,7 @@ struct strided_axis {
 };
 
 struct strided_walk {
-    const struct checkpoint_tensor *t;
+    const struct stored_tensor *t;
     const struct strided_source *source;
     unsigned char *out;
     int64_t width, first,
@@ -119,7 +119,7 @@ static err_t read_box(struct strided_walk *g, struct strided_axis *axes, int nax
 static err_t read_range(struct strided_walk *g, int axis, int64_t low, int64_t high, int64_t place,
                         int64_t start, struct err *e)
 {
-    const struct checkpoint_tensor *t = g->t;
+    const struct stored_tensor *t = g->t;
     int64_t row = 1;
     for (int i = axis + 1; i < t->ndim; i++)
         row *= t->dims[i];
@@ -146,7 +146,7 @@ static err_t read_range(struct strided_walk *g, int axis, int64_t low, int64_t h
     return ERR_OK;
 }
 
-err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
+err_t strided_read(const struct stored_tensor *t, int64_t first, int64_t n,
                    const struct strided_source *source, void *buf, struct err *e)
 {
     struct strided_walk g;
@@ -155,14 +155,14 @@ err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
     g.out = buf;
     g.width = dtype_bits(t->dtype) / 8;
     g.first = first;
-    g.end = t->offset_bytes + checkpoint_span(t);
+    g.end = t->offset_bytes + stored_span(t);
     g.at = g.have = 0;
     if (t->ndim == 0)
         return read_box(&g, (struct strided_axis[1]){{1, 0, 1}}, 1, 0, 0, e);
     return read_range(&g, 0, first, first + n, 0, 0, e);
 }
 
-void strided_range(const struct checkpoint_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes)
+void strided_range(const struct stored_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes)
 {
     int64_t row = 1, low = 0, rest = 0; /* rows of the first axis that the range touches, each whole */
     for (int i = 1; i < t->ndim; i++) {

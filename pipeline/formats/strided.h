@@ -5,7 +5,7 @@
 #ifndef SINEW_STRIDED_H
 #define SINEW_STRIDED_H
 
-#include "formats/checkpoint.h"
+#include "formats/stored.h"
 
 /* Reads n bytes from byte `at` of the tensor's file. */
 struct strided_source {
@@ -15,11 +15,11 @@ struct strided_source {
 
 /* Local. Elements [first, first+n) of t, which has strides and whole bytes per element; the range must lie
  * within. buf: n elements. Errors: those of the source. */
-err_t strided_read(const struct checkpoint_tensor *t, int64_t first, int64_t n,
+err_t strided_read(const struct stored_tensor *t, int64_t first, int64_t n,
                    const struct strided_source *source, void *buf, struct err *e);
 
 /* Local. Where elements [first, first+n) of t, n > 0, lie in its file: the bytes [*at, *at + *bytes) hold
  * them, and others. Pure. */
-void strided_range(const struct checkpoint_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes);
+void strided_range(const struct stored_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes);
 
 #endif

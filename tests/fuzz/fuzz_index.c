@@ -86,9 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_begin(&f);
     err_t code = checkpoint_open(&c, x->dir, &f.arena, &f.err);
     for (int64_t i = 0; code == ERR_OK && i < c.ntensors; i++) {
-        const struct checkpoint_tensor *t = &c.tensors[i];
+        const struct stored_tensor *t = &c.tensors[i];
         FUZZ_CHECK(t->file >= 0 && t->file < c.nfiles && t->offset_bytes >= 0);
-        FUZZ_CHECK(checkpoint_span(t) <= c.files[t->file].size_bytes - t->offset_bytes);
+        FUZZ_CHECK(stored_span(t) <= c.files[t->file].size_bytes - t->offset_bytes);
         FUZZ_CHECK(checkpoint_find(&c, t->name) == t);
     }
     checkpoint_close(&c);

@@ -7,7 +7,7 @@ static void check_places(const struct safetensors *s, int64_t size)
 {
     int64_t at = s->data_start;
     for (int64_t i = 0; i < s->ntensors; i++) {
-        const struct checkpoint_tensor *t = &s->tensors[i];
+        const struct stored_tensor *t = &s->tensors[i];
         FUZZ_CHECK(t->offset_bytes == at && t->size_bytes >= 0 && t->size_bytes <= size - at);
         FUZZ_CHECK(t->ndim >= 0 && t->ndim <= TENSOR_MAX_NDIM && t->elements >= 0);
         at += t->size_bytes;

@@ -2,18 +2,18 @@
  * that what is said of tensors and storages is reached. Then every tensor is read. */
 #include "fuzzlib.h"
 
+#include "formats/checkpoint.h"
 #include "formats/torch/torchfile.h"
 
 static void read_all(struct fuzz *f, const struct torchfile *t, const char *path)
 {
-    struct checkpoint_file file = {
-        .path = path, .size_bytes = t->size_bytes, .mtime_ns = t->mtime_ns, .fd = -1};
+    struct stored_file file = {.path = path, .size_bytes = t->size_bytes, .mtime_ns = t->mtime_ns, .fd = -1};
     struct checkpoint c = {.path = path, .nfiles = 1, .files = &file};
     unsigned char buf[4096];
     for (int64_t i = 0; i < t->ntensors; i++) {
-        const struct checkpoint_tensor *x = &t->tensors[i];
+        const struct stored_tensor *x = &t->tensors[i];
         int64_t width = dtype_bits(x->dtype) / 8, most = (int64_t)sizeof buf / width;
-        int64_t n = x->elements < most ? x->elements : most, span = checkpoint_span(x);
+        int64_t n = x->elements < most ? x->elements : most, span = stored_span(x);
         FUZZ_CHECK(x->offset_bytes >= 0 && span >= 0 && span <= t->size_bytes - x->offset_bytes);
         if (n > 0)
             FUZZ_CHECK(checkpoint_read(&c, x, x->elements - n, n, buf, &f->err) == ERR_OK);

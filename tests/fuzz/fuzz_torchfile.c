@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_begin(&f);
     err_t code = torchfile_open(&t, fuzz_path(fd, path), &f.arena, &f.err);
     for (int64_t i = 0; code == ERR_OK && i < t.ntensors; i++) {
-        int64_t span = checkpoint_span(&t.tensors[i]), at = t.tensors[i].offset_bytes;
+        int64_t span = stored_span(&t.tensors[i]), at = t.tensors[i].offset_bytes;
         FUZZ_CHECK(at >= 0 && span >= 0 && span <= (int64_t)size - at);
     }
     fuzz_end(&f, code);

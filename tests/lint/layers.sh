@@ -5,6 +5,7 @@
 #   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
 #   - a kernel computes: no MPI, no files, no memory but its caller's (an arena handed in)
 #   - each foreign library is known to one room, and there to the files named here
+#   - a format or a decoder knows formats/stored.h and formats/format.h, not the checkpoint that is made of them
 #   - each .c includes its own header first, and each header compiles alone
 # Exit status: 0 in order, 1 not.
 set -u
@@ -154,6 +155,14 @@ behind xxhash "${include}xxhash\.h" pipeline/base/hash.c
 behind "BLAS and LAPACK" "$include(cblas\.h|lapacke?\.h|openblas/.*|scalapack\.h)[>\"]" 'pipeline/linalg/*'
 behind "grid's inner headers" "${include}linalg/grid_(lapack|team|cyclic)\.h\"" 'pipeline/linalg/*'
 behind "BLAS, BLACS and ScaLAPACK" '\b(Cblacs_|p[sd](syrk|syev|syevd|gesvd|gemm|lange)_|dsyrk_|dsyevd_|openblas_)' 'pipeline/linalg/*'
+
+# ---- formats: a format tells a list, the checkpoint reads by it ----
+for file in $(grep -lE '^const struct (format|decoder) ' pipeline/formats/**/*.c); do
+    for each in "$file" "${file%.c}.h"; do
+        [ -e "$each" ] && includes "$each" | grep -qE '^formats/(checkpoint|catalogue|index)\.h$' &&
+            complain "$each includes the checkpoint: a format or decoder sees formats/stored.h and formats/format.h"
+    done
+done
 
 # ---- own header first; headers alone ----
 for file in pipeline/**/*.c stages/*/**/*.c; do

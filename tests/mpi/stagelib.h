@@ -8,6 +8,7 @@
 #include "../files.h"
 
 #include "compare/pair.h"
+#include "formats/catalogue.h"
 #include "study/registry.h"
 #include "study/stage.h"
 
@@ -122,14 +123,14 @@ __attribute__((format(printf, 2, 3))) static inline char *in_root(struct world *
 }
 
 /* Collective. Process 0 writes n tensors to ROOT/NAME.safetensors. */
-static inline char *write_model(struct world *w, const char *name, const struct checkpoint_tensor *tensors,
+static inline char *write_model(struct world *w, const char *name, const struct stored_tensor *tensors,
                                 int64_t n, const void *const *bytes)
 {
     char *path = in_root(w, "%s.safetensors", name);
     struct err e;
     err_clear(&e);
     if (w->comm.me == 0) {
-        struct checkpoint_tensor *t = take(w, n, sizeof *t);
+        struct stored_tensor *t = take(w, n, sizeof *t);
         memcpy(t, tensors, (size_t)n * sizeof *t);
         check(w, model_write(path, t, n, bytes, NULL, 0, &w->arena, &e) == 0, "%s: not written %s", path,
               e.text);
@@ -221,7 +222,7 @@ static inline void check_refusal(struct world *w, err_t code, const struct err *
 }
 
 /* Collective. Writes a model and runs load on it. Returns the catalogue's path, ROOT/NAME.h5. */
-static inline const char *load_model(struct world *w, const char *name, const struct checkpoint_tensor *t,
+static inline const char *load_model(struct world *w, const char *name, const struct stored_tensor *t,
                                      int64_t n, const void *const *bytes)
 {
     char *model = write_model(w, name, t, n, bytes);

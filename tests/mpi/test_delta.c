@@ -18,7 +18,7 @@ static const struct cell cell = {.name = "tiny/grpo/3",
                                  .tuned = "tuned"};
 
 /* In the order of the file, which is not that of the layout: big, empty, odd, wide. */
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "wide.weight", .dtype = DTYPE_F32, .ndim = 2, .dims = {2, 3}},
     {.name = "model.layers.0.odd.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {ODD}},
     {.name = "empty.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {0, 4}},
@@ -186,7 +186,7 @@ static void check_update(struct world *w, const char *path)
 /* Collective. One tensor of one element: less work than processes. */
 static void tiny(struct world *w)
 {
-    const struct checkpoint_tensor t = {.name = "one", .dtype = DTYPE_F16};
+    const struct stored_tensor t = {.name = "one", .dtype = DTYPE_F16};
     static const uint16_t value[2] = {0x3c00, 0x4000}; /* 1, 2 */
     const char *path[2];
     for (int i = 0; i < 2; i++) {

@@ -8,7 +8,7 @@
 enum { BIG = 3 * LAYOUT_BLOCK + 77, ODD = 13, TENSORS = 3, STORIES = 8, MEMBERS = 4, CELLS = 6 };
 
 /* In the order of the file; that of the layout is by name: big, empty, odd. */
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "odd.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {ODD}},
     {.name = "empty.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {0, 4}},
     {.name = "big.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {BIG}},

@@ -6,7 +6,7 @@
 
 enum { LINE = 1001, TENSORS = 8 };
 
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "model.layers.0.up.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {5, 7}},
     {.name = "line", .dtype = DTYPE_BF16, .ndim = 1, .dims = {LINE}},
     {.name = "with/slash", .dtype = DTYPE_F16, .ndim = 1, .dims = {3}},
@@ -30,7 +30,7 @@ static char *make_model(struct world *w, int64_t cut)
     const void *bytes[TENSORS];
     int64_t end = 0;
     for (int i = 0; i < TENSORS; i++) {
-        struct checkpoint_tensor t = tensors[i];
+        struct stored_tensor t = tensors[i];
         int64_t n = dtype_bits(t.dtype);
         for (int d = 0; d < t.ndim; d++)
             n *= t.dims[d];

@@ -17,7 +17,7 @@ static const struct cell cell = {.name = "tiny/dpo/0",
                                  .tuned = "tuned"};
 
 /* Ordered by name, as the layout is. */
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "model.layers.0.mixed.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {MIXED}},
     {.name = "model.layers.2.none.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 0}},
     {.name = "model.layers.2.small.weight", .dtype = DTYPE_F32, .ndim = 1, .dims = {SMALL}},
@@ -231,15 +231,15 @@ static void windows(struct world *w)
 {
     enum { ONES = 70, WINDOW_BLOCKS = 32 };
     const int64_t blocks = WINDOW_BLOCKS * w->comm.np + 1, n = blocks * LAYOUT_BLOCK + 5;
-    struct checkpoint_tensor t[ONES + 1];
+    struct stored_tensor t[ONES + 1];
     const void *bytes[ONES + 1];
     const char *catalogue[2];
     uint16_t *values = w->comm.me == 0 ? take(w, n, sizeof *values) : NULL;
     for (int i = 0; i <= ONES; i++) {
         char *name = take(w, 32, 1);
         snprintf(name, 32, "tensor.%02d.weight", i);
-        t[i] = (struct checkpoint_tensor){
-            .name = name, .dtype = DTYPE_BF16, .ndim = 1, .dims = {i < ONES ? 1 : n}};
+        t[i] =
+            (struct stored_tensor){.name = name, .dtype = DTYPE_BF16, .ndim = 1, .dims = {i < ONES ? 1 : n}};
         bytes[i] = values;
     }
     for (int side = 0; side < 2; side++) {

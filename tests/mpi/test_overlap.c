@@ -18,7 +18,7 @@ enum {
     CELLS = 4,
     PARAMETERS = Q + UP + NORM
 };
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "model.layers.0.self_attn.q_proj.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {4, 25}},
     {.name = "model.layers.1.mlp.up_proj.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {UP}},
     {.name = "model.norm.weight", .dtype = DTYPE_BF16, .ndim = 1, .dims = {NORM}},
@@ -71,7 +71,7 @@ static const char *make_mask(struct world *w, int c, const char *base, const cha
  * the base has more is left out by delta. All elements are 1, so that the twos of q are updated. */
 static const char *make_partial_mask(struct world *w, const char *name, const char *base, int n, int64_t rows)
 {
-    struct checkpoint_tensor part[TENSORS];
+    struct stored_tensor part[TENSORS];
     const void *bytes[TENSORS];
     memcpy(part, tensors, sizeof part);
     part[0].dims[0] = rows;

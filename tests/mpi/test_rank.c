@@ -16,7 +16,7 @@ static const struct cell cell = {.name = "tiny/ppo/0",
 
 /* 520 x 512 is more than a block. Ordered by name, as the layout is. */
 enum { DIAGONAL, EMPTY, EQUAL, LARGE, LINE, NORM, NAN_ONE, OUTER, STILL, TALL, TENSORS, MATRICES = 6 };
-static const struct checkpoint_tensor tensors[TENSORS] = {
+static const struct stored_tensor tensors[TENSORS] = {
     {.name = "diagonal.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {40, 40}},
     {.name = "empty.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {0, 4}},
     {.name = "equal.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {24, 48}},
@@ -122,7 +122,7 @@ static void check_ranks(struct world *w, const char *path, double tolerance)
     check_int(w, "processes for a small one", table_int(&methods, 0, "processes"), 1);
     check_int(w, "singular values", nvalues, 40 + 24 + 512 + 3 + 16 + 6 + 16);
     for (int r = 0; r < n && r < t.nrows; r++) {
-        const struct checkpoint_tensor *at = &tensors[x[r].tensor];
+        const struct stored_tensor *at = &tensors[x[r].tensor];
         const char *name = at->name;
         int64_t small = at->dims[0] < at->dims[1] ? at->dims[0] : at->dims[1], matrix_rank = x[r].matrix_rank;
         double large = (double)(at->dims[0] + at->dims[1] - small), top = sigma(x[r].tensor, 0), error = 0;

@@ -63,7 +63,7 @@ static int counts(int64_t token)
 /* Collective. nan_at: the token that receives a NaN, or -1. */
 static const char *write_base(struct world *w, const char *name, int64_t nan_at)
 {
-    const struct checkpoint_tensor t = {
+    const struct stored_tensor t = {
         .name = "logits", .dtype = DTYPE_F32, .ndim = 2, .dims = {TOKENS, VOCABULARY}};
     float *x = take(w, TOKENS * VOCABULARY, sizeof *x);
     for (int64_t i = 0; i < TOKENS * VOCABULARY; i++)
@@ -76,7 +76,7 @@ static const char *write_base(struct world *w, const char *name, int64_t nan_at)
 
 static const char *write_tuned(struct world *w)
 {
-    const struct checkpoint_tensor t[] = {
+    const struct stored_tensor t[] = {
         {.name = "logits", .dtype = DTYPE_BF16, .ndim = 3, .dims = {SEQUENCES, LENGTH, VOCABULARY}},
         {.name = "input_ids", .dtype = DTYPE_I64, .ndim = 2, .dims = {SEQUENCES, LENGTH}},
         {.name = "attention_mask", .dtype = DTYPE_BOOL, .ndim = 2, .dims = {SEQUENCES, LENGTH}}};
@@ -190,7 +190,7 @@ static void check_tuned(struct world *w, const char *path, double temperature)
 /* Collective. One token: less than there are processes. */
 static void one_token(struct world *w)
 {
-    const struct checkpoint_tensor t = {.name = "logits", .dtype = DTYPE_F16, .ndim = 2, .dims = {1, 3}};
+    const struct stored_tensor t = {.name = "logits", .dtype = DTYPE_F16, .ndim = 2, .dims = {1, 3}};
     static const uint16_t zeros[3];
     const void *bytes = zeros;
     struct err e;

@@ -55,7 +55,7 @@ static void write_text(const struct fixture *f, const char *name, const char *te
 static void write_model(struct fixture *f, const char *name, const char *tensors, const char *simulated)
 {
     enum { MOST = 8, ELEMENTS = 6 };
-    struct checkpoint_tensor t[MOST] = {0};
+    struct stored_tensor t[MOST] = {0};
     unsigned char content[MOST][2 * ELEMENTS];
     const void *bytes[MOST];
     char words[400], path[400], *rest = words, *word;
@@ -67,7 +67,7 @@ static void write_model(struct fixture *f, const char *name, const char *tensors
             content[n][2 * k + 1] = (unsigned char)word[0];
         }
         bytes[n] = content[n];
-        t[n++] = (struct checkpoint_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
+        t[n++] = (struct stored_tensor){.name = word, .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}};
     }
     const char *const metadata[] = {"simulated", simulated};
     err_clear(&f->bench.err);
@@ -100,7 +100,7 @@ static void expect(struct fixture *f, err_t expected, const char *first, const c
 
 static void check_tensor(struct fixture *f, const char *name)
 {
-    const struct checkpoint_tensor *t = checkpoint_find(&f->c, name);
+    const struct stored_tensor *t = checkpoint_find(&f->c, name);
     uint16_t x[6];
     assert_non_null(t);
     assert_string_equal(t->name, name);
@@ -136,7 +136,7 @@ static void test_one_file(void **state)
     assert_null(checkpoint_find(&f->c, ""));
     assert_int_equal(checkpoint_verify(&f->c, &f->bench.err), ERR_OK);
 
-    const struct checkpoint_tensor *b = checkpoint_find(&f->c, "b");
+    const struct stored_tensor *b = checkpoint_find(&f->c, "b");
     uint16_t part[2];
     assert_int_equal(checkpoint_read(&f->c, b, 4, 2, part, &f->bench.err), ERR_OK);
     assert_int_equal(part[1], 5 + 256 * 'b');
@@ -455,7 +455,7 @@ static void test_real(void **state)
     assert_int_equal(checkpoint_open(&f->c, path, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_true(f->c.ntensors == 39 && f->c.parameters == 799872 && f->c.nfiles == 1);
     for (int64_t i = 0; i < f->c.ntensors; i++) {
-        const struct checkpoint_tensor *t = &f->c.tensors[i];
+        const struct stored_tensor *t = &f->c.tensors[i];
         uint16_t *x = malloc((size_t)t->size_bytes);
         assert_int_equal(t->dtype, DTYPE_BF16);
         assert_int_equal(checkpoint_read(&f->c, t, 0, t->elements, x, &f->bench.err), ERR_OK);

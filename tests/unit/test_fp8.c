@@ -57,7 +57,7 @@ static void test_decode(void **state)
 static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t step)
 {
     int64_t down = (rows + 127) / 128, across = (cols + 127) / 128, n = rows * cols;
-    struct checkpoint_tensor t[] = {
+    struct stored_tensor t[] = {
         {.name = "x.weight", .dtype = DTYPE_F8_E4M3, .ndim = 2, .dims = {rows, cols}},
         {.name = "x.weight_scale_inv", .dtype = DTYPE_F32, .ndim = 2, .dims = {down, across}}};
     uint8_t *codes = malloc((size_t)n);
@@ -73,8 +73,8 @@ static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t st
     snprintf(path, sizeof path, "%s/model.safetensors", b->folder);
     assert_int_equal(model_write(path, t, 2, bytes, NULL, 0, &b->arena, &b->err), 0);
     assert_int_equal(checkpoint_open(&c, b->folder, &b->arena, &b->err), ERR_OK);
-    const struct checkpoint_tensor *x = checkpoint_find(&c, "x.weight"),
-                                   *s = checkpoint_find(&c, "x.weight_scale_inv");
+    const struct stored_tensor *x = checkpoint_find(&c, "x.weight"),
+                               *s = checkpoint_find(&c, "x.weight_scale_inv");
     assert_int_equal(fp8_check(x, s, problem, sizeof problem), 0);
 
     struct fp8_scales kept = {.cap = fp8_scales_needed(step)};
@@ -125,10 +125,9 @@ static void test_scales_that_do_not_fit(void **state)
 {
     (void)state;
     char problem[400];
-    const struct checkpoint_tensor x = {.dtype = DTYPE_F8_E4M3, .ndim = 2, .dims = {300, 200}};
-    const struct checkpoint_tensor line = {.dtype = DTYPE_F8_E4M3, .ndim = 1, .dims = {300}};
-    struct checkpoint_tensor s = {
-        .name = "x.weight_scale_inv", .dtype = DTYPE_F32, .ndim = 2, .dims = {3, 2}};
+    const struct stored_tensor x = {.dtype = DTYPE_F8_E4M3, .ndim = 2, .dims = {300, 200}};
+    const struct stored_tensor line = {.dtype = DTYPE_F8_E4M3, .ndim = 1, .dims = {300}};
+    struct stored_tensor s = {.name = "x.weight_scale_inv", .dtype = DTYPE_F32, .ndim = 2, .dims = {3, 2}};
     assert_int_equal(fp8_check(&x, &s, problem, sizeof problem), 0);
     s.dims[0] = 2;
     assert_int_equal(fp8_check(&x, &s, problem, sizeof problem), -1);

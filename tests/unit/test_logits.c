@@ -477,7 +477,7 @@ static void test_safetensors_entropies(void **state)
     const double nats[3] = {0.25, 0, 1.5};
     const int32_t ids[3] = {4, 5, 6};
     const uint8_t mask[3] = {1, 0, 7};
-    struct checkpoint_tensor t[] = {
+    struct stored_tensor t[] = {
         {.name = "entropy", .dtype = DTYPE_F64, .ndim = 1, .dims = {3}},
         {.name = "input_ids", .dtype = DTYPE_I32, .ndim = 1, .dims = {3}},
         {.name = "attention_mask", .dtype = DTYPE_U8, .ndim = 1, .dims = {3}},

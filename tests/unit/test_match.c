@@ -16,12 +16,12 @@ struct t {
 
 struct side {
     struct checkpoint c;
-    struct checkpoint_tensor tensors[MOST];
+    struct stored_tensor tensors[MOST];
 };
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct checkpoint_tensor *)a)->name, ((const struct checkpoint_tensor *)b)->name);
+    return strcmp(((const struct stored_tensor *)a)->name, ((const struct stored_tensor *)b)->name);
 }
 
 static void make(struct side *s, const char *path, const struct t *t)
@@ -30,8 +30,8 @@ static void make(struct side *s, const char *path, const struct t *t)
     s->c.path = path;
     s->c.tensors = s->tensors;
     for (; t->name; t++) {
-        struct checkpoint_tensor *x = &s->tensors[s->c.ntensors++];
-        *x = (struct checkpoint_tensor){.name = t->name, .dtype = t->dtype, .elements = 1};
+        struct stored_tensor *x = &s->tensors[s->c.ntensors++];
+        *x = (struct stored_tensor){.name = t->name, .dtype = t->dtype, .elements = 1};
         for (; x->ndim < 2 && t->dims[x->ndim]; x->ndim++)
             x->elements *= x->dims[x->ndim] = t->dims[x->ndim];
         x->layer = tensor_layer(t->name);

@@ -3,6 +3,7 @@
 #include "unitlib.h"
 
 #include "compare/pair.h"
+#include "formats/catalogue.h"
 
 enum { SIDES = 2, SIDE_TENSORS = 8 };
 
@@ -34,7 +35,7 @@ static int teardown(void **state)
 }
 
 /* Writes a checkpoint whose bytes count up from `start`, and its catalogue. */
-static void make_side(struct fixture *f, int side, struct checkpoint_tensor *t, int64_t n, unsigned start)
+static void make_side(struct fixture *f, int side, struct stored_tensor *t, int64_t n, unsigned start)
 {
     const char *const metadata[] = {"simulated", "for a test"};
     const void *bytes[SIDE_TENSORS];
@@ -70,7 +71,7 @@ static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct tab
 static void test_catalogue(void **state)
 {
     struct fixture *f = *state;
-    struct checkpoint_tensor t[] = {
+    struct stored_tensor t[] = {
         {.name = "model.layers.1.up.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 5}},
         {.name = "empty", .dtype = DTYPE_F32, .ndim = 2, .dims = {0, 5}},
         {.name = "scalar", .dtype = DTYPE_F16},
@@ -89,7 +90,7 @@ static void test_catalogue(void **state)
                 c.files[0].mtime_ns == read.files[0].mtime_ns);
     assert_true(c.files[0].header_hash == read.files[0].header_hash && read.files[0].fd == -1);
     for (int64_t i = 0; i < c.ntensors; i++) {
-        const struct checkpoint_tensor *x = &c.tensors[i], *y = &read.tensors[i];
+        const struct stored_tensor *x = &c.tensors[i], *y = &read.tensors[i];
         assert_string_equal(x->name, y->name);
         assert_string_equal(x->module, y->module);
         assert_true(x->dtype == y->dtype && x->ndim == y->ndim && x->elements == y->elements &&
@@ -109,18 +110,18 @@ static void test_read(void **state)
 {
     struct fixture *f = *state;
     enum { N = LAYOUT_BLOCK + 100 };
-    struct checkpoint_tensor base[] = {{.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {N}},
-                                       {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
-                                       {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}},
-                                       {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {3}},
-                                       {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
-                                       {.name = "s", .dtype = DTYPE_F32}};
-    struct checkpoint_tensor tuned[] = {{.name = "s", .dtype = DTYPE_BF16},
-                                        {.name = "ids", .dtype = DTYPE_F32, .ndim = 1, .dims = {3}},
-                                        {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
-                                        {.name = "b", .dtype = DTYPE_F32, .ndim = 1, .dims = {N}},
-                                        {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
-                                        {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}}};
+    struct stored_tensor base[] = {{.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {N}},
+                                   {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
+                                   {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}},
+                                   {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {3}},
+                                   {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
+                                   {.name = "s", .dtype = DTYPE_F32}};
+    struct stored_tensor tuned[] = {{.name = "s", .dtype = DTYPE_BF16},
+                                    {.name = "ids", .dtype = DTYPE_F32, .ndim = 1, .dims = {3}},
+                                    {.name = "half", .dtype = DTYPE_F8_E5M2, .ndim = 1, .dims = {1}},
+                                    {.name = "b", .dtype = DTYPE_F32, .ndim = 1, .dims = {N}},
+                                    {.name = "a", .dtype = DTYPE_F16, .ndim = 2, .dims = {2, 3}},
+                                    {.name = "e", .dtype = DTYPE_F32, .ndim = 2, .dims = {7, 0}}};
     struct table skipped;
     table_init(&skipped, "skipped", &f->bench.arena);
     make_side(f, 0, base, 6, 0);
@@ -189,13 +190,13 @@ static void expect(struct fixture *f, const char *first, const char *second)
 static void test_refused(void **state)
 {
     struct fixture *f = *state;
-    struct checkpoint_tensor abc[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}},
-                                      {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
-                                      {.name = "c", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
-    struct checkpoint_tensor other[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 2}},
-                                        {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
-                                        {.name = "d", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
-    struct checkpoint_tensor ids = {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {4}};
+    struct stored_tensor abc[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}},
+                                  {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
+                                  {.name = "c", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
+    struct stored_tensor other[] = {{.name = "a", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 2}},
+                                    {.name = "b", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}},
+                                    {.name = "d", .dtype = DTYPE_BF16, .ndim = 1, .dims = {4}}};
+    struct stored_tensor ids = {.name = "ids", .dtype = DTYPE_I64, .ndim = 1, .dims = {4}};
     make_side(f, 0, abc, 3, 0);
     make_side(f, 1, abc, 1, 0);
     expect(f, "tensor b is in the base checkpoint", "in the base only: 2, in the tuned only: 0");

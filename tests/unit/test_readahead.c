@@ -4,6 +4,7 @@
 #include "unitlib.h"
 
 #include "compare/pair.h"
+#include "formats/catalogue.h"
 #include "formats/readahead.h"
 
 #include <dirent.h>
@@ -340,7 +341,7 @@ static int setup(void **state)
     static const int64_t transposed[] = {1, ROWS};
     h5_start();
     for (int side = 0; side < 2; side++) {
-        struct checkpoint_tensor t[] = {
+        struct stored_tensor t[] = {
             {.name = "a.weight", .ndim = 1, .dims = {LONG}},
             {.name = "b.weight", .ndim = 2, .dims = {ROWS, COLS}},
             {.name = "b.weight_scale_inv", .ndim = 2, .dims = {(ROWS + 127) / 128, (COLS + 127) / 128}},

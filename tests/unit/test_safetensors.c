@@ -496,7 +496,7 @@ static void test_lengths(void **state)
 static void test_damage(void **state)
 {
     struct fixture *f = *state;
-    struct checkpoint_tensor t[3] = {
+    struct stored_tensor t[3] = {
         {.name = "model.layers.0.q_proj.weight", .dtype = DTYPE_BF16, .ndim = 2, .dims = {3, 4}},
         {.name = "n", .dtype = DTYPE_F32, .ndim = 1, .dims = {5}},
         {.name = "s", .dtype = DTYPE_I64, .ndim = 0}};
@@ -544,8 +544,8 @@ static void test_damage(void **state)
     free(good);
 }
 
-static void check_header(struct fixture *f, struct checkpoint_tensor *t, int64_t nt,
-                         const char *const *metadata, int nm, uint64_t length, const char *text)
+static void check_header(struct fixture *f, struct stored_tensor *t, int64_t nt, const char *const *metadata,
+                         int nm, uint64_t length, const char *text)
 {
     char *header;
     int64_t n;
@@ -565,11 +565,11 @@ static void test_writer(void **state)
     check_header(f, NULL, 0, NULL, 0, 8, "{}      ");
     const char *const pt[] = {"framework", "pt"};
     check_header(f, NULL, 0, pt, 1, 40, "{\"__metadata__\":{\"framework\":\"pt\"}}     ");
-    struct checkpoint_tensor t = {.name = "attn.0", .dtype = DTYPE_F32, .ndim = 3, .dims = {1, 2, 3}};
+    struct stored_tensor t = {.name = "attn.0", .dtype = DTYPE_F32, .ndim = 3, .dims = {1, 2, 3}};
     check_header(f, &t, 1, NULL, 0, 64,
                  "{\"attn.0\":{\"dtype\":\"F32\",\"shape\":[1,2,3],\"data_offsets\":[0,24]}}");
     assert_true(t.offset_bytes == 72 && t.size_bytes == 24 && t.elements == 6);
-    struct checkpoint_tensor odd = {.name = "attn0", .dtype = DTYPE_F32, .ndim = 3, .dims = {1, 1, 2}};
+    struct stored_tensor odd = {.name = "attn0", .dtype = DTYPE_F32, .ndim = 3, .dims = {1, 1, 2}};
     check_header(f, &odd, 1, NULL, 0, 64,
                  "{\"attn0\":{\"dtype\":\"F32\",\"shape\":[1,1,2],\"data_offsets\":[0,8]}}  ");
     const char *const quoted[] = {"a\"b", "line\nend\\", "c", ""};
@@ -585,12 +585,11 @@ static void test_writer(void **state)
     assert_int_equal(safetensors_header(NULL, 0, much, 1, &f->bench.arena, &header, &n, &f->bench.err),
                      ERR_DATA);
     free(large);
-    struct checkpoint_tensor twice[2] = {{.name = "a", .dtype = DTYPE_F32},
-                                         {.name = "a", .dtype = DTYPE_F32}};
+    struct stored_tensor twice[2] = {{.name = "a", .dtype = DTYPE_F32}, {.name = "a", .dtype = DTYPE_F32}};
     err_clear(&f->bench.err);
     assert_int_equal(safetensors_header(twice, 2, NULL, 0, &f->bench.arena, &header, &n, &f->bench.err),
                      ERR_BUG);
-    struct checkpoint_tensor half = {.name = "a", .dtype = DTYPE_F4, .ndim = 1, .dims = {3}};
+    struct stored_tensor half = {.name = "a", .dtype = DTYPE_F4, .ndim = 1, .dims = {3}};
     err_clear(&f->bench.err);
     assert_int_equal(safetensors_header(&half, 1, NULL, 0, &f->bench.arena, &header, &n, &f->bench.err),
                      ERR_DATA);
@@ -599,7 +598,7 @@ static void test_writer(void **state)
 static void test_round_trip(void **state)
 {
     struct fixture *f = *state;
-    struct checkpoint_tensor t[DTYPE_COUNT + 2];
+    struct stored_tensor t[DTYPE_COUNT + 2];
     char names[DTYPE_COUNT + 2][64];
     int64_t data = 0;
     memset(t, 0, sizeof t);

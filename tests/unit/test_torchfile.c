@@ -2,6 +2,7 @@
  * file may not say, each with its verdict and what the message must say. */
 #include "torchlib.h"
 
+#include "formats/checkpoint.h"
 #include "formats/torch/torchfile.h"
 
 struct fixture {
@@ -310,7 +311,7 @@ static void test_cases(void **state)
         if (code == ERR_OK)
             for (int64_t k = 0; k < f->c.ntensors; k++) {
                 static unsigned char buf[4096];
-                const struct checkpoint_tensor *t = &f->c.tensors[k];
+                const struct stored_tensor *t = &f->c.tensors[k];
                 assert_int_equal(checkpoint_read(&f->c, t, 0, t->elements, buf, &f->bench.err), ERR_OK);
             }
         checkpoint_close(&f->c);
@@ -331,12 +332,12 @@ static void test_values(void **state)
     assert_string_equal(f->c.format, "torch");
     assert_int_equal(f->c.ntensors, 2);
     assert_int_equal(f->c.parameters, 10);
-    const struct checkpoint_tensor *a = checkpoint_find(&f->c, "a"),
-                                   *b = checkpoint_find(&f->c, "model.layers.3.up.bias");
+    const struct stored_tensor *a = checkpoint_find(&f->c, "a"),
+                               *b = checkpoint_find(&f->c, "model.layers.3.up.bias");
     assert_true(a && b && a->dtype == DTYPE_BF16 && !a->strides && a->offset_bytes == (int64_t)f->z.data[1]);
     assert_true(b->layer == 3 && strcmp(b->module, "up") == 0 && b->strides && b->strides[0] == 1 &&
                 b->strides[1] == 2);
-    assert_true(b->offset_bytes == a->offset_bytes + 4 && b->size_bytes == 8 && checkpoint_span(b) == 8);
+    assert_true(b->offset_bytes == a->offset_bytes + 4 && b->size_bytes == 8 && stored_span(b) == 8);
     static const unsigned char expected[] = {5, 6, 9, 10, 7, 8, 11, 12}; /* 2 4; 3 5 */
     unsigned char buf[8];
     for (int64_t first = 0; first < 4; first++)
@@ -402,7 +403,7 @@ static void test_archives(void **state)
 
 /* Any range of a tensor with strides, against a walk element by element: windows, gaps and boxes of all
  * kinds. */
-static void check_ranges(struct fixture *f, const struct checkpoint_tensor *t, const unsigned char *file,
+static void check_ranges(struct fixture *f, const struct stored_tensor *t, const unsigned char *file,
                          unsigned *seed)
 {
     unsigned char *all = malloc((size_t)t->size_bytes), *part = malloc((size_t)t->size_bytes);
@@ -461,24 +462,24 @@ static void test_strides(void **state)
     bytes_write(f->path, file, FILE_BYTES);
     struct stat st;
     assert_int_equal(stat(f->path, &st), 0);
-    struct checkpoint_file one = {.path = f->path,
-                                  .size_bytes = FILE_BYTES,
-                                  .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-                                  .fd = -1};
+    struct stored_file one = {.path = f->path,
+                              .size_bytes = FILE_BYTES,
+                              .mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+                              .fd = -1};
     f->c = (struct checkpoint){.files = &one, .nfiles = 1};
     for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
-        struct checkpoint_tensor t = {.name = "t", .dtype = views[i].dtype, .ndim = views[i].ndim};
+        struct stored_tensor t = {.name = "t", .dtype = views[i].dtype, .ndim = views[i].ndim};
         t.offset_bytes = OFFSET;
         t.strides = views[i].strides;
         t.elements = 1;
         for (int k = 0; k < t.ndim; k++)
             t.elements *= t.dims[k] = views[i].dims[k];
         t.size_bytes = t.elements * dtype_bits(t.dtype) / 8;
-        assert_true(checkpoint_span(&t) > 0 && OFFSET + checkpoint_span(&t) <= FILE_BYTES);
+        assert_true(stored_span(&t) > 0 && OFFSET + stored_span(&t) <= FILE_BYTES);
         check_ranges(f, &t, file, &seed);
     }
     /* a file cut short while it is read: a message, no wrong numbers */
-    struct checkpoint_tensor t = {.name = "t", .dtype = DTYPE_U8, .ndim = 2, .dims = {300, 2999}};
+    struct stored_tensor t = {.name = "t", .dtype = DTYPE_U8, .ndim = 2, .dims = {300, 2999}};
     t.offset_bytes = OFFSET;
     t.elements = 300 * 2999;
     t.size_bytes = t.elements;

@@ -75,7 +75,7 @@ static err_t read_head(struct logits *l, char *head, int64_t room, int64_t *n, s
     if (*n < room && *n != l->size_bytes)
         return err_set(e, ERR_DATA, "%s: changed while it was opened: expected %lld bytes, found %lld",
                        l->path, (long long)l->size_bytes, (long long)*n);
-    l->file = (struct checkpoint_file){
+    l->file = (struct stored_file){
         .path = l->path, .size_bytes = l->size_bytes, .mtime_ns = stamp.mtime_ns, .fd = -1};
     l->checkpoint = (struct checkpoint){.path = l->path, .format = l->format, .nfiles = 1, .files = &l->file};
     return ERR_OK;
@@ -110,7 +110,7 @@ static const char *kind_of(const struct logits *l)
 /* Sets tokens and vocabulary from the type and shape of l->values: the logits, or else the entropies. */
 static err_t take_values(struct logits *l, int are_logits, struct err *e)
 {
-    const struct checkpoint_tensor *t = &l->values;
+    const struct stored_tensor *t = &l->values;
     char shape[160];
     if (dtype_is_compared(t->dtype) == 0 && t->dtype != DTYPE_F64)
         return err_set(e, ERR_DATA, "%s: %s %s: dtype %s, expected F32, F16, BF16 or F64", l->path,
@@ -132,7 +132,7 @@ static err_t take_values(struct logits *l, int are_logits, struct err *e)
 }
 
 /* What stands beside the values must have one element per token, and a type that fits. */
-static err_t check_companion(const struct logits *l, const struct checkpoint_tensor *t, int fits,
+static err_t check_companion(const struct logits *l, const struct stored_tensor *t, int fits,
                              const char *types, struct err *e)
 {
     if (!fits)
@@ -158,7 +158,7 @@ static err_t check_companions(const struct logits *l, struct err *e)
 /* ---- the formats ---- */
 
 /* The first tensor of these names, in the order of the names: its number in the list, -1 if there is none. */
-static int find_tensor(const struct safetensors *s, const char *const *names, struct checkpoint_tensor *out)
+static int find_tensor(const struct safetensors *s, const char *const *names, struct stored_tensor *out)
 {
     for (int k = 0; names[k]; k++)
         for (int64_t i = 0; i < s->ntensors; i++)
@@ -186,7 +186,7 @@ static err_t open_safetensors(struct logits *l, struct arena *a, struct err *e)
 }
 
 static err_t find_dataset(struct logits *l, const char *const *names, int row_ndim, struct h5_source **d,
-                          struct checkpoint_tensor *t, struct err *e)
+                          struct stored_tensor *t, struct err *e)
 {
     struct h5_source_info info;
     int k = 0;
@@ -195,7 +195,7 @@ static err_t find_dataset(struct logits *l, const char *const *names, int row_nd
     if (!names[k])
         return ERR_OK;
     TRY(h5_source_open(l->h5, names[k], names == values_names && k > 0 ? 0 : row_ndim, d, &info, e));
-    *t = (struct checkpoint_tensor){
+    *t = (struct stored_tensor){
         .name = names[k], .dtype = info.dtype, .ndim = info.ndim, .elements = info.elements};
     memcpy(t->dims, info.dims, sizeof t->dims);
     return ERR_OK;
@@ -219,12 +219,12 @@ static err_t open_npy(struct logits *l, const char *head, int64_t n, struct err 
 {
     struct npy h;
     TRY(npy_parse(&h, l->path, head, n, l->size_bytes, e));
-    l->values = (struct checkpoint_tensor){.name = "array",
-                                           .dtype = h.dtype,
-                                           .ndim = h.ndim,
-                                           .elements = h.elements,
-                                           .offset_bytes = h.data_start,
-                                           .size_bytes = l->size_bytes - h.data_start};
+    l->values = (struct stored_tensor){.name = "array",
+                                       .dtype = h.dtype,
+                                       .ndim = h.ndim,
+                                       .elements = h.elements,
+                                       .offset_bytes = h.data_start,
+                                       .size_bytes = l->size_bytes - h.data_start};
     memcpy(l->values.dims, h.dims, sizeof h.dims);
     return take_values(l, h.ndim != 1, e);
 }
@@ -234,16 +234,16 @@ static err_t open_llama(struct logits *l, const char *head, int64_t n, struct er
     struct llama h;
     TRY(llama_parse(&h, l->path, head, n, l->size_bytes, e));
     l->llama = h;
-    l->values = (struct checkpoint_tensor){.name = "log-probabilities",
-                                           .dtype = DTYPE_U16,
-                                           .elements = (l->size_bytes - h.rows_start) / 2,
-                                           .offset_bytes = h.rows_start,
-                                           .size_bytes = l->size_bytes - h.rows_start};
-    l->ids = (struct checkpoint_tensor){.name = "tokens",
-                                        .dtype = DTYPE_I32,
-                                        .elements = h.chunks * h.context,
-                                        .offset_bytes = h.tokens_start,
-                                        .size_bytes = h.rows_start - h.tokens_start};
+    l->values = (struct stored_tensor){.name = "log-probabilities",
+                                       .dtype = DTYPE_U16,
+                                       .elements = (l->size_bytes - h.rows_start) / 2,
+                                       .offset_bytes = h.rows_start,
+                                       .size_bytes = l->size_bytes - h.rows_start};
+    l->ids = (struct stored_tensor){.name = "tokens",
+                                    .dtype = DTYPE_I32,
+                                    .elements = h.chunks * h.context,
+                                    .offset_bytes = h.tokens_start,
+                                    .size_bytes = h.rows_start - h.tokens_start};
     l->has_ids = 1;
     l->tokens = h.chunks * h.scored;
     l->vocabulary = h.vocabulary;
@@ -428,7 +428,7 @@ err_t logits_rows(struct logits *l, int64_t first, int64_t n, double *room, enum
 }
 
 /* Elements [first, first+n) of ids or mask as int64. */
-static err_t read_integers(struct logits *l, const struct checkpoint_tensor *t, struct h5_source *d,
+static err_t read_integers(struct logits *l, const struct stored_tensor *t, struct h5_source *d,
                            int64_t first, int64_t n, int64_t *out, struct err *e)
 {
     if (d)

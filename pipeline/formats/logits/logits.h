@@ -30,9 +30,9 @@ struct logits {
 
     /* The service's own. */
     struct checkpoint checkpoint; /* the one file, for checkpoint_read and checkpoint_verify */
-    struct checkpoint_file file;
-    struct checkpoint_tensor values, ids, mask; /* places in it; under HDF5 names and types only */
-    struct h5 *h5;                              /* NULL: read by place */
+    struct stored_file file;
+    struct stored_tensor values, ids, mask; /* places in it; under HDF5 names and types only */
+    struct h5 *h5;                          /* NULL: read by place */
     struct h5_source *h5_values, *h5_ids, *h5_mask;
     struct llama llama; /* chunks 0: another format */
     void *raw;          /* room for max_rows rows as they stand in the file */

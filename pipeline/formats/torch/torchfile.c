@@ -1,5 +1,6 @@
 #include "formats/torch/torchfile.h"
 
+#include "formats/format.h"
 #include "base/hash.h"
 #include "formats/torch/pickle.h"
 #include "base/text.h"
@@ -101,15 +102,15 @@ struct torch_reader {
 };
 
 /* `what` says which part of the tensor, e.g. "size". */
-static err_t refuse(const struct torch_reader *r, const struct checkpoint_tensor *t,
-                    const struct pickle_value *v, const char *what, const char *expected, struct err *e)
+static err_t refuse(const struct torch_reader *r, const struct stored_tensor *t, const struct pickle_value *v,
+                    const char *what, const char *expected, struct err *e)
 {
     return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected %s, found %s (byte %lld of data.pkl)",
                    r->out->path, t->name, what, expected, pickle_kind_text(v), v ? (long long)v->at : -1LL);
 }
 
 /* A tuple of at most TENSOR_MAX_NDIM integers >= 0, or torch.Size of one. */
-static err_t read_numbers(const struct torch_reader *r, const struct checkpoint_tensor *t,
+static err_t read_numbers(const struct torch_reader *r, const struct stored_tensor *t,
                           const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e)
 {
     const struct pickle *p = &r->pickle;
@@ -135,8 +136,8 @@ static err_t read_numbers(const struct torch_reader *r, const struct checkpoint_
 
 /* The storage a persistent id names: its type, its place, and that the archive has as many bytes for it as it
  * says. t->dtype receives the type (DTYPE_COUNT for untyped bytes). */
-static err_t read_storage(const struct torch_reader *r, struct checkpoint_tensor *t,
-                          const struct pickle_value *v, const struct zip_entry **entry, struct err *e)
+static err_t read_storage(const struct torch_reader *r, struct stored_tensor *t, const struct pickle_value *v,
+                          const struct zip_entry **entry, struct err *e)
 {
     const struct pickle *p = &r->pickle;
     if (!v || v->kind != PICKLE_PERSISTENT)
@@ -174,7 +175,7 @@ static err_t read_storage(const struct torch_reader *r, struct checkpoint_tensor
 }
 
 /* Row-major without gaps, as torch's is_contiguous: the stride of an axis of length 1 does not matter. */
-static int is_contiguous(const struct checkpoint_tensor *t, const int64_t *strides)
+static int is_contiguous(const struct stored_tensor *t, const int64_t *strides)
 {
     int64_t step = 1;
     for (int i = t->ndim - 1; i >= 0; i--) {
@@ -187,7 +188,7 @@ static int is_contiguous(const struct checkpoint_tensor *t, const int64_t *strid
 
 /* Does no element lie where another does, but for axes of stride 0 (torch's expand)? By the smallest stride
  * first, each axis must step over all that lies below it. */
-static int is_apart(const struct checkpoint_tensor *t, const int64_t *strides)
+static int is_apart(const struct stored_tensor *t, const int64_t *strides)
 {
     int64_t below = 0; /* from the first element to the last of the axes so far */
     unsigned done = 0;
@@ -207,7 +208,7 @@ static int is_apart(const struct checkpoint_tensor *t, const int64_t *strides)
 }
 
 /* Shape, strides and offset (in elements) against the storage. */
-static err_t place(struct torch_reader *r, struct checkpoint_tensor *t, const struct zip_entry *entry,
+static err_t place(struct torch_reader *r, struct stored_tensor *t, const struct zip_entry *entry,
                    int64_t offset, const int64_t *strides, struct err *e)
 {
     char shape[200], steps[200];
@@ -226,7 +227,7 @@ static err_t place(struct torch_reader *r, struct checkpoint_tensor *t, const st
     if (n == 0)
         return ERR_OK;
     t->strides = strides;
-    int64_t span = checkpoint_span(t), room = entry->size_bytes, before;
+    int64_t span = stored_span(t), room = entry->size_bytes, before;
     if (span < 0 || __builtin_mul_overflow(offset, (int64_t)width, &before) || before > room ||
         span > room - before)
         return err_set(e, ERR_DATA,
@@ -265,7 +266,7 @@ static err_t place(struct torch_reader *r, struct checkpoint_tensor *t, const st
 
 /* Arguments that torch gives a tensor beside its view: none of them may change a value. hooks at item i, then
  * what stands behind, from `more` on: metadata such as a conjugate bit. */
-static err_t check_rest(const struct torch_reader *r, const struct checkpoint_tensor *t,
+static err_t check_rest(const struct torch_reader *r, const struct stored_tensor *t,
                         const struct pickle_value *arguments, int64_t i, int64_t more, struct err *e)
 {
     const struct pickle_value *hooks = pickle_item(&r->pickle, arguments, i);
@@ -277,7 +278,7 @@ static err_t check_rest(const struct torch_reader *r, const struct checkpoint_te
     return ERR_OK;
 }
 
-static err_t read_view(struct torch_reader *r, struct checkpoint_tensor *t, int id,
+static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
                        const struct pickle_value *arguments, struct err *e)
 {
     const struct pickle *p = &r->pickle;
@@ -312,7 +313,7 @@ static err_t read_view(struct torch_reader *r, struct checkpoint_tensor *t, int 
 }
 
 /* Takes off what wraps a tensor, then reads it. */
-static err_t read_tensor(struct torch_reader *r, struct checkpoint_tensor *t, const struct pickle_value *v,
+static err_t read_tensor(struct torch_reader *r, struct stored_tensor *t, const struct pickle_value *v,
                          struct err *e)
 {
     const struct pickle *p = &r->pickle;
@@ -421,7 +422,7 @@ static err_t check_name(const struct torch_reader *r, const struct pickle_value 
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct checkpoint_tensor *)a)->name, ((const struct checkpoint_tensor *)b)->name);
+    return strcmp(((const struct stored_tensor *)a)->name, ((const struct stored_tensor *)b)->name);
 }
 
 static err_t read_tensors(struct torch_reader *r, struct err *e)
@@ -441,7 +442,7 @@ static err_t read_tensors(struct torch_reader *r, struct err *e)
     TRY(arena_array(r->keep, "torchfile.tensors", map->n, &out->tensors, e));
     for (const struct pickle_cell *at = pickle_next(p, map, NULL, &key, &value); at;
          at = pickle_next(p, map, at, &key, &value)) {
-        struct checkpoint_tensor *t = &out->tensors[out->ntensors++];
+        struct stored_tensor *t = &out->tensors[out->ntensors++];
         int room = (int)key->n + 1;
         memcpy(texts, key->text, (size_t)key->n);
         tensor_module(texts, texts + room, room);
@@ -591,3 +592,22 @@ err_t torchfile_open(struct torchfile *t, const char *path, struct arena *a, str
     arena_release(&scratch);
     return code;
 }
+
+/* ---- as a format ---- */
+
+static err_t open_list(struct stored_list *out, const char *path, struct arena *a, struct err *e)
+{
+    struct torchfile t;
+    TRY(torchfile_open(&t, path, a, e));
+    *out = (struct stored_list){.ntensors = t.ntensors, .tensors = t.tensors};
+    return stored_add_file(out, t.path, t.size_bytes, t.mtime_ns, t.header_hash, a, e);
+}
+
+const struct format format_torch = {
+    .name = "torch",
+    .endings = {".bin", ".pt", ".pth"},
+    .stem = "pytorch_model",
+    .model = "pytorch_model.bin",
+    .index = "pytorch_model.bin.index.json",
+    .open = open_list,
+};

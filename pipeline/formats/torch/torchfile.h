@@ -10,14 +10,15 @@
 #ifndef SINEW_TORCHFILE_H
 #define SINEW_TORCHFILE_H
 
-#include "formats/checkpoint.h"
+#include "base/mem.h"
+#include "formats/stored.h"
 
 struct torchfile {
     const char *path;
     int64_t size_bytes, mtime_ns;
     uint64_t header_hash; /* of data.pkl, of the archive's directory and of the entries' places */
     int64_t ntensors;
-    struct checkpoint_tensor *tensors; /* sorted by name; .file is 0; strides where a view is not row-major */
+    struct stored_tensor *tensors; /* sorted by name; .file is 0; strides where a view is not row-major */
 };
 
 /* Local. Reads and checks what stands around the data of path. Everything is owned by the arena.

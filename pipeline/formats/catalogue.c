@@ -1,0 +1,190 @@
+#include "formats/catalogue.h"
+
+#include "base/path.h"
+#include "hdf5/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e)
+{
+    struct table files, tensors;
+    const char **paths;
+    table_init(&files, "files", a);
+    table_init(&tensors, "catalogue", a);
+    TRY(arena_array(a, "catalogue.paths", c->nfiles, &paths, e));
+    for (int64_t i = 0; i < c->nfiles; i++) {
+        const struct stored_file *file = &c->files[i];
+        char hash[20];
+        snprintf(hash, sizeof hash, "%016" PRIx64, file->header_hash);
+        /* absolute, so that it is found from wherever a later command runs */
+        paths[i] = path_absolute(a, file->path, e);
+        if (!paths[i])
+            return e->code;
+        TRY(TABLE_ADD(&files, e, V_TEXT(paths[i]), V_INT(file->size_bytes), V_INT(file->mtime_ns),
+                      V_TEXT(hash)));
+    }
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        const struct stored_tensor *t = &c->tensors[i];
+        char shape[200], strides[200] = "";
+        if (t->strides)
+            shape_text(t->ndim, t->strides, strides, sizeof strides);
+        TRY(TABLE_ADD(&tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
+                      V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
+                      V_TEXT(paths[t->file]), V_INT(t->offset_bytes), V_INT(t->size_bytes), V_TEXT(strides)));
+    }
+    TRY(h5_table_write(f, "files", &files, e));
+    TRY(h5_table_write(f, "catalogue", &tensors, e));
+    char *path = path_absolute(a, c->path, e);
+    if (!path)
+        return e->code;
+    TRY(h5_set_text(f, "/", "checkpoint", c->path, e));
+    TRY(h5_set_text(f, "/", "checkpoint_absolute", path, e));
+    TRY(h5_set_text(f, "/", "format", c->format, e));
+    TRY(h5_set_text(f, "/", "simulated", c->simulated ? c->simulated : "", e));
+    TRY(h5_set_text(f, "/", "config", c->config.path ? c->config.path : "", e));
+    TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
+    TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
+    TRY(h5_set_int(f, "/", "config_tied", c->config.tied, e));
+    TRY(h5_set_int(f, "/", "tensors", c->ntensors, e));
+    return h5_set_int(f, "/", "parameters", c->parameters, e);
+}
+
+static err_t take_files(struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e)
+{
+    struct table t;
+    table_init(&t, "files", a);
+    TRY(h5_table_read(f, "files", &t, 0, -1, NULL, e));
+    TRY(arena_array(a, "checkpoint.files", t.nrows, &c->files, e));
+    c->nfiles = t.nrows;
+    for (int64_t i = 0; i < t.nrows; i++)
+        c->files[i] =
+            (struct stored_file){.path = table_text(&t, i, "path"),
+                                 .size_bytes = table_int(&t, i, "size_bytes"),
+                                 .mtime_ns = table_int(&t, i, "mtime_ns"),
+                                 .header_hash = strtoull(table_text(&t, i, "header_hash"), NULL, 16),
+                                 .fd = -1};
+    arena_drop(a, t.values);
+    return ERR_OK;
+}
+
+/* Index of a file by path, beginning at `near`: neighbours in the list mostly lie in one file. -1: none. */
+static int find_file(const struct checkpoint *c, const char *path, int near)
+{
+    for (int64_t k = 0; k < c->nfiles; k++) {
+        int64_t i = (near + k) % c->nfiles;
+        if (strcmp(c->files[i].path, path) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* An artifact is a file like any other: what is used as a size or an index is checked. */
+static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t, const char *artifact,
+                       struct err *e)
+{
+    int64_t n = 1, bits;
+    int bad = t->dtype == DTYPE_COUNT || t->file < 0 || t->offset_bytes < 0;
+    for (int i = 0; i < t->ndim; i++)
+        bad |= __builtin_mul_overflow(n, t->dims[i], &n);
+    bad |= n != t->elements || __builtin_mul_overflow(n, (int64_t)dtype_bits(t->dtype), &bits) ||
+           bits / 8 != t->size_bytes;
+    if (!bad) {
+        int64_t span = stored_span(t);
+        bad = span < 0 || span > c->files[t->file].size_bytes - t->offset_bytes;
+    }
+    if (t > c->tensors && strcmp(t[-1].name, t->name) >= 0)
+        bad = 1;
+    if (bad)
+        return err_set(e, ERR_DATA,
+                       "%s: the catalogue is damaged at tensor %s; run sinew run again with --force",
+                       artifact, t->name);
+    return ERR_OK;
+}
+
+static err_t take_strides(struct stored_tensor *t, const char *text, struct arena *a, struct err *e)
+{
+    int64_t strides[TENSOR_MAX_NDIM], *kept;
+    int n = 0;
+    if (text[0] == '\0')
+        return ERR_OK;
+    TRY(shape_parse(text, &n, strides, e));
+    if (n != t->ndim)
+        return err_set(e, ERR_DATA, "tensor %s: expected %d strides, found %d", t->name, t->ndim, n);
+    TRY(arena_array(a, "checkpoint.strides", n, &kept, e));
+    memcpy(kept, strides, (size_t)n * sizeof *kept);
+    t->strides = kept;
+    return ERR_OK;
+}
+
+static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifact, struct arena *a,
+                          struct err *e)
+{
+    struct table t;
+    table_init(&t, "catalogue", a);
+    TRY(h5_table_read(f, "catalogue", &t, 0, -1, NULL, e));
+    TRY(arena_array(a, "checkpoint.tensors", t.nrows, &c->tensors, e));
+    int near = 0;
+    for (int64_t i = 0; i < t.nrows; i++) {
+        struct stored_tensor *x = &c->tensors[i];
+        *x = (struct stored_tensor){.name = table_text(&t, i, "tensor"),
+                                    .module = table_text(&t, i, "module"),
+                                    .layer = table_int(&t, i, "layer"),
+                                    .dtype = dtype_find(table_text(&t, i, "dtype")),
+                                    .elements = table_int(&t, i, "parameters"),
+                                    .file = find_file(c, table_text(&t, i, "file"), near),
+                                    .offset_bytes = table_int(&t, i, "offset_bytes"),
+                                    .size_bytes = table_int(&t, i, "size_bytes")};
+        TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
+        TRY(take_strides(x, table_text(&t, i, "strides"), a, e));
+        TRY(check_row(c, x, artifact, e));
+        near = x->file;
+        c->parameters += x->elements;
+        c->ntensors++;
+    }
+    arena_drop(a, t.values);
+    return ERR_OK;
+}
+
+static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
+{
+    char *path, *problem;
+    int64_t tied;
+    TRY(h5_get_text(f, "/", "config", &path, e));
+    TRY(h5_get_text(f, "/", "config_problem", &problem, e));
+    TRY(h5_get_int(f, "/", "config_layers", &m->layers, e));
+    TRY(h5_get_int(f, "/", "config_tied", &tied, e));
+    m->path = path[0] ? path : NULL;
+    m->problem = problem[0] ? problem : NULL;
+    m->tied = tied == MODEL_TIED_YES  ? MODEL_TIED_YES
+              : tied == MODEL_TIED_NO ? MODEL_TIED_NO
+                                      : MODEL_TIED_UNKNOWN;
+    return ERR_OK;
+}
+
+err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a, struct err *e)
+{
+    struct h5 *f;
+    char *path, *format, *simulated;
+    *c = (struct checkpoint){0};
+    TRY(h5_open(artifact, 0, a, &f, e));
+    err_t code = h5_get_text(f, "/", "checkpoint", &path, e);
+    if (code == ERR_OK)
+        code = h5_get_text(f, "/", "format", &format, e);
+    if (code == ERR_OK)
+        code = h5_get_text(f, "/", "simulated", &simulated, e);
+    if (code == ERR_OK)
+        code = take_config(&c->config, f, e);
+    if (code == ERR_OK) {
+        c->path = path;
+        c->format = format;
+        c->simulated = simulated[0] ? simulated : NULL;
+        code = take_files(c, f, a, e);
+    }
+    if (code == ERR_OK)
+        code = take_tensors(c, f, artifact, a, e);
+    err_t closed = h5_close(f, e);
+    return code != ERR_OK ? code : closed;
+}

@@ -1,0 +1,19 @@
+/* Catalogue: a checkpoint's lists as `load` keeps them in its artifact, so that later stages read headers no
+ * more.
+ *
+ * Tables "files" and "catalogue", and attributes; what is used as a size or an index is checked on the way
+ * back. */
+#ifndef SINEW_CATALOGUE_H
+#define SINEW_CATALOGUE_H
+
+#include "formats/checkpoint.h"
+#include "hdf5/h5.h"
+
+/* Local, serial file. Writes a checkpoint as a catalogue into an open artifact. */
+err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e);
+
+/* Local. Reads it back: c is filled, owned by the arena, with no file open. Errors: DATA for a damaged one.
+ */
+err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a, struct err *e);
+
+#endif

@@ -1,0 +1,58 @@
+/* Formats: the ways in which a model's tensors lie on disk, as a table.
+ *
+ * A row says how a format is recognised and how it is opened; nothing outside its own file knows more of it.
+ * A new format is a file with a row at its bottom and a line in format_table.c. It includes stored.h and this
+ * header, never checkpoint.h: what it tells is a list, what reads is the checkpoint. */
+#ifndef SINEW_FORMAT_H
+#define SINEW_FORMAT_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "formats/stored.h"
+
+enum { FORMAT_ENDINGS = 4 };
+
+struct format {
+    const char *name;
+    const char *endings[FORMAT_ENDINGS]; /* of its files' names, NULL behind the last: a file is recognised by
+                                            them; the first is what an index's shards have */
+    const char *stem;          /* how its files' names begin in a model's folder; NULL: in no special way */
+    const char *model, *index; /* in a folder: the file that holds all, else the one that names the shards */
+    const char *finds;         /* what `find` looks for, for a message: "a single model*.safetensors" */
+
+    /* Local. Another file of a folder by which the model is opened: 1 and its name. NULL: there is none. */
+    int (*find)(const char *dir, char *name, int size);
+
+    /* Local. The tensors of a file that was recognised or found, with all files they lie in; headers alone
+     * are read, every size is checked. Owned by the arena. Errors: DATA, naming file, tensor, expected and
+     * found; SYSTEM where it cannot be read. */
+    err_t (*open)(struct stored_list *out, const char *path, struct arena *a, struct err *e);
+};
+
+/* In the order of preference, NULL behind the last. In an object of its own, so that a test brings another.
+ */
+extern const struct format *const format_table[];
+
+/* Local, pure. The format whose ending the name has; NULL: none. */
+const struct format *format_of(const char *name);
+
+/* Local, pure. The format to which a name belongs by its ending, else by how it begins; NULL: none. */
+const struct format *format_claiming(const char *name);
+
+enum format_source { FORMAT_NONE, FORMAT_FILE, FORMAT_INDEX };
+
+/* Local. What a folder offers first, in the order of preference: its format (the table's first where there is
+ * none) and the name of the file. */
+enum format_source format_look(const char *dir, const struct format **format, char *name, int size);
+
+/* Local. Is there a directory entry of that name? A link that leads nowhere counts: opening it then gives the
+ * reason. */
+int format_has_entry(const char *dir, const char *name);
+
+/* Local. DATA: what was looked for in a folder, and what is there instead; SYSTEM if it cannot be listed. */
+err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e);
+
+/* Local. DATA: which endings a file must have. */
+err_t format_refuse_file(const char *path, struct arena *a, struct err *e);
+
+#endif

@@ -1,0 +1,65 @@
+/* Stored tensors: what any format tells of a tensor and of the file it lies in.
+ *
+ * A format (format.h) fills these lists from headers; a checkpoint reads by them. Nothing here opens a file.
+ */
+#ifndef SINEW_STORED_H
+#define SINEW_STORED_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "elements/tensor.h"
+
+#include <stdint.h>
+
+struct stored_tensor {
+    const char *name;
+    enum dtype dtype;
+    int ndim;
+    int64_t dims[TENSOR_MAX_NDIM];
+    int64_t elements;
+    int64_t layer; /* -1 where there is none */
+    const char *module;
+    int file;             /* index into the list of files */
+    int64_t offset_bytes; /* of the first element, from the start of the file */
+    int64_t size_bytes;   /* of all elements; where they do not lie row-major, not of the place they take */
+    const int64_t
+        *strides; /* NULL: row-major, without gaps. Else elements to step per axis, each >= 0, as torch
+                     saves a transposed, sliced or expanded tensor; several may share their bytes */
+};
+
+struct stored_file {
+    const char *path; /* as opened: folder + name */
+    int64_t size_bytes;
+    int64_t mtime_ns;
+    uint64_t
+        header_hash;  /* XXH3 of the header (8 + N bytes for safetensors; data.pkl and directory for torch) */
+    int fd;           /* -1 while not open; a checkpoint's, as is the next */
+    int64_t last_use; /* checkpoint.reads at the last read */
+};
+
+/* What opening a format gives: tensors in any order, and the files they lie in. */
+struct stored_list {
+    const char *simulated; /* text of the files' own "simulated" metadata, NULL for real weights */
+    int64_t ntensors, nfiles;
+    struct stored_tensor *tensors;
+    struct stored_file *files;
+    int64_t files_cap; /* of stored_add_file */
+};
+
+/* Local. The next file of a list, not open; path is borrowed. Errors: SYSTEM over budget. */
+err_t stored_add_file(struct stored_list *list, const char *path, int64_t size_bytes, int64_t mtime_ns,
+                      uint64_t header_hash, struct arena *a, struct err *e);
+
+/* Local. Several lists as one: files in the given order, tensors sorted. The parts' arrays of tensors go back
+ * to the arena. Errors: SYSTEM over budget. */
+err_t stored_join(struct stored_list *out, const struct stored_list *parts, int64_t n, struct arena *a,
+                  struct err *e);
+
+/* Local. The tensors by name, bytewise; of one name, by file. Pure. */
+void stored_sort(struct stored_list *list);
+
+/* Local. Bytes from the first element to behind the last, as the strides lay them out; -1 where that
+ * overflows. Pure. */
+int64_t stored_span(const struct stored_tensor *t);
+
+#endif
