@@ -58,6 +58,54 @@ static const struct param delta_params[] = {
      "totals and later stages, or include"},
     {0}};
 
+SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
+       "The update of each compared tensor, those included that table skipped keeps out of the totals: "
+       "layers of multi-token prediction, and integers and bools, which have no difference (NaN).",
+       C_CELL, C_TENSOR, C_LAYER, C_MODULE, C_TEXT("dtype_base", "element type in the base checkpoint"),
+       C_TEXT("dtype_tuned", "element type in the tuned checkpoint"), C_TEXT("shape", "rows x columns"),
+       C_PARAMETERS, C_INT("bit_changed", "elements whose bits differ in the compare type"),
+       C_INT("nonzero", "elements whose difference is not zero"),
+       C_REAL("max_abs", "weight units", "largest finite |difference|"),
+       C_REAL("mean_abs", "weight units",
+              "mean of |difference| over all elements, non-finite ones counted as zero"),
+       C_REAL("l2", "weight units", "Euclidean norm of the difference, non-finite ones left out"),
+       C_INT("nan_count", "elements that are NaN on either side"));
+
+SCHEMA(histograms_table, "histograms", KEPT_AT_END, "Distributions over all compared elements of a cell.",
+       C_CELL, C_NODE,
+       C_TEXT("quantity",
+              "abs_delta: |difference|; ulp_distance: steps of the compare type between old and new; "
+              "magnitude: |w0|"),
+       C_INT("bin",
+             "abs_delta: binary exponent; ulp_distance: floor(log2(steps)); magnitude: top 10 bits of |w0|"),
+       C_REAL("lower", "weight units or steps", "lower edge of the bin"),
+       C_INT("elements", "elements of the base in the bin (magnitude), else of the update"),
+       C_INT("updated", "elements in the bin whose bits differ"));
+
+SCHEMA(tensor_histograms_table, "tensor_histograms", KEPT_IN_ARTIFACT,
+       "Distributions of each tensor's update; empty bins are left out.",
+       C_INT("tensor_index", "row of table compared"), C_TEXT("quantity", "abs_delta or ulp_distance"),
+       C_INT("bin", "abs_delta: binary exponent; ulp_distance: floor(log2(steps))"),
+       C_INT("count", "changed elements"));
+
+SCHEMA(inf_counts_table, "inf_counts", KEPT_IN_ARTIFACT, "Tensors that hold Inf.",
+       C_INT("tensor_index", "row of table compared"),
+       C_INT("inf_count", "elements that are Inf on either side"));
+
+static const struct schema *const delta_tables[] = {&schema_cells,
+                                                    &schema_sparsity,
+                                                    &schema_layers,
+                                                    &schema_modules,
+                                                    &tensors_table,
+                                                    &schema_tensor_sparsity,
+                                                    &histograms_table,
+                                                    &schema_skipped,
+                                                    &schema_compared,
+                                                    &schema_bins,
+                                                    &tensor_histograms_table,
+                                                    &inf_counts_table,
+                                                    NULL};
+
 static const char *const delta_inputs[] = {"load", NULL};
 
 static void delta_matches(const void *params, struct match_policy *out)
@@ -218,14 +266,14 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
     const char *cell = d->ctx->cell->name;
     const int bits = is_bits(d, t);
     char shape[200];
-    TRY(TABLE_ADD(&d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer), V_TEXT(x->module),
-                  V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
-                  V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
-                  V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(bits ? NAN : c->max_abs),
-                  V_REAL(bits              ? NAN
-                         : x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements
-                                           : 0),
-                  V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
+    TRY(TABLE_ADD_OF(tensors_table, &d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer),
+                     V_TEXT(x->module), V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
+                     V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
+                     V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(bits ? NAN : c->max_abs),
+                     V_REAL(bits              ? NAN
+                            : x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements
+                                              : 0),
+                     V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
     TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name), V_TEXT("bits"),
                   V_REAL(0), V_INT(k->bit_changed)));
     for (int i = 0; i < d->p->tolerances.n && !bits; i++)
@@ -240,14 +288,14 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
                           V_INT(k->bin_updated[b])));
     for (int b = 0; b < CHANGE_EXPONENTS; b++)
         if (k->exponents[b] > 0)
-            TRY(TABLE_ADD(&d->histograms, e, V_INT(t), V_TEXT("abs_delta"), V_INT(b + CHANGE_EXPONENT_0),
-                          V_INT(k->exponents[b])));
+            TRY(TABLE_ADD_OF(tensor_histograms_table, &d->histograms, e, V_INT(t), V_TEXT("abs_delta"),
+                             V_INT(b + CHANGE_EXPONENT_0), V_INT(k->exponents[b])));
     for (int b = 0; b < CHANGE_STEPS; b++)
         if (k->steps[b] > 0)
-            TRY(TABLE_ADD(&d->histograms, e, V_INT(t), V_TEXT("ulp_distance"), V_INT(b - 1),
-                          V_INT(k->steps[b])));
+            TRY(TABLE_ADD_OF(tensor_histograms_table, &d->histograms, e, V_INT(t), V_TEXT("ulp_distance"),
+                             V_INT(b - 1), V_INT(k->steps[b])));
     if (k->inf_count > 0)
-        TRY(TABLE_ADD(&d->infs, e, V_INT(t), V_INT(k->inf_count)));
+        TRY(TABLE_ADD_OF(inf_counts_table, &d->infs, e, V_INT(t), V_INT(k->inf_count)));
     change_merge(d->total, c);
     xsum_normalise(&d->total->counts.sum_abs);
     xsum_normalise(&d->total->counts.sum_squares);
@@ -285,11 +333,11 @@ static err_t allocate(struct delta *d, struct err *e)
         TRY(arena_array(a, "delta.nonzero", m->main.layout.ntensors, &d->nonzero[0], e));
         TRY(arena_array(a, "delta.nonzero", m->aside.layout.ntensors, &d->nonzero[1], e));
         TRY(arena_array(a, "delta.total", 1, &d->total, e));
-        table_init(&d->tensors, "tensors", a);
+        table_start(&d->tensors, &tensors_table, a);
         table_init(&d->tensor_sparsity, "tensor_sparsity", a);
         table_init(&d->bins, "bins", a);
-        table_init(&d->histograms, "tensor_histograms", a);
-        table_init(&d->infs, "inf_counts", a);
+        table_start(&d->histograms, &tensor_histograms_table, a);
+        table_start(&d->infs, &inf_counts_table, a);
     }
     return ERR_OK;
 }
@@ -312,9 +360,7 @@ static err_t add_layers_aside(const struct delta *d, struct table *layers, struc
         }
     layout_number(&l);
     TRY(layout_scope_tables(&l, nonzero, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
-    for (int64_t i = 0; i < rows.nrows; i++)
-        TRY(table_add_n(layers, rows.values + i * rows.schema->ncolumns, rows.schema->ncolumns, e));
-    return ERR_OK;
+    return table_add_all(layers, &rows, e);
 }
 
 static err_t write_tables(struct delta *d, const struct input *base, const struct input *tuned, struct err *e)
@@ -343,7 +389,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     struct table cells, sparsity, layers, modules, histograms;
     table_init(&cells, "cells", a);
     table_init(&sparsity, "sparsity", a);
-    table_init(&histograms, "histograms", a);
+    table_start(&histograms, &histograms_table, a);
     TRY(TABLE_ADD(&cells, e, V_TEXT(cell->name), V_TEXT(cell->family), V_TEXT(cell->algorithm),
                   V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
                   V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows),
@@ -358,19 +404,20 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                       V_REAL(1 - (double)k->updated[i] / n)));
     for (int b = 0; b < CHANGE_EXPONENTS; b++)
         if (k->exponents[b] > 0)
-            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("abs_delta"),
-                          V_INT(b + CHANGE_EXPONENT_0), V_REAL(ldexp(1, b + CHANGE_EXPONENT_0)),
-                          V_INT(k->exponents[b]), V_INT(k->exponents[b])));
+            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
+                             V_TEXT("abs_delta"), V_INT(b + CHANGE_EXPONENT_0),
+                             V_REAL(ldexp(1, b + CHANGE_EXPONENT_0)), V_INT(k->exponents[b]),
+                             V_INT(k->exponents[b])));
     for (int b = 0; b < CHANGE_STEPS; b++)
         if (k->steps[b] > 0)
-            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("ulp_distance"),
-                          V_INT(b - 1), V_REAL(b == 0 ? 0 : ldexp(1, b - 1)), V_INT(k->steps[b]),
-                          V_INT(k->steps[b])));
+            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
+                             V_TEXT("ulp_distance"), V_INT(b - 1), V_REAL(b == 0 ? 0 : ldexp(1, b - 1)),
+                             V_INT(k->steps[b]), V_INT(k->steps[b])));
     for (int b = 0; b < MAGNITUDE_BINS; b++)
         if (k->bin_elements[b] > 0)
-            TRY(TABLE_ADD(&histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("magnitude"),
-                          V_INT(b), V_REAL(magnitude_bin_lower(b)), V_INT(k->bin_elements[b]),
-                          V_INT(k->bin_updated[b])));
+            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
+                             V_TEXT("magnitude"), V_INT(b), V_REAL(magnitude_bin_lower(b)),
+                             V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
     TRY(layout_scope_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
     TRY(add_layers_aside(d, &layers, e));
     const struct table *all[] = {
@@ -463,4 +510,5 @@ const struct stage stage_delta = {.kind = "delta",
                                   .check = delta_check,
                                   .matches = delta_matches,
                                   .plan = delta_plan,
+                                  .tables = delta_tables,
                                   .run = delta_run};

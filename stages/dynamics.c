@@ -41,6 +41,41 @@ static const struct param dynamics_params[] = {
      NULL, "of criterion absolute; rounded to the compare type as torch.isclose does"},
     {0}};
 
+SCHEMA(
+    dynamics_table, "dynamics", KEPT_IN_ARCHIVE,
+    "How the update of each run grows: one row per saved step, from the updates of cells that share family, "
+    "algorithm, seed and data.",
+    C_NODE, C_TEXT("base", "the base checkpoint: the run's start"),
+    C_TEXT("run", "FAMILY/ALGORITHM/SEED[+DATA]"),
+    C_INT("step", "training step; -1 for the run's end, the cell without step"),
+    C_INT("previous_step", "step it is compared with; -1 for the start"), C_PARAMETERS,
+    C_INT("updated_from_start", "elements that differ from the start by the node's criterion"),
+    C_REAL("sparsity_from_start", "1", "1 - updated_from_start / parameters"),
+    C_INT("updated_from_previous", "elements that differ from the step before"),
+    C_REAL("sparsity_from_previous", "1", "1 - updated_from_previous / parameters"),
+    C_INT("ever_updated",
+          "elements that differ from the start or from the step before at this or an earlier step"),
+    C_INT("outside_final", "elements that differ from the step before and are not in the final subnetwork"),
+    C_REAL("outside_final_share", "1",
+           "outside_final / what the whole run ever updates; NaN where that is nothing"),
+    C_INT("ever_outside_final", "of ever_updated, those that are not in the final subnetwork"),
+    C_REAL("ever_outside_final_share", "1", "ever_outside_final / ever_updated; NaN where that is nothing"));
+
+SCHEMA(totals_table, "dynamics_totals", KEPT_IN_ARCHIVE,
+       "What becomes of the parameters over each run: never updated, updated and cancelled back, or in the "
+       "final subnetwork.",
+       C_NODE, C_TEXT("base", "the base checkpoint: the run's start"),
+       C_TEXT("run", "FAMILY/ALGORITHM/SEED[+DATA]"),
+       C_INT("steps", "checkpoints of the run after its start"), C_PARAMETERS,
+       C_INT("never_updated",
+             "elements that differ neither from the start nor from the step before at any step"),
+       C_INT("cancelled", "elements updated at some step that at the last do not differ from the start"),
+       C_INT("final_subnetwork", "elements that at the last step differ from the start"),
+       C_REAL("never_updated_share", "1", "of parameters"), C_REAL("cancelled_share", "1", "of parameters"),
+       C_REAL("final_subnetwork_share", "1", "of parameters"));
+
+static const struct schema *const dynamics_tables[] = {&dynamics_table, &totals_table, NULL};
+
 static const char *const dynamics_inputs[] = {"delta", NULL};
 
 /* One checkpoint of a run: what is counted of it, in elements. */
@@ -379,17 +414,18 @@ static err_t add_rows(struct dynamics *d, struct err *e)
     for (int k = 0; k < d->n; k++) {
         const struct counts *c = &d->members[k].counts;
         int64_t step = d->members[k].delta->cell->step;
-        TRY(TABLE_ADD(&d->steps, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run), V_INT(step),
-                      V_INT(previous), V_INT(n), V_INT(c->from_start), V_REAL(1 - share(c->from_start, n)),
-                      V_INT(c->from_previous), V_REAL(1 - share(c->from_previous, n)), V_INT(c->ever),
-                      V_INT(c->outside), V_REAL(share(c->outside, last->ever)), V_INT(c->ever_outside),
-                      V_REAL(share(c->ever_outside, c->ever))));
+        TRY(TABLE_ADD_OF(dynamics_table, &d->steps, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run),
+                         V_INT(step), V_INT(previous), V_INT(n), V_INT(c->from_start),
+                         V_REAL(1 - share(c->from_start, n)), V_INT(c->from_previous),
+                         V_REAL(1 - share(c->from_previous, n)), V_INT(c->ever), V_INT(c->outside),
+                         V_REAL(share(c->outside, last->ever)), V_INT(c->ever_outside),
+                         V_REAL(share(c->ever_outside, c->ever))));
         previous = step;
     }
-    return TABLE_ADD(&d->totals, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run), V_INT(d->n),
-                     V_INT(n), V_INT(n - last->ever), V_INT(last->ever_outside), V_INT(last->from_start),
-                     V_REAL(share(n - last->ever, n)), V_REAL(share(last->ever_outside, n)),
-                     V_REAL(share(last->from_start, n)));
+    return TABLE_ADD_OF(totals_table, &d->totals, e, V_TEXT(ctx->node), V_TEXT(ctx->base), V_TEXT(d->run),
+                        V_INT(d->n), V_INT(n), V_INT(n - last->ever), V_INT(last->ever_outside),
+                        V_INT(last->from_start), V_REAL(share(n - last->ever, n)),
+                        V_REAL(share(last->ever_outside, n)), V_REAL(share(last->from_start, n)));
 }
 
 /* Collective. One run, from its first member's layout to its rows. done: share of the node before it. */
@@ -432,8 +468,8 @@ static err_t dynamics_run(struct ctx *ctx, struct err *e)
     struct dynamics d = {.ctx = ctx, .p = ctx->params};
     err_t code = ERR_OK;
     arena_init(&d.scratch, ctx->arena->mem);
-    table_init(&d.steps, "dynamics", ctx->arena);
-    table_init(&d.totals, "dynamics_totals", ctx->arena);
+    table_start(&d.steps, &dynamics_table, ctx->arena);
+    table_start(&d.totals, &totals_table, ctx->arena);
     for (int i = 0; i < ctx->ninputs && code == ERR_OK; i++) {
         find_run(&d, i, e);
         code = comm_agree(ctx->comm, e);
@@ -475,4 +511,5 @@ const struct stage stage_dynamics = {
     .inputs = dynamics_inputs,
     .reported = 1,
     .plan = dynamics_plan,
+    .tables = dynamics_tables,
     .run = dynamics_run};

@@ -360,6 +360,8 @@ out:
     return code;
 }
 
+static const struct schema *const load_tables[] = {&schema_files, &schema_catalogue, NULL};
+
 const struct stage stage_load = {
     .kind = "load",
     .brief = "validates a checkpoint and catalogues its tensors",
@@ -370,5 +372,6 @@ const struct stage stage_load = {
     .inputs = load_inputs,
     .files = load_files,
     .plan = load_plan,
+    .tables = load_tables,
     .run = load_run,
 };

@@ -26,6 +26,14 @@ static const struct param mask_params[] = {
      "of criterion relative"},
     {0}};
 
+static const struct schema *const mask_tables[] = {&schema_sparsity,
+                                                   &schema_layers,
+                                                   &schema_modules,
+                                                   &schema_tensor_sparsity,
+                                                   &schema_compared,
+                                                   &schema_bins,
+                                                   NULL};
+
 static const char *const mask_inputs[] = {"delta", NULL};
 
 /* Updated elements of one tensor. */
@@ -144,14 +152,19 @@ static err_t merge_bins(struct mask *m, const char *delta_artifact, struct table
     TRY(h5_open(delta_artifact, 0, a, &f, e));
     h5_table_read(f, "bins", &base, 0, -1, NULL, e);
     TRY(h5_close(f, e));
+    struct int_column tensors, bins, elements, own_tensors, own_bins, own_updated;
+    TRY(table_ints(&base, "tensor_index", &tensors, e));
+    TRY(table_ints(&base, "bin", &bins, e));
+    TRY(table_ints(&base, "elements", &elements, e));
+    TRY(table_ints(&m->bins, "tensor_index", &own_tensors, e));
+    TRY(table_ints(&m->bins, "bin", &own_bins, e));
+    TRY(table_ints(&m->bins, "updated", &own_updated, e));
     int64_t k = 0;
     for (int64_t i = 0; i < base.nrows; i++) {
-        const union value *row = &base.values[4 * i];
-        int64_t updated = 0;
-        if (k < m->bins.nrows && m->bins.values[4 * k].i == row[0].i &&
-            m->bins.values[4 * k + 1].i == row[1].i)
-            updated = m->bins.values[4 * k++ + 3].i;
-        TRY(TABLE_ADD(merged, e, row[0], row[1], row[2], V_INT(updated)));
+        int64_t tensor = int_at(&tensors, i), bin = int_at(&bins, i), updated = 0;
+        if (k < m->bins.nrows && int_at(&own_tensors, k) == tensor && int_at(&own_bins, k) == bin)
+            updated = int_at(&own_updated, k++);
+        TRY(TABLE_ADD(merged, e, V_INT(tensor), V_INT(bin), V_INT(int_at(&elements, i)), V_INT(updated)));
     }
     if (k != m->bins.nrows)
         return err_set(e, ERR_DATA,
@@ -258,4 +271,5 @@ const struct stage stage_mask = {.kind = "mask",
                                  .inputs = mask_inputs,
                                  .reported = 1,
                                  .plan = mask_plan,
+                                 .tables = mask_tables,
                                  .run = mask_run};

@@ -48,6 +48,39 @@ static const struct param overlap_params[] = {
     {0},
 };
 
+SCHEMA(overlap_table, "overlap", KEPT_IN_ARCHIVE,
+       "Overlap of the updated sets of every two cells on one base, beside two null models.", C_NODE,
+       C_TEXT("base", "the base checkpoint"), C_TEXT("cell_1", "first cell"), C_TEXT("cell_2", "second cell"),
+       C_TEXT("varies", "what differs between the cells: family, algorithm, seed, data, step, joined by +"),
+       C_TEXT("scope", "model, layer:N or module:NAME"), C_PARAMETERS,
+       C_INT("updated_1", "elements updated in cell_1"), C_INT("updated_2", "elements updated in cell_2"),
+       C_INT("intersection", "elements updated in both"),
+       C_REAL("o1", "1", "intersection / updated_1; NaN for an empty set"),
+       C_REAL("o2", "1", "intersection / updated_2; NaN for an empty set"),
+       C_REAL("jaccard", "1", "intersection / union; NaN for an empty union"),
+       C_REAL("random_intersection", "elements",
+              "expected by uniform chance: updated_1 * updated_2 / parameters"),
+       C_REAL("random_o1", "1", "random_intersection / updated_1"),
+       C_REAL("random_o2", "1", "random_intersection / updated_2"),
+       C_REAL("random_jaccard", "1", "random_intersection / (updated_1 + updated_2 - random_intersection)"),
+       C_REAL("matched_intersection", "elements",
+              "expected by independence given the tensor and the magnitude bin of |w0|"),
+       C_REAL("matched_o1", "1", "matched_intersection / updated_1"),
+       C_REAL("matched_o2", "1", "matched_intersection / updated_2"),
+       C_REAL("matched_jaccard", "1",
+              "matched_intersection / (updated_1 + updated_2 - matched_intersection)"),
+       C_REAL("random_z", "standard deviations",
+              "(intersection - random_intersection) / its hypergeometric deviation"),
+       C_REAL("matched_z", "standard deviations",
+              "(intersection - matched_intersection) / its hypergeometric deviation"));
+
+SCHEMA(consensus_table, "consensus", KEPT_IN_ARCHIVE,
+       "How many parameters are updated in at least k of the K cells on one base.", C_NODE,
+       C_TEXT("base", "the base checkpoint"), C_TEXT("scope", "model, layer:N or module:NAME"),
+       C_INT("cells", "K"), C_INT("k", "at least so many cells"), C_INT("updated_in_at_least_k", "elements"));
+
+static const struct schema *const overlap_tables[] = {&overlap_table, &consensus_table, NULL};
+
 /* The masks of one base, and what is counted of them. Arrays over pairs and scopes are [pair][scope]. */
 struct overlap {
     struct ctx *ctx;
@@ -384,24 +417,26 @@ static err_t read_strata(struct overlap *o, struct strata *s, int i, int64_t at,
                        path, (long long)total, (long long)s->total);
     s->n = t.nrows;
     s->total = total;
-    int tensor = schema_column(t.schema, "tensor_index"), bin = schema_column(t.schema, "bin"),
-        nc = t.schema->ncolumns;
-    int elements = schema_column(t.schema, "elements"), updated = schema_column(t.schema, "updated");
+    struct int_column tensors, bins, elements, updated;
+    TRY(table_ints(&t, "tensor_index", &tensors, e));
+    TRY(table_ints(&t, "bin", &bins, e));
+    TRY(table_ints(&t, "elements", &elements, e));
+    TRY(table_ints(&t, "updated", &updated, e));
     for (int64_t r = 0; r < t.nrows; r++) {
-        const union value *row = t.values + r * nc;
+        int64_t tensor = int_at(&tensors, r), bin = int_at(&bins, r), n = int_at(&elements, r),
+                u = int_at(&updated, r);
         if (!filled) {
-            s->tensor[r] = row[tensor].i;
-            s->bin[r] = row[bin].i;
-            s->elements[r] = row[elements].i;
-        } else if (s->tensor[r] != row[tensor].i || s->bin[r] != row[bin].i ||
-                   s->elements[r] != row[elements].i)
+            s->tensor[r] = tensor;
+            s->bin[r] = bin;
+            s->elements[r] = n;
+        } else if (s->tensor[r] != tensor || s->bin[r] != bin || s->elements[r] != n)
             return err_set(e, ERR_DATA,
                            "%s: row %lld of table bins differs from that of another mask on the base", path,
                            (long long)(at + r));
-        if (row[updated].i < 0 || row[updated].i > row[elements].i)
+        if (u < 0 || u > n)
             return err_set(e, ERR_DATA, "%s: row %lld of table bins counts %lld updated of %lld elements",
-                           path, (long long)(at + r), (long long)row[updated].i, (long long)row[elements].i);
-        s->updated[i * s->room + r] = row[updated].i;
+                           path, (long long)(at + r), (long long)u, (long long)n);
+        s->updated[i * s->room + r] = u;
     }
     return ERR_OK;
 }
@@ -592,8 +627,8 @@ static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j
     double uniform = 0, uniform_variance = 0, matched = o->expected[at], matched_variance = o->variance[at];
     overlap_chance(n, n1, n2, &uniform, &uniform_variance);
     char text[64];
-    return TABLE_ADD(
-        t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),
+    return TABLE_ADD_OF(
+        overlap_table, t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),
         V_TEXT(varies(a, b, text, sizeof text)), V_TEXT(o->scopes.name[scope]), V_INT(n), V_INT(n1),
         V_INT(n2), V_INT(o->both[at]), V_REAL(ratio(both, u1)), V_REAL(ratio(both, u2)),
         V_REAL(ratio(both, u1 + u2 - both)), V_REAL(uniform), V_REAL(ratio(uniform, u1)),
@@ -603,7 +638,7 @@ static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j
 }
 
 /* Text widths of the whole table, for one that is written in batches. */
-static void text_widths(const struct overlap *o, const struct schema *s, int *widths)
+static err_t text_widths(const struct overlap *o, int widths[SCHEMA_MAX_COLUMNS], struct err *e)
 {
     int cell = 1, scope = 1;
     for (int i = 0; i < o->k; i++) {
@@ -614,11 +649,18 @@ static void text_widths(const struct overlap *o, const struct schema *s, int *wi
         int n = (int)strlen(o->scopes.name[i]);
         scope = n > scope ? n : scope;
     }
-    widths[schema_column(s, "node")] = (int)strlen(o->ctx->node);
-    widths[schema_column(s, "base")] = (int)strlen(o->ctx->base);
-    widths[schema_column(s, "scope")] = scope;
-    widths[schema_column(s, "cell_1")] = widths[schema_column(s, "cell_2")] = cell;
-    widths[schema_column(s, "varies")] = (int)strlen("family+algorithm+seed+data+step");
+    const struct {
+        const char *column;
+        int width;
+    } texts[] = {{"node", (int)strlen(o->ctx->node)},
+                 {"base", (int)strlen(o->ctx->base)},
+                 {"cell_1", cell},
+                 {"cell_2", cell},
+                 {"varies", (int)strlen("family+algorithm+seed+data+step")},
+                 {"scope", scope}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        TRY(schema_set_width(&overlap_table, texts[i].column, texts[i].width, widths, e));
+    return ERR_OK;
 }
 
 static err_t write_overlap(const struct overlap *o, struct h5 *f, struct arena *scratch, struct err *e)
@@ -627,11 +669,10 @@ static err_t write_overlap(const struct overlap *o, struct h5 *f, struct arena *
     int batches = left > BATCH_ROWS;
     struct table t;
     arena_reset(scratch);
-    table_init(&t, "overlap", scratch);
+    table_start(&t, &overlap_table, scratch);
     if (batches) {
-        int *widths;
-        TRY(arena_array(scratch, "overlap.widths", t.schema->ncolumns, &widths, e));
-        text_widths(o, t.schema, widths);
+        int widths[SCHEMA_MAX_COLUMNS] = {0};
+        TRY(text_widths(o, widths, e));
         TRY(h5_table_create(f, "overlap", t.schema, widths, BATCH_ROWS, e));
     }
     for (int i = 0; i < o->k; i++)
@@ -643,7 +684,7 @@ static err_t write_overlap(const struct overlap *o, struct h5 *f, struct arena *
                     continue;
                 TRY(h5_table_append(f, "overlap", &t, e));
                 arena_reset(scratch);
-                table_init(&t, "overlap", scratch);
+                table_start(&t, &overlap_table, scratch);
             }
     return batches ? ERR_OK : h5_table_write(f, "overlap", &t, e);
 }
@@ -652,14 +693,14 @@ static err_t write_consensus(const struct overlap *o, struct h5 *f, struct arena
 {
     struct table t;
     arena_reset(scratch);
-    table_init(&t, "consensus", scratch);
+    table_start(&t, &consensus_table, scratch);
     for (int64_t s = 0; s < o->nscopes; s++) {
         int64_t *exactly = o->exactly + s * (o->k + 1);
         for (int k = o->k - 1; k >= 1; k--)
             exactly[k] += exactly[k + 1]; /* now: in at least k */
         for (int k = 1; k <= o->k; k++)
-            TRY(TABLE_ADD(&t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(o->scopes.name[s]),
-                          V_INT(o->k), V_INT(k), V_INT(exactly[k])));
+            TRY(TABLE_ADD_OF(consensus_table, &t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base),
+                             V_TEXT(o->scopes.name[s]), V_INT(o->k), V_INT(k), V_INT(exactly[k])));
     }
     return h5_table_write(f, "consensus", &t, e);
 }
@@ -731,5 +772,6 @@ const struct stage stage_overlap = {
     .inputs = overlap_inputs,
     .reported = 1,
     .plan = overlap_plan,
+    .tables = overlap_tables,
     .run = overlap_run,
 };

@@ -51,6 +51,42 @@ static const struct param rank_params[] = {
      "tensors whose names contain one of these get no rank, as in the published script"},
     {0}};
 
+SCHEMA(rank_table, "rank", KEPT_IN_ARCHIVE,
+       "Numerical rank of each two-dimensional update, from its singular values.", C_CELL, C_NODE, C_TENSOR,
+       C_LAYER, C_MODULE, C_INT("rows", "rows"), C_INT("cols", "columns"),
+       C_INT("matrix_rank", "singular values above the tolerance"), C_INT("max_rank", "min(rows, cols)"),
+       C_REAL("rank_percent", "%", "100 * matrix_rank / max_rank"),
+       C_REAL("tolerance", "weight units",
+              "absolute; default max(rows, cols) * 2^-23 * sigma_max, as numpy and torch have it"),
+       C_REAL("sigma_max", "weight units", "largest singular value"),
+       C_REAL("sigma_min", "weight units", "smallest singular value; NaN with `spectrum: none`"),
+       C_REAL("stable_rank", "1", "squared Frobenius norm / sigma_max^2; 0 for a zero update"),
+       C_REAL("effective_rank", "1",
+              "exp of the entropy of the normalised singular values; 0 for a zero update, NaN with "
+              "`spectrum: none`"),
+       C_INT("ambiguous",
+             "1 where a singular value is so near the tolerance that float32 arithmetic may count otherwise"),
+       C_INT("spectrum_offset", "where the spectrum begins in /spectra/NODE; -1 where it was not kept"),
+       C_INT("spectrum_length", "singular values in the spectrum, descending"));
+
+SCHEMA(methods_table, "methods", KEPT_IN_ARTIFACT, "How each matrix was decomposed.", C_TENSOR,
+       C_TEXT("method", "gram or svd"), C_INT("processes", "team size"), C_REAL("seconds", "s", "wall time"));
+
+static const struct dataset rank_datasets[] = {
+    {.name = "/spectra",
+     .type = H5_REAL64,
+     .units = "weight units",
+     .description =
+         "singular values of the updates, descending, matrix after matrix; table rank says where each "
+         "begins; NaN where an update is not finite",
+     .table = &rank_table,
+     .offset = "spectrum_offset",
+     .archived = "singular values, descending within each matrix; offsets and lengths stand in table rank",
+     .group = "singular values of the updates; table rank says where each spectrum begins"},
+    {0}};
+
+static const struct schema *const rank_tables[] = {&rank_table, &schema_skipped, &methods_table, NULL};
+
 static const char *const rank_inputs[] = {"delta", NULL};
 
 /* Why a tensor receives no rank, or NULL. */
@@ -441,8 +477,8 @@ static err_t write_tables(struct rank *r, struct err *e)
     const struct layout *l = r->cursor.layout;
     const char *cell = ctx->cell->name;
     struct table ranks, methods, skipped;
-    table_init(&ranks, "rank", ctx->arena);
-    table_init(&methods, "methods", ctx->arena);
+    table_start(&ranks, &rank_table, ctx->arena);
+    table_start(&methods, &methods_table, ctx->arena);
     table_init(&skipped, "skipped", ctx->arena);
     char text[300];
     int64_t offset = 0;
@@ -459,14 +495,14 @@ static err_t write_tables(struct rank *r, struct err *e)
                           V_TEXT(reason)));
             continue;
         }
-        TRY(TABLE_ADD(&ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->layer),
-                      V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]), V_INT(x->matrix_rank),
-                      V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n), V_REAL(x->tolerance),
-                      V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank),
-                      V_REAL(x->effective_rank), V_INT(x->ambiguous), V_INT(r->spectra ? at : -1),
-                      V_INT(r->spectra ? n : 0)));
-        TRY(TABLE_ADD(&methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)), V_INT(x->processes),
-                      V_REAL(x->seconds)));
+        TRY(TABLE_ADD_OF(rank_table, &ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name),
+                         V_INT(t->layer), V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]),
+                         V_INT(x->matrix_rank), V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n),
+                         V_REAL(x->tolerance), V_REAL(x->sigma_max), V_REAL(x->sigma_min),
+                         V_REAL(x->stable_rank), V_REAL(x->effective_rank), V_INT(x->ambiguous),
+                         V_INT(r->spectra ? at : -1), V_INT(r->spectra ? n : 0)));
+        TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)),
+                         V_INT(x->processes), V_REAL(x->seconds)));
     }
     struct h5 *f;
     TRY(artifact_tables(ctx->out, &f, e));
@@ -498,13 +534,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
     if (r.p->spectrum == SPECTRUM_FULL && r.nvalues > 0) {
         struct h5 *f;
         TRY_OUT(code, artifact_bulk(ctx->out, &f, e));
-        TRY_OUT(
-            code,
-            h5_bulk(
-                f, "/spectra", H5_REAL64, r.nvalues, 0,
-                "singular values of the updates, descending, matrix after matrix; table rank says where each "
-                "begins; NaN where an update is not finite",
-                "weight units", &r.spectra, e));
+        TRY_OUT(code, h5_dataset(f, rank_datasets, r.nvalues, 0, &r.spectra, e));
     }
     int largest = 1;
     while (largest < c->np)
@@ -530,4 +560,6 @@ const struct stage stage_rank = {.kind = "rank",
                                  .inputs = rank_inputs,
                                  .reported = 1,
                                  .plan = rank_plan,
+                                 .tables = rank_tables,
+                                 .datasets = rank_datasets,
                                  .run = rank_run};

@@ -86,7 +86,7 @@ static err_t write_page(struct report *r, const char *name, const struct text *p
 static err_t csv_rows(const struct table *t, struct text *out, struct err *e)
 {
     const struct schema *s = t->schema;
-    const union value *v = t->values;
+    const union datum *v = t->values;
     for (int64_t i = 0; i < t->nrows * s->ncolumns; i++, v++) {
         int c = (int)(i % s->ncolumns);
         if (s->columns[c].kind == COLUMN_TEXT)
@@ -101,13 +101,14 @@ static err_t csv_rows(const struct table *t, struct text *out, struct err *e)
 }
 
 /* Reads a table range by range: into the CSV file and into the summary. */
-static err_t stream_rows(struct report *r, const char *name, FILE *out, struct err *e)
+static err_t stream_rows(struct report *r, const struct schema *s, FILE *out, struct err *e)
 {
+    const char *name = s->name;
     int64_t at = 0, total = h5_has_table(r->archive, name) ? 1 : 0;
     while (at < total && e->code == ERR_OK) {
         struct table t;
         struct text lines = {.arena = &r->chunk};
-        table_init(&t, name, &r->chunk);
+        table_start(&t, s, &r->chunk);
         TRY(h5_table_read(r->archive, name, &t, at, CHUNK_ROWS, &total, e));
         if (t.nrows == 0)
             break;
@@ -123,9 +124,9 @@ static err_t stream_rows(struct report *r, const char *name, FILE *out, struct e
     return e->code;
 }
 
-static err_t stream(struct report *r, const char *name, struct err *e)
+static err_t stream(struct report *r, const struct schema *s, struct err *e)
 {
-    const struct schema *s = schema_find(name);
+    const char *name = s->name;
     char *path = arena_printf(r->a, e, "%s/%s.csv", r->dir, name);
     char *partial = path ? arena_printf(r->a, e, "%s.partial", path) : NULL;
     if (!partial)
@@ -135,7 +136,7 @@ static err_t stream(struct report *r, const char *name, struct err *e)
         return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", partial, strerror(errno));
     for (int c = 0; c < s->ncolumns; c++)
         fprintf(out, "%s%s", s->columns[c].name, c == s->ncolumns - 1 ? "\r\n" : ",");
-    stream_rows(r, name, out, e);
+    stream_rows(r, s, out, e);
     arena_reset(&r->chunk);
     int bad = ferror(out);
     if (fclose(out) != 0 || bad)
@@ -330,8 +331,6 @@ static const char *attribute(struct report *r, const char *name)
 /* Local, process 0. */
 static err_t write_report(struct report *r, const struct report_params *p, struct err *e)
 {
-    int n;
-    const struct schema *const *schemas = schema_archive(&n);
     struct summary *sum = &r->summary;
     struct sheet cells;
     struct text plain = {.arena = r->a}, page = {.arena = r->a}, md = {.arena = r->a}, html = {.arena = r->a};
@@ -341,8 +340,9 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     sum->simulated = attribute(r, "simulated");
     sum->created = attribute(r, "created");
     sum->version = attribute(r, "sinew_version");
+    int n = r->ctx->ntables;
     for (int i = 0; i < n; i++) {
-        TRY(stream(r, schemas[i]->name, e));
+        TRY(stream(r, r->ctx->tables[i], e));
         ctx_progress(r->ctx, 0.5 * (double)(i + 1) / (double)(n + 1), 0);
     }
     TRY(draw_all(r, p, e));
@@ -391,6 +391,8 @@ static err_t report_run(struct ctx *ctx, struct err *e)
 
 static const char *const report_inputs[] = {"?*" STAGE_REPORTED, NULL};
 
+static const struct schema *const report_tables[] = {&schema_files, NULL};
+
 const struct stage stage_report = {
     .kind = "report",
     .brief = "the study's tables and figures as CSV, Markdown and one HTML page, beside published figures",
@@ -400,5 +402,6 @@ const struct stage stage_report = {
     .params_size = sizeof(struct report_params),
     .writes_files = 1,
     .inputs = report_inputs,
+    .tables = report_tables,
     .run = report_run,
 };

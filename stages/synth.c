@@ -778,6 +778,8 @@ static err_t synth_run(struct ctx *ctx, struct err *e)
     return comm_agree(c, e);
 }
 
+static const struct schema *const synth_tables[] = {&schema_files, NULL};
+
 const struct stage stage_synth = {
     .kind = "synth",
     .brief = "writes simulated checkpoints and logits with the families' real names and proportions",
@@ -789,4 +791,5 @@ const struct stage stage_synth = {
     .inputs = synth_inputs,
     .check = synth_check,
     .plan = synth_plan,
+    .tables = synth_tables,
     .run = synth_run};

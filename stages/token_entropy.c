@@ -78,6 +78,34 @@ static const struct param entropy_params[] = {
 };
 #undef AT
 
+SCHEMA(entropy_table, "entropy", KEPT_IN_ARCHIVE,
+       "Token entropy of each policy, from its logits or as given.", C_CELL, C_NODE,
+       C_TEXT("policy", "base or tuned"), C_INT("tokens", "tokens counted"),
+       C_INT("vocabulary", "logits per token; 0 where entropies were given"),
+       C_REAL("temperature", "1", "logits are divided by it"),
+       C_REAL("mean", "nats", "mean entropy per token"),
+       C_REAL("median", "nats", "exact, linear interpolation"),
+       C_REAL("p80", "nats", "80th percentile, exact, linear interpolation"),
+       C_REAL("share_below_001", "1", "share of tokens with entropy below 0.01 nats"),
+       C_REAL("threshold", "nats", "entropy from which on a token is a forking token"),
+       C_INT("forking_tokens", "tokens with entropy >= threshold"));
+
+SCHEMA(token_ids_table, "token_ids", KEPT_IN_ARCHIVE,
+       "Mean entropy of the distribution that each token id was sampled from.", C_CELL, C_NODE,
+       C_TEXT("policy", "base or tuned"), C_INT("token_id", "vocabulary index"),
+       C_INT("count", "tokens of this id"), C_REAL("mean", "nats", "mean entropy of the tokens of this id"));
+
+SCHEMA(quantiles_table, "entropy_quantiles", KEPT_IN_ARCHIVE, "Exact quantiles of token entropy.", C_CELL,
+       C_NODE, C_TEXT("policy", "base or tuned"), C_REAL("quantile", "1", "0 to 1"),
+       C_REAL("value", "nats", "linear interpolation between order statistics"));
+
+SCHEMA(histogram_table, "entropy_histogram", KEPT_IN_ARCHIVE, "Histogram of token entropy.", C_CELL, C_NODE,
+       C_TEXT("policy", "base or tuned"), C_REAL("lower", "nats", "lower edge, included"),
+       C_REAL("upper", "nats", "upper edge, excluded but for the last bin"), C_INT("count", "tokens"));
+
+static const struct schema *const entropy_tables[] = {&entropy_table,   &token_ids_table, &quantiles_table,
+                                                      &histogram_table, &schema_skipped,  NULL};
+
 static int entropy_check(const void *params, char *problem, int size)
 {
     const struct entropy_params *p = params;
@@ -591,27 +619,30 @@ struct results {
 static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct results *t, struct err *e)
 {
     const struct entropy_params *p = ctx->params;
-    const union value cell = V_TEXT(ctx->cell->name), node = V_TEXT(ctx->node), name = V_TEXT(y->name);
+    const struct value cell = V_TEXT(ctx->cell->name), node = V_TEXT(ctx->node), name = V_TEXT(y->name);
     if (!y->path) {
         char reason[80];
         snprintf(reason, sizeof reason, "no logits of the %s policy are given", y->name);
         return TABLE_ADD(&t->skipped, e, cell, node, V_TEXT("logits"), V_INT(0), V_TEXT(reason));
     }
-    TRY(TABLE_ADD(&t->entropy, e, cell, node, name, V_INT(y->counted), V_INT(y->logits.vocabulary),
-                  V_REAL(p->temperature), V_REAL(y->mean), V_REAL(y->median), V_REAL(y->p80),
-                  V_REAL((double)y->below / (double)y->counted), V_REAL(y->threshold), V_INT(y->forking)));
+    TRY(TABLE_ADD_OF(entropy_table, &t->entropy, e, cell, node, name, V_INT(y->counted),
+                     V_INT(y->logits.vocabulary), V_REAL(p->temperature), V_REAL(y->mean), V_REAL(y->median),
+                     V_REAL(y->p80), V_REAL((double)y->below / (double)y->counted), V_REAL(y->threshold),
+                     V_INT(y->forking)));
     for (int i = 0; i < p->quantiles.n; i++)
-        TRY(TABLE_ADD(&t->quantiles, e, cell, node, name, V_REAL(p->quantiles.v[i]),
-                      V_REAL(y->quantiles[i])));
+        TRY(TABLE_ADD_OF(quantiles_table, &t->quantiles, e, cell, node, name, V_REAL(p->quantiles.v[i]),
+                         V_REAL(y->quantiles[i])));
     for (int64_t i = 0; i < p->histogram_bins; i++)
-        TRY(TABLE_ADD(&t->histogram, e, cell, node, name, V_REAL(edge(i, p->histogram_bins, y->top)),
-                      V_REAL(edge(i + 1, p->histogram_bins, y->top)), V_INT(y->histogram[i])));
+        TRY(TABLE_ADD_OF(histogram_table, &t->histogram, e, cell, node, name,
+                         V_REAL(edge(i, p->histogram_bins, y->top)),
+                         V_REAL(edge(i + 1, p->histogram_bins, y->top)), V_INT(y->histogram[i])));
     for (int64_t id = 0; y->ids && id < y->nids; id++) {
         if (y->ids[id] < p->min_count)
             continue;
         __int128 sum = ((__int128)y->ids[y->nids + id] << LOW_BITS) + y->ids[2 * y->nids + id];
         double mean = ldexp((double)sum, -FIXED_BITS) / (double)y->ids[id];
-        TRY(TABLE_ADD(&t->ids, e, cell, node, name, V_INT(id), V_INT(y->ids[id]), V_REAL(mean)));
+        TRY(TABLE_ADD_OF(token_ids_table, &t->ids, e, cell, node, name, V_INT(id), V_INT(y->ids[id]),
+                         V_REAL(mean)));
     }
     return ERR_OK;
 }
@@ -620,10 +651,10 @@ static err_t write_results(struct ctx *ctx, const struct policy *y, struct arena
 {
     struct results t;
     struct h5 *f = NULL;
-    table_init(&t.entropy, "entropy", a);
-    table_init(&t.quantiles, "entropy_quantiles", a);
-    table_init(&t.histogram, "entropy_histogram", a);
-    table_init(&t.ids, "token_ids", a);
+    table_start(&t.entropy, &entropy_table, a);
+    table_start(&t.quantiles, &quantiles_table, a);
+    table_start(&t.histogram, &histogram_table, a);
+    table_start(&t.ids, &token_ids_table, a);
     table_init(&t.skipped, "skipped", a);
     for (int i = 0; i < 2; i++)
         TRY(add_policy(ctx, &y[i], &t, e));
@@ -735,5 +766,6 @@ const struct stage stage_token_entropy = {
     .files = entropy_files,
     .applies = entropy_applies,
     .plan = entropy_plan,
+    .tables = entropy_tables,
     .run = entropy_run,
 };

@@ -3,6 +3,8 @@
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "study/registry.h"
+#include "study/tables.h"
 #include "version.h"
 
 #include <stdio.h>
@@ -12,9 +14,7 @@
 #include <unistd.h>
 
 enum {
-    MAX_TABLES = 32,
-    MAX_COLUMNS = 32,
-    COPY_ROWS = 8192,        /* read of a table at once */
+    COPY_ROWS = 8192,        /* read of a table or of bulk data at once */
     GATHER_ROWS = 2048,      /* of several artifacts, before they are written */
     GATHER_BYTES = 64 << 20, /* of rows that the first pass takes along */
     ROW_BYTES = 1024         /* of a row in memory, generously */
@@ -23,29 +23,40 @@ enum {
 /* What the artifacts hold of one archive table. */
 struct archive_part {
     const struct schema *schema;
-    int widths[MAX_COLUMNS];
+    int widths[SCHEMA_MAX_COLUMNS];
     int64_t nrows;
     int only; /* declared stage that alone provides a table without node column; -1 while unknown */
     struct arena arena;
     struct table rows; /* read and not yet written */
 };
 
+/* A dataset of the archive: what all artifacts of a declared stage hold of one of its datasets. */
+struct archive_bulk {
+    const struct dataset *what;
+    int decl;
+    int64_t n;  /* elements in all artifacts that were looked at */
+    int64_t at; /* elements copied */
+    struct h5_bulk *to;
+};
+
+/* What the second pass is to copy of an artifact. */
+struct provided {
+    char *part, *bulk; /* per table and per dataset of the archive */
+    char cell;         /* has the node's cell a row in table cells */
+};
+
 struct archive_build {
     const struct dag *dag;
     struct arena *arena; /* reset for each artifact */
     struct h5 *archive;
-    struct archive_part part[MAX_TABLES];
-    int nparts;
-    struct provided {
-        char part[MAX_TABLES], spectra, cell;
-    } * provided;         /* per node: what the second pass is to copy; has it a row in table cells */
-    size_t gather_to;     /* bytes in memory up to which the first pass takes rows along; 0: no more */
-    struct table files;   /* that the study reads */
-    struct table timings; /* of the nodes */
-    char *seen;           /* per cell: has a row in table cells */
-    int64_t *spectra;     /* per declared stage: singular values in all its artifacts */
-    struct h5_bulk **spectrum;
-    int64_t *spectrum_at;
+    struct archive_part *part;
+    struct archive_bulk *bulk;
+    int nparts, nbulks;
+    struct provided *provided; /* per node */
+    size_t gather_to;          /* bytes in memory up to which the first pass takes rows along; 0: no more */
+    struct table files;        /* that the study reads */
+    struct table timings;      /* of the nodes */
+    char *seen;                /* per cell: has a row in table cells */
     int ncheckpoints, nsimulated;
     char simulated[512]; /* what a simulated checkpoint says of itself */
 };
@@ -126,13 +137,30 @@ static int may_take(struct archive_build *b, const char *list)
     return b->gather_to > 0;
 }
 
-/* Rows from `from` on say where their spectra begin in the artifact; in the archive that is `shift` later. */
-static void shift_spectra(struct table *t, int64_t from, int64_t shift)
+/* Rows from `from` on say where their bulk data begin in the artifact; in the archive that is `shift` later.
+ */
+static err_t shift_rows(struct table *t, const char *offset, int64_t from, int64_t shift, struct err *e)
 {
-    int offset = schema_column(t->schema, "spectrum_offset");
-    for (int64_t r = from; offset >= 0 && r < t->nrows; r++)
-        if (t->values[r * t->schema->ncolumns + offset].i >= 0)
-            t->values[r * t->schema->ncolumns + offset].i += shift;
+    int c = schema_column(t->schema, offset), n = t->schema->ncolumns;
+    if (c < 0 || t->schema->columns[c].kind != COLUMN_INT)
+        return err_set(e, ERR_BUG, "table %s, column %s: not a column of integers", t->schema->name, offset);
+    for (int64_t r = from; r < t->nrows; r++)
+        if (t->values[r * n + c].i >= 0)
+            t->values[r * n + c].i += shift;
+    return ERR_OK;
+}
+
+/* The same for rows of an artifact of a declared stage, whose bulk data the archive holds or will hold behind
+ * what it has: in the first pass that is counted in n, in the second in at. */
+static err_t shift_part(struct archive_build *b, struct archive_part *p, int decl, int64_t from, int second,
+                        struct err *e)
+{
+    for (int i = 0; i < b->nbulks; i++) {
+        const struct archive_bulk *x = &b->bulk[i];
+        if (x->decl == decl && x->what->table == p->schema)
+            TRY(shift_rows(&p->rows, x->what->offset, from, second ? x->at : x->n, e));
+    }
+    return ERR_OK;
 }
 
 /* First pass over an artifact: are its tables those that were written, how many rows, how wide. While there
@@ -164,7 +192,7 @@ static err_t survey(struct archive_build *b, const struct node *n, struct h5 *h,
             continue;
         if (take) {
             TRY(h5_table_take(h, name, &p->rows, p->widths, &nrows, e));
-            shift_spectra(&p->rows, before, b->spectra[n->decl]);
+            TRY(shift_part(b, p, n->decl, before, 0, e));
             if (b->arena->mem->live_bytes > b->gather_to) /* longer texts than most have */
                 b->gather_to = 0;
         } else {
@@ -175,34 +203,33 @@ static err_t survey(struct archive_build *b, const struct node *n, struct h5 *h,
         if (strcmp(name, "cells") == 0 && n->cell)
             provided->cell = 1;
     }
-    if (h5_has(h, "/spectra")) {
+    for (int i = 0; i < b->nbulks; i++) {
+        struct archive_bulk *x = &b->bulk[i];
         struct h5_bulk *d;
         int64_t length;
-        TRY(h5_find(h, "/spectra", H5_REAL64, &d, &length, e));
-        b->spectra[n->decl] += length;
-        provided->spectra = 1;
+        if (x->decl != n->decl || !h5_has(h, x->what->name))
+            continue;
+        TRY(h5_find(h, x->what->name, x->what->type, &d, &length, e));
+        x->n += length;
+        provided->bulk[i] = 1;
     }
     return note_provenance(b, n, h, e);
 }
 
-/* Spectra of one artifact go behind those before; *shift is where. */
-static err_t copy_spectra(struct archive_build *b, const struct node *n, struct h5 *h, int64_t *shift,
-                          struct err *e)
+/* Bulk data of one artifact go behind those before. */
+static err_t copy_bulk(struct archive_build *b, struct archive_bulk *x, struct h5 *h, struct err *e)
 {
-    *shift = b->spectrum_at[n->decl];
-    if (!b->spectrum[n->decl] || !h5_has(h, "/spectra"))
-        return ERR_OK;
     struct h5_bulk *from;
     int64_t length;
-    double *values;
-    TRY(h5_find(h, "/spectra", H5_REAL64, &from, &length, e));
-    TRY(arena_array(b->arena, "archive.spectra", COPY_ROWS, &values, e));
+    char *values;
+    TRY(h5_find(h, x->what->name, x->what->type, &from, &length, e));
+    TRY(arena_array(b->arena, "archive.bulk", (int64_t)COPY_ROWS * h5_type_bytes(x->what->type), &values, e));
     for (int64_t at = 0; at < length; at += COPY_ROWS) {
         int64_t part = length - at < COPY_ROWS ? length - at : COPY_ROWS;
         TRY(h5_get(from, at, part, values, e));
-        TRY(h5_put(b->spectrum[n->decl], *shift + at, part, values, e));
+        TRY(h5_put(x->to, x->at + at, part, values, e));
     }
-    b->spectrum_at[n->decl] += length;
+    x->at += length;
     return ERR_OK;
 }
 
@@ -210,7 +237,7 @@ static err_t copy_spectra(struct archive_build *b, const struct node *n, struct 
 static int is_bare(const struct archive_build *b, int i)
 {
     const struct provided *provided = &b->provided[i];
-    return !provided->spectra && !memchr(provided->part, 1, sizeof provided->part);
+    return !memchr(provided->bulk, 1, (size_t)b->nbulks) && !memchr(provided->part, 1, (size_t)b->nparts);
 }
 
 /* Writes what was gathered of a table. */
@@ -219,7 +246,7 @@ static err_t write_gathered(struct archive_build *b, struct archive_part *p, str
     if (p->rows.nrows > 0)
         TRY(h5_table_append(b->archive, p->schema->name, &p->rows, e));
     arena_reset(&p->arena);
-    table_init(&p->rows, p->schema->name, &p->arena);
+    table_start(&p->rows, p->schema, &p->arena);
     return ERR_OK;
 }
 
@@ -227,21 +254,23 @@ static err_t write_gathered(struct archive_build *b, struct archive_part *p, str
  * are by far faster than many of few. */
 static err_t copy_tables(struct archive_build *b, const struct node *n, struct h5 *h, struct err *e)
 {
-    int64_t shift = 0;
-    TRY(copy_spectra(b, n, h, &shift, e));
+    const struct provided *provided = &b->provided[n - b->dag->nodes];
     for (int k = 0; k < b->nparts; k++) {
         struct archive_part *p = &b->part[k];
         const struct schema *s = p->schema;
-        if (!b->provided[n - b->dag->nodes].part[k])
+        if (!provided->part[k])
             continue;
         for (int64_t at = 0, total = 1; at < total; at += COPY_ROWS) {
             int64_t before = p->rows.nrows;
             TRY(h5_table_read(h, s->name, &p->rows, at, COPY_ROWS, &total, e));
-            shift_spectra(&p->rows, before, shift);
+            TRY(shift_part(b, p, n->decl, before, 1, e));
             if (p->rows.nrows >= GATHER_ROWS)
                 TRY(write_gathered(b, p, e));
         }
     }
+    for (int i = 0; i < b->nbulks; i++)
+        if (provided->bulk[i])
+            TRY(copy_bulk(b, &b->bulk[i], h, e));
     return ERR_OK;
 }
 
@@ -288,24 +317,14 @@ static err_t config_rows(struct archive_build *b, struct table *cells, struct ta
     return ERR_OK;
 }
 
-static struct archive_part *find_part(struct archive_build *b, const char *name)
+/* A table of rows at hand widens the columns it goes into. */
+static void widen(struct archive_build *b, const struct table *t)
 {
     for (int k = 0; k < b->nparts; k++)
-        if (strcmp(b->part[k].schema->name, name) == 0)
-            return &b->part[k];
-    return NULL;
-}
-
-/* A table of rows at hand widens the columns it goes into. */
-static void widen(struct archive_part *p, const struct table *t)
-{
-    for (int64_t r = 0; r < t->nrows; r++)
-        for (int i = 0; i < p->schema->ncolumns; i++)
-            if (p->schema->columns[i].kind == COLUMN_TEXT) {
-                int n = (int)strlen(t->values[r * p->schema->ncolumns + i].text);
-                p->widths[i] = n > p->widths[i] ? n : p->widths[i];
-            }
-    p->nrows += t->nrows;
+        if (b->part[k].schema == t->schema) {
+            table_widths(t, b->part[k].widths);
+            b->part[k].nrows += t->nrows;
+        }
 }
 
 static err_t write_provenance(struct archive_build *b, const struct provenance *p, struct err *e)
@@ -370,11 +389,30 @@ static err_t write_simulated(struct archive_build *b, struct err *e)
     return h5_set_text(b->archive, "/", "simulated", text, e);
 }
 
+/* The groups of all bulk data that there can be, and the datasets of those that there are. */
+static err_t create_bulk(struct archive_build *b, struct err *e)
+{
+    int nstages;
+    const struct stage *const *stages = registry_stages(&nstages);
+    for (int i = 0; i < nstages; i++)
+        for (const struct dataset *d = stages[i]->datasets; d && d->name; d++)
+            if (d->archived)
+                TRY(h5_group(b->archive, d->name, d->group, e));
+    for (int i = 0; i < b->nbulks; i++) {
+        struct archive_bulk *x = &b->bulk[i];
+        char name[128];
+        if (x->n == 0)
+            continue;
+        snprintf(name, sizeof name, "%.64s/%.48s", x->what->name, b->dag->config->nodes[x->decl].name);
+        TRY(h5_bulk(b->archive, name, x->what->type, x->n, 0, x->what->archived, x->what->units, &x->to, e));
+    }
+    return ERR_OK;
+}
+
 static err_t fill(struct archive_build *b, const struct provenance *p, const char *key, struct arena *keep,
                   struct err *e)
 {
     const struct config *c = b->dag->config;
-    char name[64];
     TRY(write_root(b, key, e));
     table_init(&b->files, "files", keep);
     table_init(&b->timings, "timings", keep);
@@ -387,20 +425,11 @@ static err_t fill(struct archive_build *b, const struct provenance *p, const cha
         table_init(&rows[i], names[i], keep);
     TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
     for (int i = 0; i < 3; i++)
-        widen(find_part(b, names[i]), &rows[i]);
+        widen(b, &rows[i]);
     for (int k = 0; k < b->nparts; k++)
         TRY(h5_table_create(b->archive, b->part[k].schema->name, b->part[k].schema, b->part[k].widths,
                             b->part[k].nrows, e));
-    TRY(h5_group(b->archive, "/spectra",
-                 "singular values of the updates; table rank says where each spectrum begins", e));
-    for (int i = 0; i < c->nnodes; i++)
-        if (b->spectra[i] > 0) {
-            snprintf(name, sizeof name, "/spectra/%.48s", c->nodes[i].name);
-            TRY(h5_bulk(
-                b->archive, name, H5_REAL64, b->spectra[i], 0,
-                "singular values, descending within each matrix; offsets and lengths stand in table rank",
-                "weight units", &b->spectrum[i], e));
-        }
+    TRY(create_bulk(b, e));
     for (int k = 0; k < b->nparts; k++)
         TRY(write_gathered(b, &b->part[k], e));
     TRY(each_artifact(b, is_bare, copy_tables, e));
@@ -418,6 +447,40 @@ static err_t fill(struct archive_build *b, const struct provenance *p, const cha
     return write_provenance(b, p, e);
 }
 
+/* The tables and datasets of the archive, and room to note what each artifact provides of them. */
+static err_t lay_out(struct archive_build *b, struct arena *keep, struct err *e)
+{
+    const struct config *c = b->dag->config;
+    const struct schema *const *schemas;
+    TRY(tables_of_archive(keep, &schemas, &b->nparts, e));
+    int nbulks = 0;
+    char *flags;
+    for (int i = 0; i < c->nnodes; i++)
+        for (const struct dataset *x = c->nodes[i].stage->datasets; x && x->name; x++)
+            nbulks += x->archived != NULL;
+    const int64_t each = b->nparts + nbulks;
+    TRY(arena_array(keep, "archive.seen", c->ncells + c->nabsent, &b->seen, e));
+    TRY(arena_array(keep, "archive.bulk", nbulks, &b->bulk, e));
+    TRY(arena_array(keep, "archive.provided", b->dag->nnodes, &b->provided, e));
+    TRY(arena_array(keep, "archive.provided", b->dag->nnodes * each, &flags, e));
+    TRY(arena_array(keep, "archive.tables", b->nparts, &b->part, e));
+    for (int i = 0; i < c->nnodes; i++)
+        for (const struct dataset *x = c->nodes[i].stage->datasets; x && x->name; x++)
+            if (x->archived)
+                b->bulk[b->nbulks++] = (struct archive_bulk){.what = x, .decl = i};
+    for (int i = 0; i < b->dag->nnodes; i++) {
+        b->provided[i].part = flags + i * each;
+        b->provided[i].bulk = b->provided[i].part + b->nparts;
+    }
+    for (int k = 0; k < b->nparts; k++) {
+        struct archive_part *p = &b->part[k];
+        *p = (struct archive_part){.schema = schemas[k], .only = -1};
+        arena_init(&p->arena, keep->mem);
+        table_start(&p->rows, p->schema, &p->arena);
+    }
+    return ERR_OK;
+}
+
 err_t archive_build(const struct dag *d, const struct freshness *all, const struct provenance *p,
                     struct arena *scratch, struct err *e)
 {
@@ -426,23 +489,13 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     arena_init(&inner, scratch->mem);
     struct archive_build b = {.dag = d, .arena = &inner};
     char key[HASH_TEXT] = "", *partial = NULL;
-    const struct schema *const *schemas = schema_archive(&b.nparts);
-    for (int k = 0; k < b.nparts; k++) {
-        b.part[k] = (struct archive_part){.schema = schemas[k], .only = -1};
-        arena_init(&b.part[k].arena, scratch->mem);
-        table_init(&b.part[k].rows, schemas[k]->name, &b.part[k].arena);
-    }
     struct text t = {.arena = &keep};
     err_t code;
     size_t eighth = scratch->mem->budget_bytes / 8;
     b.gather_to = scratch->mem->live_bytes + (eighth > 0 && eighth < GATHER_BYTES ? eighth : GATHER_BYTES);
     archive_key(d, all, &t, key, e);
     TRY_OUT(code, e->code);
-    TRY_OUT(code, arena_array(&keep, "archive.seen", d->config->ncells + d->config->nabsent, &b.seen, e));
-    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectra, e));
-    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum, e));
-    TRY_OUT(code, arena_array(&keep, "archive.spectra", d->config->nnodes, &b.spectrum_at, e));
-    TRY_OUT(code, arena_array(&keep, "archive.provided", d->nnodes, &b.provided, e));
+    TRY_OUT(code, lay_out(&b, &keep, e));
     if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
         TRY_OUT(code, e->code);
     TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
@@ -454,7 +507,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
         unlink(partial);
     code = e->code;
 out:
-    for (int k = 0; k < b.nparts; k++)
+    for (int k = 0; b.part && k < b.nparts; k++)
         arena_release(&b.part[k].arena);
     arena_release(&inner);
     arena_release(&keep);

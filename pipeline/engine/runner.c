@@ -1,6 +1,7 @@
 #include "engine/runner.h"
 
 #include "engine/schedule.h"
+#include "study/tables.h"
 #include "base/path.h"
 #include "base/text.h"
 
@@ -131,6 +132,8 @@ static err_t run_node(struct work *w, int i, const struct comm *c, struct progre
     arena_init(&arena, r->mem);
     r->mem->peak_bytes = r->mem->live_bytes;
     struct ctx ctx = node_ctx(r->dag, n, &arena);
+    if (n->stage->scope == SCOPE_STUDY)
+        tables_of_archive(&arena, &ctx.tables, &ctx.ntables, e);
     ctx.comm = c;
     ctx.log = r->log;
     ctx.progress = progress;

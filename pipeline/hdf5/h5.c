@@ -219,6 +219,14 @@ hid_t h5_make_type(enum h5_type type)
     return -1;
 }
 
+int h5_type_bytes(enum h5_type type)
+{
+    static const int bytes[] = {
+        [H5_BITS8] = 1,  [H5_BITS16] = 2, [H5_BITS32] = 4, [H5_BITS64] = 8, [H5_INT64] = 8,
+        [H5_REAL64] = 8, [H5_REAL32] = 4, [H5_BF16] = 2,   [H5_REAL16] = 2};
+    return bytes[type];
+}
+
 /* Links with their parent groups made on the way; names in UTF-8. One list for all: making one takes longer
  * than a link. HDF5 closes it at its end. */
 hid_t h5_link_list(void)
@@ -317,6 +325,12 @@ err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int6
                            (units && h5_attach_text((*d)->id, "units", units) < 0)))
         h5_fail(e, ERR_SYSTEM, f->path, "describe dataset", name);
     return f->comm ? comm_agree(f->comm, e) : e->code;
+}
+
+err_t h5_dataset(struct h5 *f, const struct dataset *what, int64_t n, int64_t grow_to, struct h5_bulk **d,
+                 struct err *e)
+{
+    return h5_bulk(f, what->name, what->type, n, grow_to, what->description, what->units, d, e);
 }
 
 err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e)

@@ -12,24 +12,13 @@
 #include "base/comm.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "hdf5/schema.h"
 #include "hdf5/table.h"
 #include "elements/tensor.h"
 
 #include <stdint.h>
 
 struct h5; /* an open file */
-
-enum h5_type {
-    H5_BITS8,
-    H5_BITS16,
-    H5_BITS32,
-    H5_BITS64,
-    H5_INT64,
-    H5_REAL64,
-    H5_REAL32,
-    H5_BF16,
-    H5_REAL16
-};
 
 /* Local. Silences HDF5's own printing and sets file locking to best effort; once, before any other call.
  * Library version into text. */
@@ -63,7 +52,10 @@ int h5_abandoned(void);
 struct h5_bulk;
 err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int64_t grow_to,
               const char *description, const char *units, struct h5_bulk **d, struct err *e);
+err_t h5_dataset(struct h5 *f, const struct dataset *what, int64_t n, int64_t grow_to, struct h5_bulk **d,
+                 struct err *e); /* h5_bulk as declared */
 err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e);
+int h5_type_bytes(enum h5_type type);
 err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk **d, int64_t *n,
               struct err *e);
 

@@ -32,7 +32,7 @@ static hid_t row_type(const struct schema *s, const int *widths, size_t *offset,
     return t;
 }
 
-enum { MAX_COLUMNS = 32, MAX_NAME = 128 };
+enum { MAX_NAME = 128 };
 
 /* Tables live in the group /tables, in artifacts as in the archive, unless the name says where. */
 static const char *table_path(const char *name, char path[MAX_NAME])
@@ -45,7 +45,7 @@ static const char *table_path(const char *name, char path[MAX_NAME])
 static err_t create_table(struct h5 *f, const char *name, const struct schema *s, const int *widths,
                           int64_t nrows, int growing, hid_t *id, struct err *e)
 {
-    size_t offset[MAX_COLUMNS], row_bytes;
+    size_t offset[SCHEMA_MAX_COLUMNS], row_bytes;
     hid_t type = row_type(s, widths, offset, &row_bytes), links = h5_link_list(),
           create = H5Pcreate(H5P_DATASET_CREATE);
     hsize_t n = growing ? 0 : (hsize_t)nrows, unlimited = H5S_UNLIMITED;
@@ -127,7 +127,7 @@ static err_t write_rows(struct h5 *f, hid_t id, const char *name, const struct t
                         int64_t at, struct err *e)
 {
     const struct schema *s = t->schema;
-    size_t offset[MAX_COLUMNS], row_bytes;
+    size_t offset[SCHEMA_MAX_COLUMNS], row_bytes;
     hid_t type = row_type(s, widths, offset, &row_bytes), space = H5Dget_space(id);
     int64_t pass = TABLE_PASS_BYTES / (int64_t)row_bytes + 1;
     if (pass > t->nrows)
@@ -139,7 +139,7 @@ static err_t write_rows(struct h5 *f, hid_t id, const char *name, const struct t
         memset(rows, 0, (size_t)n * row_bytes);
         for (int64_t r = 0; r < n; r++)
             for (int i = 0; i < s->ncolumns; i++) {
-                const union value *v = &t->values[(done + r) * s->ncolumns + i];
+                const union datum *v = &t->values[(done + r) * s->ncolumns + i];
                 char *to = rows + (size_t)r * row_bytes + offset[i];
                 if (s->columns[i].kind == COLUMN_TEXT) {
                     size_t len = strlen(v->text);
@@ -170,14 +170,9 @@ err_t h5_table_write(struct h5 *f, const char *table, const struct table *t, str
     char path[MAX_NAME];
     const char *name = table_path(table, path);
     const struct schema *s = t->schema;
-    int widths[MAX_COLUMNS] = {0};
+    int widths[SCHEMA_MAX_COLUMNS] = {0};
     hid_t id;
-    for (int64_t r = 0; r < t->nrows; r++)
-        for (int i = 0; i < s->ncolumns; i++)
-            if (s->columns[i].kind == COLUMN_TEXT) {
-                int len = (int)strlen(t->values[r * s->ncolumns + i].text);
-                widths[i] = len > widths[i] ? len : widths[i];
-            }
+    table_widths(t, widths);
     TRY(create_table(f, name, s, widths, t->nrows, 0, &id, e));
     write_rows(f, id, name, t, widths, 0, e);
     return h5_end_dataset(f, id, name, e);
@@ -197,7 +192,7 @@ err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, st
 {
     char path[MAX_NAME];
     const char *name = table_path(table, path);
-    int widths[MAX_COLUMNS] = {0};
+    int widths[SCHEMA_MAX_COLUMNS] = {0};
     int64_t n;
     hid_t id;
     TRY(open_table(f, name, t->schema, widths, &n, &id, e));
@@ -220,7 +215,7 @@ err_t h5_table_widths(struct h5 *f, const char *table, const struct schema *s, i
                       struct err *e)
 {
     char path[MAX_NAME];
-    int have[MAX_COLUMNS] = {0};
+    int have[SCHEMA_MAX_COLUMNS] = {0};
     hid_t id;
     TRY(open_table(f, table_path(table, path), s, have, nrows, &id, e));
     raise_widths(s, have, widths);
@@ -233,7 +228,7 @@ static err_t take_rows(struct table *t, const char *rows, int64_t n, const int *
                        size_t row_bytes, char *text, struct err *e)
 {
     const struct schema *s = t->schema;
-    union value row[MAX_COLUMNS];
+    struct value row[SCHEMA_MAX_COLUMNS];
     for (int64_t r = 0; r < n; r++) {
         char *at = text;
         for (int i = 0; i < s->ncolumns; i++) {
@@ -242,9 +237,10 @@ static err_t take_rows(struct table *t, const char *rows, int64_t n, const int *
                 size_t len = strnlen(from, (size_t)(widths[i] > 0 ? widths[i] : 1));
                 memcpy(at, from, len);
                 at[len] = '\0';
-                row[i].text = at;
+                row[i] = V_TEXT(at);
                 at += len + 1;
             } else {
+                row[i].kind = s->columns[i].kind;
                 memcpy(&row[i].i, from, 8);
             }
         }
@@ -258,7 +254,7 @@ static err_t read_rows(struct h5 *f, hid_t id, const char *name, struct table *t
                        int64_t from, int64_t n, struct err *e)
 {
     const struct schema *s = t->schema;
-    size_t offset[MAX_COLUMNS], row_bytes, text_bytes = 1;
+    size_t offset[SCHEMA_MAX_COLUMNS], row_bytes, text_bytes = 1;
     for (int i = 0; i < s->ncolumns; i++)
         text_bytes += (size_t)widths[i] + 2;
     hid_t type = row_type(s, widths, offset, &row_bytes), space = H5Dget_space(id);
@@ -293,7 +289,7 @@ err_t h5_table_read(struct h5 *f, const char *table, struct table *t, int64_t fr
 {
     char path[MAX_NAME];
     const char *name = table_path(table, path);
-    int widths[MAX_COLUMNS] = {0};
+    int widths[SCHEMA_MAX_COLUMNS] = {0};
     int64_t total = 0;
     hid_t id;
     TRY(open_table(f, name, t->schema, widths, &total, &id, e));
@@ -311,7 +307,7 @@ err_t h5_table_take(struct h5 *f, const char *table, struct table *t, int *width
 {
     char path[MAX_NAME];
     const char *name = table_path(table, path);
-    int have[MAX_COLUMNS] = {0};
+    int have[SCHEMA_MAX_COLUMNS] = {0};
     hid_t id;
     TRY(open_table(f, name, t->schema, have, nrows, &id, e));
     raise_widths(t->schema, have, widths);

@@ -10,6 +10,14 @@ const struct input *ctx_input(const struct ctx *ctx, const char *kind, const cha
     return NULL;
 }
 
+int stage_writes(const struct stage *s, const struct dataset *d)
+{
+    for (const struct dataset *x = s->datasets; x && x->name; x++)
+        if (strcmp(x->name, d->name) == 0)
+            return 1;
+    return 0;
+}
+
 void ctx_progress(struct ctx *ctx, double fraction, double bytes)
 {
     *ctx->bytes_done += bytes;

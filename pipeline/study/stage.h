@@ -58,8 +58,10 @@ struct ctx {
     const struct input *inputs;
     int ninputs;
     struct artifact *out;
-    const char *output;            /* the study's output folder */
-    const char *archive;           /* study scope: the archive, complete */
+    const char *output;                 /* the study's output folder */
+    const char *archive;                /* study scope: the archive, complete */
+    const struct schema *const *tables; /* study scope: the archive's tables, in its order */
+    int ntables;
     int64_t memory_bytes;          /* budget of this process */
     struct readahead_setting read; /* how checkpoints are read */
     double *bytes_done;            /* the stage adds the bytes it has read or written, for the rate */
@@ -99,6 +101,9 @@ struct stage {
     const char *const *inputs; /* kinds that must ("?kind": may) stand in `needs`, once ("*kind", "?*kind":
                                   any number of times); NULL-terminated */
     int reported; /* what it adds to the archive is for the report, whose node then waits for it */
+    const struct schema *const *tables; /* all that it writes into its artifact; those of the archive in the
+                                           archive's order; NULL-terminated, NULL: none */
+    const struct dataset *datasets;     /* likewise; ends with name NULL */
 
     /* Local, pure; may be NULL. Rules between parameters: returns 0, or -1 with the reason in problem. */
     int (*check)(const void *params, char *problem, int size);
@@ -125,6 +130,9 @@ struct stage {
 
 /* Local. The first input of a kind (and role, if role is not NULL); NULL where there is none. */
 const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role);
+
+/* Local. Does the stage declare a dataset of this name? */
+int stage_writes(const struct stage *s, const struct dataset *d);
 
 /* Local. Says how far the node is (0..1) and adds bytes to the rate; prints when a progress line is due. */
 void ctx_progress(struct ctx *ctx, double fraction, double bytes);

@@ -277,10 +277,8 @@ void gather_init(struct gather *g, struct summary *sum)
         pivot_init(&g->elements[q], g->a);
         pivot_init(&g->updated[q], g->a);
     }
-    if (schema_find("dynamics"))
-        table_init(&g->dynamics, "dynamics", g->a);
-    if (schema_find("dynamics_totals"))
-        table_init(&g->dynamics_totals, "dynamics_totals", g->a);
+    table_start(&g->dynamics, NULL, g->a);
+    table_start(&g->dynamics_totals, NULL, g->a);
 }
 
 void gather_take(struct gather *g, const struct table *t, struct err *e)
@@ -297,9 +295,8 @@ void gather_take(struct gather *g, const struct table *t, struct err *e)
     for (size_t k = 0; k < sizeof takers / sizeof *takers; k++)
         if (strcmp(takers[k].table, t->schema->name) == 0)
             takers[k].take(g, t, e);
-    struct table *const kept[] = {&g->dynamics, &g->dynamics_totals};
-    int n = t->schema->ncolumns;
-    for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
-        for (int64_t i = 0; kept[k]->schema == t->schema && i < t->nrows && e->code == ERR_OK; i++)
-            table_add_n(kept[k], &t->values[i * n], n, e);
+    if (strcmp(t->schema->name, "dynamics") == 0)
+        table_add_all(&g->dynamics, t, e);
+    if (strcmp(t->schema->name, "dynamics_totals") == 0)
+        table_add_all(&g->dynamics_totals, t, e);
 }

@@ -228,7 +228,6 @@ static void add_overlap(struct pivot *p, const char *row, const struct table *t,
 
 static void take_overlap(struct summary *sum, const struct table *t, struct err *e)
 {
-    int n = t->schema->ncolumns;
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
         const char *node = table_text(t, i, "node"), *scope = table_text(t, i, "scope");
         int64_t nth = keys_add(&sum->overlap_nodes, node, e);
@@ -249,7 +248,7 @@ static void take_overlap(struct summary *sum, const struct table *t, struct err 
                         swap, e);
         }
         if (sum->npairs++ < sum->detail)
-            table_add_n(&sum->pairs, &t->values[i * n], n, e);
+            table_add_row(&sum->pairs, t, i, e);
     }
 }
 
@@ -441,10 +440,9 @@ void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, i
         &sum->sparsity,  &sum->updated,         &sum->layers,  &sum->density,  &sum->modules,
         &sum->rank,      &sum->by_varies,       &sum->by_base, &sum->by_scope, &sum->by_algorithms,
         &sum->consensus, &sum->consensus_cells, &sum->skipped};
-    table_init(&sum->cells, "cells", a);
-    table_init(&sum->entropy, "entropy", a);
-    table_init(&sum->published, "published", a);
-    table_init(&sum->pairs, "overlap", a);
+    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published, &sum->pairs};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        table_start(kept[i], NULL, a); /* what columns they have the archive's tables say */
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         *keys[i] = (struct keys){.arena = a};
     for (size_t i = 0; i < sizeof pivots / sizeof *pivots; i++)
@@ -459,11 +457,13 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e)
     } takers[] = {{"cells", take_cells},         {"sparsity", take_sparsity}, {"layers", take_layers},
                   {"modules", take_modules},     {"rank", take_rank},         {"overlap", take_overlap},
                   {"consensus", take_consensus}, {"entropy", take_entropy},   {"skipped", take_skipped}};
-    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published};
-    int n = t->schema->ncolumns;
+    const struct {
+        const char *table;
+        struct table *kept;
+    } kept[] = {{"cells", &sum->cells}, {"entropy", &sum->entropy}, {"published", &sum->published}};
     for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
-        for (int64_t i = 0; kept[k]->schema == t->schema && i < t->nrows && e->code == ERR_OK; i++)
-            table_add_n(kept[k], &t->values[i * n], n, e);
+        if (strcmp(kept[k].table, t->schema->name) == 0)
+            table_add_all(kept[k].kept, t, e);
     for (size_t k = 0; k < sizeof takers / sizeof *takers; k++)
         if (strcmp(takers[k].table, t->schema->name) == 0)
             takers[k].take(sum, t, e);

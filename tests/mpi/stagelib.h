@@ -10,6 +10,7 @@
 #include "compare/pair.h"
 #include "formats/catalogue.h"
 #include "study/registry.h"
+#include "study/tables.h"
 #include "study/stage.h"
 
 #include <math.h>
@@ -259,7 +260,7 @@ static inline struct table read_table(struct world *w, const char *path, const c
     struct h5 *f = NULL;
     struct err e;
     err_clear(&e);
-    table_init(&t, name, &w->arena);
+    table_start(&t, tables_find(name), &w->arena);
     if (h5_open(path, 0, &w->arena, &f, &e) == ERR_OK)
         h5_table_read(f, name, &t, 0, -1, NULL, &e);
     h5_close(f, &e);

@@ -1,0 +1,110 @@
+#include "hdf5/schema.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* As SCHEMA, for all to see: declares schema_ID. */
+#define SHARED(id, where, text, ...)                                                        \
+    static const struct column id##_columns[] = {__VA_ARGS__};                              \
+    _Static_assert(sizeof id##_columns / sizeof(struct column) <= SCHEMA_MAX_COLUMNS, #id); \
+    const struct schema schema_##id = {#id, text, id##_columns,                             \
+                                       (int)(sizeof id##_columns / sizeof(struct column)), where}
+
+/* ---- tables of the archive ---- */
+
+SHARED(cells, KEPT_IN_ARCHIVE,
+       "The experiment matrix: one row per cell, with totals over its compared tensors.", C_CELL,
+       C_TEXT("family", "model family"), C_TEXT("algorithm", "RL algorithm"), C_INT("seed", "training seed"),
+       C_TEXT("data", "training data; empty where there is none"),
+       C_INT("step", "training step; -1 where there is none"), C_TEXT("base", "checkpoint before RL"),
+       C_TEXT("tuned", "checkpoint after RL"), C_INT("tensors", "compared tensors"),
+       C_INT("skipped", "tensors or parts of them left out, see table skipped"),
+       C_INT("skipped_parameters",
+             "elements left out; the figures cover parameters / (parameters + skipped_parameters)"),
+       C_PARAMETERS, C_INT("bit_changed", "elements whose bits differ in the compare type"),
+       C_INT("nonzero", "elements whose difference is not zero (-0 equals +0; NaN is not zero)"));
+
+SHARED(sparsity, KEPT_IN_ARCHIVE, "Update sparsity of each cell, by criterion and tolerance.", C_CELL, C_NODE,
+       C_TEXT("criterion", "absolute, bits or relative"),
+       C_REAL("tolerance", "criterion's own",
+              "absolute: weight units, before rounding to the compare type; relative: eta"),
+       C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY);
+
+SHARED(layers, KEPT_IN_ARCHIVE, "Update sparsity per transformer layer.", C_CELL, C_NODE, C_LAYER,
+       C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY,
+       C_REAL("mean_tensor_density", "1",
+              "mean over the layer's tensors, each weighing the same, of the share updated"));
+
+SHARED(modules, KEPT_IN_ARCHIVE, "Update sparsity per kind of module, over all layers.", C_CELL, C_NODE,
+       C_MODULE, C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY);
+
+SHARED(tensor_sparsity, KEPT_IN_ARCHIVE, "Updated elements per tensor, by criterion and tolerance.", C_CELL,
+       C_NODE, C_TENSOR, C_TEXT("criterion", "absolute, bits or relative"),
+       C_REAL("tolerance", "criterion's own",
+              "absolute: weight units, before rounding to the compare type; relative: eta"),
+       C_INT("updated", "elements counted as updated"));
+
+SHARED(skipped, KEPT_AT_END, "Every tensor (or file) left out of a stage, with the reason.", C_CELL, C_NODE,
+       C_TENSOR, C_INT("parameters", "elements left out; 0 for scales, which are used with their tensor"),
+       C_TEXT("reason", "why it was left out"));
+
+SHARED(published, KEPT_AT_END, "Published figures given in the config beside the cells.",
+       C_TEXT("source", "where it was published"), C_TEXT("quantity", "what it measures"),
+       C_TEXT("algorithm", "RL algorithm"), C_TEXT("model", "model family"),
+       C_REAL("value", "as published", "the figure"), C_TEXT("cell", "the cell that it stands beside"));
+
+/* ---- tables of artifacts and of /provenance only ---- */
+
+SHARED(compared, KEPT_IN_ARTIFACT, "The compared tensors, in the order of the bitmap.", C_TENSOR, C_LAYER,
+       C_MODULE, C_TEXT("shape", "rows x columns"), C_PARAMETERS, C_TEXT("dtype_base", "type in the base"),
+       C_TEXT("dtype_tuned", "type in the tuned"));
+
+SHARED(files, KEPT_IN_ARTIFACT, "Files that were read or written.", C_TEXT("path", "as opened"),
+       C_INT("size_bytes", "size"), C_INT("mtime_ns", "modification time since 1970"),
+       C_TEXT("header_hash", "XXH3-64 of the header, hexadecimal"));
+
+SHARED(catalogue, KEPT_IN_ARTIFACT, "Every tensor of a checkpoint and where its bytes are.", C_TENSOR,
+       C_TEXT("shape", "rows x columns"), C_TEXT("dtype", "safetensors type name"), C_LAYER, C_MODULE,
+       C_PARAMETERS, C_TEXT("file", "path of the file"), C_INT("offset_bytes", "first byte in the file"),
+       C_INT("size_bytes", "bytes"),
+       C_TEXT("strides", "elements to step per axis; empty where the tensor lies row-major"));
+
+SHARED(bins, KEPT_IN_ARTIFACT,
+       "Elements and updated elements by tensor and magnitude bin of |w0|; empty bins are left out.",
+       C_INT("tensor_index", "row of table compared"),
+       C_INT("bin", "top 10 bits of |w0| in the compare type"),
+       C_INT("elements", "elements of the tensor in the bin"), C_INT("updated", "of these, updated"));
+
+SHARED(timings, KEPT_IN_ARTIFACT, "Wall time of each node over the processes, last time it ran.", C_NODE,
+       C_TEXT("label", "what it worked on"), C_REAL("min", "s", "fastest process"),
+       C_REAL("mean", "s", "mean over processes"), C_REAL("max", "s", "slowest process"),
+       C_REAL("bytes", "B", "read and written by the stage"),
+       C_REAL("peak_bytes", "B", "largest counted memory of a process"));
+
+static const struct schema *const shared[] = {
+    &schema_cells,           &schema_sparsity,  &schema_layers,    &schema_modules,
+    &schema_tensor_sparsity, &schema_skipped,   &schema_published, &schema_compared,
+    &schema_files,           &schema_catalogue, &schema_bins,      &schema_timings,
+};
+
+const struct schema *const *schema_shared(int *n)
+{
+    *n = (int)(sizeof shared / sizeof *shared);
+    return shared;
+}
+
+const struct schema *schema_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        if (strcmp(shared[i]->name, name) == 0)
+            return shared[i];
+    return NULL;
+}
+
+int schema_column(const struct schema *s, const char *column)
+{
+    for (int i = 0; i < s->ncolumns; i++)
+        if (s->columns[i].name[0] == column[0] && strcmp(s->columns[i].name, column) == 0)
+            return i; /* asked for each value of long tables */
+    return -1;
+}

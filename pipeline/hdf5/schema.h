@@ -1,0 +1,101 @@
+/* Schema: what a table or a dataset holds, declared beside whoever writes it.
+ *
+ * A table that several parts of the machine or several stages write stands here (schema.c); one that a single
+ * stage writes stands in that stage's file, and a stage lists all it writes in its `tables`. The declarations
+ * are the contract of design.md: from them come the archive, its attributes and the page TABLES.md, which
+ * also says when the archive's schema version rises. */
+#ifndef SINEW_SCHEMA_H
+#define SINEW_SCHEMA_H
+
+enum column_kind { COLUMN_TEXT, COLUMN_INT, COLUMN_REAL };
+
+struct column {
+    const char *name;
+    enum column_kind kind;
+    const char *units;       /* NULL where there are none */
+    const char *description; /* a few words */
+};
+
+/* Where the rows end up. The archive's tables stand in the order in which the stages declare them, those at
+ * its end after all others. */
+enum schema_kept { KEPT_IN_ARTIFACT, KEPT_IN_ARCHIVE, KEPT_AT_END };
+
+struct schema {
+    const char *name;        /* "cells" */
+    const char *description; /* one sentence, for h5dump -H */
+    const struct column *columns;
+    int ncolumns;
+    enum schema_kept kept;
+};
+
+enum { SCHEMA_MAX_COLUMNS = 32 }; /* every declaration is held to it by the compiler */
+
+/* Declares `id`, a schema of the columns that follow. */
+#define SCHEMA(id, table, where, text, ...)                                                   \
+    static const struct column id##_columns[] = {__VA_ARGS__};                                \
+    _Static_assert(sizeof id##_columns / sizeof(struct column) <= SCHEMA_MAX_COLUMNS, table); \
+    static const struct schema id = {table, text, id##_columns,                               \
+                                     (int)(sizeof id##_columns / sizeof(struct column)), where}
+
+/* Columns. clang-format would give each of these braces a line of its own. */
+/* clang-format off */
+#define C_TEXT(name, text) {name, COLUMN_TEXT, NULL, text}
+#define C_INT(name, text) {name, COLUMN_INT, NULL, text}
+#define C_REAL(name, units, text) {name, COLUMN_REAL, units, text}
+/* clang-format on */
+
+/* Columns that mean the same in every table. */
+#define C_CELL C_TEXT("cell", "FAMILY/ALGORITHM/SEED[+DATA][@STEP]")
+#define C_NODE C_TEXT("node", "stage of the config that computed the row")
+#define C_TENSOR C_TEXT("tensor", "name in the checkpoint")
+#define C_LAYER C_INT("layer", "transformer layer; -1 where there is none")
+#define C_MODULE C_TEXT("module", "owner of the parameter: q_proj, lm_head, ...")
+#define C_PARAMETERS C_INT("parameters", "elements")
+#define C_SPARSITY C_REAL("sparsity", "1", "share of parameters not updated, 0 to 1")
+
+/* ---- datasets ---- */
+
+enum h5_type {
+    H5_BITS8,
+    H5_BITS16,
+    H5_BITS32,
+    H5_BITS64,
+    H5_INT64,
+    H5_REAL64,
+    H5_REAL32,
+    H5_BF16,
+    H5_REAL16
+};
+
+/* A large 1-D dataset of an artifact. One with `archived` goes into the archive as well: NAME/NODE there is
+ * what all artifacts of the node hold of it, one after the other, and the rows of `table` say in their column
+ * `offset` where each one's part begins (-1: nowhere), in the artifact as in the archive. */
+struct dataset {
+    const char *name; /* in the artifact: "/spectra"; NULL ends a list */
+    enum h5_type type;
+    const char *units; /* NULL where there are none */
+    const char *description;
+    const struct schema *table;
+    const char *offset;
+    const char *archived, *group; /* descriptions in the archive: of NAME/NODE, and of NAME */
+};
+
+/* ---- what several write ---- */
+
+/* Tables of the archive that several write, or the machine by itself. */
+extern const struct schema schema_cells, schema_sparsity, schema_layers, schema_modules,
+    schema_tensor_sparsity, schema_skipped, schema_published;
+
+/* Tables of artifacts and of /provenance that several write or read. */
+extern const struct schema schema_compared, schema_files, schema_catalogue, schema_bins, schema_timings;
+
+/* Local. All of these, *n of them. */
+const struct schema *const *schema_shared(int *n);
+
+/* Local. One of these by name; NULL if it is none of them. */
+const struct schema *schema_find(const char *name);
+
+/* Local. Index of a column; -1 if there is none. */
+int schema_column(const struct schema *s, const char *column);
+
+#endif
