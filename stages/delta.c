@@ -184,7 +184,7 @@ static int is_aside(const struct delta *d)
 /* Are the tensor's elements compared by their bits only, having no difference? */
 static int is_bits(const struct delta *d, int64_t t)
 {
-    return dtype_is_bits(d->set->base[t].tensor->dtype);
+    return dtype_is_bits(decoder_type(d->set->base[t]));
 }
 
 static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t bytes)
@@ -207,7 +207,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
         TRY(pair_read(&d->pair, t, first, n, d->w0, d->w1, e));
     if (is_bits(d, t)) {
         int64_t unequal =
-            count_unequal(d->w0, d->w1, n, (size_t)dtype_bits(d->set->base[t].tensor->dtype) / 8);
+            count_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
         c->counts.bit_changed += unequal;
         c->counts.nonzero += unequal;
         return ERR_OK;
@@ -354,7 +354,7 @@ static err_t add_layers_aside(const struct delta *d, struct table *layers, struc
     TRY(arena_array(a, "delta.aside", s->layout.ntensors, &l.tensors, e));
     TRY(arena_array(a, "delta.aside", s->layout.ntensors, &nonzero, e));
     for (int64_t t = 0; t < s->layout.ntensors; t++)
-        if (!dtype_is_bits(s->base[t].tensor->dtype)) {
+        if (!dtype_is_bits(decoder_type(s->base[t]))) {
             l.tensors[l.ntensors] = s->layout.tensors[t];
             nonzero[l.ntensors++] = d->nonzero[1][t];
         }

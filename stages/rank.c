@@ -197,8 +197,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < c->ntensors; i++) {
             const struct stored_tensor *t = &c->tensors[i];
-            int number = dtype_is_compared(t->dtype) || t->dtype == DTYPE_F8_E4M3;
-            if (!number || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
+            if (!decoder_is_number(t) || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
                 continue;
             if (pass == 0) {
                 total += cost(p, t->dims[0], t->dims[1], 1, available);

@@ -1,6 +1,6 @@
 #include "compare/match.h"
 
-#include "formats/fp8.h"
+#include "formats/decoder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +14,6 @@ enum { BASE, TUNED, SIDES };
 struct named_tensor {
     const char *name;
     const struct stored_tensor *tensor;
-    int is_scale; /* of an FP8 tensor of its own checkpoint */
 };
 
 struct side {
@@ -150,22 +149,6 @@ static int by_name(const void *a, const void *b)
     return c != 0 ? c : strcmp(x->tensor->name, y->tensor->name);
 }
 
-static const char SCALE[] = "_scale_inv";
-
-/* The FP8 tensor whose scales this would be, in the same checkpoint; NULL: it is an ordinary tensor. */
-static const struct stored_tensor *scaled_by(const struct checkpoint *c, const struct stored_tensor *t,
-                                             struct arena *a, struct err *e)
-{
-    if (!text_ends_with(t->name, SCALE))
-        return NULL;
-    char *name = arena_strndup(a, t->name, strlen(t->name) - strlen(SCALE), e);
-    if (!name)
-        return NULL;
-    const struct stored_tensor *weight = checkpoint_find(c, name);
-    arena_drop(a, name);
-    return weight && weight->dtype == DTYPE_F8_E4M3 ? weight : NULL;
-}
-
 static err_t list_side(struct matching *g, int which, const struct checkpoint *c, struct err *e)
 {
     struct side *s = &g->side[which];
@@ -173,10 +156,10 @@ static err_t list_side(struct matching *g, int which, const struct checkpoint *c
     TRY(arena_array(g->arena, "match.names", s->n, &s->v, e));
     for (int64_t i = 0; i < s->n; i++) {
         const struct stored_tensor *t = &c->tensors[i];
-        s->v[i] = (struct named_tensor){t->name, t, scaled_by(c, t, g->arena, e) != NULL};
+        s->v[i] = (struct named_tensor){t->name, t};
     }
-    if (e->code != ERR_OK || which == BASE || g->policy->rename.n == 0)
-        return e->code;
+    if (which == BASE || g->policy->rename.n == 0)
+        return ERR_OK;
     TRY(rename_side(g, s, e));
     if (s->n > 0)
         qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
@@ -224,11 +207,15 @@ static err_t skip(struct matching *g, const char *tensor, int64_t parameters, co
                      V_TEXT(reason));
 }
 
-/* The scales of an FP8 tensor: used with it, not compared. */
-static err_t skip_scale(struct matching *g, const char *name, struct err *e)
+/* What serves the decoding of another tensor, on either side (x, y: NULL where it is not there): used with
+ * it, not compared. */
+static err_t skip_helper(struct matching *g, const struct stored_tensor *x, const struct stored_tensor *y,
+                         struct err *e)
 {
-    char *reason = arena_printf(g->arena, e, "scale of %.*s", (int)(strlen(name) - strlen(SCALE)), name);
-    return reason ? skip(g, name, 0, reason, e) : e->code;
+    const struct decoding *d = x ? decoder_served(x) : NULL;
+    d = d ? d : decoder_served(y);
+    char *reason = arena_printf(g->arena, e, "%s of %s", d->by->helper, d->of->name);
+    return reason ? skip(g, x ? x->name : y->name, 0, reason, e) : e->code;
 }
 
 /* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
@@ -278,7 +265,7 @@ static err_t check_names(const struct matching *g, struct err *e)
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
         int has = w.base ? BASE : TUNED;
-        if ((w.base && w.tuned) || x->is_scale || tied_to(lacking(g, &w), x->tensor))
+        if ((w.base && w.tuned) || decoder_served(x->tensor) || tied_to(lacking(g, &w), x->tensor))
             continue;
         if (n[has]++ == 0)
             first[has] = x;
@@ -344,31 +331,14 @@ static err_t match_shapes(struct matching *g, const char *name, const struct sto
     return skip(g, name, more - (x->elements < y->elements ? x->elements : y->elements), reason, e);
 }
 
-static int is_number(enum dtype t)
+/* A tensor whose elements say nothing by themselves must be decoded, or the reason why it cannot be. */
+static err_t check_decoding(const struct matching *g, int which, const struct stored_tensor *t, struct err *e)
 {
-    return dtype_is_compared(t) || t == DTYPE_F8_E4M3;
-}
-
-static err_t match_scale(const struct matching *g, int which, struct match_side *s, struct err *e)
-{
-    const struct checkpoint *c = g->side[which].checkpoint;
-    if (s->tensor->dtype != DTYPE_F8_E4M3)
+    const struct decoding *d = decoder_decoding(t);
+    if (!d || !d->problem)
         return ERR_OK;
-    char problem[700], *name = arena_printf(g->arena, e, "%s%s", s->tensor->name, SCALE);
-    if (!name)
-        return e->code;
-    s->scale = checkpoint_find(c, name);
-    if (!s->scale)
-        return err_set(
-            e, ERR_DATA,
-            "tensor %s of the %s checkpoint %s is F8_E4M3, but its scales %s are not there; FP8 codes "
-            "mean nothing without them",
-            s->tensor->name, side_names[which], c->path, name);
-    arena_drop(g->arena, name);
-    if (fp8_check(s->tensor, s->scale, problem, sizeof problem) != 0)
-        return err_set(e, ERR_DATA, "tensor %s of the %s checkpoint %s is F8_E4M3: %s", s->tensor->name,
-                       side_names[which], c->path, problem);
-    return ERR_OK;
+    return err_set(e, ERR_DATA, "tensor %s of the %s checkpoint %s is %s%s", t->name, side_names[which],
+                   g->side[which].checkpoint->path, dtype_name(t->dtype), d->problem);
 }
 
 /* Is the tensor in a layer beyond those of the model proper: one for multi-token prediction? Towers of other
@@ -384,7 +354,7 @@ static int is_mtp(const struct matching *g, const struct stored_tensor *t)
     return 0;
 }
 
-static err_t add(struct matching *g, int aside, const struct match_side *base, const struct match_side *tuned,
+static err_t add(struct matching *g, int aside, const struct stored_tensor *x, const struct stored_tensor *y,
                  int64_t rows, struct err *e)
 {
     struct match_set *s = aside ? &g->m->aside : &g->m->main;
@@ -392,7 +362,6 @@ static err_t add(struct matching *g, int aside, const struct match_side *base, c
     TRY(arena_grow(g->arena, "match.tensors", i + 1, &cap[0], &s->layout.tensors, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[1], &s->base, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[2], &s->tuned, e));
-    const struct stored_tensor *x = base->tensor;
     struct layout_tensor *t = &s->layout.tensors[i];
     *t = (struct layout_tensor){.name = x->name,
                                 .module = x->module,
@@ -400,31 +369,30 @@ static err_t add(struct matching *g, int aside, const struct match_side *base, c
                                 .ndim = x->ndim,
                                 .elements = x->elements,
                                 .dtype_base = dtype_name(x->dtype),
-                                .dtype_tuned = dtype_name(tuned->tensor->dtype)};
+                                .dtype_tuned = dtype_name(y->dtype)};
     memcpy(t->dims, x->dims, sizeof t->dims);
     if (x->ndim > 0 && rows != x->dims[0]) {
         t->elements = x->elements / x->dims[0] * rows; /* fewer rows than it has: it has some */
         t->dims[0] = rows;
     }
-    s->base[i] = *base;
-    s->tuned[i] = *tuned;
+    s->base[i] = x;
+    s->tuned[i] = y;
     s->layout.ntensors++;
     return ERR_OK;
 }
 
 static err_t match_tensors(struct matching *g, const struct match_walk *w, struct err *e)
 {
-    struct match_side base = {w->base->tensor, NULL}, tuned = {w->tuned->tensor, NULL};
-    const struct stored_tensor *x = base.tensor, *y = tuned.tensor;
+    const struct stored_tensor *x = w->base->tensor, *y = w->tuned->tensor;
     int64_t rows;
-    int verdict, numbers = is_number(x->dtype) && is_number(y->dtype);
+    int verdict, numbers = decoder_is_number(x) && decoder_is_number(y);
     TRY(match_shapes(g, x->name, x, y, &rows, &verdict, e));
     if (verdict == LEAVE_OUT)
         return ERR_OK;
     int64_t elements = x->ndim > 0 && x->dims[0] > 0 ? x->elements / x->dims[0] * rows : x->elements;
     char reason[160];
     if (!numbers && (x->dtype != y->dtype || !dtype_is_bits(x->dtype))) {
-        int other = dtype_is_bits(x->dtype) || is_number(x->dtype);
+        int other = dtype_is_bits(x->dtype) || decoder_is_number(x);
         if (x->dtype == y->dtype || !other)
             snprintf(reason, sizeof reason, "type %s is not compared", dtype_name(x->dtype));
         else
@@ -433,10 +401,10 @@ static err_t match_tensors(struct matching *g, const struct match_walk *w, struc
                      dtype_name(x->dtype), dtype_name(y->dtype));
         return skip(g, x->name, elements, reason, e);
     }
-    TRY(match_scale(g, BASE, &base, e));
-    TRY(match_scale(g, TUNED, &tuned, e));
+    TRY(check_decoding(g, BASE, x, e));
+    TRY(check_decoding(g, TUNED, y, e));
     int mtp = !g->policy->include_mtp && is_mtp(g, x);
-    TRY(add(g, mtp || !numbers, &base, &tuned, rows, e));
+    TRY(add(g, mtp || !numbers, x, y, rows, e));
     if (!mtp && numbers)
         return ERR_OK;
     if (mtp)
@@ -451,8 +419,9 @@ static err_t match_tensors(struct matching *g, const struct match_walk *w, struc
 static err_t match_all(struct matching *g, struct err *e)
 {
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
-        if ((w.base && w.base->is_scale) || (w.tuned && w.tuned->is_scale))
-            TRY(skip_scale(g, w.base ? w.base->tensor->name : w.tuned->tensor->name, e));
+        const struct stored_tensor *x = w.base ? w.base->tensor : NULL, *y = w.tuned ? w.tuned->tensor : NULL;
+        if ((x && decoder_served(x)) || (y && decoder_served(y)))
+            TRY(skip_helper(g, x, y, e));
         else if (w.base && w.tuned)
             TRY(match_tensors(g, &w, e));
         else

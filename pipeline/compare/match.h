@@ -23,26 +23,20 @@ struct match_policy {
     struct text_list rename; /* "PATTERN -> REPLACEMENT", of tuned names; see match_rule_check */
 };
 
-/* One side of a compared tensor. */
-struct match_side {
-    const struct stored_tensor *tensor;
-    const struct stored_tensor *scale; /* of FP8 codes; else NULL */
-};
-
 struct match_set {
     struct layout layout;
-    struct match_side *base, *tuned; /* per tensor of the layout */
+    const struct stored_tensor **base, **tuned; /* per tensor of the layout */
 };
 
 struct match {
     struct match_set main, aside;
-    int64_t skipped_parameters; /* elements in neither set or aside; scales of FP8 are none */
+    int64_t skipped_parameters; /* elements in neither set or aside; what serves another tensor has none */
 };
 
 /* Local. Matches two checkpoints by name. Tensors that are not in `main` are added to `skipped` (may be NULL)
  * with cell, node and reason. Everything is owned by the arena or by the checkpoints. Errors: DATA for what
- * the policy does not allow (names on one side only, other shapes), FP8 without fitting scales, or nothing
- * left to compare; CONFIG for a rename that matches nothing or makes two names one. */
+ * the policy does not allow (names on one side only, other shapes), a tensor that cannot be decoded, or
+ * nothing left to compare; CONFIG for a rename that matches nothing or makes two names one. */
 err_t match_build(struct match *m, const struct checkpoint *base, const struct checkpoint *tuned,
                   const struct match_policy *policy, const char *cell, const char *node,
                   struct table *skipped, struct arena *a, struct err *e);

@@ -15,18 +15,36 @@ err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
     return code;
 }
 
-/* Bytes of the widest element of a set, as it is read. */
-static int widest_in(const struct match_set *s)
+static int64_t larger(int64_t x, int64_t y)
 {
-    int widest = 1;
+    return x > y ? x : y;
+}
+
+/* Room for a block of a set: bytes of the widest element as it is read, and scratch to decode either side. */
+static void measure(const struct match_set *s, int64_t *widest, int64_t scratch[2])
+{
     for (int64_t i = 0; i < s->layout.ntensors; i++) {
-        int x = dtype_bits(s->base[i].tensor->dtype) / 8, y = dtype_bits(s->tuned[i].tensor->dtype) / 8;
-        int codes = s->base[i].scale || s->tuned[i].scale ? 4 : 0; /* codes, and bf16 on the way to f32 */
-        widest = x > widest ? x : widest;
-        widest = y > widest ? y : widest;
-        widest = codes > widest ? codes : widest;
+        const struct stored_tensor *both[] = {s->base[i], s->tuned[i]};
+        for (int k = 0; k < 2; k++) {
+            *widest = larger(*widest, dtype_bits(decoder_type(both[k])) / 8);
+            scratch[k] = larger(scratch[k], decoder_scratch_bytes(both[k], LAYOUT_BLOCK));
+        }
     }
-    return widest;
+}
+
+static err_t take_room(struct pair *p, struct err *e)
+{
+    int64_t widest = 1, scratch[2] = {0, 0};
+    char *raw;
+    measure(&p->match.main, &widest, scratch);
+    measure(&p->match.aside, &widest, scratch);
+    TRY(arena_array(p->arena, "pair.raw", LAYOUT_BLOCK * widest, &raw, e));
+    p->raw = raw;
+    for (int k = 0; k < 2 && scratch[k] > 0; k++) {
+        TRY(arena_array(p->arena, "pair.scratch", scratch[k], &raw, e));
+        p->scratch[k] = (struct decoder_scratch){.v = raw, .bytes = scratch[k], .most = LAYOUT_BLOCK};
+    }
+    return ERR_OK;
 }
 
 err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_catalogue,
@@ -40,14 +58,7 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
     TRY(checkpoint_verify(&p->base, e));
     TRY(checkpoint_verify(&p->tuned, e));
     TRY(match_build(&p->match, &p->base, &p->tuned, policy, cell, node, skipped, a, e));
-    int main = widest_in(&p->match.main), aside = widest_in(&p->match.aside);
-    char *raw;
-    TRY(arena_array(a, "pair.raw", (int64_t)LAYOUT_BLOCK * (main > aside ? main : aside), &raw, e));
-    p->raw = raw;
-    for (int i = 0; i < 2; i++) {
-        p->scales[i].cap = fp8_scales_needed(LAYOUT_BLOCK);
-        TRY(arena_array(a, "pair.scales", p->scales[i].cap, &p->scales[i].v, e));
-    }
+    TRY(take_room(p, e));
     return pair_read_by(p, &unasked, e);
 }
 
@@ -72,18 +83,13 @@ static const struct pair_range *range_of(const struct pair_plan *plan, int64_t c
     return NULL;
 }
 
-/* Tells the file system, once, of what the reader does not fetch: a strided tensor from this block on, or the
- * scales of a tensor of codes. */
-static void advise(struct pair_plan *plan, int side, struct checkpoint *c, const struct match_side *s,
+/* Tells the file system, once a tensor, of what the reader does not fetch of it. */
+static void advise(struct pair_plan *plan, int side, struct checkpoint *c, const struct stored_tensor *t,
                    int64_t first, int64_t elements)
 {
-    const struct stored_tensor *t = s->scale ? s->scale : s->tensor;
-    if ((!s->scale && !t->strides) || plan->advised[side] == t)
+    if (plan->advised[side] == t)
         return;
-    if (s->scale)
-        checkpoint_advise(c, t, 0, t->elements);
-    else
-        checkpoint_advise(c, t, first, elements - first);
+    checkpoint_advise(c, t, first, elements - first);
     plan->advised[side] = t;
 }
 
@@ -94,11 +100,11 @@ static void announce(struct pair *p, const struct pair_range *r)
     struct block at = layout_block(&r->set->layout, r->from + plan->next - r->count);
     int side = plan->sent[1] < plan->sent[0];
     struct checkpoint *c = side ? &p->tuned : &p->base;
-    const struct match_side *s = side ? &r->set->tuned[at.tensor] : &r->set->base[at.tensor];
+    const struct stored_tensor *t = side ? r->set->tuned[at.tensor] : r->set->base[at.tensor];
     int64_t done = plan->sent[side];
     if (done < at.n) {
-        advise(plan, side, c, s, at.first, r->set->layout.tensors[at.tensor].elements);
-        plan->sent[side] += checkpoint_ahead(c, s->tensor, at.first + done, at.n - done, plan->next);
+        advise(plan, side, c, t, at.first, r->set->layout.tensors[at.tensor].elements);
+        plan->sent[side] += checkpoint_ahead(c, t, at.first + done, at.n - done, plan->next);
     }
     if (plan->sent[0] >= at.n && plan->sent[1] >= at.n) {
         plan->next++;
@@ -161,31 +167,17 @@ static void come_to(struct pair *p, const struct match_set *set, int64_t t, int6
 
 /* ---- reading ---- */
 
-/* FP8: through bf16, whatever the compare type. The codes stand in the first quarter of raw, bf16 in its
- * second half. */
-static err_t read_codes(const struct pair *p, struct checkpoint *c, const struct match_side *s,
-                        struct fp8_scales *scales, int64_t first, int64_t n, void *out, struct err *e)
-{
-    uint16_t *bf16 = p->arithmetic == ARITHMETIC_BF16 ? out : (uint16_t *)p->raw + LAYOUT_BLOCK;
-    TRY(fp8_read(c, s->tensor, s->scale, first, n, p->raw, scales, bf16, e));
-    if (p->arithmetic != ARITHMETIC_BF16)
-        tensor_to_compare(p->arithmetic, DTYPE_BF16, bf16, n, out);
-    return ERR_OK;
-}
-
-/* One side of a block. Elements as wide as the compare type are read in place, and converted there if they
+/* One side of a block. Numbers as wide as the compare type are read in place, and converted there if they
  * must be; integers and bools stay as they are. */
-static err_t read_side(const struct pair *p, struct checkpoint *c, const struct match_side *s,
-                       struct fp8_scales *scales, int64_t first, int64_t n, void *out, struct err *e)
+static err_t read_side(const struct pair *p, struct checkpoint *c, const struct stored_tensor *t,
+                       struct decoder_scratch *scratch, int64_t first, int64_t n, void *out, struct err *e)
 {
-    const struct stored_tensor *t = s->tensor;
-    if (s->scale)
-        return read_codes(p, c, s, scales, first, n, out, e);
-    int in_place = dtype_is_bits(t->dtype) || dtype_bits(t->dtype) == 8 * arithmetic_bytes(p->arithmetic);
+    enum dtype type = decoder_type(t);
+    int in_place = dtype_is_bits(type) || dtype_bits(type) == 8 * arithmetic_bytes(p->arithmetic);
     void *to = in_place ? out : p->raw;
-    TRY(checkpoint_read(c, t, first, n, to, e));
-    if (!dtype_is_bits(t->dtype))
-        tensor_to_compare(p->arithmetic, t->dtype, to, n, out);
+    TRY(checkpoint_numbers(c, t, first, n, scratch, to, e));
+    if (!dtype_is_bits(type))
+        tensor_to_compare(p->arithmetic, type, to, n, out);
     return ERR_OK;
 }
 
@@ -199,8 +191,8 @@ static err_t read_both(struct pair *p, const struct match_set *s, int64_t t, int
                        (long long)n, (long long)first, (long long)t, (long long)s->layout.ntensors);
     if (p->plan.nranges > 0 && n > 0)
         come_to(p, s, t, first, first + n);
-    TRY(read_side(p, &p->base, &s->base[t], &p->scales[0], first, n, w0, e));
-    return read_side(p, &p->tuned, &s->tuned[t], &p->scales[1], first, n, w1, e);
+    TRY(read_side(p, &p->base, s->base[t], &p->scratch[0], first, n, w0, e));
+    return read_side(p, &p->tuned, s->tuned[t], &p->scratch[1], first, n, w1, e);
 }
 
 err_t pair_read(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e)

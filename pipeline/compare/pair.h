@@ -4,7 +4,6 @@
 #define SINEW_PAIR_H
 
 #include "formats/checkpoint.h"
-#include "formats/fp8.h"
 #include "compare/match.h"
 #include "formats/readahead.h"
 #include "hdf5/table.h"
@@ -22,16 +21,16 @@ struct pair_plan {
     int64_t now;                            /* the block that is read */
     int64_t next;                           /* the block of which the next piece is announced to the reader */
     int64_t sent[2];                        /* elements of it that have been, of base and tuned */
-    const struct stored_tensor *advised[2]; /* strided tensor or scales that the file system knows of */
+    const struct stored_tensor *advised[2]; /* the last tensor of which the file system was told */
 };
 
 struct pair {
     enum arithmetic arithmetic;
     struct checkpoint base, tuned;
-    struct match match;          /* its layouts are those that are read by */
-    void *raw;                   /* one block of raw elements, before conversion */
-    struct fp8_scales scales[2]; /* of base and tuned */
-    struct readahead *reader;    /* of both checkpoints */
+    struct match match;                /* its layouts are those that are read by */
+    void *raw;                         /* one block of raw elements, before conversion */
+    struct decoder_scratch scratch[2]; /* of base and tuned */
+    struct readahead *reader;          /* of both checkpoints */
     struct arena *arena;
     struct pair_plan plan;
 };

@@ -185,6 +185,8 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
     }
     if (code == ERR_OK)
         code = take_tensors(c, f, artifact, a, e);
+    if (code == ERR_OK)
+        code = decoder_resolve(&(struct stored_list){.ntensors = c->ntensors, .tensors = c->tensors}, a, e);
     err_t closed = h5_close(f, e);
     return code != ERR_OK ? code : closed;
 }

@@ -1,5 +1,6 @@
 #include "formats/checkpoint.h"
 
+#include "formats/decoder.h"
 #include "formats/format.h"
 #include "formats/index.h"
 #include "formats/strided.h"
@@ -63,6 +64,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, s
     TRY(model_config_read(&c->config, path, a, e));
     TRY(open_list(&list, c, S_ISDIR(st.st_mode), a, e));
     stored_sort(&list);
+    TRY(decoder_resolve(&list, a, e));
     c->simulated = list.simulated;
     c->nfiles = list.nfiles;
     c->files = list.files;
@@ -75,18 +77,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, s
 
 const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name)
 {
-    int64_t low = 0, high = c->ntensors - 1;
-    while (low <= high) {
-        int64_t middle = low + (high - low) / 2;
-        int order = strcmp(name, c->tensors[middle].name);
-        if (order == 0)
-            return &c->tensors[middle];
-        if (order < 0)
-            high = middle - 1;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    return stored_find(c->tensors, c->ntensors, name);
 }
 
 /* ---- reading ---- */
@@ -209,7 +200,21 @@ err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64
     return strided_read(t, first, n, &(struct strided_source){read_bytes, &r}, buf, e);
 }
 
-void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
+static err_t read_stored(void *arg, const struct stored_tensor *t, int64_t first, int64_t n, void *buf,
+                         struct err *e)
+{
+    return checkpoint_read(arg, t, first, n, buf, e);
+}
+
+err_t checkpoint_numbers(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
+                         struct decoder_scratch *scratch, void *buf, struct err *e)
+{
+    if (!decoder_decoding(t))
+        return checkpoint_read(c, t, first, n, buf, e);
+    return decoder_read(t, &(struct stored_source){read_stored, c}, first, n, scratch, buf, e);
+}
+
+static void advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
 {
     struct stored_file *f = &c->files[t->file];
     struct err ignored;
@@ -225,6 +230,15 @@ void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int6
     }
     bytes = bytes < ADVISE_BYTES ? bytes : ADVISE_BYTES;
     posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED); /* a hint: no error is one */
+}
+
+void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
+{
+    const struct decoding *d = decoder_decoding(t);
+    for (int i = 0; d && i < d->nhelpers; i++)
+        advise(c, d->helpers[i], 0, d->helpers[i]->elements);
+    if (t->strides)
+        advise(c, t, first, n);
 }
 
 int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,

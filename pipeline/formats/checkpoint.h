@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "formats/decoder.h"
 #include "formats/model_config.h"
 #include "formats/readahead.h"
 #include "formats/stored.h"
@@ -56,6 +57,11 @@ const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const ch
 err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e);
 
+/* Local. The same as numbers: decoded where the tensor is, of decoder_type, with a scratch for at least n
+ * elements of it (unused where it is not decoded). Errors: as checkpoint_read. */
+err_t checkpoint_numbers(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
+                         struct decoder_scratch *scratch, void *buf, struct err *e);
+
 /* Local. Says that elements [first, first+n) of t will be read, n > 0: its reader fetches of them what goes
  * into one block (readahead_want; tag as there). Nothing of strided tensors, which are read in small pieces.
  * Returns how many elements, from the first on, that settles: at least one. What goes wrong is said by the
@@ -63,7 +69,8 @@ err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64
 int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                          int64_t tag);
 
-/* Local. Tells the file system that elements [first, first+n) of t will be read. */
+/* Local. Elements [first, first+n) of t will be read: tells the file system of what checkpoint_ahead leaves
+ * out, a strided tensor and all that serves a decoded one. */
 void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n);
 
 /* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if

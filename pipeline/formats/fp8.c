@@ -62,22 +62,62 @@ int fp8_check(const struct stored_tensor *t, const struct stored_tensor *scale, 
     return -1;
 }
 
-int64_t fp8_scales_needed(int64_t n)
+/* ---- as a decoder ---- */
+
+static const char SCALE[] = "_scale_inv";
+
+/* Scales of one row of blocks: what a range of elements needs at a time, whatever the matrix. Behind them the
+ * codes. */
+struct fp8_kept {
+    const struct stored_tensor *of; /* what v holds: block columns [from, to) of block row `row` */
+    int64_t row, from, to;
+    float v[];
+};
+
+static int64_t scales_needed(int64_t n)
 {
     return n / FP8_BLOCK + 2;
 }
 
+static int takes(const struct stored_tensor *t)
+{
+    return t->dtype == DTYPE_F8_E4M3;
+}
+
+static err_t resolve(struct decoding *d, const struct stored_list *list, struct arena *a, struct err *e)
+{
+    char problem[700], *name = arena_printf(a, e, "%s%s", d->of->name, SCALE);
+    if (!name)
+        return e->code;
+    const struct stored_tensor *scale = stored_find(list->tensors, list->ntensors, name);
+    if (!scale) {
+        d->problem = arena_printf(
+            a, e, ", but its scales %s are not there; FP8 codes mean nothing without them", name);
+    } else {
+        d->helpers[d->nhelpers++] = scale;
+        if (fp8_check(d->of, scale, problem, sizeof problem) != 0)
+            d->problem = arena_printf(a, e, ": %s", problem);
+    }
+    arena_drop(a, name);
+    return e->code;
+}
+
+static int64_t scratch_bytes(int64_t n)
+{
+    return (int64_t)sizeof(struct fp8_kept) + scales_needed(n) * (int64_t)sizeof(float) + n;
+}
+
 /* Block columns [from, to) of a row of blocks into s, unless they are there. */
-static err_t take_scales(struct checkpoint *c, const struct stored_tensor *scale, int64_t row, int64_t from,
-                         int64_t to, struct fp8_scales *s, struct err *e)
+static err_t take_scales(const struct stored_source *source, const struct stored_tensor *scale, int64_t row,
+                         int64_t from, int64_t to, int64_t cap, struct fp8_kept *s, struct err *e)
 {
     if (s->of == scale && s->row == row && s->from <= from && s->to >= to)
         return ERR_OK;
-    if (to - from > s->cap)
+    if (to - from > cap)
         return err_set(e, ERR_BUG, "tensor %s: %lld scales are needed at once, there is room for %lld",
-                       scale->name, (long long)(to - from), (long long)s->cap);
+                       scale->name, (long long)(to - from), (long long)cap);
     s->of = NULL;
-    TRY(checkpoint_read(c, scale, row * scale->dims[1] + from, to - from, s->v, e));
+    TRY(source->read(source->arg, scale, row * scale->dims[1] + from, to - from, s->v, e));
     s->of = scale;
     s->row = row;
     s->from = from;
@@ -85,11 +125,14 @@ static err_t take_scales(struct checkpoint *c, const struct stored_tensor *scale
     return ERR_OK;
 }
 
-err_t fp8_read(struct checkpoint *c, const struct stored_tensor *t, const struct stored_tensor *scale,
-               int64_t first, int64_t n, uint8_t *codes, struct fp8_scales *s, uint16_t *out, struct err *e)
+static err_t read_numbers(const struct decoding *d, const struct stored_source *from, int64_t first,
+                          int64_t n, struct decoder_scratch *scratch, void *out, struct err *e)
 {
-    TRY(checkpoint_read(c, t, first, n, codes, e));
-    int64_t cols = t->dims[1];
+    struct fp8_kept *s = scratch->v;
+    const int64_t cap = scales_needed(scratch->most), cols = d->of->dims[1];
+    uint8_t *codes = (uint8_t *)(s->v + cap);
+    uint16_t *bf16 = out;
+    TRY(from->read(from->arg, d->of, first, n, codes, e));
     for (int64_t i = 0, left; i < n; i += left) {
         /* to the end of this row of blocks; of a row longer than the range, to its end: then no more scales
          * are needed than the range has elements for */
@@ -97,9 +140,19 @@ err_t fp8_read(struct checkpoint *c, const struct stored_tensor *t, const struct
         left = cols > n ? cols - col : (FP8_BLOCK - row % FP8_BLOCK) * cols - col;
         left = left < n - i ? left : n - i;
         int one_row = col + left <= cols;
-        int64_t from = one_row ? col / FP8_BLOCK : 0, to = blocks_of(one_row ? col + left : cols);
-        TRY(take_scales(c, scale, row / FP8_BLOCK, from, to, s, e));
-        fp8_decode(codes + i, first + i, left, cols, s->v, s->from, out + i);
+        int64_t low = one_row ? col / FP8_BLOCK : 0, high = blocks_of(one_row ? col + left : cols);
+        TRY(take_scales(from, d->helpers[0], row / FP8_BLOCK, low, high, cap, s, e));
+        fp8_decode(codes + i, first + i, left, cols, s->v, s->from, bf16 + i);
     }
     return ERR_OK;
 }
+
+const struct decoder decoder_fp8 = {
+    .name = "fp8",
+    .helper = "scale",
+    .out = DTYPE_BF16,
+    .takes = takes,
+    .resolve = resolve,
+    .scratch_bytes = scratch_bytes,
+    .read = read_numbers,
+};

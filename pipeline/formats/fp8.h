@@ -5,7 +5,7 @@
 #ifndef SINEW_FP8_H
 #define SINEW_FP8_H
 
-#include "formats/checkpoint.h"
+#include "formats/decoder.h"
 
 enum { FP8_BLOCK = 128 };
 
@@ -22,20 +22,8 @@ void fp8_decode(const uint8_t *codes, int64_t first, int64_t n, int64_t cols, co
 /* Local. Do matrix and scales fit each other? 0, or -1 with what was expected and found in problem. */
 int fp8_check(const struct stored_tensor *t, const struct stored_tensor *scale, char *problem, int size);
 
-/* Scales of one row of blocks: what a range of elements needs at a time, whatever the matrix. */
-struct fp8_scales {
-    float *v;                       /* `cap` */
-    int64_t cap;                    /* fp8_scales_needed(n) of the largest range read */
-    const struct stored_tensor *of; /* what v holds: block columns [from, to) of block row `row` */
-    int64_t row, from, to;
-};
-
-/* Local. Scales that a range of n elements needs at a time, at most. */
-int64_t fp8_scales_needed(int64_t n);
-
-/* Local. Elements [first, first+n) of tensor t as bf16. codes: room for n bytes, used in between. s: what is
- * kept of the scales from one call to the next. Errors: those of checkpoint_read. */
-err_t fp8_read(struct checkpoint *c, const struct stored_tensor *t, const struct stored_tensor *scale,
-               int64_t first, int64_t n, uint8_t *codes, struct fp8_scales *s, uint16_t *out, struct err *e);
+/* The row of the table of decoders: takes each F8_E4M3 tensor X, served by X_scale_inv of the same
+ * checkpoint. */
+extern const struct decoder decoder_fp8;
 
 #endif

@@ -54,6 +54,22 @@ err_t stored_join(struct stored_list *out, const struct stored_list *parts, int6
     return ERR_OK;
 }
 
+const struct stored_tensor *stored_find(const struct stored_tensor *tensors, int64_t n, const char *name)
+{
+    int64_t low = 0, high = n - 1;
+    while (low <= high) {
+        int64_t middle = low + (high - low) / 2;
+        int order = strcmp(name, tensors[middle].name);
+        if (order == 0)
+            return &tensors[middle];
+        if (order < 0)
+            high = middle - 1;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
 /* ---- places ---- */
 
 int64_t stored_span(const struct stored_tensor *t)

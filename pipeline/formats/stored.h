@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+struct decoding;
+
 struct stored_tensor {
     const char *name;
     enum dtype dtype;
@@ -25,6 +27,8 @@ struct stored_tensor {
     const int64_t
         *strides; /* NULL: row-major, without gaps. Else elements to step per axis, each >= 0, as torch
                      saves a transposed, sliced or expanded tensor; several may share their bytes */
+    const struct decoding *decoding; /* NULL: its elements are what they say; else how it is decoded, or the
+                                        tensor that it serves is (decoder.h) */
 };
 
 struct stored_file {
@@ -57,6 +61,9 @@ err_t stored_join(struct stored_list *out, const struct stored_list *parts, int6
 
 /* Local. The tensors by name, bytewise; of one name, by file. Pure. */
 void stored_sort(struct stored_list *list);
+
+/* Local. One of n tensors sorted by name; NULL if there is none. Binary search. Pure. */
+const struct stored_tensor *stored_find(const struct stored_tensor *tensors, int64_t n, const char *name);
 
 /* Local. Bytes from the first element to behind the last, as the strides lay them out; -1 where that
  * overflows. Pure. */

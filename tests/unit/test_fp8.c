@@ -2,6 +2,7 @@
  * against a reference that takes each element by itself. */
 #include "unitlib.h"
 
+#include "formats/checkpoint.h"
 #include "formats/fp8.h"
 #include "formats/safetensors.h"
 
@@ -77,13 +78,15 @@ static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t st
                                *s = checkpoint_find(&c, "x.weight_scale_inv");
     assert_int_equal(fp8_check(x, s, problem, sizeof problem), 0);
 
-    struct fp8_scales kept = {.cap = fp8_scales_needed(step)};
-    kept.v = malloc((size_t)kept.cap * sizeof *kept.v);
-    uint8_t *room = malloc((size_t)step);
+    const struct decoding *d = decoder_decoding(x);
+    assert_true(d && !d->problem && d->nhelpers == 1 && d->helpers[0] == s);
+    assert_true(decoder_served(s) == d && decoder_type(x) == DTYPE_BF16 && decoder_is_number(x));
+    struct decoder_scratch kept = {.bytes = decoder_scratch_bytes(x, step), .most = step};
+    kept.v = malloc((size_t)kept.bytes);
     uint16_t *out = malloc((size_t)step * sizeof *out);
     for (int64_t first = 0; first < n; first += step) {
         int64_t some = n - first < step ? n - first : step;
-        assert_int_equal(fp8_read(&c, x, s, first, some, room, &kept, out, &b->err), ERR_OK);
+        assert_int_equal(checkpoint_numbers(&c, x, first, some, &kept, out, &b->err), ERR_OK);
         for (int64_t i = 0; i < some; i++) {
             int64_t row = (first + i) / cols, col = (first + i) % cols;
             uint16_t want = element(codes[first + i], scale[row / 128 * across + col / 128]);
@@ -96,7 +99,7 @@ static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t st
     for (int k = 0; k < 200 && n > 0; k++) {
         int64_t first = (int64_t)(next_random(&seed) % (uint64_t)n), some = n - first < 7 ? n - first : 7;
         some = some < step ? some : step;
-        assert_int_equal(fp8_read(&c, x, s, first, some, room, &kept, out, &b->err), ERR_OK);
+        assert_int_equal(checkpoint_numbers(&c, x, first, some, &kept, out, &b->err), ERR_OK);
         for (int64_t i = 0; i < some; i++) {
             int64_t row = (first + i) / cols, col = (first + i) % cols;
             assert_int_equal(out[i], element(codes[first + i], scale[row / 128 * across + col / 128]));
@@ -105,7 +108,6 @@ static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t st
     checkpoint_close(&c);
     free(codes);
     free(scale);
-    free(room);
     free(out);
     free(kept.v);
 }

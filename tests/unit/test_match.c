@@ -40,10 +40,21 @@ static void make(struct side *s, const char *path, const struct t *t)
     qsort(s->tensors, (size_t)s->c.ntensors, sizeof *s->tensors, by_name);
 }
 
-static err_t build(struct bench *b, struct match *m, const struct side *base, const struct side *tuned,
+/* As where a checkpoint is opened. */
+static void decode(struct bench *b, struct side *s)
+{
+    for (int64_t i = 0; i < s->c.ntensors; i++)
+        s->tensors[i].decoding = NULL;
+    struct stored_list list = {.ntensors = s->c.ntensors, .tensors = s->tensors};
+    assert_int_equal(decoder_resolve(&list, &b->arena, &b->err), ERR_OK);
+}
+
+static err_t build(struct bench *b, struct match *m, struct side *base, struct side *tuned,
                    const struct match_policy *policy, struct table *skipped)
 {
     err_clear(&b->err);
+    decode(b, base);
+    decode(b, tuned);
     table_init(skipped, "skipped", &b->arena);
     return match_build(m, &base->c, &tuned->c, policy, "cell", "delta", skipped, &b->arena, &b->err);
 }
@@ -98,8 +109,8 @@ static void test_names(void **state)
     row(&skipped, 0, "a", 2, "only in the base checkpoint");
     row(&skipped, 1, "c", 14, "only in the tuned checkpoint");
     assert_int_equal(m.skipped_parameters, 16);
-    assert_ptr_equal(m.main.base[0].tensor, checkpoint_find(&x.c, "b"));
-    assert_ptr_equal(m.main.tuned[0].tensor, checkpoint_find(&y.c, "b"));
+    assert_ptr_equal(m.main.base[0], checkpoint_find(&x.c, "b"));
+    assert_ptr_equal(m.main.tuned[0], checkpoint_find(&y.c, "b"));
     y.c.ntensors = 0;
     refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
             "nothing to compare: of the tensors of BASE (2)");
@@ -170,9 +181,9 @@ static void test_rename(void **state)
         }
         assert_int_equal(code, ERR_OK);
         assert_string_equal(names(&m.main.layout), "model.a model.b z");
-        assert_string_equal(m.main.tuned[0].tensor->name, "base.model.a");
-        assert_string_equal(m.main.tuned[1].tensor->name, "base.model.b.inner");
-        assert_string_equal(m.main.tuned[2].tensor->name, "module.z");
+        assert_string_equal(m.main.tuned[0]->name, "base.model.a");
+        assert_string_equal(m.main.tuned[1]->name, "base.model.b.inner");
+        assert_string_equal(m.main.tuned[2]->name, "module.z");
     }
 }
 
@@ -292,6 +303,12 @@ static void test_types(void **state)
     assert_int_equal(m.skipped_parameters, 33);
 }
 
+static const struct stored_tensor *scale_of(const struct stored_tensor *t)
+{
+    const struct decoding *d = decoder_decoding(t);
+    return d && d->nhelpers > 0 ? d->helpers[0] : NULL;
+}
+
 static void test_fp8(void **state)
 {
     struct bench *b = *state;
@@ -315,11 +332,11 @@ static void test_fp8(void **state)
         assert_string_equal(names(&m.main.layout), "x.weight y.weight y.weight_scale_inv");
         assert_int_equal(skipped.nrows, 1);
         row(&skipped, 0, "x.weight_scale_inv", 0, "scale of x.weight");
-        assert_ptr_equal(m.main.base[0].scale,
+        assert_ptr_equal(scale_of(m.main.base[0]),
                          both == 1 ? NULL : checkpoint_find(&x.c, "x.weight_scale_inv"));
-        assert_ptr_equal(m.main.tuned[0].scale,
+        assert_ptr_equal(scale_of(m.main.tuned[0]),
                          both == 0 ? NULL : checkpoint_find(&y.c, "x.weight_scale_inv"));
-        assert_null(m.main.base[1].scale);
+        assert_null(scale_of(m.main.base[1]));
         assert_int_equal(m.skipped_parameters, 0);
     }
     x.tensors[1].dims[0] = 2;
