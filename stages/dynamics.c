@@ -197,7 +197,7 @@ static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
     TRY(e->code);
     d->arithmetic =
         strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
-    d->isa = isa_best();
+    d->isa = isa_usable();
     d->criterion = (struct criterion){.kind = (enum criterion_kind)d->p->criterion,
                                       .arithmetic = d->arithmetic,
                                       .tolerance = tolerance_rounded(d->arithmetic, d->p->tolerance)};

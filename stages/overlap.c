@@ -362,7 +362,7 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
 {
     const struct comm *c = o->ctx->comm;
     const struct layout *l = &o->layout;
-    struct counting b = {.isa = isa_best()};
+    struct counting b = {.isa = isa_usable()};
     struct walk w;
     if (counting_init(o, &b, e) == ERR_OK && open_masks(o, e) == ERR_OK)
         walk_start(&w, c, l, window_elements(&b), NULL, o->ctx->arena, e);

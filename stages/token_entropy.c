@@ -243,7 +243,7 @@ static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct
     if (width > MAX_VOCABULARY)
         return err_set(e, ERR_DATA, "%s: vocabulary of %lld, expected at most %lld", l->path,
                        (long long)width, (long long)MAX_VOCABULARY);
-    b->isa = isa_best();
+    b->isa = isa_usable();
     TRY(arena_array(a, "token-entropy.values", logits_are_plain(l) ? 0 : b->room * width, &b->values, e));
     TRY(arena_array(a, "token-entropy.kernel", 1, &b->kernel, e));
     TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));

@@ -16,39 +16,80 @@ static int has_lzcnt_and_f16c(void)
 }
 #endif
 
-static const char *const names[] = {"portable", "avx2", "avx512"};
+/* What SINEW_ISA may say, and the sets that each word allows. */
+static const struct {
+    const char *word;
+    enum isa allows;
+} choices[] = {
+    {"portable", ISA_PORTABLE},
+    {"avx2", ISA_AVX2},
+    {"avx512", ISA_AVX2 | ISA_AVX512},
+};
 
-const char *isa_name(enum isa isa)
-{
-    return names[isa];
-}
+enum { CHOICES = sizeof choices / sizeof *choices };
 
 static enum isa of_this_processor(void)
 {
-    enum isa best = ISA_PORTABLE;
+    enum isa has = ISA_PORTABLE;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && has_lzcnt_and_f16c())
-        best = ISA_AVX2;
-    if (best == ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        has |= ISA_AVX2;
+    if (has == ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vbmi") &&
         __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bitalg") &&
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni"))
-        best = ISA_AVX512;
+        has |= ISA_AVX512;
 #endif
-    return best;
+    return has;
 }
 
-enum isa isa_best(void)
+static enum isa of_this_processor_once(void)
 {
     static _Atomic int known = -1; /* asked once: a virtual machine is left and entered anew at each CPUID */
     if (known < 0)
         known = (int)of_this_processor();
-    const enum isa best = (enum isa)known;
+    return (enum isa)known;
+}
+
+enum isa isa_usable(void)
+{
+    const enum isa has = of_this_processor_once();
     const char *wanted = getenv("SINEW_ISA");
-    for (int i = 0; wanted && i < (int)best; i++)
-        if (strcmp(wanted, names[i]) == 0)
-            return (enum isa)i;
-    return best;
+    for (int i = 0; wanted && i < CHOICES; i++)
+        if (strcmp(wanted, choices[i].word) == 0)
+            return has & choices[i].allows;
+    return has;
+}
+
+static int suffices(enum isa isa, enum isa needs)
+{
+    return (needs & ~isa) == 0;
+}
+
+const char *isa_name(enum isa isa)
+{
+    int i = CHOICES - 1;
+    while (!suffices(isa, choices[i].allows))
+        i--;
+    return choices[i].word;
+}
+
+int isa_choice(int i, enum isa *isa)
+{
+    const enum isa usable = isa_usable();
+    for (int c = 0; c < CHOICES; c++)
+        if (suffices(usable, choices[c].allows) && i-- == 0) {
+            *isa = choices[c].allows;
+            return 1;
+        }
+    return 0;
+}
+
+const void *isa_choose(const struct isa_row *rows, enum isa isa)
+{
+    while (!suffices(isa, rows->needs))
+        rows++;
+    return rows->loops;
 }

@@ -39,7 +39,7 @@ int64_t update_window_blocks(enum arithmetic arithmetic, int64_t memory_bytes)
 
 void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct arena *a)
 {
-    *p = (struct update_part){.arithmetic = arithmetic, .isa = isa_best(), .arena = a};
+    *p = (struct update_part){.arithmetic = arithmetic, .isa = isa_usable(), .arena = a};
 }
 
 /* Room for so many of each; what is there stays. */

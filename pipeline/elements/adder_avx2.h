@@ -11,8 +11,7 @@
 #include <immintrin.h>
 
 /* Local. digit += a + b, bit by bit; returns what is carried into the next digit. */
-__attribute__((target(ISA_AVX2_TARGET), always_inline)) static inline __m256i adder_two(__m256i *digit,
-                                                                                        __m256i a, __m256i b)
+AVX2_INLINE __m256i adder_two(__m256i *digit, __m256i a, __m256i b)
 {
     __m256i half = _mm256_xor_si256(a, b),
             carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(half, *digit));

@@ -6,9 +6,6 @@
 
 #if defined(__x86_64__)
 
-#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
-#define INLINE AVX2 static inline __attribute__((always_inline))
-
 /* The place of bit number k of those set in an 8-bit mask; 8 where there are fewer. */
 #define UP_TO(mask, k, bit) (__builtin_popcount((mask) & ((2 << (bit)) - 1)) <= (k))
 #define PLACE(mask, k)                                                                                   \
@@ -31,13 +28,13 @@
 static const uint8_t places[256][8] = {ALL(PLACES)}; /* 32-bit lanes */
 
 /* Which of 32 elements of 16 bits differ, given where they are the same. */
-INLINE uint32_t differ_16(__m256i same_0, __m256i same_1)
+AVX2_INLINE uint32_t differ_16(__m256i same_0, __m256i same_1)
 {
     __m256i same = _mm256_permute4x64_epi64(_mm256_packs_epi16(same_0, same_1), 0xd8);
     return ~(uint32_t)_mm256_movemask_epi8(same);
 }
 
-INLINE uint64_t differ_64(const __m256i x[4], const __m256i y[4])
+AVX2_INLINE uint64_t differ_64(const __m256i x[4], const __m256i y[4])
 {
     uint64_t low = differ_16(_mm256_cmpeq_epi16(x[0], y[0]), _mm256_cmpeq_epi16(x[1], y[1]));
     uint64_t high = differ_16(_mm256_cmpeq_epi16(x[2], y[2]), _mm256_cmpeq_epi16(x[3], y[3]));
@@ -46,7 +43,7 @@ INLINE uint64_t differ_64(const __m256i x[4], const __m256i y[4])
 
 /* Packs those of 64 elements that differ, as the word says, as pairs of old and new bits: one stream of
  * stores that overlap, where two would get into each other's way. Returns how many. */
-INLINE int64_t pack_64(const uint16_t *a, const uint16_t *b, const uint64_t *word, uint32_t *pairs)
+AVX2_INLINE int64_t pack_64(const uint16_t *a, const uint16_t *b, const uint64_t *word, uint32_t *pairs)
 {
     const uint8_t *mask = (const uint8_t *)word;
     int64_t differ = 0;
@@ -95,7 +92,7 @@ AVX2 static int64_t pack_16(const uint16_t *a, const uint16_t *b, int64_t n, con
 /* The same for a whole chunk, and its indices counted: packing waits for stores, counting for arithmetic, and
  * together they take little longer than one of them. */
 AVX2 static int64_t pack_and_count(const uint16_t *a, const uint16_t *b, const uint64_t *words,
-                                   uint16_t *old_bits, uint16_t *new_bits, struct magnitude_avx2 *m)
+                                   uint16_t *old_bits, uint16_t *new_bits, struct magnitude_window *m)
 {
     enum { INDICES = CLASSES_CHUNK / CLASSES_STEPS };
     uint32_t pairs[MAGNITUDE_AVX2_CHUNK + 16];
@@ -114,7 +111,7 @@ AVX2 static int64_t pack_and_count(const uint16_t *a, const uint16_t *b, const u
     return differ;
 }
 
-INLINE void load(__m256i x[4], const uint16_t *a)
+AVX2_INLINE void load(__m256i x[4], const uint16_t *a)
 {
     for (int v = 0; v < 4; v++)
         x[v] = _mm256_loadu_si256((const __m256i *)(a + 16 * v));
@@ -130,11 +127,12 @@ static int64_t count_nonfinite(const int64_t *bins)
 
 /* m >= MAGNITUDE_AVX2_LEAST elements, a multiple of 64, compared and counted in the same pass over registers.
  */
-AVX2 static int64_t compare_and_count(const uint16_t *a, const uint16_t *b, int64_t m, uint64_t *words,
-                                      uint16_t *old_bits, uint16_t *new_bits, int64_t *bins)
+AVX2 static struct bits_found compare_and_count(const uint16_t *a, const uint16_t *b, int64_t m,
+                                                uint64_t *words, uint16_t *old_bits, uint16_t *new_bits,
+                                                int64_t *bins)
 {
-    struct magnitude_avx2 counts;
-    int64_t differ = 0, to;
+    struct magnitude_window counts;
+    int64_t differ = 0, before = count_nonfinite(bins), to;
     magnitude_avx2_begin(&counts, ARITHMETIC_BF16, a, m);
     const __m256i first = magnitude_avx2_first(&counts);
     for (int64_t from = 0; from < m; from = to) {
@@ -158,25 +156,16 @@ AVX2 static int64_t compare_and_count(const uint16_t *a, const uint16_t *b, int6
         }
     }
     magnitude_avx2_end(&counts, bins);
-    return differ;
+    return (struct bits_found){differ, count_nonfinite(bins) > before};
 }
 
-AVX2 int64_t bits_compare16_avx2(const uint16_t *a, const uint16_t *b, int64_t n, uint64_t *words,
-                                 uint16_t *old_bits, uint16_t *new_bits, int64_t *bins,
-                                 struct bits_found *found)
+/* m elements, a multiple of 64. The largest magnitude tells whether anything is not finite. */
+AVX2 static struct bits_found compare_alone(const uint16_t *a, const uint16_t *b, int64_t m, uint64_t *words,
+                                            uint16_t *old_bits, uint16_t *new_bits)
 {
-    int64_t m = n - n % 64, differ = 0, to;
-    if (bins && m >= MAGNITUDE_AVX2_LEAST) {
-        int64_t before = count_nonfinite(bins);
-        differ = compare_and_count(a, b, m, words, old_bits, new_bits, bins);
-        *found = (struct bits_found){differ, count_nonfinite(bins) > before};
-        return m;
-    }
-    if (bins)
-        magnitude_count(ISA_PORTABLE, ARITHMETIC_BF16, a, m, bins);
-    /* the largest magnitude tells whether anything is not finite */
     const __m256i magnitude = _mm256_set1_epi16(0x7fff);
     __m256i top = _mm256_setzero_si256();
+    int64_t differ = 0, to;
     for (int64_t from = 0; from < m; from = to) {
         to = m - from < MAGNITUDE_AVX2_CHUNK ? m : from + MAGNITUDE_AVX2_CHUNK;
         for (int64_t i = from; i < to; i += 64) {
@@ -191,13 +180,28 @@ AVX2 int64_t bits_compare16_avx2(const uint16_t *a, const uint16_t *b, int64_t n
             pack_16(a + from, b + from, to - from, words + from / 64, old_bits + differ, new_bits + differ);
     }
     __m256i infinite = _mm256_cmpgt_epi16(top, _mm256_set1_epi16(0x7f7f));
-    *found = (struct bits_found){differ, !_mm256_testz_si256(infinite, infinite)};
-    return m;
+    return (struct bits_found){differ, !_mm256_testz_si256(infinite, infinite)};
 }
 
-AVX2 int64_t bits_compare32_avx2(const uint32_t *a, const uint32_t *b, int64_t n, uint64_t *words,
-                                 uint32_t *old_bits, uint32_t *new_bits, int64_t *bins,
-                                 struct bits_found *found)
+AVX2 static struct bits_found compare16(const uint16_t *a, const uint16_t *b, int64_t n, uint64_t *words,
+                                        uint16_t *old_bits, uint16_t *new_bits, int64_t *bins)
+{
+    int64_t m = n - n % 64;
+    struct bits_found head;
+    if (bins && m >= MAGNITUDE_AVX2_LEAST)
+        head = compare_and_count(a, b, m, words, old_bits, new_bits, bins);
+    else {
+        head = compare_alone(a, b, m, words, old_bits, new_bits);
+        if (bins)
+            magnitude_count_portable(ARITHMETIC_BF16, a, m, bins);
+    }
+    return bits_found_both(head,
+                           bits_compare16_portable(a + m, b + m, n - m, words + m / 64,
+                                                   old_bits + head.differ, new_bits + head.differ, bins));
+}
+
+AVX2 static struct bits_found compare32(const uint32_t *a, const uint32_t *b, int64_t n, uint64_t *words,
+                                        uint32_t *old_bits, uint32_t *new_bits, int64_t *bins)
 {
     const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
     __m256i top = _mm256_setzero_si256();
@@ -219,12 +223,32 @@ AVX2 int64_t bits_compare32_avx2(const uint32_t *a, const uint32_t *b, int64_t n
         words[i / 64] = word;
     }
     if (bins)
-        magnitude_count(ISA_AVX2, ARITHMETIC_F32, a, m, bins);
+        magnitude_count_avx2(ARITHMETIC_F32, a, m, bins);
     __m256i infinite = _mm256_cmpgt_epi32(top, _mm256_set1_epi32(0x7f7fffff));
-    *found = (struct bits_found){differ, !_mm256_testz_si256(infinite, infinite)};
-    return m;
+    struct bits_found head = {differ, !_mm256_testz_si256(infinite, infinite)};
+    return bits_found_both(head, bits_compare32_portable(a + m, b + m, n - m, words + m / 64,
+                                                         old_bits + differ, new_bits + differ, bins));
 }
 
-#else
-extern int bits_avx2_is_for_x86; /* a translation unit must declare something */
+/* ---- other loops ---- */
+
+AVX2 void bits_narrow_avx2(uint64_t *words, int64_t nwords, const uint64_t *keep)
+{
+    int64_t at = 0;
+    for (int64_t w = 0; w < nwords; w++) {
+        uint64_t word = words[w];
+        words[w] = word ? _pdep_u64(bits_next(keep, at), word) : 0;
+        at += __builtin_popcountll(word);
+    }
+}
+
+BITS_COUNT(AVX2, bits_count_avx2)
+
+const struct bits_loops bits_avx2 = {
+    .compare16 = compare16,
+    .compare32 = compare32,
+    .narrow = bits_narrow_avx2,
+    .count = bits_count_avx2,
+};
+
 #endif

@@ -1,13 +1,10 @@
 /* The AVX-512 loops of bits.c. They compress in registers: the form that stores to memory is slow on some
  * processors. */
-#include "elements/bits_avx512.h"
+#include "elements/bits_avx2.h"
 
 #include "elements/magnitude_avx512.h"
 
 #if defined(__x86_64__)
-
-#define AVX512 __attribute__((target(ISA_AVX512_TARGET)))
-#define INLINE static inline __attribute__((always_inline))
 
 enum { LANES_16 = 32, VECTORS_16 = 64 / LANES_16, LANES_32 = 16, VECTORS_32 = 64 / LANES_32 };
 
@@ -17,7 +14,7 @@ struct word {
     __m512i x[VECTORS_32], y[VECTORS_32];
 };
 
-AVX512 INLINE void load_16(struct word *w, const uint16_t *a, const uint16_t *b, int64_t n)
+AVX512_INLINE void load_16(struct word *w, const uint16_t *a, const uint16_t *b, int64_t n)
 {
     uint64_t in = n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
     for (int v = 0; v < VECTORS_16; v++) {
@@ -29,7 +26,7 @@ AVX512 INLINE void load_16(struct word *w, const uint16_t *a, const uint16_t *b,
     }
 }
 
-AVX512 INLINE void load_32(struct word *w, const uint32_t *a, const uint32_t *b, int64_t n)
+AVX512_INLINE void load_32(struct word *w, const uint32_t *a, const uint32_t *b, int64_t n)
 {
     uint64_t in = n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1;
     for (int v = 0; v < VECTORS_32; v++) {
@@ -43,7 +40,7 @@ AVX512 INLINE void load_32(struct word *w, const uint32_t *a, const uint32_t *b,
 
 /* Packs what differs behind the *differ values that are there, and asks for where the next will go: elements
  * that stream by drive it out of the nearest cache. Returns the word. */
-AVX512 INLINE uint64_t pack_16(const struct word *w, uint16_t *old_bits, uint16_t *new_bits, int64_t *differ)
+AVX512_INLINE uint64_t pack_16(const struct word *w, uint16_t *old_bits, uint16_t *new_bits, int64_t *differ)
 {
     uint64_t word = 0;
     for (int v = 0; v < VECTORS_16; v++) {
@@ -60,7 +57,7 @@ AVX512 INLINE uint64_t pack_16(const struct word *w, uint16_t *old_bits, uint16_
     return word;
 }
 
-AVX512 INLINE uint64_t pack_32(const struct word *w, uint32_t *old_bits, uint32_t *new_bits, int64_t *differ)
+AVX512_INLINE uint64_t pack_32(const struct word *w, uint32_t *old_bits, uint32_t *new_bits, int64_t *differ)
 {
     uint64_t word = 0;
     for (int v = 0; v < VECTORS_32; v++) {
@@ -74,14 +71,14 @@ AVX512 INLINE uint64_t pack_32(const struct word *w, uint32_t *old_bits, uint32_
 }
 
 /* The largest magnitude tells whether anything is not finite. */
-AVX512 INLINE __m512i larger_16(__m512i top, const struct word *w)
+AVX512_INLINE __m512i larger_16(__m512i top, const struct word *w)
 {
     for (int v = 0; v < VECTORS_16; v++)
         top = _mm512_max_epu16(top, _mm512_and_si512(w->x[v], _mm512_set1_epi16(0x7fff)));
     return top;
 }
 
-AVX512 INLINE int nonfinite_16(__m512i top)
+AVX512_INLINE int nonfinite_16(__m512i top)
 {
     return _mm512_cmpge_epu16_mask(top, _mm512_set1_epi16(0x7f80)) != 0;
 }
@@ -131,9 +128,8 @@ AVX512 static struct bits_found compare_run(const uint16_t *a, const uint16_t *b
     return found;
 }
 
-AVX512 struct bits_found bits_compare16_avx512(const uint16_t *a, const uint16_t *b, int64_t n,
-                                               uint64_t *words, uint16_t *old_bits, uint16_t *new_bits,
-                                               int64_t *bins)
+AVX512 static struct bits_found compare16(const uint16_t *a, const uint16_t *b, int64_t n, uint64_t *words,
+                                          uint16_t *old_bits, uint16_t *new_bits, int64_t *bins)
 {
     enum { RUN = MAGNITUDE_RUN * MAGNITUDE_CHUNK };
     struct bits_found all = {0, 0};
@@ -151,7 +147,7 @@ AVX512 struct bits_found bits_compare16_avx512(const uint16_t *a, const uint16_t
         magnitude_end(&counts, bins);
     }
     if (bins)
-        magnitude_count(ISA_PORTABLE, ARITHMETIC_BF16, a + i, n - i, bins);
+        magnitude_count_portable(ARITHMETIC_BF16, a + i, n - i, bins);
     __m512i top = _mm512_setzero_si512();
     struct word w;
     for (; i + 64 <= n; i += 64) {
@@ -168,9 +164,8 @@ AVX512 struct bits_found bits_compare16_avx512(const uint16_t *a, const uint16_t
     return all;
 }
 
-AVX512 struct bits_found bits_compare32_avx512(const uint32_t *a, const uint32_t *b, int64_t n,
-                                               uint64_t *words, uint32_t *old_bits, uint32_t *new_bits,
-                                               int64_t *bins)
+AVX512 static struct bits_found compare32(const uint32_t *a, const uint32_t *b, int64_t n, uint64_t *words,
+                                          uint32_t *old_bits, uint32_t *new_bits, int64_t *bins)
 {
     __m512i top = _mm512_setzero_si512();
     struct word w;
@@ -185,10 +180,15 @@ AVX512 struct bits_found bits_compare32_avx512(const uint32_t *a, const uint32_t
         words[i / 64] = pack_32(&w, old_bits, new_bits, &differ);
     }
     if (bins)
-        magnitude_count(ISA_AVX512, ARITHMETIC_F32, a, n, bins);
+        magnitude_count_avx512(ARITHMETIC_F32, a, n, bins);
     return (struct bits_found){differ, _mm512_cmpge_epu32_mask(top, _mm512_set1_epi32(0x7f800000)) != 0};
 }
 
-#else
-extern int bits_avx512_is_for_x86; /* a translation unit must declare something */
+const struct bits_loops bits_avx512 = {
+    .compare16 = compare16,
+    .compare32 = compare32,
+    .narrow = bits_narrow_avx2,
+    .count = bits_count_avx2,
+};
+
 #endif

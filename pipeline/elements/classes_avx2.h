@@ -10,8 +10,6 @@
 
 #include <stdint.h>
 
-#define CLASSES_INLINE __attribute__((target(ISA_AVX2_TARGET), always_inline)) static inline
-
 enum {
     CLASSES = 16,
     CLASSES_CHUNK = 2048, /* indices that are added at once */
@@ -29,7 +27,7 @@ struct classes {
 void classes_begin(struct classes *c);
 
 /* Local. Indices of 32 bytes, class + shift each, where that is 0 to 15. */
-CLASSES_INLINE __m256i classes_index(__m256i bytes)
+AVX2_INLINE __m256i classes_index(__m256i bytes)
 {
     return _mm256_adds_epu8(bytes, _mm256_set1_epi8(CLASSES_INDEX_0));
 }
@@ -40,14 +38,14 @@ void classes_add(struct classes *c, uint8_t *index, int64_t n);
 
 /* Local. A whole chunk in steps, for a loop that does something else between them: CLASSES_STEPS steps of a
  * chunk for each half of the classes, what they return handed to classes_finish in any order. */
-CLASSES_INLINE __m256i classes_step(struct classes *c, int half, const uint8_t *index);
+AVX2_INLINE __m256i classes_step(struct classes *c, int half, const uint8_t *index);
 void classes_finish(struct classes *c, int half, const __m256i carry[CLASSES_STEPS]);
 
 /* Local. Completes the counts. */
 void classes_end(struct classes *c);
 
 /* Local. Adds CLASSES_CHUNK / CLASSES_STEPS indices to half of the classes; returns what is carried. */
-CLASSES_INLINE __m256i classes_step(struct classes *c, int half, const uint8_t *index)
+AVX2_INLINE __m256i classes_step(struct classes *c, int half, const uint8_t *index)
 {
     const __m256i *at = (const __m256i *)index;
     const __m256i one_hot = _mm256_broadcastsi128_si256(

@@ -21,10 +21,6 @@ static inline int magnitude_bin(enum arithmetic arithmetic, const void *bits, in
 /* Local. Lower edge of a bin in weight units. */
 double magnitude_bin_lower(int bin);
 
-/* Local. The largest bin of some of n >= 64 elements, those that are not finite left out: where a window of
- * bins may end. */
-int magnitude_sample(enum arithmetic arithmetic, const void *bits, int64_t n);
-
 /* Local. Adds n elements in the compare type to bins[MAGNITUDE_BINS]. Every instruction set gives the same
  * counts. */
 void magnitude_count(enum isa isa, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);

@@ -2,9 +2,7 @@
 
 #if defined(__x86_64__)
 
-#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
-
-AVX2 void magnitude_avx2_begin(struct magnitude_avx2 *m, enum arithmetic arithmetic, const void *bits,
+AVX2 void magnitude_avx2_begin(struct magnitude_window *m, enum arithmetic arithmetic, const void *bits,
                                int64_t n)
 {
     enum { ABOVE = 2 }; /* bins above the largest of the samples, where larger ones will be */
@@ -20,20 +18,20 @@ AVX2 void magnitude_avx2_begin(struct magnitude_avx2 *m, enum arithmetic arithme
 const uint8_t magnitude_avx2_place[65] = {PLACES(0),  PLACES(16), PLACES(8),  PLACES(24), PLACES(32),
                                           PLACES(48), PLACES(40), PLACES(56), 0};
 
-void magnitude_avx2_outsiders(const struct magnitude_avx2 *m, int64_t n, int64_t *bins)
+void magnitude_avx2_outsiders(const struct magnitude_window *m, int64_t n, int64_t *bins)
 {
     for (int64_t i = 0; i < n; i++)
         bins[m->outside[i]]++;
 }
 
-void magnitude_avx2_end_chunk(struct magnitude_avx2 *m, int64_t n, int64_t noutside, int64_t *bins)
+void magnitude_avx2_end_chunk(struct magnitude_window *m, int64_t n, int64_t noutside, int64_t *bins)
 {
     classes_add(&m->lower, m->index_lower, n);
     classes_add(&m->upper, m->index_upper, n);
     magnitude_avx2_outsiders(m, noutside, bins);
 }
 
-AVX2 void magnitude_avx2_end(struct magnitude_avx2 *m, int64_t *bins)
+AVX2 void magnitude_avx2_end(struct magnitude_window *m, int64_t *bins)
 {
     classes_end(&m->lower);
     classes_end(&m->upper);
@@ -54,10 +52,10 @@ AVX2 static inline __m256i load_16(int wide, const void *bits, int64_t i)
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8); /* back in order */
 }
 
-AVX2 static inline __attribute__((always_inline)) int64_t count(int wide, enum arithmetic arithmetic,
-                                                                const void *bits, int64_t n, int64_t *bins)
+/* Counts elements [0, m) and returns m, at most n. */
+AVX2_INLINE int64_t count(int wide, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
-    struct magnitude_avx2 m;
+    struct magnitude_window m;
     int64_t all = n - n % 64, to;
     if (all < MAGNITUDE_AVX2_LEAST)
         return 0;
@@ -78,12 +76,14 @@ AVX2 static inline __attribute__((always_inline)) int64_t count(int wide, enum a
     return all;
 }
 
-AVX2 int64_t magnitude_count_avx2(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
+AVX2 void magnitude_count_avx2(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
-    return arithmetic == ARITHMETIC_BF16 ? count(0, arithmetic, bits, n, bins)
-                                         : count(1, arithmetic, bits, n, bins);
+    int64_t done = arithmetic == ARITHMETIC_BF16 ? count(0, arithmetic, bits, n, bins)
+                                                 : count(1, arithmetic, bits, n, bins);
+    magnitude_count_portable(arithmetic, (const char *)bits + done * arithmetic_bytes(arithmetic), n - done,
+                             bins);
 }
 
-#else
-extern int magnitude_avx2_is_for_x86; /* a translation unit must declare something */
+const struct magnitude_loops magnitude_avx2 = {.count = magnitude_count_avx2};
+
 #endif

@@ -8,7 +8,7 @@
 #define SINEW_MAGNITUDE_AVX2_H
 
 #include "elements/classes_avx2.h"
-#include "elements/magnitude.h"
+#include "elements/magnitude_loops.h"
 
 #if defined(__x86_64__)
 
@@ -21,7 +21,7 @@ enum {
 /* What is counted so far, and the chunk that is being filled, whose bytes are out of order within 32
  * elements.
  */
-struct magnitude_avx2 {
+struct magnitude_window {
     int first; /* the window's first bin */
     struct classes lower, upper;
     uint8_t index_lower[MAGNITUDE_AVX2_CHUNK], index_upper[MAGNITUDE_AVX2_CHUNK];
@@ -30,17 +30,18 @@ struct magnitude_avx2 {
 
 /* Local. Nothing counted; the window, which holds no infinity, is chosen by some of the n >=
  * MAGNITUDE_AVX2_LEAST elements. */
-void magnitude_avx2_begin(struct magnitude_avx2 *m, enum arithmetic arithmetic, const void *bits, int64_t n);
+void magnitude_avx2_begin(struct magnitude_window *m, enum arithmetic arithmetic, const void *bits,
+                          int64_t n);
 
 /* Local. Ends a chunk of n elements (a multiple of 64, at most MAGNITUDE_AVX2_CHUNK): the noutside that are
  * noted go to bins[]. */
-void magnitude_avx2_end_chunk(struct magnitude_avx2 *m, int64_t n, int64_t noutside, int64_t *bins);
+void magnitude_avx2_end_chunk(struct magnitude_window *m, int64_t n, int64_t noutside, int64_t *bins);
 
 /* Local. The second half of that alone. */
-void magnitude_avx2_outsiders(const struct magnitude_avx2 *m, int64_t n, int64_t *bins);
+void magnitude_avx2_outsiders(const struct magnitude_window *m, int64_t n, int64_t *bins);
 
 /* Local. Adds what is counted to bins[]. */
-void magnitude_avx2_end(struct magnitude_avx2 *m, int64_t *bins);
+void magnitude_avx2_end(struct magnitude_window *m, int64_t *bins);
 
 /* The place among 64 elements of each byte of four vectors packed into two; one more for no byte. */
 extern const uint8_t magnitude_avx2_place[65];
@@ -48,9 +49,9 @@ extern const uint8_t magnitude_avx2_place[65];
 /* Local. Elements [i, i + 64) of the chunk, which begin at `bits`; x holds 16 each: sign, exponent and seven
  * mantissa bits. Those outside the window are noted behind the n that are; returns how many are noted now.
  * Without a branch as long as there are two more at most, because how many there are is hard to foretell. */
-CLASSES_INLINE int64_t magnitude_avx2_step(struct magnitude_avx2 *m, int64_t i, const __m256i x[4],
-                                           __m256i first, enum arithmetic arithmetic, const void *bits,
-                                           int64_t n)
+AVX2_INLINE int64_t magnitude_avx2_step(struct magnitude_window *m, int64_t i, const __m256i x[4],
+                                        __m256i first, enum arithmetic arithmetic, const void *bits,
+                                        int64_t n)
 {
     const __m256i half = _mm256_set1_epi8(CLASSES);
     uint64_t out = 0;
@@ -73,13 +74,13 @@ CLASSES_INLINE int64_t magnitude_avx2_step(struct magnitude_avx2 *m, int64_t i, 
 }
 
 /* Local. The window's beginning as the step wants it. */
-CLASSES_INLINE __m256i magnitude_avx2_first(const struct magnitude_avx2 *m)
+AVX2_INLINE __m256i magnitude_avx2_first(const struct magnitude_window *m)
 {
     return _mm256_set1_epi16((short)(m->first << 6));
 }
 
-/* Local. Counts elements [0, m) and returns m, at most n. */
-int64_t magnitude_count_avx2(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
+/* Local. magnitude_count. */
+void magnitude_count_avx2(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
 
 #endif
 #endif

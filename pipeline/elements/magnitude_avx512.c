@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-MAGNITUDE_TARGET void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic,
-                                      const void *bits, int64_t n)
+AVX512 void magnitude_begin(struct magnitude_counts *c, enum arithmetic arithmetic, const void *bits,
+                            int64_t n)
 {
     enum { ABOVE = 2 }; /* bins above the largest of the samples, where larger ones will be */
     int first = magnitude_sample(arithmetic, bits, n) + ABOVE + 1 - MAGNITUDE_WINDOW;
@@ -15,7 +15,7 @@ MAGNITUDE_TARGET void magnitude_begin(struct magnitude_counts *c, enum arithmeti
 }
 
 /* 32 elements of the compare type as 16 bits: sign, exponent, seven mantissa bits. */
-MAGNITUDE_TARGET static inline __m512i load_32(int wide, const void *bits, int64_t i)
+AVX512 static inline __m512i load_32(int wide, const void *bits, int64_t i)
 {
     const uint32_t *w = (const uint32_t *)bits + i;
     if (!wide)
@@ -26,8 +26,8 @@ MAGNITUDE_TARGET static inline __m512i load_32(int wide, const void *bits, int64
 }
 
 /* Adds those of n elements that are far away to bins[]: zeros, of which there may be many, at once. */
-MAGNITUDE_TARGET static void count_far(const struct magnitude_counts *c, enum arithmetic arithmetic,
-                                       const void *bits, int64_t n, int64_t *bins)
+AVX512 static void count_far(const struct magnitude_counts *c, enum arithmetic arithmetic, const void *bits,
+                             int64_t n, int64_t *bins)
 {
     const __m512i above = _mm512_set1_epi16(MAGNITUDE_FAR), below = _mm512_set1_epi16(-MAGNITUDE_FAR - 1);
     const __m512i lowest = _mm512_set1_epi16((short)-c->first);
@@ -43,8 +43,8 @@ MAGNITUDE_TARGET static void count_far(const struct magnitude_counts *c, enum ar
 
 /* Adds n elements put aside to bins[], but for the far ones. Four tables: neighbours often share a bin, and
  * an increment must not wait for the one before. */
-MAGNITUDE_TARGET static void count_aside(const struct magnitude_counts *c, struct magnitude_aside *aside,
-                                         int64_t n, int64_t *bins)
+AVX512 static void count_aside(const struct magnitude_counts *c, struct magnitude_aside *aside, int64_t n,
+                               int64_t *bins)
 {
     enum { TABLES = 4, ZERO = MAGNITUDE_FAR + 1 };
     uint16_t table[TABLES][2 * ZERO]; /* of a run, each has a quarter */
@@ -61,7 +61,7 @@ MAGNITUDE_TARGET static void count_aside(const struct magnitude_counts *c, struc
 }
 
 /* Is one of these distances far? */
-MAGNITUDE_TARGET static int any_far(const int8_t *distance, int64_t n)
+AVX512 static int any_far(const int8_t *distance, int64_t n)
 {
     const __m512i above = _mm512_set1_epi8(MAGNITUDE_FAR), below = _mm512_set1_epi8(-MAGNITUDE_FAR - 1);
     uint64_t far = 0;
@@ -73,9 +73,8 @@ MAGNITUDE_TARGET static int any_far(const int8_t *distance, int64_t n)
     return far != 0;
 }
 
-MAGNITUDE_TARGET uint32_t magnitude_end_run(const struct magnitude_counts *c, struct magnitude_aside *aside,
-                                            enum arithmetic arithmetic, const void *bits, int64_t n,
-                                            int64_t *bins)
+AVX512 uint32_t magnitude_end_run(const struct magnitude_counts *c, struct magnitude_aside *aside,
+                                  enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
     uint32_t far = 0;
     int64_t at = 0, from = 0, bytes = arithmetic_bytes(arithmetic);
@@ -91,7 +90,7 @@ MAGNITUDE_TARGET uint32_t magnitude_end_run(const struct magnitude_counts *c, st
     return far;
 }
 
-MAGNITUDE_TARGET void magnitude_end(const struct magnitude_counts *c, int64_t *bins)
+AVX512 void magnitude_end(const struct magnitude_counts *c, int64_t *bins)
 {
     int64_t all[MAGNITUDE_OCTAVES], low[MAGNITUDE_OCTAVES], high[MAGNITUDE_OCTAVES], both[MAGNITUDE_OCTAVES];
     _mm512_storeu_si512(all, c->all);
@@ -107,8 +106,8 @@ MAGNITUDE_TARGET void magnitude_end(const struct magnitude_counts *c, int64_t *b
     }
 }
 
-MAGNITUDE_TARGET static inline __attribute__((always_inline)) int64_t
-count(int wide, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
+/* Counts elements [0, m) and returns m, at most n. */
+AVX512_INLINE int64_t count(int wide, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
     struct magnitude_counts c;
     struct magnitude_aside aside;
@@ -133,13 +132,14 @@ count(int wide, enum arithmetic arithmetic, const void *bits, int64_t n, int64_t
     return m;
 }
 
-MAGNITUDE_TARGET int64_t magnitude_count_avx512(enum arithmetic arithmetic, const void *bits, int64_t n,
-                                                int64_t *bins)
+AVX512 void magnitude_count_avx512(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins)
 {
-    return arithmetic == ARITHMETIC_BF16 ? count(0, arithmetic, bits, n, bins)
-                                         : count(1, arithmetic, bits, n, bins);
+    int64_t done = arithmetic == ARITHMETIC_BF16 ? count(0, arithmetic, bits, n, bins)
+                                                 : count(1, arithmetic, bits, n, bins);
+    magnitude_count_portable(arithmetic, (const char *)bits + done * arithmetic_bytes(arithmetic), n - done,
+                             bins);
 }
 
-#else
-extern int magnitude_avx512_is_for_x86; /* a translation unit must declare something */
+const struct magnitude_loops magnitude_avx512 = {.count = magnitude_count_avx512};
+
 #endif

@@ -10,14 +10,12 @@
 #ifndef SINEW_MAGNITUDE_AVX512_H
 #define SINEW_MAGNITUDE_AVX512_H
 
-#include "elements/magnitude.h"
+#include "elements/magnitude_loops.h"
 #include "elements/turn_avx512.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
-
-#define MAGNITUDE_TARGET __attribute__((target(ISA_AVX512_TARGET)))
 
 enum {
     MAGNITUDE_CHUNK = 2048, /* elements among which one far away is looked for: a multiple of 64 */
@@ -54,16 +52,15 @@ void magnitude_end(const struct magnitude_counts *c, int64_t *bins);
 
 /* Local. How many bins above the window's beginning 32 elements lie (sign, exponent and seven mantissa bits
  * each). */
-MAGNITUDE_TARGET static inline __m512i magnitude_distance(const struct magnitude_counts *c, __m512i x)
+AVX512 static inline __m512i magnitude_distance(const struct magnitude_counts *c, __m512i x)
 {
     const __m512i magnitude = _mm512_set1_epi16(0x7fff), first = _mm512_set1_epi16((short)(c->first << 5));
     return _mm512_srai_epi16(_mm512_sub_epi16(_mm512_and_si512(x, magnitude), first), 5);
 }
 
 /* Local. Counts 64 elements, 32 each in x and y; naside are put aside; returns how many are now. */
-MAGNITUDE_TARGET static inline __attribute__((always_inline)) int64_t
-magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, int64_t naside, __m512i x,
-               __m512i y)
+AVX512_INLINE int64_t magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside,
+                                     int64_t naside, __m512i x, __m512i y)
 {
     static const uint8_t one_hot[64] = {1,  1,  1,  1,  2,  2,  2,  2,  4,  4,  4,  4,  8,   8,   8,   8,
                                         16, 16, 16, 16, 32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 128};
@@ -84,8 +81,8 @@ magnitude_step(struct magnitude_counts *c, struct magnitude_aside *aside, int64_
     return naside + __builtin_popcountll(out);
 }
 
-/* Local. Counts elements [0, m) and returns m, at most n. */
-int64_t magnitude_count_avx512(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
+/* Local. magnitude_count. */
+void magnitude_count_avx512(enum arithmetic arithmetic, const void *bits, int64_t n, int64_t *bins);
 
 #endif
 #endif

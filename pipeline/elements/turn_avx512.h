@@ -11,16 +11,14 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-#define TURN_INLINE __attribute__((target(ISA_AVX512_TARGET), always_inline)) static inline
-
 /* Local. In each 64-bit lane, 8 bytes by 8 bits turned round: bit k of byte i becomes bit i of byte k. */
-TURN_INLINE __m512i turn_bits(__m512i bytes)
+AVX512_INLINE __m512i turn_bits(__m512i bytes)
 {
     return _mm512_gf2p8affine_epi64_epi8(_mm512_set1_epi64((long long)0x8040201008040201ull), bytes, 0);
 }
 
 /* Local. Lane c: which of 64 bytes have bit c, the first byte in the lowest bit. */
-TURN_INLINE __m512i turn_classes(__m512i bytes)
+AVX512_INLINE __m512i turn_classes(__m512i bytes)
 {
     /* byte 8 i + k comes from byte 8 k + i */
     static const uint8_t by_bit[64] = {0, 8,  16, 24, 32, 40, 48, 56, 1, 9,  17, 25, 33, 41, 49, 57,

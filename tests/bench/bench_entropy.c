@@ -88,7 +88,7 @@ static uint16_t *load(const struct options *o, int64_t from, int64_t to)
 static void report(const struct options *o, const double *seconds, const double *nats, int np)
 {
     printf("entropy of %lld x %lld bf16 logits in memory, %s, %d processes:", (long long)o->rows,
-           (long long)o->vocabulary, isa_name(isa_best()), np);
+           (long long)o->vocabulary, isa_name(isa_usable()), np);
     for (int t = 0; t < o->runs; t++)
         printf(" %.2f us/row", seconds[t] / (double)o->rows * 1e6);
     printf("\n");
@@ -100,7 +100,7 @@ static void report(const struct options *o, const double *seconds, const double 
     fprintf(f,
             "{\"what\": \"entropy\", \"rows\": %lld, \"vocabulary\": %lld, \"processes\": %d, \"isa\": "
             "\"%s\", \"sec\": [",
-            (long long)o->rows, (long long)o->vocabulary, np, isa_name(isa_best()));
+            (long long)o->rows, (long long)o->vocabulary, np, isa_name(isa_usable()));
     for (int t = 0; t < o->runs; t++)
         fprintf(f, "%s%.6f", t ? ", " : "", seconds[t]);
     fprintf(f, "]}\n");
@@ -128,8 +128,8 @@ int main(int argc, char **argv)
         double started = MPI_Wtime();
         for (int64_t k = 0; k < o.rounds; k++)
             for (int64_t i = from; i < to; i++)
-                if (entropy_row(isa_best(), DTYPE_BF16, x + (i - from) * o.vocabulary, o.vocabulary, 1, room,
-                                &nats[i], &at) != ENTROPY_FINE)
+                if (entropy_row(isa_usable(), DTYPE_BF16, x + (i - from) * o.vocabulary, o.vocabulary, 1,
+                                room, &nats[i], &at) != ENTROPY_FINE)
                     need(NULL);
         MPI_Barrier(MPI_COMM_WORLD);
         seconds[t] = (MPI_Wtime() - started) / (double)o.rounds;

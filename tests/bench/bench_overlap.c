@@ -112,12 +112,12 @@ static inline __attribute__((always_inline)) uint64_t read_words(const uint64_t 
 }
 
 #if defined(__x86_64__)
-__attribute__((target(ISA_AVX512_TARGET))) static uint64_t read_avx512(const uint64_t *p, int64_t n)
+AVX512 static uint64_t read_avx512(const uint64_t *p, int64_t n)
 {
     return read_words(p, n);
 }
 
-__attribute__((target(ISA_AVX2_TARGET))) static uint64_t read_avx2(const uint64_t *p, int64_t n)
+AVX2 static uint64_t read_avx2(const uint64_t *p, int64_t n)
 {
     return read_words(p, n);
 }
@@ -133,7 +133,7 @@ static void read_all(const struct bench *b)
     uint64_t (*read)(const uint64_t *, int64_t) = read_plain;
     uint64_t any = 0;
 #if defined(__x86_64__)
-    read = b->isa == ISA_AVX512 ? read_avx512 : b->isa == ISA_AVX2 ? read_avx2 : read_plain;
+    read = b->isa & ISA_AVX512 ? read_avx512 : b->isa & ISA_AVX2 ? read_avx2 : read_plain;
 #endif
     for (int m = 0; m < b->masks; m++)
         any |= read(b->words + m * b->stride, b->to - b->from);
@@ -394,7 +394,7 @@ int main(int argc, char **argv)
                                             {"counts", required_argument, NULL, 'c'},
                                             {"json", required_argument, NULL, 'j'},
                                             {0}};
-    struct bench b = {.isa = isa_best(), .masks = 21, .runs = 5, .bits = 1000000000};
+    struct bench b = {.isa = isa_usable(), .masks = 21, .runs = 5, .bits = 1000000000};
     const char *folder = NULL, *counts = NULL, *json = NULL;
     int o;
     while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {

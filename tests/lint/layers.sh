@@ -4,6 +4,7 @@
 #   - headers make no cycle
 #   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
 #   - a kernel computes: no MPI, no files, no memory but its caller's (an arena handed in)
+#   - what is for one processor stands in the files of its instruction set (_avx2, _avx512, _neon), and is guarded there
 #   - each foreign library is known to one room, and there to the files named here
 #   - a format or a decoder knows formats/stored.h and formats/format.h, not the checkpoint that is made of them
 #   - each .c includes its own header first, and each header compiles alone
@@ -32,7 +33,7 @@ rooms=(
 )
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"
-pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin"
+pure="assert float inttypes limits math stdarg stdbool stddef stdint stdio stdlib string immintrin arm_neon"
 
 # The headers a file includes, as written, one per line.
 includes() {
@@ -147,6 +148,17 @@ behind() { # WHAT LINE-PATTERN ALLOWED-GLOB...
     done
 }
 include='^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]'
+behind "x86's instructions" "${include}([a-z]mmintrin|immintrin|cpuid)\.h|\btarget\(" '*_avx2.[ch]' '*_avx512.[ch]' 'pipeline/base/isa.[ch]'
+behind "ARM's instructions" "${include}arm_[a-z]+\.h" '*_neon.[ch]'
+guarded() { # ARCHITECTURE FILE...
+    local architecture=$1 file
+    shift
+    for file in "$@"; do
+        grep -q "^#if defined($architecture)" "$file" || complain "$file: nothing in it may be compiled but for $architecture"
+    done
+}
+guarded __x86_64__ {pipeline,stages}/**/*_avx{2,512}.[ch]
+guarded __aarch64__ {pipeline,stages}/**/*_neon.[ch]
 behind HDF5 "$include(hdf5[a-z_]*\.h|H5[A-Za-z]*\.h)[>\"]" pipeline/hdf5/h5_internal.h
 behind h5_internal.h "$include(hdf5/)?h5_internal\.h\"" 'pipeline/hdf5/h5*.c'
 behind libyaml "${include}yaml\.h" pipeline/study/document.c

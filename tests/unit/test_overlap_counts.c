@@ -78,7 +78,8 @@ static void test_against_bits(void **state)
     (void)state;
     static const int cells[] = {1, 2, 3, 4, 5, 7, 8, 9, 14, 15, 16, 21, 31, 33, 63};
     static const int64_t words[] = {0, 1, 2, 7, 8, 9, 63, 64, 65, 301};
-    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++)
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++)
         for (size_t c = 0; c < sizeof cells / sizeof *cells; c++)
             for (size_t w = 0; w < sizeof words / sizeof *words; w++)
                 compare(isa, cells[c], words[w], words[w] + (int64_t)(c % 3), 1 + c * 100 + w);
@@ -88,7 +89,8 @@ static void test_against_bits(void **state)
 static void test_tiles(void **state)
 {
     (void)state;
-    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++) {
         compare(isa, 2, 8192 + 8192 + 3, 16400, 5);
         compare(isa, 260, 64 + 9, 80, 6);
     }
@@ -166,7 +168,8 @@ static void same_counts_at(int place, int k, int64_t n, int64_t begin, int densi
                 place_word(place, w) &
                 any_word(density < DENSITIES ? density : (i + density) % DENSITIES, &seed, w);
     struct counts want = counts_of(ISA_PORTABLE, masks, stride, k, n);
-    for (enum isa isa = ISA_AVX2; isa <= isa_best(); isa++) {
+    enum isa isa;
+    for (int choice = 1; isa_choice(choice, &isa); choice++) {
         struct counts got = counts_of(isa, masks, stride, k, n);
         assert_memory_equal(got.own, want.own, (size_t)k * 8);
         assert_memory_equal(got.both, want.both, (size_t)overlap_pairs(k) * 8);
@@ -261,7 +264,8 @@ static void test_most_masks(void **state)
                 masks[i * n + w] |= (uint64_t)(i < (64 * w + b) * 114) << b;
     for (int64_t c = 1; c < 64 * n; c++)
         want[c * 114 < k ? c * 114 : k]++;
-    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++) {
         memset(exactly, 0, ((size_t)k + 1) * sizeof *exactly);
         overlap_consensus(isa, masks, n, k, n, exactly);
         assert_memory_equal(exactly, want, ((size_t)k + 1) * sizeof *want);
@@ -275,7 +279,8 @@ static void test_counts_are_added(void **state)
 {
     (void)state;
     const uint64_t masks[2] = {0x0f, 0x3c};
-    for (enum isa isa = ISA_PORTABLE; isa <= isa_best(); isa++) {
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++) {
         int64_t own[2] = {10, 20}, both[1] = {30}, exactly[3] = {0, 40, 50};
         overlap_count(isa, masks, 1, 2, 1, room, own, both, exactly);
         assert_int_equal(own[0], 14);

@@ -6,18 +6,15 @@
 
 #if defined(__x86_64__)
 
-#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
-#define INLINE AVX2 static inline __attribute__((always_inline))
-
 enum { STRIP = CLASSES_CHUNK }; /* elements that go through one loop after the other, in the nearest cache */
 
-INLINE __m256i load(const void *x)
+AVX2_INLINE __m256i load(const void *x)
 {
     return _mm256_loadu_si256(x);
 }
 
 /* Eight floats rounded to bf16, to nearest, ties to even: in their upper halves, with something below. */
-INLINE __m256i rounded(__m256 a)
+AVX2_INLINE __m256i rounded(__m256 a)
 {
     const __m256i half = _mm256_set1_epi32(0x7fff), one = _mm256_set1_epi32(1);
     __m256i x = _mm256_castps_si256(a);
@@ -26,7 +23,7 @@ INLINE __m256i rounded(__m256 a)
 
 /* b - a of 16 bf16 each, rounded to bf16: those at even places and those at odd ones apart, which are floats
  * where they are, but for a shift and what stands below. */
-INLINE __m256i difference(__m256i a, __m256i b)
+AVX2_INLINE __m256i difference(__m256i a, __m256i b)
 {
     const __m256i upper = _mm256_set1_epi32((int)0xffff0000);
     __m256i even = rounded(_mm256_sub_ps(_mm256_castsi256_ps(_mm256_slli_epi32(b, 16)),
@@ -153,7 +150,7 @@ AVX2 static void count_exponents(struct histograms *h, int64_t *exponents, const
 
 /* 16 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
  * modulo 2^16, where it fits. */
-INLINE __m256i steps_of(__m256i a, __m256i b)
+AVX2_INLINE __m256i steps_of(__m256i a, __m256i b)
 {
     const __m256i magnitude = _mm256_set1_epi16(0x7fff), one = _mm256_set1_epi16(1);
     /* the bit set keeps a magnitude whose sign bit is all there is from being taken for one of sign 0 */
@@ -192,8 +189,8 @@ AVX2 static void count_steps(struct histograms *h, const uint16_t *old_bits, con
     classes_add(&h->steps, h->index, n);
 }
 
-AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
-                                  const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
+AVX2 static void add_bf16(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                          const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
 {
     uint16_t size[STRIP];
     struct histograms h;
@@ -205,15 +202,12 @@ AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, 
         int64_t part = m - i < STRIP ? m - i : STRIP;
         struct change_span span;
         if (take_differences(old_bits + i, new_bits + i, part, size, &span) != 0) {
-            change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
+            change_add_bf16_portable(c, lanes, old_bits + i, new_bits + i, part, limit, ntolerances);
             continue;
         }
         add_sums(lanes, size, part);
-        c->counts.nonzero += part;
-        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        struct change_within within = change_add_span(c, span, part, limit, ntolerances);
         count_updated(c->counts.updated, size, part, &within);
-        if (bf16_to_float(span.most) > c->max_abs)
-            c->max_abs = bf16_to_float(span.most);
         count_exponents(&h, c->counts.exponents, size, part, span.most);
         count_steps(&h, old_bits + i, new_bits + i, part);
     }
@@ -221,9 +215,12 @@ AVX2 int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, 
     classes_end(&h.steps);
     for (int k = 0; k < CLASSES; k++)
         c->counts.steps[1 + k] += h.steps.count[k];
-    return m;
+    change_add_bf16_portable(c, lanes, old_bits + m, new_bits + m, n - m, limit, ntolerances);
 }
 
-#else
-extern int change_avx2_is_for_x86; /* a translation unit must declare something */
+const struct change_loops change_avx2 = {
+    .add_bf16 = add_bf16,
+    .add_f32 = change_add_f32_portable,
+};
+
 #endif

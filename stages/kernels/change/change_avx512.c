@@ -12,8 +12,6 @@
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__((target(ISA_AVX512_TARGET)))
-
 enum {
     STRIP = 2048, /* elements that go through one loop after the other, in the nearest cache */
     CLASSES = 16  /* of a histogram: exponents of a window, or log2 of 16-bit distances */
@@ -68,7 +66,7 @@ AVX512 static void count_updated(int64_t *updated, const uint16_t *size, int64_t
 
 /* Adds to lane c of sum[0], c - 8 of sum[1] how many of 64 elements are of class c; low, high: one bit set in
  * one of both bytes of an element, or none. */
-AVX512 static inline void add_classes(__m512i sum[2], __m512i low, __m512i high)
+AVX512_INLINE void add_classes(__m512i sum[2], __m512i low, __m512i high)
 {
     low = turn_classes(low);
     high = turn_classes(high);
@@ -111,7 +109,7 @@ AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int
 
 /* 32 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
  * modulo 2^16, where it fits. */
-AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
+AVX512_INLINE __m512i steps_of(__m512i a, __m512i b)
 {
     const __m512i zero = _mm512_set1_epi16((short)0x8000); /* the negative one */
     a = _mm512_mask_sub_epi16(a, _mm512_movepi16_mask(a), zero, a);
@@ -120,7 +118,7 @@ AVX512 static inline __m512i steps_of(__m512i a, __m512i b)
 }
 
 /* |new - old| of 32 elements rounded to bf16, as 15 bits each. */
-AVX512 static inline __m512i difference_of(__m512i a, __m512i b)
+AVX512_INLINE __m512i difference_of(__m512i a, __m512i b)
 {
     const __m512i half = _mm512_set1_epi32(0x7fff), odd = _mm512_set1_epi32(0x10000),
                   one = _mm512_set1_epi32(1), upper = _mm512_set1_epi32((int)0xffff0000);
@@ -176,9 +174,8 @@ AVX512 static int take_differences(const uint16_t *old_bits, const uint16_t *new
     return change_span_of(lane[0], lane[1], 32, span);
 }
 
-AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
-                                      const uint16_t *new_bits, int64_t n, const float *limit,
-                                      int ntolerances)
+AVX512 static void add_bf16(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                            const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
 {
     uint16_t size[STRIP];
     int64_t m = n - n % 64;
@@ -187,24 +184,24 @@ AVX512 int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lan
         struct change_span span;
         int64_t steps[CLASSES];
         if (take_differences(old_bits + i, new_bits + i, part, size, &span, steps) != 0) {
-            change_add_range(c, lanes, ARITHMETIC_BF16, old_bits, new_bits, i, i + part, limit, ntolerances);
+            change_add_bf16_portable(c, lanes, old_bits + i, new_bits + i, part, limit, ntolerances);
             continue;
         }
         add_sums(lanes, size, part);
-        c->counts.nonzero += part;
-        struct change_within within = change_within_of(span, limit, ntolerances, part, c->counts.updated);
+        struct change_within within = change_add_span(c, span, part, limit, ntolerances);
         count_updated(c->counts.updated, size, part, &within);
-        if (bf16_to_float(span.most) > c->max_abs)
-            c->max_abs = bf16_to_float(span.most);
         count_exponents(c->counts.exponents, size, part, span.most);
         for (int k = 0; k < 8; k++) {
             c->counts.steps[1 + k] += steps[7 - k];
             c->counts.steps[1 + 8 + k] += steps[8 + 7 - k];
         }
     }
-    return m;
+    change_add_bf16_portable(c, lanes, old_bits + m, new_bits + m, n - m, limit, ntolerances);
 }
 
-#else
-extern int change_avx512_is_for_x86; /* a translation unit must declare something */
+const struct change_loops change_avx512 = {
+    .add_bf16 = add_bf16,
+    .add_f32 = change_add_f32_portable,
+};
+
 #endif

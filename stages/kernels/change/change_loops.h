@@ -1,4 +1,4 @@
-/* Between change.c and its vector loops; nobody else includes it. */
+/* Between change.c and its loops; nobody else includes it. */
 #ifndef SINEW_CHANGE_LOOPS_H
 #define SINEW_CHANGE_LOOPS_H
 
@@ -11,13 +11,22 @@ struct change_lanes {
     double abs[CHANGE_LANES], squares[CHANGE_LANES];
 };
 
-/* Local. The reference: elements [from, to) of the packed values. */
-void change_add_range(struct change *c, struct change_lanes *lanes, enum arithmetic arithmetic,
-                      const void *old_bits, const void *new_bits, int64_t from, int64_t to,
-                      const float *limit, int ntolerances);
+struct change_loops {
+    /* Adds n changed elements of a block to c, but what they add to its sums to the lanes. limit: the
+     * tolerances. */
+    void (*add_bf16)(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                     const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
+    void (*add_f32)(struct change *c, struct change_lanes *lanes, const uint32_t *old_bits,
+                    const uint32_t *new_bits, int64_t n, const float *limit, int ntolerances);
+};
 
-/* Local. The lanes' sums into c. */
-void change_add_lanes(struct change *c, const struct change_lanes *lanes);
+ISA_TABLES(struct change_loops, change);
+
+/* Local. The reference. */
+void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                              const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
+void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const uint32_t *old_bits,
+                             const uint32_t *new_bits, int64_t n, const float *limit, int ntolerances);
 
 /* What a run of differences spans, as bf16 bits without the sign. */
 struct change_span {
@@ -46,16 +55,9 @@ struct change_within {
     uint16_t at[CHANGE_TOLERANCES];
 };
 
-/* Local. Those of the tolerances; to updated[] of one below the span all n elements are added. */
-struct change_within change_within_of(struct change_span span, const float *limit, int ntolerances, int64_t n,
-                                      int64_t *updated);
-
-#if defined(__x86_64__)
-/* Local. Each adds elements [0, m) and returns m, a multiple of CHANGE_LANES not above n. */
-int64_t change_add_bf16_avx2(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
-                             const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
-int64_t change_add_bf16_avx512(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
-                               const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
-#endif
+/* Local. Adds to c what the span of n normal differences tells of them: that they are not zero, the largest,
+ * and that all are above the tolerances below the span. Returns those within it. */
+struct change_within change_add_span(struct change *c, struct change_span span, int64_t n, const float *limit,
+                                     int ntolerances);
 
 #endif

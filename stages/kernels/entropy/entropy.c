@@ -1,6 +1,6 @@
 #include "kernels/entropy/entropy.h"
 
-#include "kernels/entropy/entropy_lanes.h"
+#include "kernels/entropy/entropy_loops.h"
 
 #include <math.h>
 #include <string.h>
@@ -18,16 +18,16 @@ static const double GRID = 64.0;
  * widened to float32 there. */
 static const double LEAST_TABLED = 0.125;
 
+/* The best first. */
+static const struct isa_row sets[] = {
+    ISA_ROW_AVX512(entropy_avx512),
+    ISA_ROW_AVX2(entropy_avx2),
+    ISA_ROW_PORTABLE(entropy_portable),
+};
+
 static const struct entropy_loops *loops_of(enum isa isa)
 {
-#if defined(__x86_64__)
-    if (isa == ISA_AVX512)
-        return &entropy_avx512;
-    if (isa == ISA_AVX2)
-        return &entropy_avx2;
-#endif
-    (void)isa;
-    return &entropy_portable;
+    return isa_choose(sets, isa);
 }
 
 /* What a row has come to. The sums are relative to scale.top: the largest logit so far, which is not among

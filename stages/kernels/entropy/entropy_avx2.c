@@ -1,71 +1,69 @@
 /* The loops of entropy_lanes.h with AVX2: eight float64 are two registers. */
 #include "kernels/entropy/entropy_loops.h"
-#include "base/isa.h"
 
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#define ENTROPY_TARGET __attribute__((target(ISA_AVX2_TARGET)))
-#define ENTROPY_VECTOR struct entropy_vector_avx2
+#define ENTROPY_TARGET AVX2
+#define ENTROPY_INLINE AVX2_INLINE
 #define ENTROPY_LOOPS entropy_avx2
 #define ENTROPY_BY_HALVES
-#define INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
 
 struct entropy_vector_avx2 {
     __m256d low, high;
 };
 typedef struct entropy_vector_avx2 vec;
 
-INLINE vec vec_set(double x)
+AVX2_INLINE vec vec_set(double x)
 {
     return (vec){_mm256_set1_pd(x), _mm256_set1_pd(x)};
 }
 
-INLINE vec vec_add(vec a, vec b)
+AVX2_INLINE vec vec_add(vec a, vec b)
 {
     return (vec){_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)};
 }
 
-INLINE vec vec_sub(vec a, vec b)
+AVX2_INLINE vec vec_sub(vec a, vec b)
 {
     return (vec){_mm256_sub_pd(a.low, b.low), _mm256_sub_pd(a.high, b.high)};
 }
 
-INLINE vec vec_mul(vec a, vec b)
+AVX2_INLINE vec vec_mul(vec a, vec b)
 {
     return (vec){_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)};
 }
 
-INLINE vec vec_fma(vec a, vec b, vec c)
+AVX2_INLINE vec vec_fma(vec a, vec b, vec c)
 {
     return (vec){_mm256_fmadd_pd(a.low, b.low, c.low), _mm256_fmadd_pd(a.high, b.high, c.high)};
 }
 
-INLINE vec vec_fms(vec a, vec b, vec c)
+AVX2_INLINE vec vec_fms(vec a, vec b, vec c)
 {
     return (vec){_mm256_fmsub_pd(a.low, b.low, c.low), _mm256_fmsub_pd(a.high, b.high, c.high)};
 }
 
-INLINE vec vec_max(vec a, vec b)
+AVX2_INLINE vec vec_max(vec a, vec b)
 {
     return (vec){_mm256_max_pd(a.low, b.low), _mm256_max_pd(a.high, b.high)};
 }
 
-INLINE vec vec_keep(vec p, vec d, vec low)
+AVX2_INLINE vec vec_keep(vec p, vec d, vec low)
 {
     return (vec){_mm256_and_pd(p.low, _mm256_cmp_pd(d.low, low.low, _CMP_GT_OQ)),
                  _mm256_and_pd(p.high, _mm256_cmp_pd(d.high, low.high, _CMP_GT_OQ))};
 }
 
-INLINE void vec_store(double *out, vec a)
+AVX2_INLINE void vec_store(double *out, vec a)
 {
     _mm256_storeu_pd(out, a.low);
     _mm256_storeu_pd(out + 4, a.high);
 }
 
-INLINE vec vec_codes_bf16(int64_t code)
+AVX2_INLINE vec vec_codes_bf16(int64_t code)
 {
     __m128i low = _mm_add_epi32(_mm_set1_epi32((int)code), _mm_setr_epi32(0, 1, 2, 3)),
             high = _mm_add_epi32(low, _mm_set1_epi32(4));
@@ -73,32 +71,32 @@ INLINE vec vec_codes_bf16(int64_t code)
                  _mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32(high, 16)))};
 }
 
-INLINE vec vec_codes_f16(int64_t code)
+AVX2_INLINE vec vec_codes_f16(int64_t code)
 {
     __m128i codes = _mm_add_epi16(_mm_set1_epi16((short)code), _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7));
     return (vec){_mm256_cvtps_pd(_mm_cvtph_ps(codes)),
                  _mm256_cvtps_pd(_mm_cvtph_ps(_mm_srli_si128(codes, 8)))};
 }
 
-INLINE vec vec_half_f32(const float *x, int half)
+AVX2_INLINE vec vec_half_f32(const float *x, int half)
 {
     return (vec){_mm256_cvtps_pd(_mm_loadu_ps(x + 8 * half)),
                  _mm256_cvtps_pd(_mm_loadu_ps(x + 8 * half + 4))};
 }
 
-INLINE vec vec_half_f64(const double *x, int half)
+AVX2_INLINE vec vec_half_f64(const double *x, int half)
 {
     return (vec){_mm256_loadu_pd(x + 8 * half), _mm256_loadu_pd(x + 8 * half + 4)};
 }
 
-INLINE __m256 in_order(__m256 x)
+AVX2_INLINE __m256 in_order(__m256 x)
 {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));
 }
 
 /* A gather is many small operations on some processors. Here a shuffle selects the low halves of eight roots,
  * another the high ones, to which the exponent is added. */
-INLINE vec vec_power(vec t)
+AVX2_INLINE vec vec_power(vec t)
 {
     const __m256 t0 = _mm256_loadu_ps((const float *)entropy_table),
                  t1 = _mm256_loadu_ps((const float *)(entropy_table + 4));
@@ -113,9 +111,7 @@ INLINE vec vec_power(vec t)
                  _mm256_castps_pd(_mm256_unpackhi_ps(low, high))};
 }
 
-#include "kernels/entropy/entropy_range16.h"
+#include "kernels/entropy/entropy_range16_avx2.h"
 #include "kernels/entropy/entropy_lanes.h"
 
-#else
-extern int entropy_avx2_is_for_x86; /* a translation unit must declare something */
 #endif

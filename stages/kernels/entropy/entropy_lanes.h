@@ -1,10 +1,17 @@
 /* The text of the loops of entropy_loops.h. Included by one file for each instruction set, which first
- * defines ENTROPY_TARGET (the function attribute), ENTROPY_VECTOR (a type of eight float64) and the
- * operations on it, and ENTROPY_RANGE16 (its own function for that) with the type codes_seen, codes_all,
- * codes_look and codes_range, which that is made of; with none defined all is plain C, which is the
- * reference. It may define ENTROPY_BY_HALVES (there are few registers), ENTROPY_LOAD_APART (a load from a
- * table and the addition are two instructions) and ENTROPY_DEPOSIT (the lowest bits to where a mask has ones,
- * where that is one quick instruction).
+ * defines
+ * - ENTROPY_TARGET, ENTROPY_INLINE: what functions begin with (isa.h)
+ * - ENTROPY_LOOPS: the name of the table made here
+ * - vec, a type of eight float64, and the operations on it (entropy_portable.c says what each does)
+ * - ENTROPY_RANGE16: its own function for that, and what this is made of: the type codes_seen, codes_all,
+ *   codes_look and codes_range
+ *
+ * It may define
+ * - ENTROPY_BY_HALVES: there are few registers
+ * - ENTROPY_LOAD_APART: a load from a table and the addition are two instructions
+ * - ENTROPY_DEPOSIT: the lowest bits to where a mask has ones, where that is one quick instruction
+ *
+ * With none defined it is empty.
  *
  * exp(d / temperature) is 2^(u/8), u = d (c + c_lo), computed as 2^q * 2^(k/8) * (1 + f Q(f)) with u = 8 q
  * + k + f, k = 0..7, |f| <= 1/2. Q interpolates (2^(f/8) - 1) / f at the Chebyshev nodes of [-1/2, 1/2], of
@@ -18,13 +25,9 @@
 
 #include "kernels/entropy/entropy_loops.h"
 
-#include <string.h>
+#ifdef ENTROPY_LOOPS
 
-#ifdef ENTROPY_VECTOR
-#define ENTROPY_INLINE ENTROPY_TARGET static inline __attribute__((always_inline))
-#else /* as the compiler likes: all of it in one function takes a sanitizer minutes */
-#define ENTROPY_INLINE static inline
-#endif
+#include <string.h>
 
 #define ENTROPY_MAGIC 0x1.8p52
 
@@ -33,116 +36,6 @@ static const double entropy_polynomial[7] = {
     0x1.62e42fefa39efp-4,  0x1.ebfbdff82c6c5p-9,  0x1.c6b08d704a11fp-14, 0x1.3b2ab6f1f1910p-19,
     0x1.5d87fe72ac65ep-25, 0x1.430deca12d584p-31, 0x1.ffd1f6633bd3ap-38,
 };
-
-/* ---- the operations in plain C ---- */
-
-#ifndef ENTROPY_VECTOR
-
-#include "elements/tensor.h"
-
-#include <math.h>
-
-#define ENTROPY_TARGET
-#define ENTROPY_VECTOR struct entropy_vector_portable
-#define ENTROPY_LOOPS entropy_portable
-
-struct entropy_vector_portable {
-    double v[8];
-};
-typedef struct entropy_vector_portable vec;
-
-#define EACH(expression)             \
-    do {                             \
-        vec out;                     \
-        for (int i = 0; i < 8; i++)  \
-            out.v[i] = (expression); \
-        return out;                  \
-    } while (0)
-
-ENTROPY_INLINE vec vec_set(double x)
-{
-    EACH(x);
-}
-
-ENTROPY_INLINE vec vec_add(vec a, vec b)
-{
-    EACH(a.v[i] + b.v[i]);
-}
-
-ENTROPY_INLINE vec vec_sub(vec a, vec b)
-{
-    EACH(a.v[i] - b.v[i]);
-}
-
-ENTROPY_INLINE vec vec_mul(vec a, vec b)
-{
-    EACH(a.v[i] * b.v[i]);
-}
-
-/* a b + c and a b - c, rounded once */
-ENTROPY_INLINE vec vec_fma(vec a, vec b, vec c)
-{
-    EACH(fma(a.v[i], b.v[i], c.v[i]));
-}
-
-ENTROPY_INLINE vec vec_fms(vec a, vec b, vec c)
-{
-    EACH(fma(a.v[i], b.v[i], -c.v[i]));
-}
-
-ENTROPY_INLINE vec vec_max(vec a, vec b)
-{
-    EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]);
-}
-
-/* p where d > low, else 0 */
-ENTROPY_INLINE vec vec_keep(vec p, vec d, vec low)
-{
-    EACH(d.v[i] > low.v[i] ? p.v[i] : 0);
-}
-
-/* 2^(n/8), n in the low bits of t */
-ENTROPY_INLINE vec vec_power(vec t)
-{
-    vec out;
-    for (int i = 0; i < 8; i++) {
-        uint64_t bits;
-        memcpy(&bits, &t.v[i], sizeof bits);
-        bits = entropy_table[bits & 7] + (bits << 49);
-        memcpy(&out.v[i], &bits, sizeof bits);
-    }
-    return out;
-}
-
-ENTROPY_INLINE void vec_store(double *out, vec a)
-{
-    memcpy(out, a.v, sizeof a.v);
-}
-
-/* What eight codes in ascending order stand for, the first a multiple of 8. */
-ENTROPY_INLINE vec vec_codes_bf16(int64_t code)
-{
-    EACH(bf16_to_float((uint16_t)(code + i)));
-}
-
-ENTROPY_INLINE vec vec_codes_f16(int64_t code)
-{
-    EACH(f16_to_float((uint16_t)(code + i)));
-}
-
-/* Half of sixteen logits. */
-ENTROPY_INLINE vec vec_half_f32(const float *x, int half)
-{
-    EACH(x[8 * half + i]);
-}
-
-ENTROPY_INLINE vec vec_half_f64(const double *x, int half)
-{
-    EACH(x[8 * half + i]);
-}
-
-#undef EACH
-#endif
 
 /* ---- ranges ---- */
 
@@ -172,51 +65,6 @@ ENTROPY_INLINE vec vec_half_f64(const double *x, int half)
 
 ENTROPY_RANGE(entropy_range32, uint32_t, int32_t, 31, 0x7fffffff)
 ENTROPY_RANGE(entropy_range64, uint64_t, int64_t, 63, 0x7fffffffffffffff)
-
-/* Of 16 bits, in steps of 32 codes. */
-#ifndef ENTROPY_RANGE16
-#define ENTROPY_RANGE16 entropy_range16
-
-typedef struct codes_seen_portable {
-    struct entropy_codes of;
-} codes_seen;
-
-ENTROPY_INLINE codes_seen codes_all(uint16_t code)
-{
-    return (codes_seen){{code, code, (int16_t)code}};
-}
-
-ENTROPY_INLINE codes_seen codes_over(const uint16_t *x, int64_t n, codes_seen c)
-{
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t u = x[i];
-        int16_t s = (int16_t)u;
-        c.of.u_least = u < c.of.u_least ? u : c.of.u_least;
-        c.of.u_most = u > c.of.u_most ? u : c.of.u_most;
-        c.of.s_most = s > c.of.s_most ? s : c.of.s_most;
-    }
-    return c;
-}
-
-ENTROPY_INLINE codes_seen codes_look(const uint16_t *x, codes_seen c)
-{
-    return codes_over(x, 32, c);
-}
-
-ENTROPY_INLINE struct entropy_range codes_range(codes_seen c)
-{
-    return entropy_range_of(c.of);
-}
-
-ENTROPY_TARGET static struct entropy_range entropy_range16(const uint16_t *x, int64_t n)
-{
-    codes_seen c = codes_all(x[0]);
-    int64_t i = 0;
-    for (; n - i >= 256; i += 256) /* of a length that the compiler knows */
-        c = codes_over(x + i, 256, c);
-    return codes_range(codes_over(x + i, n - i, c));
-}
-#endif
 
 /* ---- sums ---- */
 
@@ -470,4 +318,5 @@ const struct entropy_loops ENTROPY_LOOPS = {
     .tabulate_f16 = entropy_tabulate_f16,
 };
 
+#endif
 #endif

@@ -1,5 +1,5 @@
-/* The inner loops of entropy.c, once for each instruction set. All give the same bits: the same operations on
- * the same sixteen lanes in the same order, with the same fused multiply-adds. For the kernel alone. */
+/* Between entropy.c and its loops; nobody else includes it. All give the same bits: the same operations on
+ * the same sixteen lanes in the same order, with the same fused multiply-adds. */
 #ifndef SINEW_ENTROPY_LOOPS_H
 #define SINEW_ENTROPY_LOOPS_H
 
@@ -66,9 +66,6 @@ struct entropy_loops {
                     struct entropy_sums *sums);
 };
 
-extern const struct entropy_loops entropy_portable;
-#if defined(__x86_64__)
-extern const struct entropy_loops entropy_avx2, entropy_avx512;
-#endif
+ISA_TABLES(struct entropy_loops, entropy);
 
 #endif

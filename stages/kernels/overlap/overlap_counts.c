@@ -2,160 +2,32 @@
 
 #include "kernels/overlap/overlap_loops.h"
 
-#include <stddef.h>
+/* The best first. */
+static const struct isa_row sets[] = {
+    ISA_ROW_AVX512(overlap_avx512),
+    ISA_ROW_AVX2(overlap_avx2),
+    ISA_ROW_PORTABLE(overlap_portable),
+};
 
-/* Words of all masks in one tile: 128 KiB, within the second-level cache of every machine of the last fifteen
- * years. In one piece: 512 KiB, about that cache. */
-enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64, PIECE_WORDS = 1 << 16, PIECE_LEAST = 512 };
-
-/* One tile. Four partners at a time share each word of mask i. */
-static void count_tile(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both)
+static const struct overlap_loops *loops_of(enum isa isa)
 {
-    for (int i = 0; i < k; i++) {
-        const uint64_t *a = masks + i * stride;
-        int64_t set = 0;
-        for (int64_t w = 0; w < n; w++)
-            set += __builtin_popcountll(a[w]);
-        own[i] += set;
-        /* Nothing in common with an empty set: tensors that never change are frequent. */
-        if (set == 0)
-            continue;
-        int64_t *pair = both ? both + overlap_pair(k, i, i + 1) : NULL;
-        int j = i + 1;
-        for (; j + 4 <= k; j += 4, pair += 4) {
-            const uint64_t *b0 = masks + j * stride, *b1 = b0 + stride, *b2 = b1 + stride, *b3 = b2 + stride;
-            int64_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
-            for (int64_t w = 0; w < n; w++) {
-                uint64_t x = a[w];
-                c0 += __builtin_popcountll(x & b0[w]);
-                c1 += __builtin_popcountll(x & b1[w]);
-                c2 += __builtin_popcountll(x & b2[w]);
-                c3 += __builtin_popcountll(x & b3[w]);
-            }
-            pair[0] += c0;
-            pair[1] += c1;
-            pair[2] += c2;
-            pair[3] += c3;
-        }
-        for (; j < k; j++, pair++) {
-            const uint64_t *b = masks + j * stride;
-            int64_t c = 0;
-            for (int64_t w = 0; w < n; w++)
-                c += __builtin_popcountll(a[w] & b[w]);
-            *pair += c;
-        }
-    }
-}
-
-/* The positions of `any` are divided by their counters' bits from the top one down, depth first on a stack;
- * empty parts, most of them, are dropped. */
-void overlap_tally(const uint64_t *plane, int planes, uint64_t any, int64_t *exactly)
-{
-    struct {
-        uint64_t positions;
-        int bit, value; /* the bit to divide by next, the counter's bits above it */
-    } part[OVERLAP_PLANES + 1];
-    int n = 0;
-    part[n].positions = any;
-    part[n].bit = planes - 1;
-    part[n++].value = 0;
-    while (n > 0) {
-        uint64_t positions = part[--n].positions;
-        int bit = part[n].bit, value = part[n].value;
-        for (; positions != 0 && bit >= 0; bit--) {
-            uint64_t zero = positions & ~plane[bit];
-            if (zero != 0) {
-                part[n].positions = zero;
-                part[n].bit = bit - 1;
-                part[n++].value = value;
-            }
-            positions &= plane[bit];
-            value |= 1 << bit;
-        }
-        if (positions != 0)
-            exactly[value] += __builtin_popcountll(positions);
-    }
-}
-
-static void consensus(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *exactly)
-{
-    int planes = overlap_planes(k);
-    for (int64_t w = 0; w < n; w++) {
-        /* Adding a mask to 64 counters is adding one bit to each, with ripple carry. */
-        uint64_t plane[OVERLAP_PLANES] = {0}, any = 0;
-        for (int i = 0; i < k; i++) {
-            uint64_t carry = masks[i * stride + w];
-            any |= carry;
-            for (int b = 0; carry != 0 && b < planes; b++) {
-                uint64_t sum = plane[b] ^ carry;
-                carry &= plane[b];
-                plane[b] = sum;
-            }
-        }
-        overlap_tally(plane, planes, any, exactly);
-    }
-}
-
-static void count_tiles(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
-                        int64_t *both)
-{
-    int64_t tile = TILE_WORDS / k > TILE_LEAST ? TILE_WORDS / k : TILE_LEAST;
-    for (int64_t at = 0; at < nwords; at += tile)
-        count_tile(masks + at, stride, k, nwords - at < tile ? nwords - at : tile, own, both);
-}
-
-/* The loops that count pairs and consensus one after the other do so while the second-level cache holds the
- * words. */
-static void count_pieces(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,
-                         int64_t *own, int64_t *both, int64_t *exactly)
-{
-    int64_t piece = exactly ? PIECE_WORDS / k : nwords;
-    piece = piece > PIECE_LEAST ? piece : PIECE_LEAST;
-    for (int64_t at = 0, n; at < nwords; at += n) {
-        n = nwords - at < piece ? nwords - at : piece;
-#if defined(__x86_64__)
-        if (isa == ISA_AVX512)
-            overlap_count_avx512(masks + at, stride, k, n, own, both);
-        else
-#endif
-            count_tiles(masks + at, stride, k, n, own, both);
-        if (exactly)
-            overlap_consensus(isa, masks + at, stride, k, n, exactly);
-    }
+    return isa_choose(sets, isa);
 }
 
 void overlap_count(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords, uint64_t *room,
                    int64_t *own, int64_t *both, int64_t *exactly)
 {
-    if (k < 1)
-        return;
-#if defined(__x86_64__)
-    if (isa == ISA_AVX2) {
-        overlap_count_avx2(masks, stride, k, nwords, room, own, both, exactly);
-        return;
-    }
-#endif
-    (void)room;
-    count_pieces(isa, masks, stride, k, nwords, own, both, exactly);
+    const struct overlap_masks m = {masks, stride, nwords, k};
+    if (k >= 1)
+        loops_of(isa)->count(&m, room, own, both, exactly);
 }
 
 void overlap_consensus(enum isa isa, const uint64_t *masks, int64_t stride, int k, int64_t nwords,
                        int64_t *exactly)
 {
-    if (k < 1)
-        return;
-#if defined(__x86_64__)
-    if (isa == ISA_AVX512) {
-        overlap_consensus_avx512(masks, stride, k, nwords, exactly);
-        return;
-    }
-    if (isa == ISA_AVX2) {
-        overlap_consensus_avx2(masks, stride, k, nwords, exactly);
-        return;
-    }
-#endif
-    (void)isa;
-    consensus(masks, stride, k, nwords, exactly);
+    const struct overlap_masks m = {masks, stride, nwords, k};
+    if (k >= 1)
+        loops_of(isa)->consensus(&m, exactly);
 }
 
 void overlap_chance(int64_t n, int64_t u1, int64_t u2, double *mean, double *variance)

@@ -1,4 +1,4 @@
-/* Between overlap_counts.c and its vector loops; nobody else includes it. */
+/* Between overlap_counts.c and its loops; nobody else includes it. */
 #ifndef SINEW_OVERLAP_LOOPS_H
 #define SINEW_OVERLAP_LOOPS_H
 
@@ -9,6 +9,23 @@ enum {
     OVERLAP_SLICED_CELLS = 255, /* up to here the vector loops keep a sum for each value of the counter */
     OVERLAP_SLICED_PLANES = 8
 };
+
+/* k >= 1 masks of n words each, a stride apart. */
+struct overlap_masks {
+    const uint64_t *words;
+    int64_t stride, n;
+    int k;
+};
+
+struct overlap_loops {
+    /* overlap_count. */
+    void (*count)(const struct overlap_masks *m, uint64_t *room, int64_t *own, int64_t *both,
+                  int64_t *exactly);
+    /* overlap_consensus. */
+    void (*consensus)(const struct overlap_masks *m, int64_t *exactly);
+};
+
+ISA_TABLES(struct overlap_loops, overlap);
 
 /* Local. Bits that a counter up to k takes, 0 <= k <= OVERLAP_MAX_CELLS. */
 static inline int overlap_planes(int k)
@@ -21,16 +38,13 @@ static inline int overlap_planes(int k)
 
 /* Local. The reference: adds the counters of 64 positions, bit b of each in plane[b], to exactly[]. any: the
  * positions whose counter is not 0. */
-void overlap_tally(const uint64_t *plane, int planes, uint64_t any, int64_t *exactly);
+void overlap_tally_portable(const uint64_t *plane, int planes, uint64_t any, int64_t *exactly);
 
-#if defined(__x86_64__)
-/* Local. overlap_count and overlap_consensus by vectors, k >= 1. */
-void overlap_count_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords, uint64_t *room,
-                        int64_t *own, int64_t *both, int64_t *exactly);
-void overlap_count_avx512(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *own,
-                          int64_t *both);
-void overlap_consensus_avx2(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *exactly);
-void overlap_consensus_avx512(const uint64_t *masks, int64_t stride, int k, int64_t nwords, int64_t *exactly);
-#endif
+/* Local. overlap_count by loops that count pairs and consensus one after the other: in pieces of the masks,
+ * so short that the second-level cache still holds the words. */
+void overlap_count_by_pieces(const struct overlap_masks *m,
+                             void (*pairs)(const struct overlap_masks *m, int64_t *own, int64_t *both),
+                             void (*consensus)(const struct overlap_masks *m, int64_t *exactly), int64_t *own,
+                             int64_t *both, int64_t *exactly);
 
 #endif

@@ -5,6 +5,17 @@
 #include <math.h>
 #include <string.h>
 
+/* The best first. */
+static const struct isa_row sets[] = {
+    ISA_ROW_AVX2(simulate_avx2),
+    ISA_ROW_PORTABLE(simulate_portable),
+};
+
+static const struct simulate_loops *usable_loops(void)
+{
+    return isa_choose(sets, isa_usable());
+}
+
 enum { CHUNK = 1024, CANDIDATES = 16 };
 
 /* Step sizes: typical published ones (SimPO 6e-7 to 1e-6, ORPO 5e-6 for mistral-orpo-beta). `coherent` is
@@ -39,57 +50,20 @@ struct simulate_shares simulate_shares(const struct simulate_algorithm *a)
     return (struct simulate_shares){.loss = 0.35, .algorithm = 0.15, .seed = 0.20, .step = 0.30};
 }
 
-/* The output function of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
- * OOPSLA 2014). */
-static inline uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * SIMULATE_MIX_1;
-    z = (z ^ (z >> 27)) * SIMULATE_MIX_2;
-    return z ^ (z >> 31);
-}
-
-/* Number `index` of the sequence that SplitMix64 makes from seed `key`. */
-static inline uint64_t draw(uint64_t key, int64_t index)
-{
-    return mix(key + ((uint64_t)index + 1) * SIMULATE_STEP);
-}
-
 uint64_t simulate_key(uint64_t parent, const char *word)
 {
     uint64_t h = 0xcbf29ce484222325u; /* FNV-1a; the length's and parent's influence is spread by mix */
     for (const char *p = word; *p; p++)
         h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-    return mix(mix(parent + 0x9e3779b97f4a7c15u) ^ h);
+    return simulate_mix(simulate_mix(parent + 0x9e3779b97f4a7c15u) ^ h);
 }
 
 uint64_t simulate_key_number(uint64_t parent, int64_t number)
 {
-    return draw(mix(parent ^ 0x6e756d626572u), number);
+    return simulate_draw(simulate_mix(parent ^ 0x6e756d626572u), number);
 }
 
-/* The sum of four 32-bit uniforms, cut out of 64 random bits with overlaps that touch only their low halves.
- * Its variance is 2^64 / 3. Unit variance, |z| < 3.47, excess kurtosis -0.3: normal enough for directions. */
-static inline float four_sum(uint64_t h)
-{
-    float a = (float)(int32_t)(uint32_t)h, b = (float)(int32_t)(uint32_t)(h >> 16);
-    float c = (float)(int32_t)(uint32_t)(h >> 32), d = (float)(int32_t)(uint32_t)(h >> 48 | h << 16);
-    return ((a + b) + (c + d)) * SIMULATE_UNIT;
-}
-
-/* four_sum of the draws [first, first+n). */
-static void four_sums(enum isa isa, uint64_t key, int64_t first, int64_t n, float *out)
-{
-    int64_t i = 0;
-    (void)isa;
-#if defined(__x86_64__)
-    if (isa >= ISA_AVX2)
-        i = simulate_four_sums_avx2(key, first, n, out);
-#endif
-    for (; i < n; i++)
-        out[i] = four_sum(draw(key, first + i));
-}
-
-/* Longer tails than four_sum, as trained weights have them; the factors keep the variance at 1. */
+/* Longer tails than simulate_four_sum, as trained weights have them; the factors keep the variance at 1. */
 static inline float tailed(float z)
 {
     return z * (0.9f + 0.036f * (z * z));
@@ -97,7 +71,7 @@ static inline float tailed(float z)
 
 float simulate_normal(uint64_t key, int64_t index)
 {
-    return tailed(four_sum(draw(key, index)));
+    return tailed(simulate_four_sum(simulate_draw(key, index)));
 }
 
 /* Nearest bf16, ties to even, still as float; the values here are finite. */
@@ -122,43 +96,44 @@ static int64_t chunk_size(int64_t done, int64_t n)
     return n - done < CHUNK ? n - done : CHUNK;
 }
 
-static void base(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
+static void base(const struct simulate_loops *loops, const struct simulate_tensor *t, int64_t first,
+                 int64_t n, float *out)
 {
-    four_sums(isa, t->base, first, n, out);
+    loops->four_sums(t->base, first, n, out);
     for (int64_t i = 0; i < n; i++)
         out[i] = t->centre + t->spread * tailed(out[i]);
 }
 
 void simulate_base_f32(const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
 {
-    base(isa_best(), t, first, n, out);
+    base(usable_loops(), t, first, n, out);
 }
 
 void simulate_base_bf16(const struct simulate_tensor *t, int64_t first, int64_t n, uint16_t *out)
 {
-    const enum isa isa = isa_best();
+    const struct simulate_loops *loops = usable_loops();
     float w[CHUNK];
     for (int64_t done = 0, part; done < n; done += part) {
         part = chunk_size(done, n);
-        base(isa, t, first + done, part, w);
+        base(loops, t, first + done, part, w);
         for (int64_t i = 0; i < part; i++)
             out[done + i] = bf16_bits(to_bf16(w[i]));
     }
 }
 
 /* Steps of up to CHUNK elements, in place on their bf16 base values w. */
-static void steps(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, int rounded,
-                  float *w)
+static void steps(const struct simulate_loops *loops, const struct simulate_tensor *t, int64_t first,
+                  int64_t n, int rounded, float *w)
 {
     float persistent[CHUNK], algorithm[CHUNK], seed[CHUNK], step[CHUNK];
-    four_sums(isa, t->loss, first, n, persistent);
-    four_sums(isa, t->algorithm, first, n, algorithm);
-    four_sums(isa, t->seed, first, n, seed);
+    loops->four_sums(t->loss, first, n, persistent);
+    loops->four_sums(t->algorithm, first, n, algorithm);
+    loops->four_sums(t->seed, first, n, seed);
     for (int64_t i = 0; i < n; i++)
         persistent[i] =
             t->part_loss * persistent[i] + t->part_algorithm * algorithm[i] + t->part_seed * seed[i];
     for (int64_t s = 0; s < t->steps; s++) {
-        four_sums(isa, simulate_key_number(t->seed, s), first, n, step);
+        loops->four_sums(simulate_key_number(t->seed, s), first, n, step);
         if (rounded)
             for (int64_t i = 0; i < n; i++)
                 w[i] = to_bf16(w[i] + (persistent[i] + t->part_step * step[i]));
@@ -168,23 +143,23 @@ static void steps(enum isa isa, const struct simulate_tensor *t, int64_t first, 
     }
 }
 
-static void tuned_chunk(enum isa isa, const struct simulate_tensor *t, int64_t first, int64_t n, int rounded,
-                        float *w)
+static void tuned_chunk(const struct simulate_loops *loops, const struct simulate_tensor *t, int64_t first,
+                        int64_t n, int rounded, float *w)
 {
-    base(isa, t, first, n, w);
+    base(loops, t, first, n, w);
     for (int64_t i = 0; i < n; i++)
         w[i] = to_bf16(w[i]);
     if (t->steps > 0)
-        steps(isa, t, first, n, rounded, w);
+        steps(loops, t, first, n, rounded, w);
 }
 
 void simulate_tuned_bf16(const struct simulate_tensor *t, int64_t first, int64_t n, uint16_t *out)
 {
-    const enum isa isa = isa_best();
+    const struct simulate_loops *loops = usable_loops();
     float w[CHUNK];
     for (int64_t done = 0, part; done < n; done += part) {
         part = chunk_size(done, n);
-        tuned_chunk(isa, t, first + done, part, 1, w);
+        tuned_chunk(loops, t, first + done, part, 1, w);
         for (int64_t i = 0; i < part; i++)
             out[done + i] = bf16_bits(w[i]);
     }
@@ -192,61 +167,34 @@ void simulate_tuned_bf16(const struct simulate_tensor *t, int64_t first, int64_t
 
 void simulate_tuned_f32(const struct simulate_tensor *t, int64_t first, int64_t n, float *out)
 {
-    const enum isa isa = isa_best();
+    const struct simulate_loops *loops = usable_loops();
     for (int64_t done = 0, part; done < n; done += part) {
         part = chunk_size(done, n);
-        tuned_chunk(isa, t, first + done, part, 0, out + done);
+        tuned_chunk(loops, t, first + done, part, 0, out + done);
     }
 }
 
 /* Uniform in [0, 1), 53 bits. */
 static double uniform(uint64_t key, int64_t index)
 {
-    return (double)(draw(key, index) >> 11) * 0x1p-53;
-}
-
-/* exp(x) within 1e-9, from exactly rounded operations only: 2^k by the exponent field, the rest by its Taylor
- * series on |r| <= ln(2)/2. x in [-700, 700]. */
-static double exponential(double x)
-{
-    double k = floor(x * SIMULATE_LOG2_E + 0.5);
-    double r = (x - k * SIMULATE_LN2_HIGH) - k * SIMULATE_LN2_LOW;
-    double p = simulate_taylor[SIMULATE_DEGREE];
-    for (int i = SIMULATE_DEGREE - 1; i >= 0; i--)
-        p = p * r + simulate_taylor[i];
-    uint64_t b = (uint64_t)((int64_t)k + 1023) << 52;
-    double power;
-    memcpy(&power, &b, sizeof power);
-    return p * power;
-}
-
-/* exp(x - top) of n numbers. */
-static void exponentials(enum isa isa, const float *x, double top, int64_t n, double *out)
-{
-    int64_t i = 0;
-    (void)isa;
-#if defined(__x86_64__)
-    if (isa >= ISA_AVX2)
-        i = simulate_exponentials_avx2(x, top, n, out);
-#endif
-    for (; i < n; i++)
-        out[i] = exponential((double)x[i] - top);
+    return (double)(simulate_draw(key, index) >> 11) * 0x1p-53;
 }
 
 /* The token at which the softmax of the logits, added up in their order, passes the share u of its sum. */
-static int64_t choose_token(enum isa isa, const float *logits, double top, int64_t vocabulary, double u)
+static int64_t choose_token(const struct simulate_loops *loops, const float *logits, double top,
+                            int64_t vocabulary, double u)
 {
     double part[CHUNK], sum = 0;
     for (int64_t at = 0, n; at < vocabulary; at += n) {
         n = chunk_size(at, vocabulary);
-        exponentials(isa, logits + at, top, n, part);
+        loops->exponentials(logits + at, top, n, part);
         for (int64_t i = 0; i < n; i++)
             sum += part[i];
     }
     double left = u * sum;
     for (int64_t at = 0, n; at < vocabulary - 1; at += n) {
         n = chunk_size(at, vocabulary - 1);
-        exponentials(isa, logits + at, top, n, part);
+        loops->exponentials(logits + at, top, n, part);
         for (int64_t i = 0; i < n; i++) {
             left -= part[i];
             if (left < 0)
@@ -272,7 +220,7 @@ static double gap_at(double q)
 void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpen, float *logits,
                      int64_t *token_id)
 {
-    const enum isa isa = isa_best();
+    const struct simulate_loops *loops = usable_loops();
     uint64_t own = simulate_key_number(key, row);
     /* Everything but the candidates shares a mass of about 1e-4 in this vocabulary: -ln(vocabulary) by its
      * binary logarithm. */
@@ -280,7 +228,7 @@ void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpe
     float others = top - 10;
     for (int64_t v = vocabulary; v > 1; v /= 2)
         others -= 0.6931472f;
-    four_sums(isa, own, 0, vocabulary, logits);
+    loops->four_sums(own, 0, vocabulary, logits);
     for (int64_t j = 0; j < vocabulary; j++)
         logits[j] = others + 0.7f * logits[j];
 
@@ -305,5 +253,5 @@ void simulate_logits(uint64_t key, int64_t row, int64_t vocabulary, float sharpe
         logits[id] = top - (float)(gap * (double)i);
     }
 
-    *token_id = choose_token(isa, logits, top, vocabulary, uniform(choice, CANDIDATES));
+    *token_id = choose_token(loops, logits, top, vocabulary, uniform(choice, CANDIDATES));
 }

@@ -5,13 +5,10 @@
 
 #include <immintrin.h>
 
-#define AVX2 __attribute__((target(ISA_AVX2_TARGET)))
-#define INLINE AVX2 static inline __attribute__((always_inline))
-
 enum { DRAWS = 8, DOUBLES = 4 };
 
 /* The low 64 bits of the products. AVX2 multiplies 32 bits by 32. */
-INLINE __m256i times(__m256i z, uint64_t factor)
+AVX2_INLINE __m256i times(__m256i z, uint64_t factor)
 {
     __m256i low = _mm256_set1_epi64x((long long)(factor & 0xffffffffu)),
             high = _mm256_set1_epi64x((long long)(factor >> 32));
@@ -20,7 +17,7 @@ INLINE __m256i times(__m256i z, uint64_t factor)
     return _mm256_add_epi64(_mm256_mul_epu32(z, low), _mm256_slli_epi64(crossed, 32));
 }
 
-INLINE __m256i mix(__m256i z)
+AVX2_INLINE __m256i mix(__m256i z)
 {
     z = times(_mm256_xor_si256(z, _mm256_srli_epi64(z, 30)), SIMULATE_MIX_1);
     z = times(_mm256_xor_si256(z, _mm256_srli_epi64(z, 27)), SIMULATE_MIX_2);
@@ -28,13 +25,13 @@ INLINE __m256i mix(__m256i z)
 }
 
 /* Halves of 64-bit numbers as floats. */
-INLINE __m256 floats(__m256i low_half, __m256i high_half)
+AVX2_INLINE __m256 floats(__m256i low_half, __m256i high_half)
 {
     return _mm256_cvtepi32_ps(
         _mm256_or_si256(_mm256_srli_epi32(low_half, 16), _mm256_slli_epi32(high_half, 16)));
 }
 
-AVX2 int64_t simulate_four_sums_avx2(uint64_t key, int64_t first, int64_t n, float *out)
+AVX2 static void four_sums(uint64_t key, int64_t first, int64_t n, float *out)
 {
     const uint64_t step = SIMULATE_STEP, at = key + ((uint64_t)first + 1) * step;
     /* Counters in the order in which _mm256_shuffle_ps, which works within halves of a register, makes
@@ -54,10 +51,10 @@ AVX2 int64_t simulate_four_sums_avx2(uint64_t key, int64_t first, int64_t n, flo
         a = _mm256_add_epi64(a, next);
         b = _mm256_add_epi64(b, next);
     }
-    return i;
+    simulate_four_sums_portable(key, first + i, n - i, out + i);
 }
 
-AVX2 int64_t simulate_exponentials_avx2(const float *x, double top, int64_t n, double *out)
+AVX2 static void exponentials(const float *x, double top, int64_t n, double *out)
 {
     int64_t i = 0;
     for (; i + DOUBLES <= n; i += DOUBLES) {
@@ -73,9 +70,12 @@ AVX2 int64_t simulate_exponentials_avx2(const float *x, double top, int64_t n, d
             _mm256_add_epi64(_mm256_cvtepi32_epi64(_mm256_cvtpd_epi32(k)), _mm256_set1_epi64x(1023)), 52);
         _mm256_storeu_pd(out + i, _mm256_mul_pd(p, _mm256_castsi256_pd(power)));
     }
-    return i;
+    simulate_exponentials_portable(x + i, top, n - i, out + i);
 }
 
-#else
-extern int simulate_avx2_is_for_x86; /* a translation unit must declare something */
+const struct simulate_loops simulate_avx2 = {
+    .four_sums = four_sums,
+    .exponentials = exponentials,
+};
+
 #endif

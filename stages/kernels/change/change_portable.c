@@ -1,0 +1,110 @@
+/* The plain loops of change.c: the reference. */
+#include "kernels/change/change_loops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* floor(log2(x)) of a finite, positive float. */
+static inline int exponent_of(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    int biased = (int)(bits >> 23);
+    return biased > 0 ? biased - 127 : 31 - __builtin_clz(bits) - 149;
+}
+
+/* Steps of the compare type between two values: bit patterns as sign and magnitude on one line, both zeros at
+ * 0. */
+static inline int64_t steps_between(int64_t mag0, uint32_t negative0, int64_t mag1, uint32_t negative1)
+{
+    int64_t a = negative0 ? -mag0 : mag0, b = negative1 ? -mag1 : mag1;
+    return a > b ? a - b : b - a;
+}
+
+/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. */
+static inline float add_element(struct change *c, uint32_t mag0, uint32_t negative0, uint32_t mag1,
+                                uint32_t negative1, uint32_t infinity, float delta, const float *limit,
+                                int ntolerances)
+{
+    struct change_counts *k = &c->counts;
+    float size = fabsf(delta);
+    k->nonzero += !(size == 0);
+    for (int t = 0; t < ntolerances; t++)
+        k->updated[t] += !(size <= limit[t]); /* NaN and Inf are never close */
+    if (mag0 > infinity || mag1 > infinity) {
+        k->nan_count++;
+    } else {
+        int64_t steps = steps_between(mag0, negative0, mag1, negative1);
+        k->steps[steps == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)steps)]++;
+    }
+    k->inf_count += mag0 == infinity || mag1 == infinity;
+    if (!(size <= 3.402823466e38f))
+        return 0;
+    if (size > 0)
+        k->exponents[exponent_of(size) - CHANGE_EXPONENT_0]++;
+    if (size > c->max_abs)
+        c->max_abs = size;
+    return size;
+}
+
+static inline float float_of(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline void add_size(struct change_lanes *lanes, int64_t i, float size)
+{
+    lanes->abs[i % CHANGE_LANES] += (double)size;
+    lanes->squares[i % CHANGE_LANES] += (double)size * (double)size;
+}
+
+void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
+                              const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t a = old_bits[i], b = new_bits[i];
+        float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
+        add_size(lanes, i,
+                 add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit, ntolerances));
+    }
+}
+
+void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const uint32_t *old_bits,
+                             const uint32_t *new_bits, int64_t n, const float *limit, int ntolerances)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t a = old_bits[i], b = new_bits[i];
+        float delta = float_of(b) - float_of(a);
+        add_size(lanes, i,
+                 add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta, limit,
+                             ntolerances));
+    }
+}
+
+const struct change_loops change_portable = {
+    .add_bf16 = change_add_bf16_portable,
+    .add_f32 = change_add_f32_portable,
+};
+
+/* ---- what the vector loops have in common ---- */
+
+struct change_within change_add_span(struct change *c, struct change_span span, int64_t n, const float *limit,
+                                     int ntolerances)
+{
+    c->counts.nonzero += n;
+    if (bf16_to_float(span.most) > c->max_abs)
+        c->max_abs = bf16_to_float(span.most);
+    struct change_within w = {.n = 0};
+    for (int t = 0; t < ntolerances; t++) {
+        uint16_t at = bf16_from_float(limit[t]);
+        if (at < span.least) {
+            c->counts.updated[t] += n;
+        } else if (at < span.most) {
+            w.at[w.n] = at;
+            w.which[w.n++] = t;
+        }
+    }
+    return w;
+}
