@@ -23,7 +23,22 @@ _Static_assert(sizeof(struct counted) % 16 == 0, "what follows the head keeps ma
 static _Thread_local struct {
     struct mem *mem;
     int refused;
+    size_t most_token; /* bytes: the token buffer never takes more */
+    uint64_t granted;  /* over budget: bit k for 16 << k bytes */
 } counting;
+
+/* Jansson does not look whether the buffer of the token it is in could grow: without it the token would be
+ * cut short, or an assertion end the program. The buffer doubles from 16 bytes on, so each such size is
+ * granted once, over budget as it is; the text is refused all the same, at the next value or at its end. */
+static int may_be_token(size_t n)
+{
+    if (n < 16 || n > counting.most_token || (n & (n - 1)) != 0)
+        return 0;
+    uint64_t bit = (uint64_t)1 << (__builtin_ctzll(n) - 4);
+    int first = !(counting.granted & bit);
+    counting.granted |= bit;
+    return first;
+}
 
 static void *counted_malloc(size_t n)
 {
@@ -33,7 +48,8 @@ static void *counted_malloc(size_t n)
         return NULL;
     if (m && m->budget_bytes && (bytes > m->budget_bytes || m->live_bytes > m->budget_bytes - bytes)) {
         counting.refused = 1;
-        return NULL;
+        if (!may_be_token(n))
+            return NULL;
     }
     struct counted *head = malloc(bytes);
     if (!head) {
@@ -109,6 +125,24 @@ static err_t refuse(const char *what, const char *text, int64_t n, const json_er
                    j->line, j->column, j->position, (long long)n);
 }
 
+/* Jansson passes over a NUL behind a number or a word. In a text that was taken otherwise it stands outside
+ * of texts. */
+static err_t refuse_nul(const char *what, const char *text, int64_t at, int64_t n, struct err *e)
+{
+    int line = 1;
+    int64_t start = 0;
+    for (int64_t i = 0; i < at; i++)
+        if (text[i] == '\n') {
+            line++;
+            start = i + 1;
+        }
+    return err_set(
+        e, ERR_DATA,
+        "%s: no valid JSON: a NUL byte stands outside of texts (line %d, column %lld, byte %lld of "
+        "%lld)",
+        what, line, (long long)(at - start + 1), (long long)(at + 1), (long long)n);
+}
+
 /* Turns reals that are whole and exact in double back into integers, after a parse with all numbers as reals.
  * -1: no memory. */
 static int restore_integers(json_t *v)
@@ -143,6 +177,8 @@ err_t json_doc_parse(struct json_doc **d, const char *what, const char *text, in
     json_set_alloc_funcs(counted_malloc, counted_free);
     counting.mem = a->mem;
     counting.refused = 0;
+    counting.most_token = 4 * (size_t)n + 16;
+    counting.granted = 0;
     json_error_t j;
     size_t flags = JSON_REJECT_DUPLICATES;
     json_t *root = json_loadb(text, (size_t)n, flags, &j);
@@ -157,12 +193,16 @@ err_t json_doc_parse(struct json_doc **d, const char *what, const char *text, in
     }
     int refused = counting.refused;
     counting.mem = NULL;
-    if (root) {
+    const char *nul = root && !refused && n > 0 ? memchr(text, '\0', (size_t)n) : NULL;
+    if (root && !refused && !nul) {
         *doc = (struct json_doc){root, a->mem};
         *d = doc;
         return ERR_OK;
     }
+    json_decref(root);
     free(doc);
+    if (nul)
+        return refuse_nul(what, text, nul - text, n, e);
     if (refused)
         return err_set(e, ERR_SYSTEM,
                        "%s: %lld bytes of JSON do not fit the memory budget (%.1f of %.1f MiB in use); raise "
