@@ -3,10 +3,12 @@
  * nothing that does not is touched. */
 #include "study/stage.h"
 
+#include "kernels/simulate/describe.h"
 #include "kernels/simulate/families.h"
 #include "compare/layout.h"
 #include "formats/format.h"
 #include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 #include "kernels/simulate/simulate.h"
 #include "base/path.h"
 #include "base/file.h"
@@ -14,8 +16,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -63,19 +63,13 @@ struct part {
     int64_t offset; /* first byte in its file */
 };
 
-/* One safetensors file to write. */
-struct output {
-    const char *path, *partial;
-    char *header;
-    int64_t header_bytes, size_bytes;
-};
-
 struct synth {
     struct ctx *ctx;
     const struct synth_params *p;
     struct family family;                       /* at the study's size */
     const struct simulate_algorithm *algorithm; /* NULL: this is a base */
     int64_t steps;
+    struct simulate_run run;
     const char *sentence; /* what every output says of itself */
     uint64_t key;         /* of the family */
     int64_t ntensors;
@@ -84,53 +78,20 @@ struct synth {
     struct part *parts;
     struct layout layout;
     int nfiles;
-    struct output *files;
-    struct output logits; /* path NULL: none */
+    struct safetensors_writer *files;
+    struct safetensors_writer logits; /* path NULL: none */
     struct stored_tensor logits_tensors[2];
     uint64_t logits_key;
     void *block;
 };
-
-/* ---- names ---- */
-
-/* 'synth knows no WHAT "X" (did you mean "Y"?); it knows a, b' */
-static void unknown_name(char *text, int size, const char *what, const char *name, const char *const *known,
-                         int n)
-{
-    struct text_hint hint;
-    int used = snprintf(text, (size_t)size, "synth knows no %s \"%s\"%s; it knows", what, name,
-                        text_meant(&hint, name, known, n, " (", "\"", ")"));
-    for (int i = 0; i < n && used > 0 && used < size; i++)
-        used += snprintf(text + used, (size_t)(size - used), "%s %s", i ? "," : "", known[i]);
-}
-
-enum { KNOWN_MAX = 64 };
-
-static int family_names(const char **names)
-{
-    int n;
-    const struct family *list = family_list(&n);
-    for (int i = 0; i < n && i < KNOWN_MAX; i++)
-        names[i] = list[i].name;
-    return n < KNOWN_MAX ? n : KNOWN_MAX;
-}
-
-static int algorithm_names(const char **names)
-{
-    int n;
-    const struct simulate_algorithm *list = simulate_algorithms(&n);
-    for (int i = 0; i < n && i < KNOWN_MAX; i++)
-        names[i] = list[i].name;
-    return n < KNOWN_MAX ? n : KNOWN_MAX;
-}
 
 static int synth_check(const void *params, char *problem, int size)
 {
     const struct synth_params *p = params;
     if (p->architecture[0] == '\0' || family_find(p->architecture))
         return 0;
-    const char *names[KNOWN_MAX];
-    unknown_name(problem, size, "architecture", p->architecture, names, family_names(names));
+    const char *names[SIMULATE_NAMES];
+    simulate_unknown(problem, size, "architecture", p->architecture, names, simulate_family_names(names));
     return -1;
 }
 
@@ -159,43 +120,6 @@ static void synth_plan(const struct plan_view *view, struct estimate *out)
 }
 
 /* ---- what to write ---- */
-
-/* Standard deviations of trained weights by kind, about 0.02 (the initialisation of nearly all of these
- * models), so that median magnitudes lie where published ones do (0.019 in arXiv:2602.03839). Norms are near
- * 1 and therefore too large to be moved; the biases of qwen2 are large. */
-static const struct {
-    float centre, spread;
-} weights_of[FAMILY_KINDS] = {
-    [FAMILY_EMBEDDING] = {0, 0.020f}, [FAMILY_HEAD] = {0, 0.022f}, [FAMILY_QUERY_KEY] = {0, 0.030f},
-    [FAMILY_VALUE_OUT] = {0, 0.024f}, [FAMILY_MLP] = {0, 0.025f},  [FAMILY_ROUTER] = {0, 0.030f},
-    [FAMILY_NORM] = {1, 0.1f},        [FAMILY_BIAS] = {0, 0.5f},   [FAMILY_CORRECTION] = {0, 0.1f},
-};
-
-/* How a tensor's numbers come about: see simulate.h. */
-static struct simulate_tensor how_of(const struct synth *s, const char *name, enum family_kind kind)
-{
-    const struct cell *cell = s->ctx->cell;
-    struct simulate_tensor t = {.centre = weights_of[kind].centre, .spread = weights_of[kind].spread};
-    t.base = simulate_key(simulate_key(s->key, "base"), name);
-    if (kind != FAMILY_NORM) /* tensors of one kind differ by some 5 % */
-        t.spread *= 1 + 0.05f * simulate_normal(simulate_key(t.base, "spread"), 0);
-    if (!s->algorithm || kind == FAMILY_CORRECTION)
-        return t;
-    uint64_t loss = simulate_key(simulate_key(s->key, "loss"), cell->data);
-    uint64_t algorithm = simulate_key(simulate_key(s->key, "algorithm"), s->algorithm->name);
-    uint64_t seed = simulate_key(simulate_key_number(algorithm, cell->seed), cell->data);
-    t.loss = simulate_key(loss, name);
-    t.algorithm = simulate_key(algorithm, name);
-    t.seed = simulate_key(seed, name);
-    struct simulate_shares share = simulate_shares(s->algorithm);
-    double move = s->algorithm->step_size * s->algorithm->coherent;
-    t.part_loss = (float)(move * sqrt(share.loss));
-    t.part_algorithm = (float)(move * sqrt(share.algorithm));
-    t.part_seed = (float)(move * sqrt(share.seed));
-    t.part_step = (float)(move * sqrt(share.step));
-    t.steps = s->steps;
-    return t;
-}
 
 struct listing {
     struct synth *s;
@@ -229,58 +153,47 @@ static int list_tensor(void *arg, const struct family_tensor *from)
 /* Which algorithm, how many steps, and the sentence that every output carries. */
 static err_t describe(struct synth *s, struct err *e)
 {
-    const struct ctx *ctx = s->ctx;
-    const struct cell *cell = ctx->cell;
-    const char *names[KNOWN_MAX];
+    const struct cell *cell = s->ctx->cell;
+    const struct synth_params *p = s->p;
+    const char *names[SIMULATE_NAMES];
     char problem[1200];
-    const struct family *full = architecture_of(s->p, cell);
+    const struct family *full = architecture_of(p, cell);
     if (!full) {
-        unknown_name(problem, sizeof problem, "family", cell->family, names, family_names(names));
+        simulate_unknown(problem, sizeof problem, "family", cell->family, names,
+                         simulate_family_names(names));
         return err_set(e, ERR_CONFIG, "%s; or name one of them as synth's architecture", problem);
     }
-    family_shrink(full, s->p->scale, s->p->layers, &s->family);
-    s->key = simulate_key(simulate_key_number(simulate_key(0, "sinew synth"), s->p->seed), cell->family);
-    if (strcmp(ctx->role, "tuned") != 0) {
-        s->sentence = arena_printf(
-            ctx->arena, e,
-            "random base weights by sinew synth, rule %d: %s at scale %g, seed %lld; no trained model", RULE,
-            full->name, s->p->scale, (long long)s->p->seed);
-        return s->sentence ? ERR_OK : e->code;
+    family_shrink(full, p->scale, p->layers, &s->family);
+    s->key = simulate_key(simulate_key_number(simulate_key(0, "sinew synth"), p->seed), cell->family);
+    if (strcmp(s->ctx->role, "tuned") == 0) {
+        if (strcmp(cell->tuned, s->ctx->checkpoint) != 0)
+            return err_set(
+                e, ERR_CONFIG,
+                "%s: is the base of cell %s and the tuned checkpoint of another; synth does not chain "
+                "checkpoints",
+                s->ctx->checkpoint, cell->name);
+        s->algorithm = simulate_find(cell->algorithm);
+        if (!s->algorithm) {
+            simulate_unknown(problem, sizeof problem, "algorithm", cell->algorithm, names,
+                             simulate_algorithm_names(names));
+            return err_set(e, ERR_CONFIG, "%s", problem);
+        }
+        s->steps = cell->step >= 0 ? cell->step : p->steps;
     }
-    if (strcmp(cell->tuned, ctx->checkpoint) != 0)
-        return err_set(e, ERR_CONFIG,
-                       "%s: is the base of cell %s and the tuned checkpoint of another; synth does not chain "
-                       "checkpoints",
-                       ctx->checkpoint, cell->name);
-    s->algorithm = simulate_find(cell->algorithm);
-    if (!s->algorithm) {
-        unknown_name(problem, sizeof problem, "algorithm", cell->algorithm, names, algorithm_names(names));
-        return err_set(e, ERR_CONFIG, "%s", problem);
-    }
-    s->steps = cell->step >= 0 ? cell->step : s->p->steps;
-    s->sentence = arena_printf(
-        ctx->arena, e,
-        "simulated optimiser steps by sinew synth, rule %d: %lld %s steps of %s, each %d x %g, on %s at "
-        "scale %g, seed %lld; no trained model",
-        RULE, (long long)s->steps, s->p->dtype_tuned == 1 ? "float32" : "bf16", s->algorithm->name,
-        s->algorithm->coherent, s->algorithm->step_size, full->name, s->p->scale, (long long)cell->seed);
+    s->run = (struct simulate_run){cell->family, cell->data,   tuned_types[p->dtype_tuned],
+                                   &s->family,   s->algorithm, cell->seed,
+                                   s->steps,     p->layers,    p->steps,
+                                   p->seed,      p->shards,    p->logits,
+                                   p->scale,     RULE,         p->dtype_tuned == 1};
+    s->sentence = simulate_sentence(&s->run, s->ctx->arena, e);
     return s->sentence ? ERR_OK : e->code;
 }
 
-static err_t add_output(struct synth *s, struct output *out, const char *path, struct stored_tensor *t,
-                        int64_t n, struct err *e)
+static err_t add_output(struct synth *s, struct safetensors_writer *out, const char *path,
+                        struct stored_tensor *t, int64_t n, struct err *e)
 {
-    struct arena *a = s->ctx->arena;
     const char *const metadata[] = {"format", "pt", "simulated", s->sentence};
-    out->path = path;
-    out->partial = arena_printf(a, e, "%s.partial", path);
-    if (!out->partial)
-        return e->code;
-    TRY(safetensors_header(t, n, metadata, 2, a, &out->header, &out->header_bytes, e));
-    out->size_bytes = out->header_bytes;
-    for (int64_t i = 0; i < n; i++)
-        out->size_bytes += t[i].size_bytes;
-    return ERR_OK;
+    return safetensors_writer_plan(out, path, t, n, metadata, 2, s->ctx->arena, e);
 }
 
 /* The files of the model: the tensors, in the model's order, are cut into shards of about equal bytes; in a
@@ -298,6 +211,11 @@ static err_t plan_files(struct synth *s, struct err *e)
     TRY(arena_array(a, "synth.parts", s->ntensors, &s->parts, e));
     TRY(arena_array(a, "synth.layout", s->ntensors, &s->layout.tensors, e));
     s->layout.ntensors = s->ntensors;
+    const struct simulate_course how = {.key = s->key,
+                                        .algorithm = s->algorithm,
+                                        .data = s->ctx->cell->data,
+                                        .seed = s->ctx->cell->seed,
+                                        .steps = s->steps};
     for (int k = 0; k < nshards; k++) {
         /* Shard k ends where k + 1 shares are full, but leaves a tensor to each shard after it. */
         int64_t end = first;
@@ -311,7 +229,7 @@ static err_t plan_files(struct synth *s, struct err *e)
         for (int wide = 1; wide >= 0; wide--)
             for (int64_t i = first; i < end; i++)
                 if ((s->tensors[i].dtype == DTYPE_F32) == wide) {
-                    s->parts[n].how = how_of(s, s->tensors[i].name, s->kinds[i]);
+                    s->parts[n].how = simulate_how(&how, s->tensors[i].name, s->kinds[i]);
                     s->parts[n].dtype = s->tensors[i].dtype;
                     s->parts[n].file = k;
                     s->layout.tensors[n].elements = s->tensors[i].elements;
@@ -483,69 +401,12 @@ static err_t write_json(struct synth *s, const char *name, const struct text *t,
     return path ? file_write(path, t->text, t->used, e) : e->code;
 }
 
-static err_t add_int(struct text *t, const char *key, int64_t value, struct err *e)
-{
-    return text_add(t, e, "  \"%s\": %lld,\n", key, (long long)value);
-}
-
-static err_t add_real(struct text *t, const char *key, double value, struct err *e)
-{
-    return text_add(t, e, "  \"%s\": %.15g,\n", key, value);
-}
-
-static err_t add_string(struct text *t, const char *key, const char *value, struct err *e)
-{
-    TRY(text_add(t, e, "  \"%s\": ", key));
-    TRY(text_add_json(t, e, value));
-    return text_add(t, e, ",\n");
-}
-
 /* What the checkpoint is and how it was made. Its mark is what makes the folder ours on the next run, so it
  * is written first. */
 static err_t write_run(struct synth *s, struct err *e)
 {
-    const struct cell *cell = s->ctx->cell;
-    const struct synth_params *p = s->p;
     struct text t = {.arena = s->ctx->arena};
-    int64_t tensors, parameters = family_parameters(&s->family, &tensors);
-    TRY(text_add(&t, e, "{\n  \"simulated\": true,\n"));
-    TRY(add_string(&t, "what", s->sentence, e));
-    TRY(add_string(&t, "role", s->algorithm ? "tuned" : "base", e));
-    TRY(add_string(&t, "family", cell->family, e));
-    TRY(add_string(&t, "architecture", s->family.name, e));
-    TRY(add_string(&t, "stands_for", s->family.stands_for, e));
-    if (s->algorithm) {
-        struct simulate_shares share = simulate_shares(s->algorithm);
-        TRY(add_string(&t, "algorithm", s->algorithm->name, e));
-        TRY(add_int(&t, "cell_seed", cell->seed, e));
-        TRY(add_string(&t, "data", cell->data, e));
-        TRY(add_int(&t, "simulated_steps", s->steps, e));
-        TRY(add_real(&t, "step_size", s->algorithm->step_size, e));
-        TRY(add_int(&t, "optimiser_steps_per_simulated_step", s->algorithm->coherent, e));
-        TRY(add_string(&t, "optimiser_steps_are",
-                       "chosen so that sparsity lies in the published range; not measured", e));
-        TRY(add_real(&t, "share_loss", share.loss, e));
-        TRY(add_real(&t, "share_algorithm", share.algorithm, e));
-        TRY(add_real(&t, "share_seed", share.seed, e));
-        TRY(add_real(&t, "share_step", share.step, e));
-        TRY(add_string(
-            &t, "rule_text",
-            p->dtype_tuned == 1
-                ? "w <- w + step_size * optimiser_steps_per_simulated_step * u_t in float32, from the bf16 "
-                  "base"
-                : "w <- bf16(w + step_size * optimiser_steps_per_simulated_step * u_t), no float32 copy of w",
-            e));
-    }
-    TRY(add_int(&t, "rule", RULE, e));
-    TRY(add_real(&t, "scale", p->scale, e));
-    TRY(add_int(&t, "layers", p->layers, e));
-    TRY(add_int(&t, "steps", p->steps, e));
-    TRY(add_int(&t, "seed", p->seed, e));
-    TRY(add_int(&t, "shards", p->shards, e));
-    TRY(add_string(&t, "dtype_tuned", tuned_types[p->dtype_tuned], e));
-    TRY(add_int(&t, "logits", p->logits, e));
-    TRY(add_int(&t, "tensors", tensors, e));
-    TRY(text_add(&t, e, "  \"parameters\": %lld\n}\n", (long long)parameters));
+    TRY(simulate_run_text(&s->run, &t, e));
     return write_json(s, "run.json", &t, e);
 }
 
@@ -556,59 +417,22 @@ static err_t write_config(struct synth *s, struct err *e)
                           sizeof config);
     if (n >= (int)sizeof config)
         return err_set(e, ERR_BUG, "config.json of %s needs %d bytes", s->family.name, n);
-    struct text t = {.arena = s->ctx->arena};
-    TRY(text_add(&t, e, "%s", config));
+    const struct text t = {.text = config, .used = n};
     return write_json(s, "config.json", &t, e);
 }
 
 static err_t write_index(struct synth *s, struct err *e)
 {
     struct text t = {.arena = s->ctx->arena};
-    int64_t total = 0;
+    const char **files;
+    TRY(arena_array(s->ctx->arena, "synth.index", s->ntensors, &files, e));
     for (int64_t i = 0; i < s->ntensors; i++)
-        total += s->tensors[i].size_bytes;
-    TRY(text_add(&t, e, "{\n  \"metadata\": {\"total_size\": %lld},\n  \"weight_map\": {\n",
-                 (long long)total));
-    for (int64_t i = 0; i < s->ntensors; i++)
-        TRY(text_add(&t, e, "    \"%s\": \"%s\"%s\n", s->tensors[i].name,
-                     path_last(s->files[s->parts[i].file].path), i + 1 < s->ntensors ? "," : ""));
-    TRY(text_add(&t, e, "  }\n}\n"));
+        files[i] = path_last(s->files[s->parts[i].file].path);
+    TRY(safetensors_index_text(s->tensors, s->ntensors, files, &t, e));
     return write_json(s, "model.safetensors.index.json", &t, e);
 }
 
 /* ---- weights and logits ---- */
-
-static err_t write_at(int fd, const char *path, const void *from, int64_t n, int64_t at, struct err *e)
-{
-    const char *p = from;
-    while (n > 0) {
-        ssize_t w = pwrite(fd, p, (size_t)(n < 1 << 30 ? n : 1 << 30), (off_t)at);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", path,
-                           w < 0 ? strerror(errno) : "nothing was accepted");
-        p += w;
-        n -= w;
-        at += w;
-    }
-    return ERR_OK;
-}
-
-/* Process 0: the partial file at its full size, with its header. */
-static err_t create_file(const struct output *out, struct err *e)
-{
-    int fd = open(out->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", out->partial, strerror(errno));
-    err_t code = write_at(fd, out->partial, out->header, out->header_bytes, 0, e);
-    if (code == ERR_OK && ftruncate(fd, (off_t)out->size_bytes) != 0)
-        code = err_set(e, ERR_SYSTEM, "%s: cannot be made %lld bytes long: %s", out->partial,
-                       (long long)out->size_bytes, strerror(errno));
-    if (close(fd) != 0 && code == ERR_OK)
-        code = err_set(e, ERR_SYSTEM, "%s: cannot be closed: %s", out->partial, strerror(errno));
-    return code;
-}
 
 /* Process 0: all that must stand before the others can write. */
 static err_t begin_files(struct synth *s, struct err *e)
@@ -618,30 +442,15 @@ static err_t begin_files(struct synth *s, struct err *e)
     TRY(write_run(s, e));
     TRY(write_config(s, e));
     for (int k = 0; k < s->nfiles; k++)
-        TRY(create_file(&s->files[k], e));
+        TRY(safetensors_writer_create(&s->files[k], e));
     if (s->logits.path) {
         char *dir = path_dir(s->ctx->arena, s->logits.path, e);
         if (!dir)
             return e->code;
         TRY(path_make_dir(dir, e));
-        TRY(create_file(&s->logits, e));
+        TRY(safetensors_writer_create(&s->logits, e));
     }
     return ERR_OK;
-}
-
-static int open_part(const struct output *out, struct err *e)
-{
-    int fd = open(out->partial, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        err_set(e, ERR_SYSTEM, "%s: cannot be opened for writing: %s", out->partial, strerror(errno));
-    return fd;
-}
-
-static err_t close_part(int fd, const struct output *out, struct err *e)
-{
-    if (fd >= 0 && close(fd) != 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be closed: %s", out->partial, strerror(errno));
-    return e->code;
 }
 
 static void make_block(const struct synth *s, const struct part *t, int64_t first, int64_t n)
@@ -660,24 +469,24 @@ static err_t write_weights(struct synth *s, struct err *e)
     const struct layout *l = &s->layout;
     int64_t from, to;
     layout_share(l, 0, l->nblocks, s->ctx->comm->np, s->ctx->comm->me, &from, &to);
-    int fd = -1, file = -1;
+    struct safetensors_writer *out = NULL;
     for (int64_t b = from; b < to && e->code == ERR_OK; b++) {
         struct block at = layout_block(l, b);
         const struct part *t = &s->parts[at.tensor];
-        if (t->file != file) {
-            close_part(fd, file >= 0 ? &s->files[file] : NULL, e);
-            file = t->file;
-            fd = open_part(&s->files[file], e);
-            if (fd < 0)
+        if (out != &s->files[t->file]) {
+            if (out && safetensors_writer_close(out, e) != ERR_OK)
+                break;
+            out = &s->files[t->file];
+            if (safetensors_writer_open(out, e) != ERR_OK)
                 break;
         }
         int64_t width = dtype_bits(t->dtype) / 8;
         make_block(s, t, at.first, at.n);
-        write_at(fd, s->files[file].partial, s->block, at.n * width, t->offset + at.first * width, e);
+        safetensors_writer_put(out, s->block, at.n * width, t->offset + at.first * width, e);
         ctx_progress(s->ctx, (double)(b + 1 - from) / (double)(to - from),
                      (double)(at.n * width * s->ctx->comm->np));
     }
-    return close_part(fd, file >= 0 ? &s->files[file] : NULL, e);
+    return out ? safetensors_writer_close(out, e) : e->code;
 }
 
 /* Local. This process's rows of the logits. Training sharpens a policy: by a sixtieth per step on-policy, by
@@ -692,24 +501,25 @@ static err_t write_logits(struct synth *s, struct err *e)
     split(s->p->logits, s->ctx->comm->np, s->ctx->comm->me, &from, &to);
     if (from == to)
         return ERR_OK;
-    int fd = open_part(&s->logits, e);
+    TRY(safetensors_writer_open(&s->logits, e));
     for (int64_t row = from; row < to && e->code == ERR_OK; row++) {
         int64_t id;
         simulate_logits(s->logits_key, row, v, (float)sharpen, s->block, &id);
-        write_at(fd, s->logits.partial, s->block, 4 * v, s->logits_tensors[1].offset_bytes + 4 * v * row, e);
-        write_at(fd, s->logits.partial, &id, 8, s->logits_tensors[0].offset_bytes + 8 * row, e);
+        safetensors_writer_put(&s->logits, s->block, 4 * v, s->logits_tensors[1].offset_bytes + 4 * v * row,
+                               e);
+        safetensors_writer_put(&s->logits, &id, 8, s->logits_tensors[0].offset_bytes + 8 * row, e);
     }
-    return close_part(fd, &s->logits, e);
+    return safetensors_writer_close(&s->logits, e);
 }
 
 /* Process 0: final names; the index last, since it is what makes shards a checkpoint. */
 static err_t finish_files(struct synth *s, struct err *e)
 {
     for (int k = 0; k < s->nfiles; k++)
-        TRY(file_commit(s->files[k].partial, s->files[k].path, e));
+        TRY(safetensors_writer_commit(&s->files[k], e));
     if (s->nfiles > 1)
         TRY(write_index(s, e));
-    return s->logits.path ? file_commit(s->logits.partial, s->logits.path, e) : ERR_OK;
+    return s->logits.path ? safetensors_writer_commit(&s->logits, e) : ERR_OK;
 }
 
 /* ---- the artifact (process 0) ---- */
@@ -717,21 +527,15 @@ static err_t finish_files(struct synth *s, struct err *e)
 static err_t add_file(struct synth *s, struct table *t, const char *path, int is_safetensors, struct err *e)
 {
     char hash[17] = "";
-    int64_t size, mtime;
+    struct file_stamp stamp;
+    if (!file_stamp_of(path, &stamp))
+        return err_set(e, ERR_SYSTEM, "%s: has vanished: %s", path, strerror(errno));
     if (is_safetensors) {
         struct safetensors file;
         TRY(safetensors_open(&file, path, s->ctx->arena, e));
         snprintf(hash, sizeof hash, "%016llx", (unsigned long long)file.header_hash);
-        size = file.size_bytes;
-        mtime = file.mtime_ns;
-    } else {
-        struct file_stamp stamp;
-        if (!file_stamp_of(path, &stamp))
-            return err_set(e, ERR_SYSTEM, "%s: has vanished: %s", path, strerror(errno));
-        size = stamp.size_bytes;
-        mtime = stamp.mtime_ns;
     }
-    return TABLE_ADD(t, e, V_TEXT(path), V_INT(size), V_INT(mtime), V_TEXT(hash));
+    return TABLE_ADD(t, e, V_TEXT(path), V_INT(stamp.size_bytes), V_INT(stamp.mtime_ns), V_TEXT(hash));
 }
 
 static err_t write_artifact(struct synth *s, struct err *e)

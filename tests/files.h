@@ -4,6 +4,7 @@
 #define SINEW_TEST_FILES_H
 
 #include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "elements/bits.h"
 #include "compare/layout.h"
 #include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "version.h"
@@ -30,8 +31,8 @@ struct export
     struct layout layout;
     struct stored_tensor *tensors; /* to be written */
     int64_t updated;               /* as the artifact says */
-    FILE *file;
-    const char *partial;
+    struct safetensors_writer file;
+    int64_t at; /* bytes of the file that have been written */
 };
 
 err_t export_format_find(const char *name, enum export_format *format, struct err *e)
@@ -199,7 +200,7 @@ static err_t shapes_text(const struct layout *l, struct text *out, struct err *e
     return text_add(out, e, "}");
 }
 
-static err_t make_header(struct export *p, char **header, int64_t *bytes, struct err *e)
+static err_t plan_file(struct export *p, struct err *e)
 {
     struct arena *a = p->arena;
     struct text shapes = {.arena = a}, skipped = {.arena = a};
@@ -231,7 +232,7 @@ static err_t make_header(struct export *p, char **header, int64_t *bytes, struct
     int pairs = (int)(sizeof metadata / sizeof *metadata) / 2;
     if (p->x->format == EXPORT_BYTES)
         pairs--; /* the tensors have their shapes */
-    return safetensors_header(p->tensors, p->layout.ntensors, metadata, pairs, a, header, bytes, e);
+    return safetensors_writer_plan(&p->file, p->x->to, p->tensors, p->layout.ntensors, metadata, pairs, a, e);
 }
 
 /* ---- the file ---- */
@@ -261,8 +262,8 @@ static err_t check_target(struct export *p, struct err *e)
 
 static err_t put(struct export *p, const void *bytes, int64_t n, struct err *e)
 {
-    if (n > 0 && fwrite(bytes, 1, (size_t)n, p->file) != (size_t)n)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", p->partial, strerror(errno));
+    TRY(safetensors_writer_put(&p->file, bytes, n, p->at, e));
+    p->at += n;
     return ERR_OK;
 }
 
@@ -308,22 +309,14 @@ static err_t put_tensors(struct export *p, struct err *e)
 
 static err_t write_file(struct export *p, struct err *e)
 {
-    char *header;
-    int64_t bytes;
-    TRY(make_header(p, &header, &bytes, e));
-    if (!(p->partial = arena_printf(p->arena, e, "%s.partial", p->x->to)))
-        return e->code;
-    p->file = fopen(p->partial, "wb");
-    if (!p->file)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", p->partial, strerror(errno));
-    if (put(p, header, bytes, e) == ERR_OK)
+    TRY(plan_file(p, e));
+    p->at = p->file.header_bytes;
+    if (safetensors_writer_create(&p->file, e) == ERR_OK && safetensors_writer_open(&p->file, e) == ERR_OK)
         put_tensors(p, e);
-    if (fclose(p->file) != 0 && e->code == ERR_OK)
-        err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", p->partial, strerror(errno));
-    if (e->code == ERR_OK)
-        file_commit(p->partial, p->x->to, e);
+    if (safetensors_writer_close(&p->file, e) == ERR_OK)
+        safetensors_writer_commit(&p->file, e);
     if (e->code != ERR_OK)
-        unlink(p->partial);
+        safetensors_writer_discard(&p->file);
     return e->code;
 }
 

@@ -18,31 +18,26 @@
 #include <unistd.h>
 
 enum {
-    PREFIX_BYTES = 8,
-    MAX_HEADER_BYTES = 100000000, /* of the reference implementation */
-    MAX_NAME_BYTES = 512,         /* ours: names become columns of fixed width and HDF5 links */
-    ALIGN_BYTES = 8               /* the reference writer pads the header to it */
+    PREFIX_BYTES = SAFETENSORS_PREFIX_BYTES,
+    MAX_HEADER_BYTES = SAFETENSORS_MAX_HEADER_BYTES,
+    MAX_NAME_BYTES = 512 /* ours: names become columns of fixed width and HDF5 links */
 };
 
 /* ---- sizes ---- */
 
-enum count_fault { COUNT_OK, COUNT_OVERFLOW, COUNT_MISALIGNED };
-
-/* Elements and bytes of a tensor from dtype and shape, multiplied from left to right as the reference does:
- * [0, 2^62, 4] is empty, [2^62, 4, 0] overflows. */
-static enum count_fault count_bytes(const struct stored_tensor *t, int64_t *elements, int64_t *bytes)
+enum safetensors_fault safetensors_count(const struct stored_tensor *t, int64_t *elements, int64_t *bytes)
 {
     uint64_t n = 1, bits;
     for (int i = 0; i < t->ndim; i++)
         if (size_mul(n, (uint64_t)t->dims[i], &n) != 0)
-            return COUNT_OVERFLOW;
+            return SAFETENSORS_OVERFLOW;
     if (size_mul(n, (uint64_t)dtype_bits(t->dtype), &bits) != 0)
-        return COUNT_OVERFLOW;
+        return SAFETENSORS_OVERFLOW;
     if (bits % 8 != 0)
-        return COUNT_MISALIGNED;
+        return SAFETENSORS_MISALIGNED;
     *elements = (int64_t)n; /* fits: a type has at least 4 bits */
     *bytes = (int64_t)(bits / 8);
-    return COUNT_OK;
+    return SAFETENSORS_COUNTED;
 }
 
 /* ---- reading: the header's bytes ---- */
@@ -215,7 +210,7 @@ static err_t read_metadata(struct safetensors *s, const struct json_item *v, str
     return ERR_OK;
 }
 
-static int is_metadata(const char *key)
+int safetensors_is_metadata(const char *key)
 {
     return strcmp(key, "__metadata__") == 0;
 }
@@ -231,7 +226,7 @@ static err_t read_entries(struct safetensors *s, const struct json_item *root, s
     int64_t n = 0, bytes = 0;
     for (void *at = json_item_next(root, NULL, &key, &value); at;
          at = json_item_next(root, at, &key, &value)) {
-        if (is_metadata(key)) {
+        if (safetensors_is_metadata(key)) {
             TRY(read_metadata(s, value, a, e));
             continue;
         }
@@ -244,7 +239,7 @@ static err_t read_entries(struct safetensors *s, const struct json_item *root, s
     TRY(arena_array(a, "safetensors.tensors", n, &s->tensors, e));
     for (void *at = json_item_next(root, NULL, &key, &value); at;
          at = json_item_next(root, at, &key, &value)) {
-        if (is_metadata(key))
+        if (safetensors_is_metadata(key))
             continue;
         struct stored_tensor *t = &s->tensors[s->ntensors++];
         int room = (int)strlen(key) + 1;
@@ -295,15 +290,15 @@ static err_t check_places(struct safetensors *s, struct err *e)
                 t->name, (long long)begin, (long long)end,
                 begin < at ? "overlap another tensor" : "leave a hole", (long long)at,
                 i > 0 ? "at the end of tensor " : "the start of the data", i > 0 ? t[-1].name : "");
-        enum count_fault fault = count_bytes(t, &t->elements, &bytes);
-        if (fault == COUNT_OVERFLOW)
+        enum safetensors_fault fault = safetensors_count(t, &t->elements, &bytes);
+        if (fault == SAFETENSORS_OVERFLOW)
             return err_set(
                 e, ERR_DATA,
                 "%s: tensor %s: shape %s of %s overflows: expected a size of at most 64 bits, found "
                 "data_offsets [%lld, %lld]",
                 s->path, t->name, shape_text(t->ndim, t->dims, shape, sizeof shape), dtype_name(t->dtype),
                 (long long)begin, (long long)end);
-        if (fault == COUNT_MISALIGNED)
+        if (fault == SAFETENSORS_MISALIGNED)
             return err_set(
                 e, ERR_DATA,
                 "%s: tensor %s: shape %s of %s is misaligned: expected whole bytes, found %d bits each",
@@ -368,90 +363,6 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
         if (strcmp(s->metadata_keys[i], key) == 0)
             return s->metadata_values[i];
     return NULL;
-}
-
-/* ---- writing ---- */
-
-static err_t check_unique(const struct stored_tensor *t, int64_t n, struct arena *a, struct err *e)
-{
-    const char **names;
-    TRY(arena_array(a, "safetensors.names", n, &names, e));
-    for (int64_t i = 0; i < n; i++)
-        names[i] = t[i].name;
-    if (n > 0)
-        qsort(names, (size_t)n, sizeof *names, text_order);
-    for (int64_t i = 0; i < n; i++)
-        if (is_metadata(names[i]) || (i > 0 && strcmp(names[i - 1], names[i]) == 0))
-            err_set(e, ERR_BUG, "a safetensors header was asked for with the tensor name %s %s", names[i],
-                    is_metadata(names[i]) ? "(reserved)" : "twice");
-    arena_drop(a, names);
-    return e->code;
-}
-
-static err_t add_tensor(struct text *out, struct stored_tensor *t, int64_t begin, int64_t *end, int first,
-                        struct err *e)
-{
-    if (count_bytes(t, &t->elements, &t->size_bytes) != COUNT_OK ||
-        __builtin_add_overflow(begin, t->size_bytes, end))
-        return err_set(e, ERR_DATA, "tensor %s: the size of its shape is no number of bytes within 64 bits",
-                       t->name);
-    t->offset_bytes = begin;
-    TRY(text_add(out, e, "%s", first ? "" : ","));
-    TRY(text_add_json(out, e, t->name));
-    TRY(text_add(out, e, ":{\"dtype\":\"%s\",\"shape\":[", dtype_name(t->dtype)));
-    for (int i = 0; i < t->ndim; i++)
-        TRY(text_add(out, e, "%s%lld", i ? "," : "", (long long)t->dims[i]));
-    return text_add(out, e, "],\"data_offsets\":[%lld,%lld]}", (long long)begin, (long long)*end);
-}
-
-static err_t refuse_long(uint64_t bytes, int64_t ntensors, struct err *e)
-{
-    return err_set(e, ERR_DATA,
-                   "a header of %" PRIu64 " bytes or more for %lld tensors: the format allows %d", bytes,
-                   (long long)ntensors, MAX_HEADER_BYTES);
-}
-
-err_t safetensors_header(struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
-                         struct arena *a, char **header, int64_t *header_bytes, struct err *e)
-{
-    struct text out = {.arena = a};
-    uint64_t least = 0; /* bytes of the texts alone: a hopeless header is not built first */
-    *header = NULL;
-    for (int i = 0; i < 2 * n; i++)
-        least += strlen(metadata[i]);
-    for (int64_t i = 0; i < ntensors; i++)
-        least += strlen(t[i].name);
-    if (least > MAX_HEADER_BYTES)
-        return refuse_long(least, ntensors, e);
-    TRY(check_unique(t, ntensors, a, e));
-    TRY(text_add(&out, e, "%*s{", PREFIX_BYTES, ""));
-    for (int i = 0; i < n; i++) {
-        TRY(text_add(&out, e, "%s", i ? "," : "\"__metadata__\":{"));
-        TRY(text_add_json(&out, e, metadata[2 * i]));
-        TRY(text_add(&out, e, ":"));
-        TRY(text_add_json(&out, e, metadata[2 * i + 1]));
-    }
-    if (n > 0)
-        TRY(text_add(&out, e, "}"));
-    int64_t end = 0;
-    for (int64_t i = 0; i < ntensors; i++)
-        TRY(add_tensor(&out, &t[i], end, &end, i == 0 && n == 0, e));
-    TRY(text_add(&out, e, "}"));
-    while (out.used % ALIGN_BYTES != 0)
-        TRY(text_add(&out, e, " "));
-    uint64_t length = (uint64_t)(out.used - PREFIX_BYTES);
-    if (length > MAX_HEADER_BYTES)
-        return refuse_long(length, ntensors, e);
-    for (int i = 0; i < PREFIX_BYTES; i++)
-        out.text[i] = (char)(unsigned char)(length >> (8 * i));
-    for (int64_t i = 0; i < ntensors; i++) {
-        t[i].offset_bytes += out.used;
-        t[i].layer = tensor_layer(t[i].name);
-        t[i].file = 0;
-    }
-    *header = out.text;
-    *header_bytes = out.used;
-    return ERR_OK;
 }
 
 /* ---- as a format ---- */

@@ -29,10 +29,18 @@ err_t safetensors_open(struct safetensors *s, const char *path, struct arena *a,
 /* Local. Value of a __metadata__ key, or NULL. */
 const char *safetensors_metadata(const struct safetensors *s, const char *key);
 
-/* Local. Begins the text of a header to write: tensors are laid out in the order given, without gaps, and
- * offsets and sizes are filled into t. metadata: pairs key, value, key, value ... (n pairs). *header holds
- * 8+N bytes, padded to a multiple of 8 with spaces as the reference writer does. Names must be unique. */
-err_t safetensors_header(struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
-                         struct arena *a, char **header, int64_t *header_bytes, struct err *e);
+enum {
+    SAFETENSORS_PREFIX_BYTES = 8,            /* the header's length stands before it */
+    SAFETENSORS_MAX_HEADER_BYTES = 100000000 /* of the reference implementation */
+};
+
+enum safetensors_fault { SAFETENSORS_COUNTED, SAFETENSORS_OVERFLOW, SAFETENSORS_MISALIGNED };
+
+/* Local. Elements and bytes of a tensor from dtype and shape, multiplied from left to right as the reference
+ * does: [0, 2^62, 4] is empty, [2^62, 4, 0] overflows. */
+enum safetensors_fault safetensors_count(const struct stored_tensor *t, int64_t *elements, int64_t *bytes);
+
+/* Local. Is this the key under which a header keeps its metadata, and which no tensor may have? */
+int safetensors_is_metadata(const char *key);
 
 #endif

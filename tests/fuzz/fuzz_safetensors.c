@@ -2,6 +2,7 @@
 #include "fuzzlib.h"
 
 #include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
 
 static void check_places(const struct safetensors *s, int64_t size)
 {
