@@ -5,8 +5,8 @@
 #include "kernels/change/change.h"
 #include "elements/magnitude.h"
 #include "compare/pair.h"
-#include "base/path.h"
 #include "base/text.h"
+#include "compare/scopes.h"
 #include "compare/update.h"
 #include "compare/walk.h"
 
@@ -359,7 +359,7 @@ static err_t add_layers_aside(const struct delta *d, struct table *layers, struc
             nonzero[l.ntensors++] = d->nonzero[1][t];
         }
     layout_number(&l);
-    TRY(layout_scope_tables(&l, nonzero, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
+    TRY(scopes_tables(&l, nonzero, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
     return table_add_all(layers, &rows, e);
 }
 
@@ -372,19 +372,14 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     const struct cell *cell = ctx->cell;
     struct h5 *f;
     TRY(artifact_tables(ctx->out, &f, e));
-    char *here = path_dir(a, ctx->out->path, e); /* relative, so that the output folder can be moved */
-    char *base_path = here ? path_relative(a, here, base->path, e) : NULL;
-    char *tuned_path = here ? path_relative(a, here, tuned->path, e) : NULL;
-    if (!base_path || !tuned_path)
-        return e->code;
-    TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(d->arithmetic), e));
-    TRY(h5_set_text(f, "/", "base_catalogue", base_path, e));
-    TRY(h5_set_text(f, "/", "tuned_catalogue", tuned_path, e));
-    TRY(match_policy_write(&d->policy, f, e));
-    const char *simulated = d->pair.tuned.simulated ? d->pair.tuned.simulated : d->pair.base.simulated;
-    if (simulated)
-        TRY(h5_set_text(f, "/", "simulated", simulated, e));
-    TRY(layout_write(l, f, a, e));
+    const struct update_source source = {.arithmetic = d->arithmetic,
+                                         .base = base->path,
+                                         .tuned = tuned->path,
+                                         .policy = &d->policy,
+                                         .simulated = d->pair.tuned.simulated ? d->pair.tuned.simulated
+                                                                              : d->pair.base.simulated,
+                                         .layout = l};
+    TRY(update_describe(f, ctx->out->path, &source, a, e));
 
     struct table cells, sparsity, layers, modules, histograms;
     table_init(&cells, "cells", a);
@@ -418,7 +413,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
             TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
                              V_TEXT("magnitude"), V_INT(b), V_REAL(magnitude_bin_lower(b)),
                              V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
-    TRY(layout_scope_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
+    TRY(scopes_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
     TRY(add_layers_aside(d, &layers, e));
     const struct table *all[] = {
         &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
@@ -511,4 +506,5 @@ const struct stage stage_delta = {.kind = "delta",
                                   .matches = delta_matches,
                                   .plan = delta_plan,
                                   .tables = delta_tables,
+                                  .datasets = update_datasets,
                                   .run = delta_run};

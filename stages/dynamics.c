@@ -187,16 +187,10 @@ static void end_run(struct dynamics *d)
 static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
 {
     struct member *first = &d->members[0];
-    struct h5 *f;
-    char *arithmetic = NULL;
-    TRY(h5_open(first->delta->path, 0, &d->scratch, &f, e));
-    int stored = h5_has(f, "/update/bitmap");
-    if (layout_read(&d->layout, f, &d->scratch, e) == ERR_OK)
-        h5_get_text(f, "/", "arithmetic", &arithmetic, e);
-    h5_close(f, e);
-    TRY(e->code);
-    d->arithmetic =
-        strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    struct update_head head;
+    TRY(update_look(first->delta->path, &head, &d->scratch, e));
+    d->layout = head.layout;
+    d->arithmetic = head.arithmetic;
     d->isa = isa_usable();
     d->criterion = (struct criterion){.kind = (enum criterion_kind)d->p->criterion,
                                       .arithmetic = d->arithmetic,
@@ -205,7 +199,7 @@ static err_t open_run(struct dynamics *d, int64_t *window, struct err *e)
      * bit. An update that is not stored keeps both checkpoints' files open, which may be many. */
     int64_t bytes = arithmetic_bytes(d->arithmetic), own = 5 * bytes + 1, each = 2 * bytes + 1;
     int64_t budget = d->ctx->memory_bytes > 0 ? d->ctx->memory_bytes / 4 : WINDOW_BYTES;
-    d->keep = stored && d->n <= KEEP_OPEN && (own + d->n * each) * LAYOUT_BLOCK <= budget;
+    d->keep = head.stored && d->n <= KEEP_OPEN && (own + d->n * each) * LAYOUT_BLOCK <= budget;
     int64_t blocks = budget / ((own + (d->keep ? d->n : 1) * each) * LAYOUT_BLOCK);
     blocks = blocks < 1 ? 1 : blocks > WINDOW_BLOCKS ? WINDOW_BLOCKS : blocks;
     *window = blocks * LAYOUT_BLOCK;

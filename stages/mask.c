@@ -4,6 +4,8 @@
 #include "elements/bits.h"
 #include "kernels/change/criterion.h"
 #include "elements/magnitude.h"
+#include "compare/maskfile.h"
+#include "compare/scopes.h"
 #include "compare/update.h"
 #include "compare/walk.h"
 
@@ -145,13 +147,9 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 static err_t merge_bins(struct mask *m, const char *delta_artifact, struct table *merged, struct err *e)
 {
     struct arena *a = m->ctx->arena;
-    struct h5 *f;
     struct table base;
-    table_init(&base, "bins", a);
-    table_init(merged, "bins", a);
-    TRY(h5_open(delta_artifact, 0, a, &f, e));
-    h5_table_read(f, "bins", &base, 0, -1, NULL, e);
-    TRY(h5_close(f, e));
+    table_start(merged, &schema_bins, a);
+    TRY(update_bins(m->update, &base, a, e));
     struct int_column tensors, bins, elements, own_tensors, own_bins, own_updated;
     TRY(table_ints(&base, "tensor_index", &tensors, e));
     TRY(table_ints(&base, "bin", &bins, e));
@@ -186,10 +184,8 @@ static err_t write_tables(struct mask *m, const char *delta_artifact, struct err
     struct table sparsity, tensors, layers, modules, bins;
     TRY(merge_bins(m, delta_artifact, &bins, e));
     TRY(artifact_tables(ctx->out, &f, e));
-    TRY(h5_set_text(f, "/", "criterion", criterion, e));
-    TRY(h5_set_real(f, "/", "tolerance", tolerance, e));
-    TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(m->arithmetic), e));
-    TRY(layout_write(l, f, a, e));
+    const struct maskfile_kind kind = {criterion, arithmetic_name(m->arithmetic), tolerance};
+    TRY(maskfile_describe(f, l, &kind, &bins, a, e));
     table_init(&sparsity, "sparsity", a);
     table_init(&tensors, "tensor_sparsity", a);
     int64_t updated = 0;
@@ -201,8 +197,8 @@ static err_t write_tables(struct mask *m, const char *delta_artifact, struct err
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(criterion), V_REAL(tolerance),
                   V_INT(l->elements), V_INT(updated),
                   V_REAL(l->elements > 0 ? 1 - (double)updated / (double)l->elements : 1)));
-    TRY(layout_scope_tables(l, m->updated, cell, ctx->node, &layers, &modules, a, e));
-    const struct table *all[] = {&sparsity, &tensors, &layers, &modules, &bins};
+    TRY(scopes_tables(l, m->updated, cell, ctx->node, &layers, &modules, a, e));
+    const struct table *all[] = {&sparsity, &tensors, &layers, &modules};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
     return ERR_OK;
@@ -219,7 +215,7 @@ static err_t prepare(struct mask *m, const char *delta_artifact, struct err *e)
                                       .tolerance = tolerance_rounded(m->arithmetic, m->p->tolerance),
                                       .eta = m->p->eta};
     TRY(arena_array(a, "mask.updated", m->layout->ntensors, &m->updated, e));
-    table_init(&m->bins, "bins", a);
+    table_start(&m->bins, &schema_bins, a);
     const struct walk_sums sums = {.bytes = sizeof(struct mask_tally), .end = end_tensor, .arg = m};
     return walk_start(&m->walk, m->ctx->comm, m->layout,
                       update_window_blocks(m->arithmetic, m->ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK,
@@ -231,17 +227,11 @@ static err_t mask_run(struct ctx *ctx, struct err *e)
     const struct comm *c = ctx->comm;
     const char *delta_artifact = ctx_input(ctx, "delta", NULL)->path;
     struct mask m = {.ctx = ctx, .p = ctx->params};
-    struct h5 *f;
     err_t code = ERR_OK;
     prepare(&m, delta_artifact, e);
     TRY_OUT(code, comm_agree(c, e));
     const struct layout *l = m.layout;
-    TRY_OUT(code, artifact_bulk(ctx->out, &f, e));
-    TRY_OUT(code, h5_bulk(f, "/mask", H5_BITS64, l->nwords, 0,
-                          "one bit per compared element, 1 where updated; least significant bit first, row "
-                          "major; each tensor "
-                          "of table compared begins at a word",
-                          NULL, &m.bits, e));
+    TRY_OUT(code, maskfile_create(ctx->out, l, &m.bits, e));
     struct walk *w = &m.walk;
     while (walk_next(w, e)) {
         struct update_part part = {0};
@@ -272,4 +262,5 @@ const struct stage stage_mask = {.kind = "mask",
                                  .reported = 1,
                                  .plan = mask_plan,
                                  .tables = mask_tables,
+                                 .datasets = maskfile_datasets,
                                  .run = mask_run};

@@ -10,6 +10,8 @@
 #include "hdf5/h5.h"
 #include "base/isa.h"
 #include "compare/layout.h"
+#include "compare/maskfile.h"
+#include "compare/scopes.h"
 #include "kernels/overlap/overlap_counts.h"
 #include "study/stage.h"
 #include "compare/walk.h"
@@ -86,8 +88,7 @@ struct overlap {
     struct ctx *ctx;
     int k; /* masks */
     const struct input **mask;
-    struct h5 **file; /* k open files, or all NULL where they are opened for each window */
-    struct h5_bulk **bits;
+    struct maskfile **file; /* k open ones, or all NULL where they are opened for each window */
     struct layout layout;
     struct scopes scopes;
     int64_t nscopes, npairs;
@@ -128,32 +129,7 @@ static err_t collect(struct overlap *o, struct err *e)
         return err_set(e, ERR_CONFIG, "%s: %d cells on one base, at most %d can be compared", ctx->node, o->k,
                        OVERLAP_MAX_CELLS);
     o->npairs = overlap_pairs(o->k);
-    TRY(arena_array(ctx->arena, "overlap.files", o->k, &o->file, e));
-    return arena_array(ctx->arena, "overlap.files", o->k, &o->bits, e);
-}
-
-/* What two masks must have in common beside their layout. */
-struct kind_of_mask {
-    const char *criterion, *arithmetic;
-    double tolerance;
-};
-
-static err_t mask_describe(const char *path, struct arena *a, struct layout *l, struct kind_of_mask *k,
-                           struct err *e)
-{
-    struct h5 *f = NULL;
-    char *criterion = NULL, *arithmetic = NULL;
-    err_t code;
-    TRY(h5_open(path, 0, a, &f, e));
-    TRY_OUT(code, layout_read(l, f, a, e));
-    TRY_OUT(code, h5_get_text(f, "/", "criterion", &criterion, e));
-    TRY_OUT(code, h5_get_text(f, "/", "arithmetic", &arithmetic, e));
-    TRY_OUT(code, h5_get_real(f, "/", "tolerance", &k->tolerance, e));
-    k->criterion = criterion;
-    k->arithmetic = arithmetic;
-out:
-    h5_close(f, e);
-    return code;
+    return arena_array(ctx->arena, "overlap.files", o->k, &o->file, e);
 }
 
 /* What the user can do about cells that cannot be compared. */
@@ -196,16 +172,16 @@ static err_t same_layout(const struct layout *a, const struct layout *b, const c
 /* Every process takes the layout from the first mask; process 0 compares all the others with it. */
 static err_t open_layout(struct overlap *o, struct arena *scratch, struct err *e)
 {
-    struct kind_of_mask first, other;
+    struct maskfile_kind first, other;
     struct arena *a = o->ctx->arena;
-    TRY(mask_describe(o->mask[0]->path, a, &o->layout, &first, e));
+    TRY(maskfile_read(o->mask[0]->path, &o->layout, &first, a, e));
     TRY(scopes_build(&o->scopes, &o->layout, a, e));
     o->nscopes = ((const struct overlap_params *)o->ctx->params)->scopes == SCOPES_MODEL ? 1 : o->scopes.n;
     for (int i = 1; o->ctx->comm->me == 0 && i < o->k; i++) {
         struct layout l;
         const char *name = o->mask[i]->cell->name, *name_0 = o->mask[0]->cell->name;
         arena_reset(scratch);
-        TRY(mask_describe(o->mask[i]->path, scratch, &l, &other, e));
+        TRY(maskfile_read(o->mask[i]->path, &l, &other, scratch, e));
         TRY(same_layout(&o->layout, &l, name_0, name, e));
         if (strcmp(first.criterion, other.criterion) != 0 ||
             strcmp(first.arithmetic, other.arithmetic) != 0 || first.tolerance != other.tolerance)
@@ -217,47 +193,45 @@ static err_t open_layout(struct overlap *o, struct arena *scratch, struct err *e
     return ERR_OK;
 }
 
-static err_t mask_open(const char *path, int64_t nwords, struct arena *a, struct h5 **f, struct h5_bulk **d,
-                       struct err *e)
-{
-    int64_t n = 0;
-    TRY(h5_open(path, 0, a, f, e));
-    TRY(h5_find(*f, "mask", H5_BITS64, d, &n, e));
-    if (n != nwords)
-        return err_set(e, ERR_DATA, "%s: the mask has %lld words, its tensors take %lld", path, (long long)n,
-                       (long long)nwords);
-    return ERR_OK;
-}
-
 static err_t open_masks(struct overlap *o, struct err *e)
 {
     for (int i = 0; o->k <= OPEN_FILES && i < o->k; i++)
-        TRY(mask_open(o->mask[i]->path, o->layout.nwords, o->ctx->arena, &o->file[i], &o->bits[i], e));
+        TRY(maskfile_open(o->mask[i]->path, &o->layout, o->ctx->arena, &o->file[i], e));
     return ERR_OK;
 }
 
-static void close_masks(struct overlap *o, struct err *e)
+static void close_masks(struct overlap *o)
 {
-    for (int i = 0; o->file && i < o->k; i++)
-        if (o->file[i]) {
-            h5_close(o->file[i], e);
-            o->file[i] = NULL;
-        }
+    for (int i = 0; o->file && i < o->k; i++) {
+        maskfile_close(o->file[i]);
+        o->file[i] = NULL;
+    }
+}
+
+/* A mask as it is open, or opened for this once: then the scratch arena's, and to be closed. */
+static err_t borrow_mask(struct overlap *o, int i, struct arena *scratch, struct maskfile **m, struct err *e)
+{
+    *m = o->file[i];
+    if (*m)
+        return ERR_OK;
+    arena_reset(scratch);
+    return maskfile_open(o->mask[i]->path, &o->layout, scratch, m, e);
+}
+
+static void return_mask(const struct overlap *o, int i, struct maskfile *m)
+{
+    if (m != o->file[i])
+        maskfile_close(m);
 }
 
 static err_t read_words(struct overlap *o, int i, int64_t at, int64_t n, uint64_t *words,
                         struct arena *scratch, struct err *e)
 {
-    if (o->bits[i])
-        return h5_get(o->bits[i], at, n, words, e);
-    struct h5 *f = NULL;
-    struct h5_bulk *d;
-    arena_reset(scratch);
-    err_t code = mask_open(o->mask[i]->path, o->layout.nwords, scratch, &f, &d, e);
-    if (code == ERR_OK)
-        code = h5_get(d, at, n, words, e);
-    h5_close(f, e);
-    return code;
+    struct maskfile *m;
+    TRY(borrow_mask(o, i, scratch, &m, e));
+    maskfile_words(m, at, n, words, e);
+    return_mask(o, i, m);
+    return e->code;
 }
 
 /* ---- counting ---- */
@@ -400,18 +374,15 @@ static err_t read_strata(struct overlap *o, struct strata *s, int i, int64_t at,
                          struct arena *scratch, struct err *e)
 {
     struct table t;
-    struct h5 *f = o->file[i];
+    struct maskfile *m;
     const char *path = o->mask[i]->path;
-    arena_reset(scratch);
-    if (!f)
-        TRY(h5_open(path, 0, scratch, &f, e));
-    table_init(&t, "bins", scratch);
     int64_t total = 0;
-    h5_table_read(f, "bins", &t, at, s->room, &total, e);
-    if (f != o->file[i])
-        h5_close(f, e);
-    if (e->code != ERR_OK)
-        return e->code;
+    if (o->file[i])
+        arena_reset(scratch);
+    TRY(borrow_mask(o, i, scratch, &m, e));
+    maskfile_bins(m, at, s->room, &t, &total, scratch, e);
+    return_mask(o, i, m);
+    TRY(e->code);
     if (filled && (t.nrows != s->n || total != s->total))
         return err_set(e, ERR_DATA, "%s: table bins has %lld rows, that of another mask on the base %lld",
                        path, (long long)total, (long long)s->total);
@@ -735,7 +706,7 @@ static err_t overlap_run(struct ctx *ctx, struct err *e)
     struct arena scratch;
     arena_init(&scratch, ctx->arena->mem);
     measure(&o, &scratch, e);
-    close_masks(&o, e);
+    close_masks(&o);
     arena_release(&scratch);
     return comm_agree(ctx->comm, e);
 }

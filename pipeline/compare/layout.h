@@ -61,22 +61,4 @@ void layout_share(const struct layout *l, int64_t b0, int64_t b1, int np, int me
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 
-/* Scopes of a model: the whole, each layer, each module; index 0 is the whole model. Results given "per
- * model, layer and module" are arrays over scopes. */
-struct scopes {
-    int64_t n;
-    const char **name; /* "model", "layer:7", "module:q_proj" */
-    int64_t *parameters;
-    int64_t *of_tensor; /* 2 per tensor: its layer's scope and its module's scope; -1 where it has no layer */
-};
-
-/* Local. The scopes of a layout: model, layers ascending, modules by name. */
-err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, struct err *e);
-
-/* Local. Fills (and initialises) the tables "layers" and "modules" of a cell from each tensor's count of
- * updated elements. The mean tensor density is the unweighted mean over a layer's non-empty tensors, in the
- * order of the layout. */
-err_t layout_scope_tables(const struct layout *l, const int64_t *updated, const char *cell, const char *node,
-                          struct table *layers, struct table *modules, struct arena *a, struct err *e);
-
 #endif

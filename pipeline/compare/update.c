@@ -6,9 +6,37 @@
 
 #include <string.h>
 
-static const char *const BITMAP = "/update/bitmap", *const OLD = "/update/old", *const NEW = "/update/new",
-                         *const FIRST = "/update/first_value", *const NONFINITE = "/update/nonfinite",
-                         *const NONFINITE_BITS = "/update/nonfinite_bits";
+/* The datasets; those of values once for each compare type. */
+enum { BITMAP, FIRST, NONFINITE, OLD, NEW = OLD + 2, NONFINITE_BITS = NEW + 2 };
+
+/* clang-format off */
+#define OF_EITHER_TYPE(dataset, holds) \
+    {.name = dataset, .type = H5_BITS16, .units = "bfloat16 bit pattern", .description = holds}, \
+    {.name = dataset, .type = H5_BITS32, .units = "float32 bit pattern", .description = holds}
+
+const struct dataset update_datasets[] = {
+    {.name = "/update/bitmap",
+     .type = H5_BITS64,
+     .description = "one bit per compared element, 1 where the bits differ; least significant bit first, row "
+                    "major; each tensor of table compared begins at a word"},
+    {.name = "/update/first_value",
+     .type = H5_INT64,
+     .description =
+         "index of the first value of each block of 262144 elements (blocks begin anew at each tensor)"},
+    {.name = "/update/nonfinite",
+     .type = H5_INT64,
+     .description = "bitmap positions of elements that are the same NaN or Inf on both sides"},
+    OF_EITHER_TYPE("/update/old", "bits in the base of the elements that differ, in bitmap order"),
+    OF_EITHER_TYPE("/update/new", "bits in the tuned checkpoint of the elements that differ, in bitmap order"),
+    OF_EITHER_TYPE("/update/nonfinite_bits", "bits of the elements that nonfinite lists"),
+    {0}};
+/* clang-format on */
+
+/* One of OLD, NEW, NONFINITE_BITS in the compare type. */
+static const struct dataset *values_dataset(int which, enum arithmetic arithmetic)
+{
+    return &update_datasets[which + (arithmetic != ARITHMETIC_BF16)];
+}
 
 struct update {
     struct arena *arena;
@@ -104,16 +132,21 @@ err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int
 
 /* ---- reading ---- */
 
+/* Opens one dataset as it is declared; *n, if not NULL, receives its elements. */
+static err_t find(struct update *u, const struct dataset *what, struct h5_bulk **d, int64_t *n, struct err *e)
+{
+    return h5_find(u->file, what->name, what->type, d, n, e);
+}
+
 static err_t open_stored(struct update *u, struct err *e)
 {
-    enum h5_type type = u->arithmetic == ARITHMETIC_BF16 ? H5_BITS16 : H5_BITS32;
     int64_t nwords, nblocks, nold, nnew;
-    TRY(h5_find(u->file, BITMAP, H5_BITS64, &u->bitmap, &nwords, e));
-    TRY(h5_find(u->file, OLD, type, &u->old_bits, &nold, e));
-    TRY(h5_find(u->file, NEW, type, &u->new_bits, &nnew, e));
-    TRY(h5_find(u->file, FIRST, H5_INT64, &u->first_value, &nblocks, e));
-    TRY(h5_find(u->file, NONFINITE, H5_INT64, &u->nonfinite, &u->npositions, e));
-    TRY(h5_find(u->file, NONFINITE_BITS, type, &u->nonfinite_bits, NULL, e));
+    TRY(find(u, &update_datasets[BITMAP], &u->bitmap, &nwords, e));
+    TRY(find(u, values_dataset(OLD, u->arithmetic), &u->old_bits, &nold, e));
+    TRY(find(u, values_dataset(NEW, u->arithmetic), &u->new_bits, &nnew, e));
+    TRY(find(u, &update_datasets[FIRST], &u->first_value, &nblocks, e));
+    TRY(find(u, &update_datasets[NONFINITE], &u->nonfinite, &u->npositions, e));
+    TRY(find(u, values_dataset(NONFINITE_BITS, u->arithmetic), &u->nonfinite_bits, NULL, e));
     if (nwords != u->layout.nwords || nblocks != u->layout.nblocks + 1 || nold != nnew)
         return err_set(e, ERR_DATA,
                        "the stored update does not fit its tensors: %lld bitmap words and %lld blocks, "
@@ -125,6 +158,66 @@ static err_t open_stored(struct update *u, struct err *e)
     return h5_get(u->nonfinite, 0, u->npositions, u->positions, e);
 }
 
+/* Layout and compare type, and whether the bits are stored. */
+static err_t read_head(struct h5 *f, struct update_head *head, struct arena *a, struct err *e)
+{
+    char *arithmetic = NULL;
+    TRY(layout_read(&head->layout, f, a, e));
+    TRY(h5_get_text(f, "/", "arithmetic", &arithmetic, e));
+    head->arithmetic =
+        strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
+    head->stored = h5_has(f, update_datasets[BITMAP].name);
+    return ERR_OK;
+}
+
+/* The path of a catalogue that the artifact names relative to itself; NULL with e set. */
+static char *catalogue_path(struct update *u, const char *artifact, const char *attribute, struct err *e)
+{
+    char *relative = NULL;
+    const char *here = path_dir(u->arena, artifact, e);
+    if (!here || h5_get_text(u->file, "/", attribute, &relative, e) != ERR_OK)
+        return NULL;
+    return path_join(u->arena, here, relative, e);
+}
+
+/* The checkpoints, where the bits are not stored. */
+static err_t open_pair(struct update *u, const char *artifact, const struct readahead_setting *how,
+                       struct err *e)
+{
+    static const struct readahead_setting plain = {.mode = READ_PREAD};
+    struct arena *a = u->arena;
+    struct match_policy policy;
+    const size_t bytes = (size_t)arithmetic_bytes(u->arithmetic);
+    const char *base = catalogue_path(u, artifact, "base_catalogue", e);
+    const char *tuned = base ? catalogue_path(u, artifact, "tuned_catalogue", e) : NULL;
+    if (!tuned)
+        return e->code;
+    TRY(match_policy_read(&policy, u->file, a, e));
+    TRY(pair_open(&u->pair, base, tuned, u->arithmetic, &policy, "", "", NULL, a, e));
+    TRY(pair_read_by(&u->pair, how ? how : &plain, e));
+    const struct layout *l = &u->pair.match.main.layout;
+    if (l->ntensors != u->layout.ntensors || l->nblocks != u->layout.nblocks)
+        return err_set(
+            e, ERR_DATA,
+            "the checkpoints are matched otherwise than before: %lld tensors, expected %lld; delete "
+            "the delta artifact and run it again",
+            (long long)l->ntensors, (long long)u->layout.ntensors);
+    TRY(arena_array_at(a, "update.block", LAYOUT_BLOCK, bytes, &u->w0, e));
+    return arena_array_at(a, "update.block", LAYOUT_BLOCK, bytes, &u->w1, e);
+}
+
+static err_t open_update(struct update *u, const char *artifact, const struct readahead_setting *how,
+                         struct err *e)
+{
+    struct update_head head;
+    TRY(h5_open(artifact, 0, u->arena, &u->file, e));
+    TRY(read_head(u->file, &head, u->arena, e));
+    u->layout = head.layout;
+    u->arithmetic = head.arithmetic;
+    update_part_init(&u->part, u->arithmetic, u->arena);
+    return head.stored ? open_stored(u, e) : open_pair(u, artifact, how, e);
+}
+
 err_t update_open(const char *delta_artifact, const struct readahead_setting *how, struct arena *a,
                   struct update **out, struct err *e)
 {
@@ -132,53 +225,14 @@ err_t update_open(const char *delta_artifact, const struct readahead_setting *ho
     struct update *u;
     TRY(arena_array(a, "update", 1, &u, e));
     u->arena = a;
-    TRY(h5_open(delta_artifact, 0, a, &u->file, e));
-    char *arithmetic = NULL, *base = NULL, *tuned = NULL;
-    err_t code = layout_read(&u->layout, u->file, a, e);
-    if (code == ERR_OK)
-        code = h5_get_text(u->file, "/", "arithmetic", &arithmetic, e);
-    if (code == ERR_OK)
-        u->arithmetic =
-            strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
-    update_part_init(&u->part, u->arithmetic, a);
-    if (code == ERR_OK && h5_has(u->file, BITMAP)) {
-        code = open_stored(u, e);
-    } else if (code == ERR_OK) {
-        const char *here = path_dir(a, delta_artifact, e);
-        code = h5_get_text(u->file, "/", "base_catalogue", &base, e);
-        if (code == ERR_OK)
-            code = h5_get_text(u->file, "/", "tuned_catalogue", &tuned, e);
-        if (code == ERR_OK &&
-            !(here && (base = path_join(a, here, base, e)) && (tuned = path_join(a, here, tuned, e))))
-            code = e->code;
-        struct match_policy policy;
-        if (code == ERR_OK)
-            code = match_policy_read(&policy, u->file, a, e);
-        if (code == ERR_OK)
-            code = pair_open(&u->pair, base, tuned, u->arithmetic, &policy, "", "", NULL, a, e);
-        static const struct readahead_setting plain = {.mode = READ_PREAD};
-        if (code == ERR_OK)
-            code = pair_read_by(&u->pair, how ? how : &plain, e);
-        const struct layout *l = &u->pair.match.main.layout;
-        if (code == ERR_OK && (l->ntensors != u->layout.ntensors || l->nblocks != u->layout.nblocks))
-            code = err_set(
-                e, ERR_DATA,
-                "the checkpoints are matched otherwise than before: %lld tensors, expected %lld; delete "
-                "the delta artifact and run it again",
-                (long long)l->ntensors, (long long)u->layout.ntensors);
-        int64_t bytes = arithmetic_bytes(u->arithmetic);
-        if (code == ERR_OK)
-            code = arena_array_at(a, "update.block", LAYOUT_BLOCK, (size_t)bytes, &u->w0, e);
-        if (code == ERR_OK)
-            code = arena_array_at(a, "update.block", LAYOUT_BLOCK, (size_t)bytes, &u->w1, e);
+    if (open_update(u, delta_artifact, how, e) == ERR_OK) {
+        *out = u;
+        return ERR_OK;
     }
-    if (code != ERR_OK) {
+    if (u->file)
         err_item(e, "%s", delta_artifact);
-        update_close(u);
-        return code;
-    }
-    *out = u;
-    return ERR_OK;
+    update_close(u);
+    return e->code;
 }
 
 void update_close(struct update *u)
@@ -200,6 +254,31 @@ const struct layout *update_layout(const struct update *u)
 enum arithmetic update_arithmetic(const struct update *u)
 {
     return u->arithmetic;
+}
+
+err_t update_bins(struct update *u, struct table *bins, struct arena *a, struct err *e)
+{
+    table_start(bins, &schema_bins, a);
+    return h5_table_read(u->file, "bins", bins, 0, -1, NULL, e);
+}
+
+err_t update_look(const char *delta_artifact, struct update_head *head, struct arena *a, struct err *e)
+{
+    struct h5 *f;
+    TRY(h5_open(delta_artifact, 0, a, &f, e));
+    read_head(f, head, a, e);
+    h5_close(f, e);
+    return e->code;
+}
+
+err_t update_skipped(const char *delta_artifact, struct table *skipped, struct arena *a, struct err *e)
+{
+    struct h5 *f;
+    table_start(skipped, &schema_skipped, a);
+    TRY(h5_open(delta_artifact, 0, a, &f, e));
+    h5_table_read(f, "skipped", skipped, 0, -1, NULL, e);
+    h5_close(f, e);
+    return e->code;
 }
 
 static err_t read_stored(struct update *u, int64_t from, int64_t to, int64_t word0, int64_t nwords,
@@ -277,6 +356,23 @@ err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part
 
 /* ---- writing ---- */
 
+err_t update_describe(struct h5 *f, const char *delta_artifact, const struct update_source *s,
+                      struct arena *a, struct err *e)
+{
+    char *here = path_dir(a, delta_artifact, e); /* relative, so that the output folder can be moved */
+    char *base = here ? path_relative(a, here, s->base, e) : NULL;
+    char *tuned = here ? path_relative(a, here, s->tuned, e) : NULL;
+    if (!base || !tuned)
+        return e->code;
+    TRY(h5_set_text(f, "/", "arithmetic", arithmetic_name(s->arithmetic), e));
+    TRY(h5_set_text(f, "/", "base_catalogue", base, e));
+    TRY(h5_set_text(f, "/", "tuned_catalogue", tuned, e));
+    TRY(match_policy_write(s->policy, f, e));
+    if (s->simulated)
+        TRY(h5_set_text(f, "/", "simulated", s->simulated, e));
+    return layout_write(s->layout, f, a, e);
+}
+
 /* What every process says of its part. */
 enum { VALUES, ODD, FAILED };
 
@@ -312,28 +408,14 @@ err_t update_writer_open(struct update_writer **out, struct artifact *artifact, 
     w->arena = a;
     struct h5 *f;
     TRY(artifact_bulk(artifact, &f, e));
-    enum h5_type type = arithmetic == ARITHMETIC_BF16 ? H5_BITS16 : H5_BITS32;
-    const char *units = arithmetic == ARITHMETIC_BF16 ? "bfloat16 bit pattern" : "float32 bit pattern";
     int64_t most = l->elements > 0 ? l->elements : 1;
-    TRY(h5_bulk(f, BITMAP, H5_BITS64, l->nwords, 0,
-                "one bit per compared element, 1 where the bits differ; least significant bit first, row "
-                "major; each tensor "
-                "of table compared begins at a word",
-                NULL, &w->bitmap, e));
-    TRY(h5_bulk(f, OLD, type, 0, most, "bits in the base of the elements that differ, in bitmap order", units,
-                &w->old_bits, e));
-    TRY(h5_bulk(f, NEW, type, 0, most,
-                "bits in the tuned checkpoint of the elements that differ, in bitmap order", units,
-                &w->new_bits, e));
-    TRY(h5_bulk(
-        f, FIRST, H5_INT64, l->nblocks + 1, 0,
-        "index of the first value of each block of 262144 elements (blocks begin anew at each tensor)", NULL,
-        &w->first_value, e));
-    TRY(h5_bulk(f, NONFINITE, H5_INT64, 0, most / 64 + 1,
-                "bitmap positions of elements that are the same NaN or Inf on both sides", NULL,
-                &w->nonfinite, e));
-    TRY(h5_bulk(f, NONFINITE_BITS, type, 0, most / 64 + 1, "bits of the elements that nonfinite lists", units,
-                &w->nonfinite_bits, e));
+    const struct dataset *bits = values_dataset(NONFINITE_BITS, arithmetic);
+    TRY(h5_dataset(f, &update_datasets[BITMAP], l->nwords, 0, &w->bitmap, e));
+    TRY(h5_dataset(f, values_dataset(OLD, arithmetic), 0, most, &w->old_bits, e));
+    TRY(h5_dataset(f, values_dataset(NEW, arithmetic), 0, most, &w->new_bits, e));
+    TRY(h5_dataset(f, &update_datasets[FIRST], l->nblocks + 1, 0, &w->first_value, e));
+    TRY(h5_dataset(f, &update_datasets[NONFINITE], 0, most / 64 + 1, &w->nonfinite, e));
+    TRY(h5_dataset(f, bits, 0, most / 64 + 1, &w->nonfinite_bits, e));
     *out = w;
     return ERR_OK;
 }

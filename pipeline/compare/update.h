@@ -15,6 +15,8 @@
 #include "compare/layout.h"
 #include "compare/pair.h"
 
+extern const struct dataset update_datasets[]; /* for the stage that writes it */
+
 /* A run of blocks of the update, in memory, growing as elements are compared. */
 struct update_part {
     enum arithmetic arithmetic;
@@ -59,8 +61,23 @@ err_t update_open(const char *delta_artifact, const struct readahead_setting *ho
                   struct update **u, struct err *e);
 void update_close(struct update *u);
 
+/* Local. What the update is of, without opening its values. Owned by the arena. */
+struct update_head {
+    struct layout layout;
+    enum arithmetic arithmetic;
+    int stored; /* the bits are; else the checkpoints are read again */
+};
+err_t update_look(const char *delta_artifact, struct update_head *head, struct arena *a, struct err *e);
+
+/* Local. The table "skipped" of a delta artifact, into an empty table of the arena. */
+err_t update_skipped(const char *delta_artifact, struct table *skipped, struct arena *a, struct err *e);
+
 const struct layout *update_layout(const struct update *u);
 enum arithmetic update_arithmetic(const struct update *u);
+
+/* Local. The table "bins": all elements and those whose bits differ by tensor and magnitude bin, into an
+ * empty table of the arena. */
+err_t update_bins(struct update *u, struct table *bins, struct arena *a, struct err *e);
 
 /* Local. Reads blocks [from, to). The part's buffers belong to u and are overwritten by the next call.
  * Errors: DATA where the artifact or the checkpoints are damaged, SYSTEM over budget. */
@@ -72,6 +89,18 @@ err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part
  * processes that write to one file at the same time get into each other's way. */
 enum { UPDATE_WAITING = 3 }; /* windows that have been put and not yet written, at most */
 struct update_writer;
+
+/* Local, process 0. What stands beside the bits: the checkpoints and how they were matched, from which the
+ * update can be made again, and the layout. */
+struct update_source {
+    enum arithmetic arithmetic;
+    const char *base, *tuned; /* catalogues */
+    const struct match_policy *policy;
+    const char *simulated; /* what a simulated checkpoint says of itself, or NULL */
+    const struct layout *layout;
+};
+err_t update_describe(struct h5 *f, const char *delta_artifact, const struct update_source *s,
+                      struct arena *a, struct err *e);
 
 /* Collective. Creates the datasets in the artifact. */
 err_t update_writer_open(struct update_writer **w, struct artifact *out, const struct comm *c,

@@ -1,8 +1,8 @@
 #include "export/mask.h"
 
-#include "hdf5/artifact.h"
 #include "elements/bits.h"
-#include "compare/layout.h"
+#include "compare/maskfile.h"
+#include "compare/update.h"
 #include "formats/safetensors.h"
 #include "formats/safetensors_writer.h"
 #include "base/file.h"
@@ -26,8 +26,8 @@ struct export
     struct arena *arena; /* of the export */
     const struct node *node;
     const struct node_decl *decl;
-    struct h5 *mask;
-    struct h5_bulk *bits;
+    struct maskfile *mask;
+    struct maskfile_kind kind;
     struct layout layout;
     struct stored_tensor *tensors; /* to be written */
     int64_t updated;               /* as the artifact says */
@@ -59,12 +59,12 @@ static err_t find_decl(struct export *p, struct err *e)
     TRY(arena_array(p->arena, "export.names", c->nnodes, &names, e));
     for (int i = 0; i < c->nnodes; i++) {
         names[i] = c->nodes[i].name;
-        if (strcmp(c->nodes[i].stage->kind, "mask") == 0)
+        if (stage_writes(c->nodes[i].stage, maskfile_datasets))
             masks[nmasks++] = names[i];
         if (strcmp(names[i], p->x->node) == 0)
             p->decl = &c->nodes[i];
     }
-    if (p->decl && strcmp(p->decl->stage->kind, "mask") == 0)
+    if (p->decl && stage_writes(p->decl->stage, maskfile_datasets))
         return ERR_OK;
     const char *list = text_join(p->arena, masks, nmasks, ", ", e);
     if (!list)
@@ -123,19 +123,9 @@ static err_t find_node(struct export *p, struct err *e)
 static err_t open_mask(struct export *p, struct err *e)
 {
     struct arena *a = p->arena;
-    struct table t;
-    int64_t nwords;
-    TRY(h5_open(p->node->path, 0, a, &p->mask, e));
-    TRY(layout_read(&p->layout, p->mask, a, e));
-    TRY(h5_find(p->mask, "/mask", H5_BITS64, &p->bits, &nwords, e));
-    if (nwords != p->layout.nwords)
-        return err_set(e, ERR_DATA, "%s: the mask has %lld words, its tensors take %lld", p->node->path,
-                       (long long)nwords, (long long)p->layout.nwords);
-    table_init(&t, "sparsity", a);
-    TRY(h5_table_read(p->mask, "sparsity", &t, 0, -1, NULL, e));
-    if (t.nrows != 1 || table_int(&t, 0, "parameters") != p->layout.elements)
-        return err_set(e, ERR_DATA, "%s: table sparsity does not fit the mask's tensors", p->node->path);
-    p->updated = table_int(&t, 0, "updated");
+    TRY(maskfile_read(p->node->path, &p->layout, &p->kind, a, e));
+    TRY(maskfile_open(p->node->path, &p->layout, a, &p->mask, e));
+    TRY(maskfile_updated(p->mask, &p->updated, e));
     TRY(arena_array(a, "export.tensors", p->layout.ntensors, &p->tensors, e));
     for (int64_t i = 0; i < p->layout.ntensors; i++) {
         const struct layout_tensor *from = &p->layout.tensors[i];
@@ -155,9 +145,8 @@ static err_t skipped_text(struct export *p, struct text *out, struct err *e)
 {
     const struct input *delta = NULL;
     struct table t;
-    struct h5 *f = NULL;
     for (int i = 0; i < p->node->ninputs; i++)
-        if (strcmp(p->node->inputs[i].kind, "delta") == 0)
+        if (stage_writes(p->r->dag->nodes[p->node->input_nodes[i]].stage, update_datasets))
             delta = &p->node->inputs[i];
     if (!delta || access(delta->path, F_OK) != 0)
         return err_set(e, ERR_DATA,
@@ -165,11 +154,7 @@ static err_t skipped_text(struct export *p, struct text *out, struct err *e)
                        "'sinew run %s --cell %s' first",
                        p->x->node, p->x->cell, delta ? ", " : "", delta ? delta->path : "",
                        p->r->dag->config->file, p->x->cell);
-    table_init(&t, "skipped", p->arena);
-    TRY(h5_open(delta->path, 0, p->arena, &f, e));
-    h5_table_read(f, "skipped", &t, 0, -1, NULL, e);
-    h5_close(f, e);
-    TRY(e->code);
+    TRY(update_skipped(delta->path, &t, p->arena, e));
     TRY(text_add(out, e, "{"));
     for (int64_t i = 0, next; i < t.nrows; i = next) {
         const char *name = table_text(&t, i, "tensor");
@@ -204,14 +189,11 @@ static err_t plan_file(struct export *p, struct err *e)
 {
     struct arena *a = p->arena;
     struct text shapes = {.arena = a}, skipped = {.arena = a};
-    char *arithmetic, *criterion, tolerance[40], density[40], updated[24], parameters[24];
-    double t, n = (double)p->layout.elements;
-    TRY(h5_get_text(p->mask, "/", "arithmetic", &arithmetic, e));
-    TRY(h5_get_text(p->mask, "/", "criterion", &criterion, e));
-    TRY(h5_get_real(p->mask, "/", "tolerance", &t, e));
+    char tolerance[40], density[40], updated[24], parameters[24];
+    double n = (double)p->layout.elements;
     TRY(skipped_text(p, &skipped, e));
     TRY(shapes_text(&p->layout, &shapes, e));
-    real_text(t, tolerance, sizeof tolerance);
+    real_text(p->kind.tolerance, tolerance, sizeof tolerance);
     real_text(n > 0 ? (double)p->updated / n : 0, density, sizeof density);
     snprintf(updated, sizeof updated, "%lld", (long long)p->updated);
     snprintf(parameters, sizeof parameters, "%lld", (long long)p->layout.elements);
@@ -220,8 +202,8 @@ static err_t plan_file(struct export *p, struct err *e)
                                     "study",       p->r->dag->config->study,
                                     "cell",        p->x->cell,
                                     "node",        p->x->node,
-                                    "arithmetic",  arithmetic,
-                                    "criterion",   criterion,
+                                    "arithmetic",  p->kind.arithmetic,
+                                    "criterion",   p->kind.criterion,
                                     "tolerance",   tolerance,
                                     "parameters",  parameters,
                                     "updated",     updated,
@@ -293,7 +275,7 @@ static err_t put_tensors(struct export *p, struct err *e)
         for (int64_t at = 0; at < t->nwords; at += CHUNK_WORDS) {
             int64_t nwords = t->nwords - at < CHUNK_WORDS ? t->nwords - at : CHUNK_WORDS;
             int64_t left = t->elements - 64 * at, n = left < 64 * nwords ? left : 64 * nwords;
-            TRY(h5_get(p->bits, t->first_word + at, nwords, words, e));
+            TRY(maskfile_words(p->mask, t->first_word + at, nwords, words, e));
             updated += bits_count(words, nwords);
             TRY(put(p, out, unfold(p->x->format, words, n, out), e));
         }
@@ -328,7 +310,7 @@ static err_t export_root(struct export *p, struct err *e)
     err_t code = open_mask(p, e);
     if (code == ERR_OK)
         code = write_file(p, e);
-    h5_close(p->mask, e);
+    maskfile_close(p->mask);
     TRY(code);
     const struct layout *l = &p->layout;
     double n = l->elements > 0 ? (double)l->elements : 1;

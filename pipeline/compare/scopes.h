@@ -1,0 +1,28 @@
+/* Scopes: the parts of a model that results are given for: the whole, each layer, each module. */
+#ifndef SINEW_SCOPES_H
+#define SINEW_SCOPES_H
+
+#include "base/err.h"
+#include "base/mem.h"
+#include "compare/layout.h"
+#include "hdf5/table.h"
+
+/* Scopes of a model: the whole, each layer, each module; index 0 is the whole model. Results given "per
+ * model, layer and module" are arrays over scopes. */
+struct scopes {
+    int64_t n;
+    const char **name; /* "model", "layer:7", "module:q_proj" */
+    int64_t *parameters;
+    int64_t *of_tensor; /* 2 per tensor: its layer's scope and its module's scope; -1 where it has no layer */
+};
+
+/* Local. The scopes of a layout: model, layers ascending, modules by name. */
+err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, struct err *e);
+
+/* Local. Fills (and initialises) the tables "layers" and "modules" of a cell from each tensor's count of
+ * updated elements. The mean tensor density is the unweighted mean over a layer's non-empty tensors, in the
+ * order of the layout. */
+err_t scopes_tables(const struct layout *l, const int64_t *updated, const char *cell, const char *node,
+                    struct table *layers, struct table *modules, struct arena *a, struct err *e);
+
+#endif
