@@ -180,6 +180,11 @@ static const char *const fake_of_cell[] = {"?*ground", "?*maker", "?*fake", "?*j
 static const char *const fake_of_base[] = {"?*ground", "?*fake", NULL};
 static const char *const fake_of_study[] = {"?*ground", "?*fake", "?*joint", "?*closing", NULL};
 
+/* What they write. */
+static const struct schema *const fake_schemas[] = {&schema_skipped, NULL}, *const fake_maker_schemas[] = {
+                                                                                &schema_skipped,
+                                                                                &schema_files, NULL};
+
 #define FAKE_STAGE(symbol, name, of, ...)                                          \
     static const struct stage symbol = {.kind = name,                              \
                                         .brief = "does as it is told",             \
@@ -189,13 +194,15 @@ static const char *const fake_of_study[] = {"?*ground", "?*fake", "?*joint", "?*
                                         .params_size = sizeof(struct fake_params), \
                                         .plan = fake_plan,                         \
                                         __VA_ARGS__}
-FAKE_STAGE(stage_maker, "maker", SCOPE_CHECKPOINT, .run = fake_make, .writes_files = 1);
-FAKE_STAGE(stage_ground, "ground", SCOPE_CHECKPOINT, .run = fake_run, .inputs = fake_of_ground,
-           .files = fake_ground_files);
-FAKE_STAGE(stage_fake, "fake", SCOPE_CELL, .run = fake_run, .inputs = fake_of_cell, .files = fake_files,
-           .applies = fake_applies);
-FAKE_STAGE(stage_joint, "joint", SCOPE_BASE, .run = fake_run, .inputs = fake_of_base);
-FAKE_STAGE(stage_closing, "closing", SCOPE_STUDY, .run = fake_run, .inputs = fake_of_study);
+FAKE_STAGE(stage_maker, "maker", SCOPE_CHECKPOINT, .run = fake_make, .writes_files = 1,
+           .tables = fake_maker_schemas);
+FAKE_STAGE(stage_ground, "ground", SCOPE_CHECKPOINT, .run = fake_run, .tables = fake_schemas,
+           .inputs = fake_of_ground, .files = fake_ground_files);
+FAKE_STAGE(stage_fake, "fake", SCOPE_CELL, .run = fake_run, .tables = fake_schemas, .inputs = fake_of_cell,
+           .files = fake_files, .applies = fake_applies);
+FAKE_STAGE(stage_joint, "joint", SCOPE_BASE, .run = fake_run, .tables = fake_schemas, .inputs = fake_of_base);
+FAKE_STAGE(stage_closing, "closing", SCOPE_STUDY, .run = fake_run, .tables = fake_schemas,
+           .inputs = fake_of_study);
 #undef FAKE_STAGE
 
 static const struct stage *const fake_stages[] = {&stage_maker, &stage_ground, &stage_fake, &stage_joint,
