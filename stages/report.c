@@ -7,16 +7,18 @@
  * that says so, and a CSV file with a header alone. Figures are drawn by gnuplot, one run each; where it is
  * not there, or one fails, the report says so and everything else is as it would be. */
 #include "hdf5/artifact.h"
-#include "report/figures/figures.h"
-#include "report/gather.h"
 #include "base/gnuplot.h"
 #include "hdf5/h5.h"
-#include "report/page/html.h"
+#include "report/body/html.h"
+#include "report/body/textpage.h"
+#include "report/chart/plot.h"
+#include "report/figures/figures.h"
+#include "report/gather.h"
 #include "report/page/page.h"
-#include "report/figures/plot.h"
+#include "report/page/sections.h"
 #include "report/sheet.h"
-#include "study/stage.h"
 #include "report/summary.h"
+#include "study/stage.h"
 #include "hdf5/table.h"
 #include "base/path.h"
 #include "base/file.h"
@@ -261,7 +263,11 @@ static err_t write_data(struct report *r, const char *index, struct err *e)
         TRY(file_write(path, data.text, data.used, e));
         TRY(note_file(r, path, e));
         arena_reset(&r->chunk);
-        const char *const fields[] = {f->chart->name, f->chart->section, f->chart->title};
+        const struct section *section = section_find(f->section);
+        if (!section)
+            return err_set(e, ERR_BUG, "figure %s stands in section \"%s\", which the page has not",
+                           f->chart->name, f->section);
+        const char *const fields[] = {f->chart->name, section->title, f->chart->title};
         for (int k = 0; k < 3; k++) {
             csv_text(&list, fields[k], e);
             text_add(&list, e, ",");
@@ -279,7 +285,6 @@ static err_t draw_all(struct report *r, const struct report_params *p, struct er
     struct figures *f = &r->figures;
     TRY(read_spectra(r, e));
     TRY(figures_build(f, &r->gather, e));
-    r->summary.figures = f;
     f->wanted = p->figures;
     r->drawings = path_join(r->a, r->dir, "figures", e);
     char *index = r->drawings ? path_join(r->a, r->drawings, "index.csv", e) : NULL;
@@ -332,8 +337,9 @@ static const char *attribute(struct report *r, const char *name)
 static err_t write_report(struct report *r, const struct report_params *p, struct err *e)
 {
     struct summary *sum = &r->summary;
-    struct sheet cells;
-    struct text plain = {.arena = r->a}, page = {.arena = r->a}, md = {.arena = r->a}, html = {.arena = r->a};
+    struct page page;
+    struct text plain = {.arena = r->a}, marked = {.arena = r->a}, md = {.arena = r->a},
+                html = {.arena = r->a};
     TRY(path_make_dir(r->dir, e));
     TRY(h5_open(r->ctx->archive, 0, r->a, &r->archive, e));
     sum->study = attribute(r, "study");
@@ -341,24 +347,26 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     sum->created = attribute(r, "created");
     sum->version = attribute(r, "sinew_version");
     int n = r->ctx->ntables;
+    TRY(figures_keep(&r->gather, r->ctx->tables, n, e));
     for (int i = 0; i < n; i++) {
         TRY(stream(r, r->ctx->tables[i], e));
         ctx_progress(r->ctx, 0.5 * (double)(i + 1) / (double)(n + 1), 0);
     }
     TRY(draw_all(r, p, e));
-    page_headline(sum, &cells, e);
-    TRY(page_sparsity(sum, &cells, 0, &plain, e));
-    TRY(page_sparsity(sum, &cells, 1, &page, e));
-    TRY(page_report(sum, &cells, &md, e));
+    page_init(&page, sum, &r->figures, e);
+    TRY(page_sparsity(&page, 0, &plain, e));
+    TRY(page_sparsity(&page, 1, &marked, e));
+    TRY(page_report(&page, e));
+    TRY(textpage_markdown(&page.body, &md, e));
     TRY(write_page(r, "sparsity.txt", &plain, e));
-    TRY(write_page(r, "sparsity.md", &page, e));
+    TRY(write_page(r, "sparsity.md", &marked, e));
     TRY(write_page(r, "report.md", &md, e));
     if (!p->html)
         return ERR_OK;
     const char *title = arena_printf(r->a, e, "%s - sinew report", sum->study);
     if (!title)
         return e->code;
-    TRY(html_page(md.text, title, &r->figures, &html, e));
+    TRY(html_page(&page.body, title, &html, e));
     return write_page(r, "report.html", &html, e);
 }
 

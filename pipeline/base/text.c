@@ -10,12 +10,19 @@ enum { NEAREST_LETTERS = 128 };
 
 err_t text_add(struct text *t, struct err *e, const char *fmt, ...)
 {
-    va_list ap, again;
-    va_start(ap, fmt);
-    va_copy(again, ap);
+    va_list args;
+    va_start(args, fmt);
+    err_t code = text_add_args(t, e, fmt, args);
+    va_end(args);
+    return code;
+}
+
+err_t text_add_args(struct text *t, struct err *e, const char *fmt, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
     int64_t room = t->text ? t->cap - t->used : 0;
-    int n = vsnprintf(room > 0 ? t->text + t->used : NULL, room > 0 ? (size_t)room : 0, fmt, ap);
-    va_end(ap);
+    int n = vsnprintf(room > 0 ? t->text + t->used : NULL, room > 0 ? (size_t)room : 0, fmt, args);
     err_t code = ERR_OK;
     if (n < 0) {
         code = err_set(e, ERR_BUG, "text cannot be formatted: \"%s\"", fmt);

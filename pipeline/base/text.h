@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* A string that grows in an arena. Zero-initialise, set arena, append; text is NULL until the first append.
@@ -23,6 +24,10 @@ struct text_list {
 
 /* Local. printf at the end. */
 err_t text_add(struct text *t, struct err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* Local. The same for a function that has its own "...". */
+err_t text_add_args(struct text *t, struct err *e, const char *fmt, va_list args)
+    __attribute__((format(printf, 3, 0)));
 
 /* Local. The same of n bytes as they are, and of a whole number; by far faster where there are very many. */
 err_t text_put(struct text *t, struct err *e, const char *s, int64_t n);

@@ -277,8 +277,28 @@ void gather_init(struct gather *g, struct summary *sum)
         pivot_init(&g->elements[q], g->a);
         pivot_init(&g->updated[q], g->a);
     }
-    table_start(&g->dynamics, NULL, g->a);
-    table_start(&g->dynamics_totals, NULL, g->a);
+}
+
+void gather_keep(struct gather *g, const char *table, struct err *e)
+{
+    for (int i = 0; i < g->nkept; i++)
+        if (strcmp(g->kept[i].name, table) == 0)
+            return;
+    if (e->code != ERR_OK ||
+        arena_grow(g->a, "gather.kept", g->nkept + 1, &g->cap_kept, &g->kept, e) != ERR_OK)
+        return;
+    struct gather_kept *k = &g->kept[g->nkept++];
+    k->name = table;
+    table_start(&k->rows, NULL, g->a); /* what columns it has the archive's table says */
+}
+
+const struct table *gather_table(const struct gather *g, const char *table)
+{
+    static const struct table none;
+    for (int i = 0; i < g->nkept; i++)
+        if (strcmp(g->kept[i].name, table) == 0)
+            return &g->kept[i].rows;
+    return &none;
 }
 
 void gather_take(struct gather *g, const struct table *t, struct err *e)
@@ -295,8 +315,7 @@ void gather_take(struct gather *g, const struct table *t, struct err *e)
     for (size_t k = 0; k < sizeof takers / sizeof *takers; k++)
         if (strcmp(takers[k].table, t->schema->name) == 0)
             takers[k].take(g, t, e);
-    if (strcmp(t->schema->name, "dynamics") == 0)
-        table_add_all(&g->dynamics, t, e);
-    if (strcmp(t->schema->name, "dynamics_totals") == 0)
-        table_add_all(&g->dynamics_totals, t, e);
+    for (int k = 0; k < g->nkept; k++)
+        if (strcmp(g->kept[k].name, t->schema->name) == 0)
+            table_add_all(&g->kept[k].rows, t, e);
 }

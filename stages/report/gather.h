@@ -1,9 +1,9 @@
 /* Gather: what the figures need of the archive's tables beyond the summary, from ranges of their rows.
  *
- * Order of calls: gather_init, then gather_take with every table after the summary has taken it, then
- * gather_pick for the spectra, then figures_build (figures.h). Memory grows with cells squared (pairs), bins,
- * layers and modules, and not with tensors. Sums are taken in the order of the rows. After an error in e
- * nothing more is taken. */
+ * Order of calls: gather_init, gather_keep (figures_keep), then gather_take with every table after the
+ * summary has taken it, then gather_spectrum_set for the spectra, then figures_build (figures.h). Memory
+ * grows with cells squared (pairs), bins, layers and modules, and not with tensors. Sums are taken in the
+ * order of the rows. After an error in e nothing more is taken. */
 #ifndef SINEW_GATHER_H
 #define SINEW_GATHER_H
 
@@ -34,6 +34,12 @@ struct gather_spectrum {
     int64_t n;
 };
 
+/* An archive table kept whole, as gather_keep asked. */
+struct gather_kept {
+    const char *name;
+    struct table rows;
+};
+
 struct gather {
     struct summary *sum;
     struct arena *a;
@@ -52,11 +58,20 @@ struct gather {
     int64_t middle; /* of the first family: the layer whose spectra are shown; -1 where it has none */
     struct gather_spectrum *spectra;
     int64_t nspectra, cap_spectra;
-    struct table dynamics, dynamics_totals; /* without schema where no stage makes them */
+    struct gather_kept *kept;
+    int64_t cap_kept;
+    int nkept;
 };
 
 /* Local. Nothing gathered yet. sum: complete for the tables that come before. */
 void gather_init(struct gather *g, struct summary *sum);
+
+/* Local. Asks for all rows of an archive table, before the first gather_take. Only for tables of a few rows
+ * per cell or run. table: borrowed. */
+void gather_keep(struct gather *g, const char *table, struct err *e);
+
+/* Local. Those rows; an empty table where none were asked for, or none came. */
+const struct table *gather_table(const struct gather *g, const char *table);
 
 /* Local. Takes a range of rows of any archive table, after summary_take has. */
 void gather_take(struct gather *g, const struct table *t, struct err *e);

@@ -36,8 +36,6 @@ struct measure {
     int alone; /* the node has no other: a mask, not a curve over tolerances */
 };
 
-struct figures;
-
 struct summary {
     struct arena *a;
     struct arena *scratch; /* reset by the caller between ranges and between page tables */
@@ -60,7 +58,6 @@ struct summary {
         by_scope; /* overlap: node, varies; node, base, varies; module x column or "pairs" */
     struct pivot consensus, consensus_cells; /* k x base; base x "cells" */
     struct pivot skipped;                    /* node, kind of reason x "parameters" */
-    const struct figures *figures;           /* what pages show as pictures; NULL for none */
 };
 
 /* Local. An empty summary; both arenas stay the caller's. */

@@ -1,16 +1,15 @@
-/* Charts and what becomes of them: CSV, scripts in which no name is executed, drawings fit for a page, and
- * the page itself. */
+/* Charts and what becomes of them: CSV, scripts in which no name is executed, and drawings fit for a
+ * page. */
 #include "unitlib.h"
 
-#include "report/figures/chart.h"
-#include "report/page/html.h"
-#include "report/figures/plot.h"
+#include "report/chart/chart.h"
+#include "report/chart/plot.h"
 
 #include <math.h>
 
 static struct chart *sample(struct bench *b, enum chart_kind kind, const char *name)
 {
-    struct chart *c = chart_new(&b->arena, kind, "Section", &b->err, "%s", name);
+    struct chart *c = chart_new(&b->arena, kind, &b->err, "%s", name);
     assert_non_null(c);
     c->x_title = "x, units";
     c->y_title = "y";
@@ -102,34 +101,6 @@ static void test_inline(void **state)
     assert_int_equal(plot_inline("<svg viewBox=\"0 0 1 1\"><title>", "n", "T", &out, &b->err), 0);
 }
 
-static void test_html(void **state)
-{
-    struct bench *b = *state;
-    struct text out = {.arena = &b->arena};
-    struct figures none = {.missing = ""};
-    const char *markdown =
-        "# A <b>\n\n> **S.** one\n> two\n\n## Sec tion\n\ntext **bold** [x.csv](x.csv) [y](http://z)\n"
-        "goes on\n\n| a \\| b |  n |\n|:------|---:|\n| <i>   | 1 |\n\n- one\n- two\n\n"
-        "![t](figures/f.png)\n**t.** caption\n";
-    assert_int_equal(html_page(markdown, "T & U", &none, &out, &b->err), ERR_OK);
-    static const char *const parts[] = {
-        "<title>T &amp; U</title>",
-        "<h1>A &lt;b&gt;</h1>",
-        "<a href=\"#sec-tion\">Sec tion</a>",
-        "<blockquote><p><strong>S.</strong> one two </p></blockquote>",
-        "<section id=\"sec-tion\">\n<h2>Sec tion</h2>",
-        "<p>text <strong>bold</strong> <a href=\"x.csv\">x.csv</a> [y](http://z) goes on</p>",
-        "<th scope=\"col\">a | b</th><th scope=\"col\" class=\"r\">n</th>",
-        "<td>&lt;i&gt;</td><td class=\"r\">1</td>",
-        "<li>one</li>\n<li>two</li>",
-        "Not drawn",
-        "<figcaption><strong>t.</strong> caption</figcaption>",
-        "</section>\n</main>"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (!strstr(out.text, parts[i]))
-            fail_msg("not in the page: %s\n%s", parts[i], strstr(out.text, "<main>"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,7 +109,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_series_limit, bench_setup, bench_delete),
         cmocka_unit_test_setup_teardown(test_quoting, bench_setup, bench_delete),
         cmocka_unit_test_setup_teardown(test_inline, bench_setup, bench_delete),
-        cmocka_unit_test_setup_teardown(test_html, bench_setup, bench_delete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* The text helpers of report: CSV fields, aligned sheets, pivots, and the summary's choices. */
 #include "unitlib.h"
 
+#include "report/body/textpage.h"
 #include "report/page/page.h"
 #include "report/pivot.h"
 #include "report/sheet.h"
@@ -244,28 +245,43 @@ static void test_summary(void **state)
     assert_string_equal(summary_base_label(&sum, "b"), "m");
 }
 
+/* The report of a summary as Markdown. */
+static const char *report_of(struct fixture *f, struct summary *sum)
+{
+    struct page p;
+    struct text report = {.arena = &f->bench.arena};
+    page_init(&p, sum, NULL, &f->bench.err);
+    assert_int_equal(page_report(&p, &f->bench.err), ERR_OK);
+    assert_int_equal(textpage_markdown(&p.body, &report, &f->bench.err), ERR_OK);
+    return report.text;
+}
+
+/* Its table of sparsity. */
+static const char *sparsity_of(struct fixture *f, struct summary *sum, int markdown)
+{
+    struct page p;
+    struct text out = {.arena = &f->bench.arena};
+    page_init(&p, sum, NULL, &f->bench.err);
+    assert_int_equal(page_sparsity(&p, markdown, &out, &f->bench.err), ERR_OK);
+    return out.text;
+}
+
 static void test_pages(void **state)
 {
     struct fixture *f = *state;
     struct summary sum;
-    struct sheet cells;
-    struct text plain = {.arena = &f->bench.arena}, report = {.arena = &f->bench.arena};
     take_study(f, &sum);
     sum.study = "s";
-    page_headline(&sum, &cells, &f->bench.err);
-    assert_int_equal(page_sparsity(&sum, &cells, 0, &plain, &f->bench.err), ERR_OK);
-    assert_non_null(strstr(
-        plain.text, "\nm/dpo/0       1,000      150               85.00         75.00  81.40 / 76.42\n"));
-    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
-    assert_null(strstr(report.text, "SIMULATED"));
-    assert_null(strstr(report.text, "not measured"));
-    assert_null(strstr(plain.text, "NOT MEASURED"));
-    assert_non_null(strstr(report.text, "the study has no rank"));
-    sum.simulated = "drawn at random";
-    report = (struct text){.arena = &f->bench.arena};
-    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
+    const char *plain = sparsity_of(f, &sum, 0), *report = report_of(f, &sum);
     assert_non_null(
-        strstr(report.text, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));
+        strstr(plain, "\nm/dpo/0       1,000      150               85.00         75.00  81.40 / 76.42\n"));
+    assert_null(strstr(report, "SIMULATED"));
+    assert_null(strstr(report, "not measured"));
+    assert_null(strstr(plain, "NOT MEASURED"));
+    assert_non_null(strstr(report, "the study has no rank"));
+    sum.simulated = "drawn at random";
+    report = report_of(f, &sum);
+    assert_non_null(strstr(report, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));
 }
 
 /* Cells that differ in their data alone, two seeds with one figure, and one that is not on disk. */
@@ -333,36 +349,31 @@ static void test_own_figures(void **state)
 {
     struct fixture *f = *state;
     struct summary sum;
-    struct sheet cells;
-    struct text plain = {.arena = &f->bench.arena}, page = {.arena = &f->bench.arena},
-                report = {.arena = &f->bench.arena};
     take_own(f, &sum);
     assert_int_equal(summary_absent(&sum), 1);
     assert_true(summary_is_measured(&sum, 0)); /* a tensor of it was left out */
     assert_false(summary_is_measured(&sum, 3));
     assert_true(summary_is_measured(&sum, 4)); /* no parameters, but nobody says why */
     assert_string_equal(sum.why_absent, "it is far away");
-    page_headline(&sum, &cells, &f->bench.err);
-    assert_int_equal(page_sparsity(&sum, &cells, 0, &plain, &f->bench.err), ERR_OK);
-    assert_int_equal(page_sparsity(&sum, &cells, 1, &page, &f->bench.err), ERR_OK);
-    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
-    assert_row(plain.text, "m/orpo/0+beta ", "m/orpo/0+beta 1,000 250 75.00 100.00 76.42");
-    assert_row(plain.text, "m/orpo/0+alpha ", "m/orpo/0+alpha 1,000 500 50.00 100.00 53.23");
-    assert_row(plain.text, "m/orpo/1+alpha ", "m/orpo/1+alpha 1,000 750 25.00 100.00 53.23");
-    assert_row(plain.text, "m/orpo/2 ", "m/orpo/2 not measured 53.23");
-    assert_row(plain.text, "m/nothing/0 ", "m/nothing/0 0 - - - -");
-    assert_row(plain.text, "1 of 5 cells",
+    const char *plain = sparsity_of(f, &sum, 0), *page = sparsity_of(f, &sum, 1),
+               *report = report_of(f, &sum);
+    assert_row(plain, "m/orpo/0+beta ", "m/orpo/0+beta 1,000 250 75.00 100.00 76.42");
+    assert_row(plain, "m/orpo/0+alpha ", "m/orpo/0+alpha 1,000 500 50.00 100.00 53.23");
+    assert_row(plain, "m/orpo/1+alpha ", "m/orpo/1+alpha 1,000 750 25.00 100.00 53.23");
+    assert_row(plain, "m/orpo/2 ", "m/orpo/2 not measured 53.23");
+    assert_row(plain, "m/nothing/0 ", "m/nothing/0 0 - - - -");
+    assert_row(plain, "1 of 5 cells",
                "1 of 5 cells NOT MEASURED, each because it is far away. What is published of them is shown "
                "all the same.");
-    assert_row(page.text, "| m/orpo/2 ", "| m/orpo/2 | not measured | | | | 53.23 |");
-    const char *const pages[] = {page.text, report.text};
+    assert_row(page, "| m/orpo/2 ", "| m/orpo/2 | not measured | | | | 53.23 |");
+    const char *const pages[] = {page, report};
     for (int i = 0; i < 2; i++)
         assert_row(pages[i], "> **1 of 5",
                    "> **1 of 5 cells not measured**, each because it is far away. What is published of them "
                    "is shown all the "
                    "same.");
-    assert_true(strstr(report.text, "not measured**") < strstr(report.text, "\n## "));
-    const char *published = strstr(report.text, "## Published figures");
+    assert_true(strstr(report, "not measured**") < strstr(report, "\n## "));
+    const char *published = strstr(report, "## Published figures");
     assert_non_null(published);
     assert_row(published, "| m/orpo/0+beta ", "| m/orpo/0+beta | sparsity | 76.42 | 75.00 | table 6 |");
     assert_row(published, "| m/orpo/0+alpha ",
@@ -375,12 +386,11 @@ static void test_empty(void **state)
 {
     struct fixture *f = *state;
     struct summary sum;
-    struct sheet cells;
-    struct text report = {.arena = &f->bench.arena};
     summary_init(&sum, &f->bench.arena, &f->scratch, 40);
-    page_headline(&sum, &cells, &f->bench.err);
-    assert_int_equal(page_report(&sum, &cells, &report, &f->bench.err), ERR_OK);
-    assert_non_null(strstr(report.text, "Not measured"));
+    const char *report = report_of(f, &sum);
+    assert_non_null(strstr(report, "Not measured"));
+    assert_null(strstr(report, "## In short")); /* nothing to say in short, and no words to explain it */
+    assert_null(strstr(report, "## Words"));
 }
 
 int main(void)

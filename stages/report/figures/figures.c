@@ -1,71 +1,38 @@
 #include "report/figures/figures.h"
 
-#include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-/* 1,234,567 */
-static const char *grouped(double x, char *text, int size)
+#define FIGURES_KIND(name, section, table) {section, table, figures_##name},
+static const struct figure_kind kinds[] = {FIGURES(FIGURES_KIND)};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+const struct figure_kind *figures_kinds(int *n)
 {
-    char digits[32];
-    int len = snprintf(digits, sizeof digits, "%.0f", x), at = 0;
-    for (int i = 0; i < len && at < size - 2; i++) {
-        if (i > 0 && (len - i) % 3 == 0)
-            text[at++] = ',';
-        text[at++] = digits[i];
+    *n = KINDS;
+    return kinds;
+}
+
+err_t figures_keep(struct gather *g, const struct schema *const *tables, int ntables, struct err *e)
+{
+    for (int i = 0; i < KINDS && e->code == ERR_OK; i++) {
+        int known = !kinds[i].table;
+        for (int t = 0; t < ntables && !known; t++)
+            known = strcmp(tables[t]->name, kinds[i].table) == 0;
+        if (!known)
+            return err_set(e, ERR_BUG, "a figure asks for table \"%s\", which no stage adds to the archive",
+                           kinds[i].table);
+        if (kinds[i].table)
+            gather_keep(g, kinds[i].table, e);
     }
-    text[at] = '\0';
-    return text;
-}
-
-void figures_add(struct figures *f, struct chart *c, int64_t cells, double parameters, struct err *e)
-{
-    char all[48], each[48];
-    struct summary *sum = f->g->sum;
-    if (!c || e->code != ERR_OK || chart_is_empty(c))
-        return;
-    grouped(parameters, all, sizeof all);
-    grouped(cells > 0 ? parameters / (double)cells : 0, each, sizeof each);
-    const char *shown =
-        cells == 1 ? chart_text(c, e, "Shown: one cell of %s parameters.", all)
-                   : chart_text(c, e, "Shown: %lld cells, %s parameters in all, %s in the mean cell.",
-                                (long long)cells, all, each);
-    c->caption = chart_text(c, e, "%s %s %s", c->caption, shown,
-                            sum->simulated[0] ? "SIMULATED weights: no measurement of a trained model."
-                                              : "Measured on the checkpoints listed in cells.csv.");
-    if (arena_grow(f->g->a, "figures", f->n + 1, &f->cap, &f->list, e) == ERR_OK)
-        f->list[f->n++] = (struct figure){c, NULL, ""};
-}
-
-void figures_add_where(struct figures *f, struct chart *c, const char *column, const char *value,
-                       struct err *e)
-{
-    const struct table *cells = &f->g->sum->cells;
-    double parameters = 0;
-    int64_t n = 0, absent = 0;
-    for (int64_t i = 0; i < cells->nrows; i++) {
-        if (column && strcmp(table_text(cells, i, column), value) != 0)
-            continue;
-        absent += table_int(cells, i, "parameters") == 0;
-        n += table_int(cells, i, "parameters") != 0;
-        parameters += (double)table_int(cells, i, "parameters");
-    }
-    if (c && absent > 0)
-        c->caption = chart_text(c, e, "%s Not measured: %lld %s.", c->caption, (long long)absent,
-                                absent == 1 ? "cell" : "cells");
-    figures_add(f, c, n, parameters, e);
-}
-
-void figures_add_study(struct figures *f, struct chart *c, struct err *e)
-{
-    figures_add_where(f, c, NULL, NULL, e);
+    return e->code;
 }
 
 err_t figures_build(struct figures *f, struct gather *g, struct err *e)
 {
     *f = (struct figures){.g = g, .wanted = 1, .missing = ""};
-    figures_of_cells(f, e);
-    figures_of_updates(f, e);
-    figures_of_pairs(f, e);
+    for (int i = 0; i < KINDS && e->code == ERR_OK; i++) {
+        f->section = kinds[i].section;
+        kinds[i].build(f, e);
+    }
     return e->code;
 }

@@ -1,50 +1,53 @@
 /* Figures: what the report shows as pictures, from the summary and what was gathered.
  *
- * Each figure is a chart (chart.h) with a caption that says what is shown, in which units, of how many cells
- * and parameters, and whether they are simulated. A figure for which nothing was measured is not in the list.
- * Few cells are shown one by one; many are grouped by algorithm and family, so that a figure of hundreds of
- * cells is still read at a glance. */
+ * A new figure is a function that builds its chart, in a file of this folder, and one line of the list below;
+ * a line whose figure needs a table of the archive names it, and gather_table then has its rows. Few cells
+ * are shown one by one; many are grouped by algorithm and family, so that a figure of hundreds of cells is
+ * still read at a glance. */
 #ifndef SINEW_FIGURES_H
 #define SINEW_FIGURES_H
 
-#include "report/figures/chart.h"
-#include "report/gather.h"
+#include "report/figures/figure_list.h"
 
-struct figure {
-    struct chart *chart;
-    const char *svg;     /* the drawing; NULL where there is none */
-    const char *problem; /* why there is none; "" where nobody has tried */
+/* X(NAME, section, table): figures_NAME builds the figures, which stand in the page's section of that id (see
+ * sections.c), in the order of the lines; table: whose rows are kept for it, a few per cell or run and not
+ * one per tensor, or NULL. */
+#define FIGURES(X)                                    \
+    X(sparsity, "sparsity", NULL)                     \
+    X(tolerances, "sparsity-by-tolerance", NULL)      \
+    X(maps, "sparsity-by-layer", NULL)                \
+    X(rank, "rank-of-the-updates", NULL)              \
+    X(spectra, "rank-of-the-updates", NULL)           \
+    X(rate, "which-weights-move", NULL)               \
+    X(sizes, "which-weights-move", NULL)              \
+    X(entropy, "token-entropy", NULL)                 \
+    X(dynamics, "training-dynamics", "dynamics")      \
+    X(totals, "training-dynamics", "dynamics_totals") \
+    X(steps, "training-dynamics", NULL)               \
+    X(varies, "overlap-of-updated-sets", NULL)        \
+    X(scatter, "overlap-of-updated-sets", NULL)       \
+    X(matrices, "overlap-of-updated-sets", NULL)      \
+    X(consensus, "consensus", NULL)
+
+/* Local. Appends what it shows to the list by figures_add; nothing where nothing was measured. */
+#define FIGURES_PROTOTYPE(name, section, table) void figures_##name(struct figures *f, struct err *e);
+FIGURES(FIGURES_PROTOTYPE)
+#undef FIGURES_PROTOTYPE
+
+/* One line of the list. */
+struct figure_kind {
+    const char *section, *table;
+    void (*build)(struct figures *f, struct err *e);
 };
 
-struct figures {
-    struct gather *g;
-    struct figure *list;
-    int64_t n, cap;
-    int wanted;          /* 0: the study asks for none */
-    const char *missing; /* why none could be drawn at all; "" where they could */
-};
+/* Local, pure. All lines, *n of them. */
+const struct figure_kind *figures_kinds(int *n);
 
-/* Local. All figures of the study, in the order of the page. */
+/* Local. Asks for the tables that the figures need; before the first gather_take. tables: the archive's.
+ * Errors: BUG for a table that is none of them. */
+err_t figures_keep(struct gather *g, const struct schema *const *tables, int ntables, struct err *e);
+
+/* Local. All figures of the study, in the order of the lines. */
 err_t figures_build(struct figures *f, struct gather *g, struct err *e);
-
-/* ---- for those who build figures ---- */
-
-/* Local. Takes a finished chart into the list; NULL or an empty one is left out. The caption receives what
- * holds for all figures: cells, parameters, simulated or not. cells, parameters: what the figure shows. */
-void figures_add(struct figures *f, struct chart *c, int64_t cells, double parameters, struct err *e);
-
-/* Local. The same with the cells and parameters of the whole study, or of one base, or of one family. */
-void figures_add_study(struct figures *f, struct chart *c, struct err *e);
-void figures_add_where(struct figures *f, struct chart *c, const char *column, const char *value,
-                       struct err *e);
-
-/* Local. Sparsity and rank of cells, tolerances, layer x module, spectra. */
-void figures_of_cells(struct figures *f, struct err *e);
-
-/* Local. Which weights move, how far; token entropy; training dynamics. */
-void figures_of_updates(struct figures *f, struct err *e);
-
-/* Local. Overlap and consensus. */
-void figures_of_pairs(struct figures *f, struct err *e);
 
 #endif

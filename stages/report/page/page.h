@@ -6,19 +6,15 @@
 #ifndef SINEW_PAGE_H
 #define SINEW_PAGE_H
 
-#include "report/sheet.h"
-#include "report/summary.h"
+#include "report/page/page_part.h"
 
-/* Local. One row per cell: parameters, updated, sparsity of each mask, share of equal bits, published figure,
- * rank. */
-void page_headline(struct summary *sum, struct sheet *s, struct err *e);
+/* Local. What both pages are written from. sum, complete, and figures (NULL for none) stay the caller's. */
+void page_init(struct page *p, struct summary *sum, const struct figures *figures, struct err *e);
 
-/* Local. The sparsity table of all cells as a Markdown or plain text page. cells: from page_headline. */
-err_t page_sparsity(struct summary *sum, const struct sheet *cells, int markdown, struct text *out,
-                    struct err *e);
+/* Local. Appends the sparsity table of all cells as a Markdown or plain text page. */
+err_t page_sparsity(const struct page *p, int markdown, struct text *out, struct err *e);
 
-/* Local. The report as Markdown: sparsity, tolerances, layers, modules, rank, overlap, consensus, entropy,
- * published, left out. */
-err_t page_report(struct summary *sum, const struct sheet *cells, struct text *md, struct err *e);
+/* Local. The report, section by section, into p->body. */
+err_t page_report(struct page *p, struct err *e);
 
 #endif

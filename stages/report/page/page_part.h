@@ -1,36 +1,33 @@
-/* Parts of the page: sections that stand in files of their own, and what all sections share. Only page*.c
- * include this. */
+/* Page parts: what a page is written from, and what its sections share. */
 #ifndef SINEW_PAGE_PART_H
 #define SINEW_PAGE_PART_H
 
+#include "report/body/body.h"
 #include "report/sheet.h"
 #include "report/summary.h"
 
-/* Local. Begins a section: its title, a sentence for those who are new to it ("" for none), and its figures,
- * where there are any. */
-void page_section(struct summary *sum, struct text *md, const char *title, const char *sentence,
-                  struct err *e);
+struct section;
 
-/* Local. Ends a table of the page; says below it where weights are simulated. */
-void page_sheet(struct summary *sum, struct text *md, const struct sheet *s, struct err *e);
+struct page {
+    struct summary *sum;
+    const struct figures *figures; /* NULL for none */
+    struct sheet cells;            /* a row per cell, see headline.h */
+    const struct section *section; /* the one being written */
+    struct body body;
+};
 
-/* Local. The mean of a group, times scale. */
+/* Local. Appends a table, and below it whether weights are simulated; resets the scratch arena. */
+void page_sheet(struct page *p, const struct sheet *s, struct err *e);
+
+/* Local. Cells of a sheet: the mean of a group, times scale; the same with the least and the greatest value
+ * where the group spreads, "81.38 (80.11-82.02)". */
 void page_mean(struct sheet *s, struct tally t, double scale, int decimals, struct err *e);
+void page_tally(struct sheet *s, struct tally t, double scale, struct err *e);
 
 /* Local, pure. */
 double page_percent(double share);
 
-/* Local. How much of all parameters the study's figures cover, in words that follow "compared,";
- * scratch-owned. */
-const char *page_covered(struct summary *sum, struct err *e);
-
-/* Local. The results in a few sentences, and the words used. */
-void page_brief(struct summary *sum, struct text *md, struct err *e);
-
-/* Local. Sections. */
-void page_overlap(struct summary *sum, struct text *md, struct err *e);
-void page_consensus(struct summary *sum, struct text *md, struct err *e);
-void page_weights(struct summary *sum, struct text *md, struct err *e);
-void page_dynamics(struct summary *sum, struct text *md, struct err *e);
+/* Local, pure. Has the section being written figures? */
+int page_has_figures(const struct page *p);
 
 #endif

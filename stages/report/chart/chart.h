@@ -50,8 +50,7 @@ struct chart_block {
 struct chart {
     struct arena *arena;
     enum chart_kind kind;
-    const char *name;    /* of the files: letters, digits, '-' and '.' */
-    const char *section; /* title of the page's section it stands in */
+    const char *name; /* of the files: letters, digits, '-' and '.' */
     const char *title, *caption;
     const char *x_title, *y_title, *value_title, *label_title;
     int log_x, log_y, whole;           /* whole: numbers of a matrix are printed without decimals */
@@ -68,8 +67,8 @@ struct chart {
 
 /* Local. An empty chart in the arena; NULL only when e is set. name: made of printf, other characters than
  * those allowed become '-'. */
-struct chart *chart_new(struct arena *a, enum chart_kind kind, const char *section, struct err *e,
-                        const char *name, ...) __attribute__((format(printf, 5, 6)));
+struct chart *chart_new(struct arena *a, enum chart_kind kind, struct err *e, const char *name, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Local. A text kept in the chart's arena, printf; "" where memory is out. */
 const char *chart_text(struct chart *c, struct err *e, const char *fmt, ...)
@@ -81,6 +80,10 @@ struct chart_series *chart_series(struct chart *c, const char *name, enum chart_
 
 /* Local. Adds a point to a series (NULL: nowhere); one that is not finite is left out. */
 void chart_point(struct chart *c, struct chart_series *s, double x, double y, struct err *e);
+
+/* Local. The same; nothing where the series has that very point: several cells may have one published value.
+ */
+void chart_point_once(struct chart *c, struct chart_series *s, double x, double y, struct err *e);
 
 /* Local. Orders the points of every series by x. */
 void chart_sort(struct chart *c);

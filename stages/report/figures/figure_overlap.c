@@ -1,12 +1,10 @@
-/* Figures of pairs of cells on one base: overlap beside two kinds of chance, and consensus. */
+/* Figures of overlap: pairs of cells on one base beside two kinds of chance. */
 #include "report/figures/figures.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { BASES_SHOWN = 2 }; /* figures of one kind that the page shows unasked */
-
-static const char overlap[] = "Overlap of updated sets";
 
 static void set_block(struct chart *c, struct pivot *p, const char *base, const char *title, struct err *e)
 {
@@ -24,7 +22,7 @@ static void matrix_figure(struct figures *f, int64_t nth, int64_t *drawn, struct
     struct gather *g = f->g;
     struct summary *sum = g->sum;
     const char *base = sum->bases.text[nth], *label = summary_base_label(sum, base);
-    struct chart *c = chart_new(g->a, CHART_MATRIX, overlap, e, "overlap-%s", label);
+    struct chart *c = chart_new(g->a, CHART_MATRIX, e, "overlap-%s", label);
     int by_class = gather_cells_on(g, base) > GATHER_MATRIX;
     if (!c)
         return;
@@ -58,10 +56,10 @@ static void matrix_figure(struct figures *f, int64_t nth, int64_t *drawn, struct
     figures_add_where(f, c, "base", base, e);
 }
 
-static void scatter_figure(struct figures *f, struct err *e)
+void figures_scatter(struct figures *f, struct err *e)
 {
     struct gather *g = f->g;
-    struct chart *c = chart_new(g->a, CHART_CURVES, overlap, e, "overlap-against-chance");
+    struct chart *c = chart_new(g->a, CHART_CURVES, e, "overlap-against-chance");
     int64_t above = 0, counted = 0;
     if (!c)
         return;
@@ -98,13 +96,13 @@ static void scatter_figure(struct figures *f, struct err *e)
 }
 
 /* What the study's table 4 shows: overlap by what varies. */
-static void varies_figure(struct figures *f, struct err *e)
+void figures_varies(struct figures *f, struct err *e)
 {
     struct gather *g = f->g;
     struct summary *sum = g->sum;
     static const char *const columns[][2] = {
         {"jaccard", "measured"}, {"matched_jaccard", "matched chance"}, {"random_jaccard", "uniform chance"}};
-    struct chart *c = chart_new(g->a, CHART_ROWS, overlap, e, "overlap-by-what-varies");
+    struct chart *c = chart_new(g->a, CHART_ROWS, e, "overlap-by-what-varies");
     if (!c || sum->overlap_nodes.n == 0)
         return;
     for (int64_t r = 0; r < g->varies.n && e->code == ERR_OK; r++) {
@@ -130,51 +128,9 @@ static void varies_figure(struct figures *f, struct err *e)
     figures_add_study(f, c, e);
 }
 
-static void consensus_figure(struct figures *f, struct err *e)
+void figures_matrices(struct figures *f, struct err *e)
 {
-    struct gather *g = f->g;
-    struct summary *sum = g->sum;
-    struct chart *c = chart_new(g->a, CHART_CURVES, "Consensus", e, "consensus");
-    if (!c)
-        return;
-    pivot_sort_rows(&sum->consensus);
-    for (int64_t b = 0; b < sum->consensus.cols.n && e->code == ERR_OK; b++) {
-        const char *base = sum->consensus.cols.text[b];
-        double parameters = 0;
-        for (int64_t i = 0; i < sum->cells.nrows && parameters == 0; i++)
-            if (strcmp(table_text(&sum->cells, i, "base"), base) == 0)
-                parameters = (double)table_int(&sum->cells, i, "parameters");
-        if (gather_cells_on(g, base) < 2)
-            continue; /* nothing to agree on */
-        for (int64_t r = 0; r < sum->consensus.rows.n && parameters > 0; r++) {
-            struct tally t = pivot_at(&sum->consensus, sum->consensus.rows.text[r], base);
-            double k = 0;
-            for (const char *digit = sum->consensus.rows.text[r]; *digit; digit++)
-                k = 10 * k + (*digit - '0');
-            if (t.n > 0)
-                chart_point(c, chart_series(c, summary_base_label(sum, base), CHART_LINE_POINTS, e), k,
-                            100 * tally_mean(&t) / parameters, e);
-        }
-    }
-    c->title = "Parameters that many cells update";
-    c->x_title = "updated in at least so many cells of the base";
-    c->y_title = "parameters, %";
-    c->y_min = 0;
-    c->caption =
-        "Share of the parameters that at least k of the cells on one base update, in percent, one curve per "
-        "base. A curve that falls slowly means that all cells update the same parameters.";
-    figures_add_study(f, c, e);
-}
-
-void figures_of_pairs(struct figures *f, struct err *e)
-{
-    struct gather *g = f->g;
     int64_t drawn = 0;
-    if (g->npairs > 0) {
-        varies_figure(f, e);
-        scatter_figure(f, e);
-        for (int64_t i = 0; i < g->sum->bases.n && e->code == ERR_OK; i++)
-            matrix_figure(f, i, &drawn, e);
-    }
-    consensus_figure(f, e);
+    for (int64_t i = 0; i < f->g->sum->bases.n && f->g->npairs > 0 && e->code == ERR_OK; i++)
+        matrix_figure(f, i, &drawn, e);
 }

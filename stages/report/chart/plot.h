@@ -8,7 +8,7 @@
 #ifndef SINEW_PLOT_H
 #define SINEW_PLOT_H
 
-#include "report/figures/chart.h"
+#include "report/chart/chart.h"
 
 /* Local. Appends the script. */
 err_t plot_script(const struct chart *c, struct text *out, struct err *e);

@@ -1,4 +1,4 @@
-#include "report/figures/plot.h"
+#include "report/chart/plot.h"
 
 #include "report/sheet.h"
 

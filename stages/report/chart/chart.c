@@ -1,4 +1,4 @@
-#include "report/figures/chart.h"
+#include "report/chart/chart.h"
 
 #include "report/sheet.h"
 
@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct chart *chart_new(struct arena *a, enum chart_kind kind, const char *section, struct err *e,
-                        const char *name, ...)
+struct chart *chart_new(struct arena *a, enum chart_kind kind, struct err *e, const char *name, ...)
 {
     struct chart *c = NULL;
     char text[160];
@@ -24,7 +23,6 @@ struct chart *chart_new(struct arena *a, enum chart_kind kind, const char *secti
         return NULL;
     c->arena = a;
     c->kind = kind;
-    c->section = section;
     c->title = c->caption = c->x_title = c->y_title = c->value_title = c->label_title = "";
     c->x_min = c->x_max = c->y_min = c->y_max = NAN;
     c->name = arena_strdup(a, text, e);
@@ -65,6 +63,14 @@ void chart_point(struct chart *c, struct chart_series *s, double x, double y, st
         return;
     s->x[s->n] = x;
     s->y[s->n++] = y;
+}
+
+void chart_point_once(struct chart *c, struct chart_series *s, double x, double y, struct err *e)
+{
+    for (int64_t k = 0; s && k < s->n; k++)
+        if (s->x[k] == x && s->y[k] == y)
+            return;
+    chart_point(c, s, x, y, e);
 }
 
 void chart_sort(struct chart *c)

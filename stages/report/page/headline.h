@@ -1,0 +1,20 @@
+/* Headline: the table with a row per cell that opens every page, and what its columns count. */
+#ifndef SINEW_HEADLINE_H
+#define SINEW_HEADLINE_H
+
+#include "report/body/body.h"
+#include "report/sheet.h"
+#include "report/summary.h"
+
+/* Local. One row per cell: parameters, updated, sparsity of each mask, share of equal bits, published figure,
+ * rank. */
+void headline_sheet(struct summary *sum, struct sheet *s, struct err *e);
+
+/* Local. A list: what each column counts as updated. */
+void headline_measures(struct summary *sum, struct body *b, struct err *e);
+
+/* Local. A quote: how many cells were not measured, and why; nothing where all were. markdown: 0 for a page
+ * without marks, where capitals do for weight. */
+void headline_absent(struct summary *sum, int markdown, struct body *b, struct err *e);
+
+#endif

@@ -1,0 +1,58 @@
+/* The section that says what the study is made of. */
+#include "report/page/sections.h"
+
+#include <math.h>
+
+static void say_axis(struct page *p, const struct keys *k, const char *one, const char *many, struct err *e)
+{
+    const char *list = keys_list(k, 12, e);
+    if (k->n > 0 && list)
+        body_say(&p->body, BODY_ITEM, e, "%lld %s: %s", (long long)k->n, k->n == 1 ? one : many, list);
+}
+
+/* "99.21 % of all; 12 tensors, or rows of them, were left out": cut, not rounded, so that 100 % means all. */
+static const char *covered_words(struct summary *sum, struct err *e)
+{
+    int64_t skipped = 0;
+    for (int64_t i = 0; i < sum->cells.nrows; i++)
+        skipped += table_int(&sum->cells, i, "skipped");
+    double covered = summary_covered(sum, -1);
+    const char *all = summary_absent(sum) > 0 ? "all that the measured cells have" : "all that there are";
+    if (!(covered < 1) && skipped == 0)
+        return all;
+    const char *text =
+        covered < 1
+            ? arena_printf(sum->scratch, e, "%.2f %% of all; %lld tensors, or rows of them, were left out",
+                           floor(1e4 * covered) / 100, (long long)skipped)
+            : arena_printf(sum->scratch, e, "%s; %lld tensors beside them hold no parameters of their own",
+                           all, (long long)skipped);
+    return text ? text : "";
+}
+
+int section_study(struct page *p, struct err *e)
+{
+    struct summary *sum = p->sum;
+    long long cells = sum->cells.nrows, parameters = 0, tensors = 0;
+    for (int64_t i = 0; i < sum->cells.nrows; i++) {
+        parameters += table_int(&sum->cells, i, "parameters");
+        tensors += table_int(&sum->cells, i, "tensors");
+    }
+    body_say(&p->body, BODY_PARAGRAPH, e,
+             "%lld %s: each compares a tuned checkpoint with the base it was tuned from. In all %.4g "
+             "parameters in %lld\n"
+             "tensors were compared, %s. What each stage left out stands at the end, with the reason.",
+             cells, cells == 1 ? "cell" : "cells", (double)parameters, tensors, covered_words(sum, e));
+    say_axis(p, &sum->families, "family", "families", e);
+    say_axis(p, &sum->algorithms, "algorithm", "algorithms", e);
+    say_axis(p, &sum->seeds, "seed", "seeds", e);
+    say_axis(p, &sum->data, "training-data name", "training-data names", e);
+    say_axis(p, &sum->steps, "training step", "training steps", e);
+    body_say(&p->body, BODY_PARAGRAPH, e,
+             "Update sparsity is the share of parameters that were not updated. Figures are percent unless "
+             "said otherwise;\n"
+             "\"81.38 (80.11-82.02)\" is a mean with the least and the greatest value. Every table of the "
+             "archive stands beside this\n"
+             "page as CSV, complete.");
+    body_say(&p->body, BODY_PARAGRAPH, e, "Archive of %s, sinew %s.", sum->created, sum->version);
+    return 1;
+}
