@@ -3,6 +3,7 @@
 #   - a file of pipeline/ includes its own room and rooms on lower lines of the list below; only study/registry.c names the stages
 #   - headers make no cycle
 #   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
+#   - a part of the report includes its own room and lower ones, base and elements
 #   - a kernel computes: no MPI, no files, no memory but its caller's (an arena handed in)
 #   - what is for one processor stands in the files of its instruction set (_avx2, _avx512, _neon), and is guarded there
 #   - each foreign library is known to one room, and there to the files named here
@@ -135,7 +136,21 @@ for file in stages/kernels/**/*.[ch]; do
     [[ $file == stages/kernels/*/* ]] || complain "$file: a kernel stands in the folder of its stage"
     pure_files "$file" 'base/*' 'elements/*' 'kernels/*'
 done
+# The rooms of the report, lowest first; what it is made from stands in stages/report/ itself.
+drawn=(report report/chart report/figures report/body report/page)
 for file in stages/report/**/*.[ch]; do
+    own=$(dirname "${file#stages/}")
+    has_word "$own" "${drawn[*]}" || complain "$file stands in no room of the report's list"
+    below=()
+    for room in "${drawn[@]}"; do
+        below+=("$room")
+        [ "$room" = "$own" ] && break
+    done
+    for header in $(includes "$file"); do
+        if [[ $header == report/* ]] && ! has_word "$(dirname "$header")" "${below[*]}"; then
+            complain "$file includes $header: arrows point to lower rooms of the report"
+        fi
+    done
     pure_files "$file" 'base/*' 'elements/*' hdf5/table.h 'report/*'
 done
 
