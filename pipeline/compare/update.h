@@ -103,7 +103,7 @@ err_t update_describe(struct h5 *f, const char *delta_artifact, const struct upd
                       struct arena *a, struct err *e);
 
 /* Collective. Creates the datasets in the artifact. */
-err_t update_writer_open(struct update_writer **w, struct artifact *out, const struct comm *c,
+err_t update_writer_open(struct update_writer **out, struct artifact *artifact, const struct comm *c,
                          const struct layout *l, enum arithmetic arithmetic, struct arena *a, struct err *e);
 
 /* Collective, but nobody waits. Hands over one window: the parts of processes 0..np-1 are contiguous in that

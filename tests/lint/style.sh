@@ -2,7 +2,6 @@
 # House rules that grep can see:
 #   - no banned calls, no marks of unfinished work, no variable called rank, no file past 900 lines
 #   - each stage: one exported symbol, a line in the registry, a section in configs/reference.yaml, a test of its own
-#   - the formatting is clang-format's (version 14), where that program is installed
 # Exit status: 0 in order, 1 not.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -92,16 +91,6 @@ for file in "${stages[@]}"; do
         fi
     fi
 done
-
-# ---- formatting ----
-version=$(clang-format --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
-if [ "$version" = 14 ]; then
-    for file in "${ours[@]}" "${tests[@]}"; do
-        clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || complain "$file: run clang-format -i on it"
-    done
-else
-    echo "style: clang-format 14 is not installed: formatting was not checked"
-fi
 
 [ $bad -eq 0 ] && echo "style: ${#ours[@]} sources and ${#tests[@]} tests in order"
 exit $bad

@@ -148,10 +148,10 @@ static void check_ranks(struct world *w, const char *path, double tolerance)
             error = fmax(error, fabs(s[first + k] - sigma(x[r].tensor, k)));
         check(w, error <= 1e-6 * top, "%s: a singular value is off by %g of %g", name, error, top);
     }
-    static const char *const reasons[][2] = {{"empty.weight", "empty"},
-                                             {"line.weight", "1-D"},
-                                             {tensors[NORM].name, "name contains layernorm"},
-                                             {"nan.weight", "non-finite update"}};
+    const char *const reasons[][2] = {{"empty.weight", "empty"},
+                                      {"line.weight", "1-D"},
+                                      {tensors[NORM].name, "name contains layernorm"},
+                                      {"nan.weight", "non-finite update"}};
     check_int(w, "rows of skipped", skipped.nrows, 4);
     for (int i = 0; i < 4; i++) {
         check_text(w, "skipped", table_text(&skipped, i, "tensor"), reasons[i][0]);
