@@ -6,11 +6,12 @@ set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 shopt -s nullglob globstar
 
-version=$(clang-format --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
+tool=$(command -v clang-format-14 || command -v clang-format || echo none)
+version=$("$tool" --version 2>/dev/null | sed -n 's/.*version \([0-9]*\)\..*/\1/p')
 [ "$version" = 14 ] || { echo "format: skipped: clang-format 14 is not installed"; exit 77; }
 files=(pipeline/**/*.[ch] stages/**/*.[ch] tests/*.h tests/*/*.[ch])
 [ ${#files[@]} -gt 0 ] || { echo "format: no files found"; exit 1; }
-wrong=$(printf '%s\0' "${files[@]}" | xargs -0 -n 16 -P "$(nproc)" clang-format --dry-run -Werror 2>&1 |
+wrong=$(printf '%s\0' "${files[@]}" | xargs -0 -n 16 -P "$(nproc)" "$tool" --dry-run -Werror 2>&1 |
     sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: error:.*/\1/p' | sort -u)
 if [ -n "$wrong" ]; then
     sed 's/^/format: run clang-format -i on /' <<<"$wrong"

@@ -8,13 +8,15 @@ shopt -s nullglob globstar
 build=${1:-build/dev}
 . tests/lint/each.bash
 
-version=$(clang-tidy --version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p')
+tool=$(command -v clang-tidy-14 || command -v clang-tidy || echo none)
+version=$("$tool" --version 2>/dev/null | sed -n 's/.*version \([0-9.]*\).*/\1/p')
 [[ $version == 14.* ]] || { echo "tidy: skipped: clang-tidy 14 is not installed"; exit 77; }
 [ -e "$build/compile_commands.json" ] || { echo "tidy: skipped: no $build/compile_commands.json"; exit 77; }
 
+export CLANG_TIDY=$tool
 EACH_CONFIG="$version $(cat .clang-tidy)"
 tidy() { # FILE
-    clang-tidy --quiet --warnings-as-errors='*' -p "$EACH_BUILD" "$1" 2>/dev/null
+    "$CLANG_TIDY" --quiet --warnings-as-errors='*' -p "$EACH_BUILD" "$1" 2>/dev/null
 }
 # Files that the build does not compile here (fuzz targets without clang, benchmarks) stand in no command.
 files=()
