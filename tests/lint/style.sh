@@ -50,7 +50,7 @@ code_of() {
 
 # ---- words ----
 code=$(for file in "${ours[@]}" "${tests[@]}"; do code_of "$file"; done)
-complain_all "a banned call" "$(grep -E '[^_[:alnum:]](strcpy|strcat|sprintf|vsprintf|strtok|atoi|gets)[[:space:]]*\(' <<<"$code")"
+complain_all "a banned call" "$(grep -E '[^_[:alnum:]](strcpy|strcat|sprintf|vsprintf|strtok|atoi|gets)[[:space:]]*\(' <<<"$code" | grep -v '^pipeline/base/banned.h:')"
 complain_all "rank is linear algebra's word; a process is me of np" \
     "$(grep -E '[^_[:alnum:]](int|long|size_t|int64_t|int32_t)[[:space:]]+\*?rank[[:space:]]*[;,=)]' <<<"$code")"
 complain_all "unfinished work" \
