@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 enum {
+    MAX_NDIM = 16,        /* of a dataset */
     PASS_BYTES = 1 << 29, /* per transfer: far below the 2 GiB where MPI-IO breaks */
     WHY = 300,            /* bytes of a reason */
     LITTLE_ROOM = 1 << 20 /* bytes: a write that failed with less than this free failed for it */
@@ -21,7 +22,7 @@ struct h5_bulk {
     const char *name;
     int64_t row_elements; /* elements per index of the first dimension: 1 for 1-D */
     int ndim;
-    hsize_t dims[16];
+    hsize_t dims[MAX_NDIM];
     struct h5_bulk *next;
 };
 
@@ -282,9 +283,10 @@ static err_t keep_bulk(struct h5 *f, hid_t id, hid_t type, const char *name, str
     b->row_elements = 1;
     hid_t space = H5Dget_space(id);
     b->ndim = H5Sget_simple_extent_ndims(space);
-    H5Sget_simple_extent_dims(space, b->dims, NULL);
+    if (b->ndim <= MAX_NDIM) /* more are none of ours: h5_find refuses them */
+        H5Sget_simple_extent_dims(space, b->dims, NULL);
     H5Sclose(space);
-    for (int i = 1; i < b->ndim; i++)
+    for (int i = 1; i < b->ndim && i < MAX_NDIM; i++)
         b->row_elements *= (int64_t)b->dims[i];
     b->next = f->bulks;
     f->bulks = b;
@@ -368,15 +370,16 @@ err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk 
 /* Moves rows of the first dimension, all of the others, in passes. */
 static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void *buf, struct err *e)
 {
-    if (at < 0 || n < 0 || at + n > (int64_t)d->dims[0])
+    if (at < 0 || n < 0 || n > (int64_t)d->dims[0] || at > (int64_t)d->dims[0] - n)
         return err_set(e, ERR_DATA, "%s: dataset %s has %lld elements, [%lld, %lld) was asked for",
-                       d->file->path, d->name, (long long)d->dims[0], (long long)at, (long long)(at + n));
+                       d->file->path, d->name, (long long)d->dims[0], (long long)at,
+                       (long long)((uint64_t)at + (uint64_t)n));
     int64_t row_bytes = d->row_elements * (int64_t)H5Tget_size(d->type);
     int64_t pass = row_bytes > 0 && PASS_BYTES / row_bytes > 0 ? PASS_BYTES / row_bytes : 1;
     hid_t space = H5Dget_space(d->id);
     herr_t status = 0;
     for (int64_t done = 0; done < n && row_bytes > 0 && status >= 0; done += pass) {
-        hsize_t start[16] = {(hsize_t)(at + done)}, count[16];
+        hsize_t start[MAX_NDIM] = {(hsize_t)(at + done)}, count[MAX_NDIM];
         memcpy(count, d->dims, sizeof count);
         count[0] = (hsize_t)(n - done < pass ? n - done : pass);
         hid_t memory = H5Screate_simple(d->ndim, count, NULL);
@@ -406,7 +409,7 @@ err_t h5_get(struct h5_bulk *d, int64_t at, int64_t n, void *buf, struct err *e)
 static int to_hsize(int ndim, const int64_t *dims, hsize_t *out)
 {
     out[0] = 1;
-    for (int i = 0; i < ndim && i < 16; i++)
+    for (int i = 0; i < ndim && i < MAX_NDIM; i++)
         out[i] = (hsize_t)dims[i];
     return ndim > 0 ? ndim : 1; /* a scalar becomes one element: external storage wants a simple space */
 }
@@ -414,7 +417,7 @@ static int to_hsize(int ndim, const int64_t *dims, hsize_t *out)
 err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
                   const char *file, int64_t offset, struct err *e)
 {
-    hsize_t size[16], bytes = 1;
+    hsize_t size[MAX_NDIM], bytes = 1;
     int n = to_hsize(ndim, dims, size);
     hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
     for (int i = 0; i < n; i++)
@@ -436,7 +439,7 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
 err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
                struct h5_bulk **d, struct err *e)
 {
-    hsize_t size[16];
+    hsize_t size[MAX_NDIM];
     int n = to_hsize(ndim, dims, size);
     create_dataset(f, name, type, n, size, 0, d, e);
     return f->comm ? comm_agree(f->comm, e) : e->code;
@@ -520,8 +523,9 @@ static hid_t open_attribute(struct h5 *f, const char *where, const char *name, H
         h5_fail(e, ERR_DATA, f->path, "read attribute", name);
         return -1;
     }
-    hid_t type = H5Aget_type(at);
-    int right = H5Tget_class(type) == kind;
+    hid_t type = H5Aget_type(at), space = H5Aget_space(at);
+    int right = H5Tget_class(type) == kind && H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
     H5Tclose(type);
     if (!right) {
         H5Aclose(at);
@@ -592,8 +596,10 @@ err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
         return h5_fail(e, ERR_DATA, f->path, "open", name);
-    hid_t type = H5Dget_type(id);
-    err_t code = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0
+    hid_t type = H5Dget_type(id), space = H5Dget_space(id);
+    int one = H5Sget_simple_extent_npoints(space) == 1;
+    H5Sclose(space);
+    err_t code = one && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0
                      ? arena_array(f->arena, "text", (int64_t)H5Tget_size(type) + 1, text, e)
                      : err_set(e, ERR_DATA, "%s: %s is no fixed text", f->path, name);
     if (code == ERR_OK && H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)

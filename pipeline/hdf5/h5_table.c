@@ -32,7 +32,7 @@ static hid_t row_type(const struct schema *s, const int *widths, size_t *offset,
     return t;
 }
 
-enum { MAX_NAME = 128 };
+enum { MAX_NAME = 128, MAX_TEXT = 1 << 24 /* bytes of a text in a table */ };
 
 /* Tables live in the group /tables, in artifacts as in the archive, unless the name says where. */
 static const char *table_path(const char *name, char path[MAX_NAME])
@@ -79,6 +79,17 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
     return e->code;
 }
 
+/* Can values of a type of the file be read into the column? Texts are UTF-8 of a fixed width;
+ * HDF5 turns neither others into these, nor lists into numbers. */
+static int fits_column(const struct column *c, hid_t type)
+{
+    H5T_class_t class = H5Tget_class(type);
+    if (c->kind == COLUMN_TEXT)
+        return class == H5T_STRING && H5Tis_variable_str(type) == 0 && H5Tget_cset(type) == H5T_CSET_UTF8 &&
+               H5Tget_size(type) <= MAX_TEXT;
+    return class == H5T_INTEGER || class == H5T_FLOAT;
+}
+
 /* Width of each text column in a file's compound type; the table must have all columns of the schema. */
 static err_t file_widths(const char *path, hid_t id, const char *name, const struct schema *s, int *widths,
                          struct err *e)
@@ -90,7 +101,7 @@ static err_t file_widths(const char *path, hid_t id, const char *name, const str
         int member = H5Tget_member_index(type, s->columns[i].name);
         H5Eclear2(H5E_DEFAULT);
         hid_t mt = member < 0 ? -1 : H5Tget_member_type(type, (unsigned)member);
-        if (mt < 0 || (s->columns[i].kind == COLUMN_TEXT) != (H5Tget_class(mt) == H5T_STRING))
+        if (mt < 0 || !fits_column(&s->columns[i], mt))
             code = err_set(e, ERR_DATA, "%s: table %s lacks column %s as this version expects it", path, name,
                            s->columns[i].name);
         widths[i] = mt >= 0 ? (int)H5Tget_size(mt) : 8;
