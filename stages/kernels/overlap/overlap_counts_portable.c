@@ -78,14 +78,16 @@ void overlap_tally_portable(const uint64_t *plane, int planes, uint64_t any, int
 
 static void count_consensus(const struct overlap_masks *m, int64_t *exactly)
 {
-    int planes = overlap_planes(m->k);
-    for (int64_t w = 0; w < m->n; w++) {
-        /* Adding a mask to 64 counters is adding one bit to each, with ripple carry. */
+    const uint64_t *words = m->words;
+    const int64_t stride = m->stride, n = m->n;
+    const int k = m->k, planes = overlap_planes(k);
+    for (int64_t w = 0; w < n; w++) {
+        /* Adding a mask to 64 counters is adding one bit to each; the carry rarely ripples far. */
         uint64_t plane[OVERLAP_PLANES] = {0}, any = 0;
-        for (int i = 0; i < m->k; i++) {
-            uint64_t carry = m->words[i * m->stride + w];
+        for (int i = 0; i < k; i++) {
+            uint64_t carry = words[i * stride + w];
             any |= carry;
-            for (int b = 0; carry != 0 && b < planes; b++) {
+            for (int b = 0; __builtin_expect(carry != 0, 0) && b < planes; b++) {
                 uint64_t sum = plane[b] ^ carry;
                 carry &= plane[b];
                 plane[b] = sum;
