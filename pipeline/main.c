@@ -67,7 +67,7 @@ static err_t run_verb(struct runner *r, const struct cli *cli, struct err *e)
     case VERB_PLAN:
         return verb_plan(r, e);
     case VERB_RUN:
-        TRY(selection_check(&cli->selection, r->dag->config, e));
+        TRY(selection_check(&cli->selection, r->dag->config, r->arena, e));
         return runner_run(r, &cli->selection, e);
     case VERB_STATUS:
         return verb_status(r, e);

@@ -100,22 +100,21 @@ static err_t parse_export(struct cli *c, int n, char **words, const char *format
         return err_set(e, ERR_CONFIG, "'sinew export' knows no '%s'%s; it exports: mask", words[0],
                        text_meant(&hint, words[0], kinds, 1, ", ", "'", ""));
     }
-    const char *missing = c->selection.ncells != 1 ? "one --cell"
-                          : !x->node               ? "--node"
-                          : !x->to                 ? "--to"
-                                                   : NULL;
+    const char *missing = c->selection.cells.n != 1 ? "one --cell"
+                          : !x->node                ? "--node"
+                          : !x->to                  ? "--to"
+                                                    : NULL;
     if (missing)
         return err_set(e, ERR_CONFIG, "'sinew export mask' wants %s; 'sinew export --help' explains",
                        missing);
     x->what = words[0];
-    x->cell = c->selection.cells[0];
+    x->cell = c->selection.cells.v[0];
     x->force = c->selection.force;
     c->config = words[1];
     return format ? export_format_find(format, &x->format, e) : ERR_OK;
 }
 
-static err_t parse_options(struct cli *c, int argc, char **argv, const char **stages, const char **cells,
-                           struct err *e)
+static err_t parse_options(struct cli *c, int argc, char **argv, struct err *e)
 {
     static const struct option options[] = {{"stage", required_argument, NULL, 's'},
                                             {"cell", required_argument, NULL, 'c'},
@@ -135,11 +134,11 @@ static err_t parse_options(struct cli *c, int argc, char **argv, const char **st
     while ((o = getopt_long(argc, argv, ":s:c:fvqhn:o:", options, NULL)) != -1)
         switch (o) {
         case 's':
-            stages[c->selection.nstages++] = optarg;
+            c->selection.stages.v[c->selection.stages.n++] = optarg;
             wants_run = 1;
             break;
         case 'c':
-            cells[c->selection.ncells++] = optarg;
+            c->selection.cells.v[c->selection.cells.n++] = optarg;
             wants_run = 1;
             break;
         case 'f':
@@ -185,7 +184,7 @@ static err_t parse_options(struct cli *c, int argc, char **argv, const char **st
         return err_set(e, ERR_CONFIG,
                        "--node, --to and --format are options of 'sinew export', not of 'sinew %s'",
                        verbs[c->verb].name);
-    if (c->verb == VERB_EXPORT && c->selection.nstages == 0)
+    if (c->verb == VERB_EXPORT && c->selection.stages.n == 0)
         return parse_export(c, argc - optind, argv + optind, format, e);
     if (wants_run && c->verb != VERB_RUN)
         return err_set(e, ERR_CONFIG, "%s of 'sinew run', not of 'sinew %s'",
@@ -213,11 +212,8 @@ err_t cli_parse(struct cli *c, int argc, char **argv, struct arena *a, struct er
         c->verb = VERB_VERSION;
         return ERR_OK;
     }
-    const char **stages, **cells;
-    TRY(arena_array(a, "cli.stages", argc, &stages, e));
-    TRY(arena_array(a, "cli.cells", argc, &cells, e));
+    TRY(arena_array(a, "cli.stages", argc, &c->selection.stages.v, e));
+    TRY(arena_array(a, "cli.cells", argc, &c->selection.cells.v, e));
     TRY(find_verb(argv[1], &c->verb, e));
-    c->selection.stages = stages;
-    c->selection.cells = cells;
-    return parse_options(c, argc - 1, argv + 1, stages, cells, e);
+    return parse_options(c, argc - 1, argv + 1, e);
 }

@@ -26,14 +26,6 @@ const char *presence_lacks(const struct dag *d, const struct cell *cell)
     return NULL;
 }
 
-static int is_picked(const struct selection *s, const struct cell *cell)
-{
-    int found = s->ncells == 0;
-    for (int i = 0; i < s->ncells && !found; i++)
-        found = strcmp(s->cells[i], cell->name) == 0;
-    return found;
-}
-
 /* Stable: cells that are there first, then those that are not. */
 static err_t move_absent(struct config *config, const char *absent, struct arena *a, struct err *e)
 {
@@ -59,12 +51,13 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
     arena_array(a, "presence", config->ncells, &absent, e);
     TRY_ALL(c, e);
     for (int i = 0; i < config->ncells && c->me == 0; i++)
-        absent[i] = is_picked(s, &config->cells[i]) && presence_lacks(d, &config->cells[i]) != NULL;
+        absent[i] =
+            selection_has_cell(s, config->cells[i].name) && presence_lacks(d, &config->cells[i]) != NULL;
     comm_bcast(c, absent, config->ncells, 0);
     for (int i = 0; i < config->ncells; i++)
         *nmissing += absent[i];
     if (*nmissing == 0 || config->missing == MISSING_FAIL ||
-        s->ncells > 0) /* a picked cell is not left out in silence */
+        s->cells.n > 0) /* a picked cell is not left out in silence */
         return ERR_OK;
     if (*nmissing == config->ncells)
         return err_set(e, ERR_DATA, "%s: no cell has its checkpoints on disk; the first, %s, lacks %s",
@@ -82,7 +75,7 @@ err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissi
     const struct config *config = d->config;
     for (int i = 0; i < config->ncells; i++) {
         const struct cell *cell = &config->cells[i];
-        const char *path = is_picked(s, cell) ? presence_lacks(d, cell) : NULL;
+        const char *path = selection_has_cell(s, cell->name) ? presence_lacks(d, cell) : NULL;
         if (path)
             return err_set(
                 e, ERR_DATA,

@@ -1,80 +1,15 @@
 #include "engine/runner.h"
 
+#include "engine/lock.h"
 #include "engine/schedule.h"
 #include "study/tables.h"
-#include "base/path.h"
-#include "base/text.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- selection ---- */
-
-static int listed(const char *const *list, int n, const char *word)
-{
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i], word) == 0)
-            return 1;
-    return 0;
-}
-
-/* 0 if `word` is one of n names that name_of gives; else CONFIG with the nearest. */
-static err_t check_name(const char *what, const char *word, const char *const *names, int n, struct err *e)
-{
-    if (listed(names, n, word))
-        return ERR_OK;
-    struct text_hint hint;
-    return err_set(e, ERR_CONFIG, "%s '%s' is not in the config%s", what, word,
-                   text_meant(&hint, word, names, n, "; ", "'", ""));
-}
-
-err_t selection_check(const struct selection *s, const struct config *c, struct err *e)
-{
-    struct mem m;
-    struct arena a;
-    mem_init(&m, 0);
-    arena_init(&a, &m);
-    const char **names = NULL;
-    int most = c->nnodes > c->ncells ? c->nnodes : c->ncells;
-    err_t code = arena_array(&a, "selection", most, &names, e);
-    for (int i = 0; code == ERR_OK && i < c->nnodes; i++)
-        names[i] = c->nodes[i].name;
-    for (int i = 0; code == ERR_OK && i < s->nstages; i++)
-        code = check_name("--stage", s->stages[i], names, c->nnodes, e);
-    for (int i = 0; code == ERR_OK && i < c->ncells; i++)
-        names[i] = c->cells[i].name;
-    for (int i = 0; code == ERR_OK && i < s->ncells; i++)
-        code = check_name("--cell", s->cells[i], names, c->ncells, e);
-    arena_release(&a);
-    return code;
-}
-
-int selection_has(const struct selection *s, const struct dag *d, const struct node *n)
-{
-    if (s->nstages > 0 && !listed(s->stages, s->nstages, d->config->nodes[n->decl].name))
-        return 0;
-    if (s->ncells == 0 || (n->stage->scope == SCOPE_STUDY && s->nstages > 0))
-        return 1;
-    if (n->stage->scope == SCOPE_CELL)
-        return listed(s->cells, s->ncells, n->label);
-    for (int i = 0; i < d->config->ncells; i++) {
-        const struct cell *c = &d->config->cells[i];
-        if (!listed(s->cells, s->ncells, c->name))
-            continue;
-        if (n->stage->scope == SCOPE_CHECKPOINT &&
-            (strcmp(c->base, n->checkpoint) == 0 || strcmp(c->tuned, n->checkpoint) == 0))
-            return 1;
-        if (n->stage->scope == SCOPE_BASE && s->nstages > 0 && strcmp(c->base, n->base) == 0)
-            return 1;
-    }
-    return 0;
-}
 
 /* ---- one node ---- */
 
@@ -85,6 +20,7 @@ struct work {
     const struct selection *selection;
     struct comm team[MAX_LEVELS]; /* this process's team of each level, once there was a node for one */
     struct freshness *all;        /* per node; of nodes to do on all processes, of the others on process 0 */
+    char *picked;                 /* per node; process 0 */
     char *todo;                   /* per node, same on all processes */
     struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
     int nslots;
@@ -226,10 +162,8 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
     const struct selection *s = w->selection;
     if (c->me == 0) {
         for (int i = from; i < to && e->code == ERR_OK; i++) {
-            const struct node *node = &w->r->dag->nodes[i];
             fresh_node(w->r->dag, i, w->all, w->r->arena, e);
-            int picked = selection_has(s, w->r->dag, node);
-            w->todo[i] = picked && (s->force || s->nstages > 0 || w->all[i].state != STATE_FRESH);
+            w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH);
             if (w->todo[i] && e->code == ERR_OK)
                 check_inputs(w, i, e);
         }
@@ -423,6 +357,18 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
     return ERR_OK;
 }
 
+static err_t pick_nodes(struct work *w, struct err *e)
+{
+    struct runner *r = w->r;
+    struct arena scratch;
+    TRY(arena_array(r->arena, "runner.picked", r->dag->nnodes, &w->picked, e));
+    arena_init(&scratch, r->mem);
+    err_t code = selection_pick(w->selection, r->dag, w->picked, &scratch, e);
+    arena_release(&scratch);
+    return code;
+}
+
+/* Collective. What work_end gives back, whether it succeeded or not. */
 static err_t work_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
 {
     *w = (struct work){.r = r, .selection = s};
@@ -430,7 +376,7 @@ static err_t work_init(struct work *w, struct runner *r, const struct selection 
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
         if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
             arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
-    if (e->code == ERR_OK && r->comm->me == 0)
+    if (e->code == ERR_OK && r->comm->me == 0 && pick_nodes(w, e) == ERR_OK)
         schedule_start(&w->headers, r->arena, e);
     return comm_agree(r->comm, e);
 }
@@ -444,75 +390,57 @@ static void work_end(struct work *w)
             comm_team_free(w->r->comm, &w->team[level]);
 }
 
+/* A base's node, and the folder that the path leads to. */
+struct base_folder {
+    int decl, node;
+    dev_t device;
+    ino_t inode;
+};
+
+/* Nodes of one stage whose bases are one folder stand together, in the nodes' order. */
+static int folder_order(const void *a, const void *b)
+{
+    const struct base_folder *x = a, *y = b;
+    if (x->decl != y->decl)
+        return x->decl < y->decl ? -1 : 1;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    if (x->inode != y->inode)
+        return x->inode < y->inode ? -1 : 1;
+    return (x->node > y->node) - (x->node < y->node);
+}
+
+static int same_folder(const struct base_folder *a, const struct base_folder *b)
+{
+    return a->decl == b->decl && a->device == b->device && a->inode == b->inode;
+}
+
 /* Process 0. Two bases that are one folder under two spellings are two bases to overlap: said, because
  * nothing else shows it. */
-static void warn_of_spellings(const struct runner *r)
+static err_t warn_of_spellings(const struct runner *r, struct err *e)
 {
     const struct dag *d = r->dag;
-    for (int i = 0; i < d->nnodes; i++)
-        for (int k = 0; k < i; k++) {
-            const struct node *a = &d->nodes[k], *b = &d->nodes[i];
-            struct stat x, y;
-            if (a->stage->scope == SCOPE_BASE && a->decl == b->decl && stat(a->base, &x) == 0 &&
-                stat(b->base, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino)
-                log_warn(
-                    r->log,
-                    "%s and %s are the same base; cells on the one are not compared with cells on the other: "
-                    "write the path alike",
-                    a->base, b->base);
-        }
-}
-
-/* Process 0. Opens and locks the file; -1 with e unset where the file system knows no locks. The holder
- * removes it at the end, so a lock that was got on a file no longer there counts for nothing. */
-static int take_lock(const char *path, const char *output, struct err *e)
-{
-    for (;;) {
-        struct stat held, there;
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (fd < 0) {
-            err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
-            return -1;
-        }
-        if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-            if (errno == EWOULDBLOCK)
-                err_set(
-                    e, ERR_SYSTEM,
-                    "%s is in use by another run of sinew; wait for it, or give this study another output",
-                    output);
-            close(fd);
-            return -1;
-        }
-        if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino)
-            return fd;
-        close(fd);
+    struct base_folder *folders;
+    int n = 0;
+    TRY(arena_array(r->arena, "runner.bases", d->nnodes, &folders, e));
+    for (int i = 0; i < d->nnodes; i++) {
+        const struct node *node = &d->nodes[i];
+        struct stat st;
+        if (node->stage->scope == SCOPE_BASE && stat(node->base, &st) == 0)
+            folders[n++] = (struct base_folder){node->decl, i, st.st_dev, st.st_ino};
     }
-}
-
-/* Collective. One run at a time on an output folder: the lock is process 0's until drop_lock, or the end of
- * the process. */
-static err_t lock_output(const struct runner *r, int *lock, struct err *e)
-{
-    const char *output = r->dag->config->output;
-    *lock = -1;
-    if (r->comm->me == 0 && path_make_dir(output, e) == ERR_OK) {
-        char *path = path_join(r->arena, output, ".lock", e);
-        if (path)
-            *lock = take_lock(path, output, e);
+    qsort(folders, (size_t)n, sizeof *folders, folder_order);
+    for (int i = 1, first = 0; i < n; i++) {
+        first = same_folder(&folders[first], &folders[i]) ? first : i;
+        for (int k = first; k < i; k++)
+            log_warn(
+                r->log,
+                "%s and %s are the same base; cells on the one are not compared with cells on the other: "
+                "write the path alike",
+                d->nodes[folders[k].node].base, d->nodes[folders[i].node].base);
     }
-    return comm_agree(r->comm, e);
-}
-
-static void drop_lock(const struct runner *r, int lock)
-{
-    struct err ignored;
-    err_clear(&ignored);
-    if (lock < 0)
-        return;
-    char *path = path_join(r->arena, r->dag->config->output, ".lock", &ignored);
-    if (path)
-        unlink(path);
-    close(lock);
+    arena_drop(r->arena, folders);
+    return ERR_OK;
 }
 
 static err_t run_all(struct work *w, struct err *e)
@@ -527,7 +455,7 @@ static err_t run_all(struct work *w, struct err *e)
             TRY(run_archive(w, &ready, e));
             archived = 1;
         }
-        if (study && !ready && s->nstages == 0)
+        if (study && !ready && s->stages.n == 0)
             continue; /* a report of half a study would mislead */
         TRY(run_stage(w, k, e));
     }
@@ -535,54 +463,67 @@ static err_t run_all(struct work *w, struct err *e)
         TRY(run_archive(w, &ready, e));
     if (w->ran == 0 && !w->built)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
-                 s->nstages || s->ncells ? " picked" : "", d->archive);
+                 s->stages.n || s->cells.n ? " picked" : "", d->archive);
     else
         log_info(r->log, "done: %lld nodes ran%s%s", (long long)w->ran, ready ? ", archive " : "",
                  ready ? d->archive : "");
     return ERR_OK;
 }
 
-err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+/* Collective. Does `all` under the lock of the output folder, with w made up for it and given back. */
+static err_t with_lock(struct runner *r, const struct selection *s, err_t (*all)(struct work *, struct err *),
+                       struct err *e)
 {
-    int lock;
-    if (r->comm->me == 0)
-        warn_of_spellings(r);
-    err_t code = lock_output(r, &lock, e);
+    struct lock lock;
+    err_t code = lock_take(&lock, r->comm, r->dag->config->output, r->arena, e);
     if (code == ERR_OK) {
         struct work w;
         code = work_init(&w, r, s, e);
         if (code == ERR_OK)
-            code = run_all(&w, e);
+            code = all(&w, e);
         work_end(&w);
     }
-    drop_lock(r, lock);
+    lock_drop(&lock);
     return code;
+}
+
+err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
+{
+    if (r->comm->me == 0)
+        warn_of_spellings(r, e);
+    TRY_ALL(r->comm, e);
+    return with_lock(r, s, run_all, e);
+}
+
+/* Collective. The nodes of the whole study, which stand behind all others; of those process 0 finds out the
+ * keys, for the study's own. */
+static err_t report_all(struct work *w, struct err *e)
+{
+    struct runner *r = w->r;
+    const struct dag *d = r->dag;
+    if (d->nnodes == 0 || d->nodes[d->nnodes - 1].stage->scope != SCOPE_STUDY)
+        return err_set(e, ERR_CONFIG,
+                       "%s: the config declares no report stage; add 'report: {needs: [...]}' to stages",
+                       d->config->file);
+    for (int i = 0; i < d->nnodes; i++) {
+        if (d->nodes[i].stage->scope == SCOPE_STUDY) {
+            TRY(decide(w, i, i + 1, e));
+            TRY(run_node(w, i, r->comm, NULL, 0, e));
+        } else if (r->comm->me == 0 && e->code == ERR_OK) {
+            fresh_node(d, i, w->all, r->arena, e);
+        }
+    }
+    log_info(r->log, "report %s/report", d->config->output);
+    return ERR_OK;
 }
 
 err_t runner_report(struct runner *r, struct err *e)
 {
     const struct dag *d = r->dag;
-    struct selection all = {.force = 1};
-    struct work w;
+    const struct selection all = {.force = 1};
     if (r->comm->me == 0 && access(d->archive, F_OK) != 0)
         err_set(e, ERR_DATA, "there is no archive %s to report from; 'sinew run %s' makes it", d->archive,
                 d->config->file);
     TRY_ALL(r->comm, e);
-    TRY(work_init(&w, r, &all, e));
-    for (int k = 0; k < d->config->nnodes; k++)
-        for (int i = d->first[k]; i < d->first[k + 1]; i++)
-            if (strcmp(d->nodes[i].stage->kind, "report") == 0) {
-                for (int below = 0; below < i && r->comm->me == 0 && e->code == ERR_OK; below++)
-                    fresh_node(d, below, w.all, r->arena,
-                               e); /* keys of what lies below, for the report's own */
-                TRY(decide(&w, i, i + 1, e));
-                TRY(run_node(&w, i, r->comm, NULL, 0, e));
-                w.ran++;
-            }
-    if (w.ran == 0)
-        return err_set(e, ERR_CONFIG,
-                       "%s: the config declares no report stage; add 'report: {needs: [...]}' to stages",
-                       d->config->file);
-    log_info(r->log, "report %s/report", d->config->output);
-    return ERR_OK;
+    return with_lock(r, &all, report_all, e);
 }

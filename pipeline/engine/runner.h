@@ -7,18 +7,10 @@
 #define SINEW_RUNNER_H
 
 #include "engine/archive.h"
+#include "engine/selection.h"
 #include "base/comm.h"
 #include "study/dag.h"
 #include "base/log.h"
-
-/* What the user picked on the command line. */
-struct selection {
-    int nstages;
-    const char *const *stages; /* node names; none: all */
-    int ncells;
-    const char *const *cells; /* cell names; none: all */
-    int force;                /* run what is fresh too */
-};
 
 struct runner {
     const struct comm *comm;
@@ -29,17 +21,14 @@ struct runner {
     const struct provenance *provenance;
 };
 
-/* Local. Are the picked names in the config? Errors: CONFIG with the nearest valid name. */
-err_t selection_check(const struct selection *s, const struct config *c, struct err *e);
-
-/* Local. Is node n picked? */
-int selection_has(const struct selection *s, const struct dag *d, const struct node *n);
-
-/* Collective. Runs. Errors: as the stages give them; DATA where a picked node lacks what it needs. */
+/* Collective. Runs what is picked and not fresh, under the output folder's lock (lock.h). Errors: as the
+ * stages give them; DATA where a picked node lacks what it needs; SYSTEM where another sinew holds the lock.
+ */
 err_t runner_run(struct runner *r, const struct selection *s, struct err *e);
 
-/* Collective. Runs the report stage(s) on the archive as it is; a config without one receives a report with
- * default parameters. Errors: DATA where there is no archive. */
+/* Collective. Runs the nodes of the whole study, fresh or not, on the archive as it is, under the same lock.
+ * No checkpoint is needed. Errors: DATA where there is no archive; CONFIG where the config declares no such
+ * node: what it would read, and from which nodes, is for the config to say. */
 err_t runner_report(struct runner *r, struct err *e);
 
 #endif

@@ -86,11 +86,11 @@ static err_t find_node(struct export *p, struct err *e)
 {
     const struct dag *d = p->r->dag;
     const char *cell = p->x->cell, *file = d->config->file;
-    const struct selection only = {.ncells = 1, .cells = &cell};
+    const struct selection only = {.cells = {1, &cell}};
     struct freshness *all;
     char *wanted;
     int at = -1;
-    TRY(selection_check(&only, d->config, e));
+    TRY(selection_check(&only, d->config, p->r->arena, e));
     TRY(find_decl(p, e));
     for (int i = 0; i < d->nnodes; i++)
         if (&d->config->nodes[d->nodes[i].decl] == p->decl && strcmp(d->nodes[i].label, cell) == 0)

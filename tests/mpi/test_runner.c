@@ -422,10 +422,9 @@ static void picked(struct world *w)
 {
     struct played p;
     struct err e;
-    const char *const one[] = {"one"}, *const cells[] = {"f/b/0"}, *const closing[] = {"closing"};
-    const struct selection stage = {.nstages = 1, .stages = one}, cell = {.ncells = 1, .cells = cells},
-                           both = {.nstages = 1, .stages = one, .ncells = 1, .cells = cells},
-                           study = {.nstages = 1, .stages = closing};
+    const char *one[] = {"one"}, *cells[] = {"f/b/0"}, *closing[] = {"closing"};
+    const struct selection stage = {.stages = {1, one}}, cell = {.cells = {1, cells}},
+                           both = {.stages = {1, one}, .cells = {1, cells}}, study = {.stages = {1, closing}};
     play(&p, w, "picked", HEAD CELLS CHANGED("1", "1"));
     must_fail(&p, &stage, ERR_DATA, "one of f/a/0 needs ground of", &e);
     check(w, strstr(e.text, "is missing; run 'sinew run s.yaml --stage ground' first") != NULL, "%s", e.text);

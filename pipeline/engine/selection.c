@@ -1,0 +1,97 @@
+#include "engine/selection.h"
+
+#include "base/dict.h"
+
+#include <string.h>
+
+/* CONFIG with the nearest of n names where a picked word is none of them. */
+static err_t check_names(const char *what, const struct text_list *picked, const char *const *names, int n,
+                         struct arena *scratch, struct err *e)
+{
+    struct dict known = {.arena = scratch};
+    for (int i = 0; i < n && picked->n > 0; i++)
+        TRY(dict_put(&known, names[i], i, e));
+    for (int i = 0; i < picked->n; i++) {
+        struct text_hint hint;
+        if (dict_find(&known, picked->v[i]) < 0)
+            return err_set(e, ERR_CONFIG, "%s '%s' is not in the config%s", what, picked->v[i],
+                           text_meant(&hint, picked->v[i], names, n, "; ", "'", ""));
+    }
+    return ERR_OK;
+}
+
+err_t selection_check(const struct selection *s, const struct config *c, struct arena *scratch, struct err *e)
+{
+    const char **names;
+    TRY(arena_array(scratch, "selection", c->nnodes > c->ncells ? c->nnodes : c->ncells, &names, e));
+    for (int i = 0; i < c->nnodes; i++)
+        names[i] = c->nodes[i].name;
+    TRY(check_names("--stage", &s->stages, names, c->nnodes, scratch, e));
+    for (int i = 0; i < c->ncells; i++)
+        names[i] = c->cells[i].name;
+    return check_names("--cell", &s->cells, names, c->ncells, scratch, e);
+}
+
+static int listed(const struct text_list *list, const char *word)
+{
+    for (int i = 0; i < list->n; i++)
+        if (strcmp(list->v[i], word) == 0)
+            return 1;
+    return 0;
+}
+
+int selection_has_cell(const struct selection *s, const char *name)
+{
+    return s->cells.n == 0 || listed(&s->cells, name);
+}
+
+/* The picked cells by name, and what they stand on. */
+struct picked_cells {
+    struct dict cells, checkpoints, bases;
+};
+
+static err_t find_picked(struct picked_cells *p, const struct selection *s, const struct config *c,
+                         struct arena *scratch, struct err *e)
+{
+    *p = (struct picked_cells){.cells.arena = scratch, .checkpoints.arena = scratch, .bases.arena = scratch};
+    for (int i = 0; i < s->cells.n; i++)
+        TRY(dict_put(&p->cells, s->cells.v[i], i, e));
+    for (int i = 0; i < c->ncells; i++) {
+        const struct cell *cell = &c->cells[i];
+        if (dict_find(&p->cells, cell->name) < 0)
+            continue;
+        TRY(dict_put(&p->checkpoints, cell->base, i, e));
+        TRY(dict_put(&p->checkpoints, cell->tuned, i, e));
+        TRY(dict_put(&p->bases, cell->base, i, e));
+    }
+    return ERR_OK;
+}
+
+/* Does what the picked cells are bring node n? */
+static int brings(const struct picked_cells *p, const struct selection *s, const struct node *n)
+{
+    switch (n->stage->scope) {
+    case SCOPE_CELL:
+        return dict_find(&p->cells, n->label) >= 0;
+    case SCOPE_CHECKPOINT:
+        return dict_find(&p->checkpoints, n->checkpoint) >= 0;
+    case SCOPE_BASE:
+        return s->stages.n > 0 && dict_find(&p->bases, n->base) >= 0;
+    case SCOPE_STUDY:
+        return s->stages.n > 0;
+    }
+    return 0;
+}
+
+err_t selection_pick(const struct selection *s, const struct dag *d, char *picked, struct arena *scratch,
+                     struct err *e)
+{
+    struct picked_cells cells;
+    TRY(find_picked(&cells, s, d->config, scratch, e));
+    for (int i = 0; i < d->nnodes; i++) {
+        const struct node *n = &d->nodes[i];
+        picked[i] = (s->stages.n == 0 || listed(&s->stages, d->config->nodes[n->decl].name)) &&
+                    (s->cells.n == 0 || brings(&cells, s, n));
+    }
+    return ERR_OK;
+}
