@@ -12,10 +12,12 @@
 
 /* Load: validates a checkpoint once and catalogues it.
  *
- * The artifact holds the tables "files" and "catalogue" (catalogue.h reads them) and, per tensor, the dataset
+ * The artifact holds the tables of catalogue.h and, per tensor, the dataset
  * /tensors/NAME: by default an external one, whose bytes stay where they are, in the checkpoint's own files;
- * with `copy: true` the tensor itself. HDF5 knows no strides: a tensor that does not lie row-major in its
- * file (torch saves transposed and sliced ones as they are) is always copied, so that its values stand there.
+ * with `copy: true` the tensor itself. A tensor in several pieces that follow one another is one dataset over
+ * as many segments. HDF5 knows neither strides nor boxes: a tensor that does not lie row-major in its file
+ * (torch saves transposed and sliced ones as they are), or is cut across its rows, is always copied, so that
+ * its values stand there.
  *
  * HDF5 1.10 looks for an external file under the name as it is if that is absolute, whatever prefix is set,
  * and else from the prefix on (HDF5_EXTFILE_PREFIX, or H5Pset_efile_prefix; in it ${ORIGIN} is the folder of
@@ -23,7 +25,7 @@
  * setting and still found after a move: `paths` chooses, and the artifact says what to do.
  */
 
-enum { PIECE_BYTES = 64 << 20 }; /* of a tensor copied at a time, by each process */
+enum { PART_BYTES = 64 << 20 }; /* of a tensor copied at a time, by each process */
 
 enum paths { PATHS_ABSOLUTE, PATHS_RELATIVE };
 static const char *const paths_choices[] = {"absolute", "relative", NULL};
@@ -75,6 +77,13 @@ static enum h5_type stored_type(enum dtype t, int *exact)
     *exact = 0;
     int bits = dtype_bits(t);
     return bits == 64 ? H5_BITS64 : bits == 32 ? H5_BITS32 : bits == 16 ? H5_BITS16 : H5_BITS8;
+}
+
+/* Can a dataset refer to the tensor's own bytes? HDF5 wants them in order, in a limited number of segments.
+ */
+static int is_referred(const struct stored_tensor *t)
+{
+    return stored_in_runs(t) && (!t->cut || t->cut->n <= H5_SEGMENTS);
 }
 
 /* The tensor as it is stored: a scalar as one element, a type below a byte as its bytes in one line. */
@@ -136,7 +145,7 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
         return;
     double n = (double)c->ntensors, bytes = 0, largest = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
-        double size = p->copy || c->tensors[i].strides ? (double)c->tensors[i].size_bytes : 0;
+        double size = p->copy || !is_referred(&c->tensors[i]) ? (double)c->tensors[i].size_bytes : 0;
         bytes += size;
         largest = size > largest ? size : largest;
     }
@@ -145,7 +154,7 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
     out->process_bytes = 1500 * n + 1e6; /* header, its tree, the tables, the datasets: measured */
     out->read_bytes += bytes;
     out->write_bytes += bytes;
-    out->process_bytes += largest < PIECE_BYTES ? largest : PIECE_BYTES;
+    out->process_bytes += largest < PART_BYTES ? largest : PART_BYTES;
     out->known = 1;
 }
 
@@ -176,15 +185,15 @@ static err_t open_on_all(struct ctx *ctx, struct checkpoint *c, int everywhere, 
     return ERR_OK;
 }
 
-/* Memory to copy pieces through: of all tensors, or only of those with strides. */
-static int64_t piece_bytes(const struct checkpoint *c, int strided_only)
+/* Memory to copy parts through: of all tensors, or only of those that no dataset can refer to. */
+static int64_t part_bytes(const struct checkpoint *c, int not_referred_only)
 {
     int64_t most = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
         struct stored_tensor s = stored_as(&c->tensors[i]);
-        if (strided_only && !s.strides)
+        if (not_referred_only && is_referred(&s))
             continue;
-        int64_t bytes = s.size_bytes < PIECE_BYTES ? s.size_bytes : PIECE_BYTES;
+        int64_t bytes = s.size_bytes < PART_BYTES ? s.size_bytes : PART_BYTES;
         int64_t row_bytes = s.elements > 0 ? s.size_bytes / s.dims[0] : 0;
         bytes = row_bytes > bytes ? row_bytes : bytes; /* a row is written whole */
         most = bytes > most ? bytes : most;
@@ -192,7 +201,7 @@ static int64_t piece_bytes(const struct checkpoint *c, int strided_only)
     return most;
 }
 
-/* Local. The part of process me of np of one tensor's rows, piece by piece. buf: piece_bytes or more. */
+/* Local. The part of process me of np of one tensor's rows, part by part. buf: part_bytes or more. */
 static err_t copy_rows(struct checkpoint *c, const struct stored_tensor *s, int np, int me, struct h5_bulk *d,
                        void *buf, int64_t buf_bytes, struct err *e)
 {
@@ -213,9 +222,9 @@ static err_t copy_rows(struct checkpoint *c, const struct stored_tensor *s, int 
 static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
 {
     char **names = NULL, *buf = NULL;
-    int64_t buf_bytes = piece_bytes(c, 0);
+    int64_t buf_bytes = part_bytes(c, 0);
     if (dataset_names(c, &names, ctx->arena, e) == ERR_OK)
-        arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e);
+        arena_array(ctx->arena, "load.part", buf_bytes, &buf, e);
     TRY_ALL(ctx->comm, e);
     struct h5 *f;
     TRY(artifact_bulk(ctx->out, &f, e));
@@ -255,14 +264,28 @@ static char *name_of_file(struct ctx *ctx, const char *path, enum paths paths, s
     return to ? path_relative(a, from, to, e) : NULL;
 }
 
-/* Process 0. The datasets that refer to the checkpoint's files; copies of tensors with strides. */
+/* Where the tensor's bytes are, as segments: at most H5_SEGMENTS. Returns how many. */
+static int64_t segments_of(const struct stored_tensor *t, char *const *paths, struct h5_segment *out)
+{
+    out[0] = (struct h5_segment){paths[t->file], t->offset_bytes, t->size_bytes};
+    for (int64_t i = 0; t->cut && i < t->cut->n; i++) {
+        const struct stored_piece *p = &t->cut->v[i];
+        out[i] = (struct h5_segment){paths[p->file], p->offset_bytes, p->span_bytes};
+    }
+    return t->cut ? t->cut->n : 1;
+}
+
+/* Process 0. The datasets that refer to the checkpoint's files; copies of the tensors that none can refer to.
+ */
 static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **names, struct err *e)
 {
     const struct load_params *p = ctx->params;
     char **paths, *buf;
-    int64_t buf_bytes = piece_bytes(c, 1);
-    TRY(arena_array(ctx->arena, "load.piece", buf_bytes, &buf, e));
+    struct h5_segment *segments;
+    int64_t buf_bytes = part_bytes(c, 1);
+    TRY(arena_array(ctx->arena, "load.part", buf_bytes, &buf, e));
     TRY(arena_array(ctx->arena, "load.paths", c->nfiles, &paths, e));
+    TRY(arena_array(ctx->arena, "load.segments", H5_SEGMENTS, &segments, e));
     for (int64_t i = 0; i < c->nfiles; i++)
         if (!(paths[i] = name_of_file(ctx, c->files[i].path, (enum paths)p->paths, e)))
             return e->code;
@@ -270,8 +293,9 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
         struct stored_tensor s = stored_as(&c->tensors[i]);
         int exact;
         enum h5_type type = stored_type(s.dtype, &exact);
-        if (!s.strides) {
-            TRY(h5_external(f, names[i], type, s.ndim, s.dims, paths[s.file], s.offset_bytes, e));
+        if (is_referred(&s)) {
+            int64_t n = segments_of(&s, paths, segments);
+            TRY(h5_external(f, names[i], type, s.ndim, s.dims, segments, n, e));
             continue;
         }
         struct h5_bulk *d;
@@ -299,6 +323,14 @@ static const char *moving_text(int copied, enum paths paths)
            "from the headers; with 'paths: relative' they can be moved together.";
 }
 
+static const char *why_copied(const struct stored_tensor *t)
+{
+    if (!t->cut)
+        return "does not lie row-major in the checkpoint's file: copied";
+    return t->cut->flat ? "lies in more pieces than a dataset can refer to: copied"
+                        : "its pieces do not lie one behind the other in row-major order: copied";
+}
+
 /* Process 0. Tables, and what a reader of the file needs to know. */
 static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, struct err *e)
 {
@@ -318,9 +350,8 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
             TRY(h5_set_text(f, names[i], "bits_of_dtype", dtype_name(t->dtype), e));
         if (strcmp(names[i] + strlen("/tensors/"), t->name) != 0)
             TRY(h5_set_text(f, names[i], "name", t->name, e));
-        if (t->strides && !copied)
-            TRY(h5_set_text(f, names[i], "copied", "does not lie row-major in the checkpoint's file: copied",
-                            e));
+        if (!copied && !is_referred(t))
+            TRY(h5_set_text(f, names[i], "copied", why_copied(t), e));
     }
     TRY(h5_set_text(f, "/tensors", "description",
                     copied
@@ -360,7 +391,7 @@ out:
     return code;
 }
 
-static const struct schema *const load_tables[] = {&schema_files, &schema_catalogue, NULL};
+static const struct schema *const load_tables[] = {&schema_files, &schema_catalogue, &schema_pieces, NULL};
 
 const struct stage stage_load = {
     .kind = "load",

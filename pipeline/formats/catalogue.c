@@ -8,12 +8,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One row of table pieces for each piece of a tensor that lies in several. */
+static err_t add_pieces(struct table *pieces, const struct stored_tensor *t, const char *const *paths,
+                        struct err *e)
+{
+    for (int64_t i = 0; t->cut && i < t->cut->n; i++) {
+        const struct stored_piece *p = &t->cut->v[i];
+        int ndim = t->cut->flat ? 1 : t->ndim;
+        char start[200], shape[200], strides[200] = "";
+        if (p->strides)
+            shape_text(ndim, p->strides, strides, sizeof strides);
+        TRY(TABLE_ADD(pieces, e, V_TEXT(t->name), V_TEXT(shape_text(ndim, p->start, start, sizeof start)),
+                      V_TEXT(shape_text(ndim, p->dims, shape, sizeof shape)), V_INT(t->cut->flat),
+                      V_TEXT(paths[p->file]), V_INT(p->offset_bytes), V_INT(p->span_bytes), V_TEXT(strides)));
+    }
+    return ERR_OK;
+}
+
 err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e)
 {
-    struct table files, tensors;
+    struct table files, tensors, pieces;
     const char **paths;
     table_init(&files, "files", a);
     table_init(&tensors, "catalogue", a);
+    table_init(&pieces, "pieces", a);
     TRY(arena_array(a, "catalogue.paths", c->nfiles, &paths, e));
     for (int64_t i = 0; i < c->nfiles; i++) {
         const struct stored_file *file = &c->files[i];
@@ -34,9 +52,12 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
         TRY(TABLE_ADD(&tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
                       V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
                       V_TEXT(paths[t->file]), V_INT(t->offset_bytes), V_INT(t->size_bytes), V_TEXT(strides)));
+        TRY(add_pieces(&pieces, t, paths, e));
     }
     TRY(h5_table_write(f, "files", &files, e));
     TRY(h5_table_write(f, "catalogue", &tensors, e));
+    if (pieces.nrows > 0)
+        TRY(h5_table_write(f, "pieces", &pieces, e));
     char *path = path_absolute(a, c->path, e);
     if (!path)
         return e->code;
@@ -91,7 +112,7 @@ static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t
         bad |= __builtin_mul_overflow(n, t->dims[i], &n);
     bad |= n != t->elements || __builtin_mul_overflow(n, (int64_t)dtype_bits(t->dtype), &bits) ||
            bits / 8 != t->size_bytes;
-    if (!bad) {
+    if (!bad && !t->cut) {
         int64_t span = stored_span(t);
         bad = span < 0 || span > c->files[t->file].size_bytes - t->offset_bytes;
     }
@@ -104,26 +125,78 @@ static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t
     return ERR_OK;
 }
 
-static err_t take_strides(struct stored_tensor *t, const char *text, struct arena *a, struct err *e)
+static err_t take_strides(const int64_t **out, int ndim, const char *name, const char *text, struct arena *a,
+                          struct err *e)
 {
     int64_t strides[TENSOR_MAX_NDIM], *kept;
     int n = 0;
     if (text[0] == '\0')
         return ERR_OK;
     TRY(shape_parse(text, &n, strides, e));
-    if (n != t->ndim)
-        return err_set(e, ERR_DATA, "tensor %s: expected %d strides, found %d", t->name, t->ndim, n);
+    if (n != ndim)
+        return err_set(e, ERR_DATA, "tensor %s: expected %d strides, found %d", name, ndim, n);
     TRY(arena_array(a, "checkpoint.strides", n, &kept, e));
     memcpy(kept, strides, (size_t)n * sizeof *kept);
-    t->strides = kept;
+    *out = kept;
     return ERR_OK;
+}
+
+/* Table pieces, read from front to back along the tensors. */
+struct piece_rows {
+    struct table t;
+    int64_t next;
+};
+
+static err_t take_piece(struct stored_piece *p, const struct checkpoint *c, const struct stored_tensor *x,
+                        int ndim, const struct table *t, int64_t row, struct arena *a, struct err *e)
+{
+    int nstart, nsize;
+    *p = (struct stored_piece){.dtype = x->dtype,
+                               .file = find_file(c, table_text(t, row, "file"), x->file),
+                               .offset_bytes = table_int(t, row, "offset_bytes")};
+    TRY(shape_parse(table_text(t, row, "start"), &nstart, p->start, e));
+    TRY(shape_parse(table_text(t, row, "shape"), &nsize, p->dims, e));
+    TRY(take_strides(&p->strides, ndim, x->name, table_text(t, row, "strides"), a, e));
+    if (nstart != ndim || nsize != ndim)
+        return err_set(e, ERR_DATA, "tensor %s: a piece of %d and %d axes, expected %d", x->name, nstart,
+                       nsize, ndim);
+    return ERR_OK;
+}
+
+/* The pieces of tensor x, if its rows are next, checked as where they came from. */
+static err_t take_pieces(struct stored_tensor *x, const struct checkpoint *c, struct piece_rows *rows,
+                         const char *artifact, struct arena *a, struct err *e)
+{
+    const struct table *t = &rows->t;
+    int64_t from = rows->next, n = 0;
+    while (from + n < t->nrows && strcmp(table_text(t, from + n, "tensor"), x->name) == 0)
+        n++;
+    if (n == 0)
+        return ERR_OK;
+    struct stored_piece *v;
+    TRY(arena_array(a, "checkpoint.pieces", n, &v, e));
+    int flat = table_int(t, from, "flat") != 0;
+    for (int64_t i = 0; i < n; i++)
+        TRY(take_piece(&v[i], c, x, flat ? 1 : x->ndim, t, from + i, a, e));
+    rows->next += n;
+    const struct stored_list files = {.nfiles = c->nfiles, .files = c->files};
+    int64_t elements = x->elements;
+    TRY(stored_assemble(x, v, n, flat, &files, artifact, a, e));
+    return elements == x->elements
+               ? ERR_OK
+               : err_set(e, ERR_DATA, "%s: tensor %s: %lld elements, expected %lld by its shape", artifact,
+                         x->name, (long long)elements, (long long)x->elements);
 }
 
 static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifact, struct arena *a,
                           struct err *e)
 {
     struct table t;
+    struct piece_rows pieces = {.next = 0};
     table_init(&t, "catalogue", a);
+    table_init(&pieces.t, "pieces", a);
+    if (h5_has_table(f, "pieces"))
+        TRY(h5_table_read(f, "pieces", &pieces.t, 0, -1, NULL, e));
     TRY(h5_table_read(f, "catalogue", &t, 0, -1, NULL, e));
     TRY(arena_array(a, "checkpoint.tensors", t.nrows, &c->tensors, e));
     int near = 0;
@@ -138,13 +211,22 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
                                     .offset_bytes = table_int(&t, i, "offset_bytes"),
                                     .size_bytes = table_int(&t, i, "size_bytes")};
         TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
-        TRY(take_strides(x, table_text(&t, i, "strides"), a, e));
+        TRY(take_strides(&x->strides, x->ndim, x->name, table_text(&t, i, "strides"), a, e));
+        if (x->dtype != DTYPE_COUNT)
+            TRY(take_pieces(x, c, &pieces, artifact, a, e));
         TRY(check_row(c, x, artifact, e));
         near = x->file;
         c->parameters += x->elements;
         c->ntensors++;
     }
+    if (pieces.next != pieces.t.nrows)
+        return err_set(
+            e, ERR_DATA,
+            "%s: the catalogue is damaged at the pieces of tensor %s; run sinew run again with --force",
+            artifact, table_text(&pieces.t, pieces.next, "tensor"));
     arena_drop(a, t.values);
+    if (pieces.t.nrows > 0)
+        arena_drop(a, pieces.t.values);
     return ERR_OK;
 }
 

@@ -1,8 +1,8 @@
 /* Catalogue: a checkpoint's lists as `load` keeps them in its artifact, so that later stages read headers no
  * more.
  *
- * Tables "files" and "catalogue", and attributes; what is used as a size or an index is checked on the way
- * back. */
+ * Tables "files" and "catalogue", a table "pieces" where a tensor lies in several, and attributes; what is
+ * used as a size or an index is checked on the way back. */
 #ifndef SINEW_CATALOGUE_H
 #define SINEW_CATALOGUE_H
 

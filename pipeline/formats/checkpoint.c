@@ -124,7 +124,7 @@ static void close_least_used(struct checkpoint *c)
 }
 
 static err_t open_for_reading(struct checkpoint *c, struct stored_file *f, const struct stored_tensor *t,
-                              struct err *e)
+                              int64_t end_bytes, struct err *e)
 {
     if (c->nopen >= CHECKPOINT_MAX_OPEN)
         close_least_used(c);
@@ -137,21 +137,21 @@ static err_t open_for_reading(struct checkpoint *c, struct stored_file *f, const
     struct stat st;
     if (fstat(fd, &st) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", f->path, strerror(errno));
-    if ((int64_t)st.st_size < t->offset_bytes + stored_span(t))
+    if ((int64_t)st.st_size < end_bytes)
         return refuse_short(f, t, (int64_t)st.st_size, e);
     if ((int64_t)st.st_size != f->size_bytes || mtime_of(&st) != f->mtime_ns)
         return refuse_changed(f, &st, e);
     return ERR_OK;
 }
 
-/* The file, open: for this use of it, by tensor t. */
+/* The file, open: for this use of it, by tensor t, whose bytes in it end before end_bytes. */
 static err_t use_file(struct checkpoint *c, struct stored_file *f, const struct stored_tensor *t,
-                      struct err *e)
+                      int64_t end_bytes, struct err *e)
 {
     f->last_use = ++c->reads;
     if (f->fd >= 0)
         return ERR_OK;
-    err_t code = open_for_reading(c, f, t, e);
+    err_t code = open_for_reading(c, f, t, end_bytes, e);
     if (code != ERR_OK && f->fd >= 0)
         close_file(c, f);
     return code;
@@ -182,6 +182,49 @@ static err_t read_bytes(void *arg, int64_t at, int64_t bytes, void *buf, struct 
     return ERR_OK;
 }
 
+/* The piece's share of elements [first, first+n) of t, to its places in buf. */
+static err_t read_piece(struct checkpoint *c, const struct stored_tensor *t, const struct stored_piece *p,
+                        int64_t first, int64_t n, void *buf, struct err *e)
+{
+    struct stored_file *f = &c->files[p->file];
+    TRY(use_file(c, f, t, p->offset_bytes + p->span_bytes, e));
+    struct reading r = {c->reader, f, t};
+    int64_t width = dtype_bits(t->dtype) / 8, strides[TENSOR_MAX_NDIM], step = 1;
+    if (t->cut->flat) {
+        int64_t from = first > p->start[0] ? first : p->start[0];
+        int64_t bytes = (min64(first + n, p->start[0] + p->dims[0]) - from) * width;
+        return read_bytes(&r, p->offset_bytes + (from - p->start[0]) * width, bytes,
+                          (char *)buf + (from - first) * width, e);
+    }
+    for (int i = t->ndim - 1; i >= 0; i--) {
+        strides[i] = p->strides ? p->strides[i] : step;
+        step *= p->dims[i];
+    }
+    const struct strided_view view = {t->ndim, t->dims,         p->start,      p->dims,
+                                      strides, p->offset_bytes, p->span_bytes, width};
+    return strided_read_box(&view, first, n, &(struct strided_source){read_bytes, &r}, buf, e);
+}
+
+/* The pieces that elements [first, first+n) of t touch are among those of the cut from *from to before *to.
+ */
+static void pieces_of(const struct stored_tensor *t, int64_t first, int64_t n, int64_t *from, int64_t *to)
+{
+    const struct stored_cut *cut = t->cut;
+    int64_t row = cut->flat ? 1 : t->elements / t->dims[0], last = (first + n - 1) / row;
+    *from = *to = stored_piece_from(cut, first / row);
+    while (*to < cut->n && cut->v[*to].start[0] <= last)
+        ++*to;
+}
+
+static err_t read_cut(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
+                      void *buf, struct err *e)
+{
+    int64_t from, to;
+    for (pieces_of(t, first, n, &from, &to); from < to; from++)
+        TRY(read_piece(c, t, &t->cut->v[from], first, n, buf, e));
+    return ERR_OK;
+}
+
 err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e)
 {
@@ -192,8 +235,10 @@ err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64
                        (long long)n, (long long)first, t->name, (long long)t->elements, dtype_name(t->dtype));
     if (n == 0)
         return ERR_OK;
+    if (t->cut)
+        return read_cut(c, t, first, n, buf, e);
     struct stored_file *f = &c->files[t->file];
-    TRY(use_file(c, f, t, e));
+    TRY(use_file(c, f, t, t->offset_bytes + stored_span(t), e));
     struct reading r = {c->reader, f, t};
     if (!t->strides)
         return read_bytes(&r, t->offset_bytes + first * width, n * width, buf, e);
@@ -214,22 +259,39 @@ err_t checkpoint_numbers(struct checkpoint *c, const struct stored_tensor *t, in
     return decoder_read(t, &(struct stored_source){read_stored, c}, first, n, scratch, buf, e);
 }
 
+/* Bytes [at, at+bytes) of a file, which t's end before end_bytes, at most *left of them in all. */
+static void advise_bytes(struct checkpoint *c, struct stored_file *f, const struct stored_tensor *t,
+                         int64_t end_bytes, int64_t at, int64_t bytes, int64_t *left)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    bytes = min64(bytes, *left);
+    if (bytes <= 0 || use_file(c, f, t, end_bytes, &ignored) != ERR_OK)
+        return;
+    posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED); /* a hint: no error is one */
+    *left -= bytes;
+}
+
 static void advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
 {
-    struct stored_file *f = &c->files[t->file];
-    struct err ignored;
-    int64_t at, bytes, width = dtype_bits(t->dtype) / 8;
-    err_clear(&ignored);
-    if (n <= 0 || use_file(c, f, t, &ignored) != ERR_OK)
+    int64_t at, bytes, left = ADVISE_BYTES, width = dtype_bits(t->dtype) / 8, from, to;
+    if (n <= 0)
         return;
+    if (t->cut) {
+        for (pieces_of(t, first, n, &from, &to); from < to && left > 0; from++) {
+            const struct stored_piece *p = &t->cut->v[from];
+            advise_bytes(c, &c->files[p->file], t, p->offset_bytes + p->span_bytes, p->offset_bytes,
+                         p->span_bytes, &left);
+        }
+        return;
+    }
     if (t->strides) {
         strided_range(t, first, n, &at, &bytes);
     } else {
         at = t->offset_bytes + first * width;
         bytes = n * width;
     }
-    bytes = bytes < ADVISE_BYTES ? bytes : ADVISE_BYTES;
-    posix_fadvise(f->fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED); /* a hint: no error is one */
+    advise_bytes(c, &c->files[t->file], t, t->offset_bytes + stored_span(t), at, bytes, &left);
 }
 
 void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
@@ -237,22 +299,30 @@ void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int6
     const struct decoding *d = decoder_decoding(t);
     for (int i = 0; d && i < d->nhelpers; i++)
         advise(c, d->helpers[i], 0, d->helpers[i]->elements);
-    if (t->strides)
+    if (!stored_in_runs(t))
         advise(c, t, first, n);
 }
 
 int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                          int64_t tag)
 {
-    struct stored_file *f = &c->files[t->file];
     struct err ignored;
     int64_t width = dtype_bits(t->dtype) / 8, most = readahead_block_bytes(c->reader) / width;
+    int64_t at = t->offset_bytes + first * width, end = t->offset_bytes + t->size_bytes;
+    int file = t->file;
     err_clear(&ignored);
-    if (t->strides)
+    if (!stored_in_runs(t))
         return n;
+    if (t->cut) {
+        const struct stored_piece *p = &t->cut->v[stored_piece_from(t->cut, first)];
+        n = min64(n, p->start[0] + p->dims[0] - first);
+        at = p->offset_bytes + (first - p->start[0]) * width;
+        end = p->offset_bytes + p->span_bytes;
+        file = p->file;
+    }
     n = most > 0 && n > most ? most : n;
-    if (use_file(c, f, t, &ignored) == ERR_OK)
-        readahead_want(c->reader, f->fd, t->offset_bytes + first * width, n * width, tag);
+    if (use_file(c, &c->files[file], t, end, &ignored) == ERR_OK)
+        readahead_want(c->reader, c->files[file].fd, at, n * width, tag);
     return n;
 }
 

@@ -51,9 +51,9 @@ int checkpoint_exists(const char *path);
 const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
 
 /* Local. Reads n raw elements, in row-major order from element `first` on, of tensor t into buf (n *
- * dtype_bits/8 bytes, byte-sized types only). Strided tensors are gathered through a small window, whatever n
- * is. Errors: DATA when the file has become shorter (file, tensor, expected, found bytes), SYSTEM on I/O
- * errors. */
+ * dtype_bits/8 bytes, byte-sized types only). What is strided, or a box of a
+ * tensor, is gathered through a small window, whatever n is. Errors: DATA when the file has become shorter
+ * (file, tensor, expected, found bytes), SYSTEM on I/O errors. */
 err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e);
 
@@ -63,14 +63,14 @@ err_t checkpoint_numbers(struct checkpoint *c, const struct stored_tensor *t, in
                          struct decoder_scratch *scratch, void *buf, struct err *e);
 
 /* Local. Says that elements [first, first+n) of t will be read, n > 0: its reader fetches of them what goes
- * into one block (readahead_want; tag as there). Nothing of strided tensors, which are read in small pieces.
- * Returns how many elements, from the first on, that settles: at least one. What goes wrong is said by the
- * read. */
+ * into one block (readahead_want; tag as there). Nothing of tensors that lie otherwise than in runs, which
+ * are read in small parts. Returns how many elements, from the first on, that settles: at least one. What
+ * goes wrong is said by the read. */
 int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                          int64_t tag);
 
 /* Local. Elements [first, first+n) of t will be read: tells the file system of what checkpoint_ahead leaves
- * out, a strided tensor and all that serves a decoded one. */
+ * out, a tensor that does not lie in runs, and all that serves a decoded one. */
 void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n);
 
 /* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if

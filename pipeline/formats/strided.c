@@ -4,7 +4,8 @@
 
 enum {
     WINDOW_BYTES = 1 << 16,
-    GAP_BYTES = 4096 /* a gap of less is read over: asking again costs more than a page */
+    DIRECT_BYTES = 1 << 14, /* a run of as many that lies alike on both sides is read without the window */
+    GAP_BYTES = 4096        /* a gap of less is read over: asking again costs more than a page */
 };
 
 /* One axis of a box: how many, how far apart in the file and in the buffer. In elements. */
@@ -13,7 +14,7 @@ struct strided_axis {
 };
 
 struct strided_walk {
-    const struct stored_tensor *t;
+    const struct strided_view *view;
     const struct strided_source *source;
     unsigned char *out;
     int64_t width, first,
@@ -66,13 +67,16 @@ static err_t read_run(struct strided_walk *g, const struct strided_axis *x, int6
                       int ahead, struct err *e)
 {
     int64_t stride = x->stride * g->width, most = x->n;
+    if (x->stride == 1 && x->step == 1 && x->n * g->width >= DIRECT_BYTES)
+        return g->source->read(g->source->arg, g->view->offset_bytes + place * g->width, x->n * g->width,
+                               g->out + to * g->width, e);
     if (stride >= GAP_BYTES)
         most = 1;
     else if (stride > 0)
         most = 1 + (WINDOW_BYTES - g->width) / stride;
     for (int64_t i = 0; i < x->n; i += most) {
         int64_t n = x->n - i < most ? x->n - i : most;
-        int64_t at = g->t->offset_bytes + (place + i * x->stride) * g->width;
+        int64_t at = g->view->offset_bytes + (place + i * x->stride) * g->width;
         const unsigned char *p = NULL;
         TRY(look(g, at, (n - 1) * stride + g->width, ahead, &p, e));
         copy(p, stride, g->out + (to + i * x->step) * g->width, x->step * g->width, n, g->width);
@@ -113,53 +117,79 @@ static err_t read_box(struct strided_walk *g, struct strided_axis *axes, int nax
     }
 }
 
-/* Elements [low, high) of the subtensor of axes axis, axis+1, ...: at element `place` of the file, and from
- * element `start` on in row-major order of the whole tensor. Boxes: what the range has of the first index,
- * all it has whole, and what it has of the last. As deep as the tensor has axes. */
-static err_t read_range(struct strided_walk *g, int axis, int64_t low, int64_t high, int64_t place,
-                        int64_t start, struct err *e)
+/* The part of a box of the tensor, n[i] indices from low[i] on along each axis, that lies in the view's. */
+static err_t read_part(struct strided_walk *g, const int64_t *low, const int64_t *n, struct err *e)
 {
-    const struct stored_tensor *t = g->t;
-    int64_t row = 1;
-    for (int i = axis + 1; i < t->ndim; i++)
-        row *= t->dims[i];
+    const struct strided_view *v = g->view;
+    struct strided_axis axes[TENSOR_MAX_NDIM];
+    int64_t step = 1, place = 0, to = -g->first;
+    for (int i = v->ndim - 1; i >= 0; i--) {
+        int64_t from = low[i] > v->start[i] ? low[i] : v->start[i];
+        int64_t end = min64(low[i] + n[i], v->start[i] + v->size[i]);
+        if (from >= end)
+            return ERR_OK;
+        axes[i] = (struct strided_axis){end - from, v->strides[i], step};
+        place += (from - v->start[i]) * v->strides[i];
+        to += from * step;
+        step *= v->dims[i];
+    }
+    return read_box(g, axes, v->ndim, place, to, e);
+}
+
+/* Elements [low, high) of the subtensor of axes axis, axis+1, ... at the indices at[0..axis-1] of those
+ * before. Boxes: what the range has of the first index, all it has whole, and what it has of the last. As
+ * deep as the tensor has axes. */
+static err_t read_range(struct strided_walk *g, int axis, int64_t low, int64_t high, int64_t *at,
+                        struct err *e)
+{
+    const struct strided_view *v = g->view;
+    int64_t row = 1, n[TENSOR_MAX_NDIM];
+    for (int i = axis + 1; i < v->ndim; i++)
+        row *= v->dims[i];
     while (low < high) {
         int64_t index = low / row, within = low % row, whole = (high - low) / row;
-        int64_t at = place + index * t->strides[axis];
+        at[axis] = index;
         if (within == 0 && whole > 0) {
-            struct strided_axis axes[TENSOR_MAX_NDIM];
-            int64_t step = row;
-            int n = 0;
-            axes[n++] = (struct strided_axis){whole, t->strides[axis], row};
-            for (int i = axis + 1; i < t->ndim; i++) {
-                step /= t->dims[i];
-                axes[n++] = (struct strided_axis){t->dims[i], t->strides[i], step};
+            for (int i = 0; i < v->ndim; i++) {
+                n[i] = i < axis ? 1 : i == axis ? whole : v->dims[i];
+                at[i] = i > axis ? 0 : at[i];
             }
-            TRY(read_box(g, axes, n, at, start + low - g->first, e));
+            TRY(read_part(g, at, n, e));
             low += whole * row;
         } else {
             int64_t end = (index + 1) * row < high ? (index + 1) * row : high;
-            TRY(read_range(g, axis + 1, within, end - index * row, at, start + index * row, e));
+            if (index >= v->start[axis] && index < v->start[axis] + v->size[axis])
+                TRY(read_range(g, axis + 1, within, end - index * row, at, e));
             low = end;
         }
     }
     return ERR_OK;
 }
 
+err_t strided_read_box(const struct strided_view *view, int64_t first, int64_t n,
+                       const struct strided_source *source, void *buf, struct err *e)
+{
+    struct strided_walk g;
+    int64_t at[TENSOR_MAX_NDIM];
+    g.view = view;
+    g.source = source;
+    g.out = buf;
+    g.width = view->width;
+    g.first = first;
+    g.end = view->offset_bytes + view->span_bytes;
+    g.at = g.have = 0;
+    if (view->ndim == 0)
+        return read_box(&g, (struct strided_axis[1]){{1, 0, 1}}, 1, 0, 0, e);
+    return read_range(&g, 0, first, first + n, at, e);
+}
+
 err_t strided_read(const struct stored_tensor *t, int64_t first, int64_t n,
                    const struct strided_source *source, void *buf, struct err *e)
 {
-    struct strided_walk g;
-    g.t = t;
-    g.source = source;
-    g.out = buf;
-    g.width = dtype_bits(t->dtype) / 8;
-    g.first = first;
-    g.end = t->offset_bytes + stored_span(t);
-    g.at = g.have = 0;
-    if (t->ndim == 0)
-        return read_box(&g, (struct strided_axis[1]){{1, 0, 1}}, 1, 0, 0, e);
-    return read_range(&g, 0, first, first + n, 0, 0, e);
+    static const int64_t zeros[TENSOR_MAX_NDIM];
+    const struct strided_view view = {t->ndim,    t->dims,         zeros,          t->dims,
+                                      t->strides, t->offset_bytes, stored_span(t), dtype_bits(t->dtype) / 8};
+    return strided_read_box(&view, first, n, source, buf, e);
 }
 
 void strided_range(const struct stored_tensor *t, int64_t first, int64_t n, int64_t *at, int64_t *bytes)

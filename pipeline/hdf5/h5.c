@@ -415,24 +415,24 @@ static int to_hsize(int ndim, const int64_t *dims, hsize_t *out)
 }
 
 err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
-                  const char *file, int64_t offset, struct err *e)
+                  const struct h5_segment *segments, int64_t nsegments, struct err *e)
 {
-    hsize_t size[MAX_NDIM], bytes = 1;
-    int n = to_hsize(ndim, dims, size);
+    hsize_t size[MAX_NDIM];
+    int n = to_hsize(ndim, dims, size), failed = 0;
     hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
-    for (int i = 0; i < n; i++)
-        bytes *= size[i];
-    bytes *= H5Tget_size(t);
-    if (bytes > 0)
-        H5Pset_external(create, file, (off_t)offset, bytes);
+    for (int64_t i = 0; i < nsegments; i++)
+        if (segments[i].bytes > 0)
+            failed |= H5Pset_external(create, segments[i].file, (off_t)segments[i].offset,
+                                      (hsize_t)segments[i].bytes) < 0;
     hid_t space = H5Screate_simple(n, size, NULL);
     hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
     H5Sclose(space);
     H5Pclose(create);
     H5Tclose(t);
-    if (id < 0)
+    if (id >= 0)
+        H5Dclose(id);
+    if (id < 0 || failed)
         return h5_fail(e, ERR_SYSTEM, f->path, "create external dataset", name);
-    H5Dclose(id);
     return ERR_OK;
 }
 

@@ -64,11 +64,18 @@ err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk 
 err_t h5_put(struct h5_bulk *d, int64_t at, int64_t n, const void *buf, struct err *e);
 err_t h5_get(struct h5_bulk *d, int64_t at, int64_t n, void *buf, struct err *e);
 
-/* Local, serial file. A dataset of the shape whose bytes stand in another file: `file` (absolute) from byte
- * `offset` on. An unsupported dtype is given as raw bytes. Types are little-endian. shape of ndim 0 becomes
- * one element. */
+/* Bytes of another file: of `file`, from byte `offset` on. */
+struct h5_segment {
+    const char *file;
+    int64_t offset, bytes;
+};
+
+/* Local, serial file. A dataset of the shape whose bytes stand in other files: in n segments, one behind the
+ * other, together as many bytes as the shape has; n at most H5_SEGMENTS. An unsupported dtype is given as raw
+ * bytes. Types are little-endian. shape of ndim 0 becomes one element. */
+enum { H5_SEGMENTS = 1000 }; /* their list must go into a header of 64 KiB */
 err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
-                  const char *file, int64_t offset, struct err *e);
+                  const struct h5_segment *segments, int64_t n, struct err *e);
 
 /* Local for serial, Collective for parallel. As h5_bulk but n-D and never growable; bulk access by flat index
  * is by h5_put_raw, which writes bytes [at, at+n) of the row-major storage. Used by load with copy: true. */

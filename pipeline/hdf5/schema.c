@@ -69,6 +69,14 @@ SHARED(catalogue, KEPT_IN_ARTIFACT, "Every tensor of a checkpoint and where its 
        C_INT("size_bytes", "bytes"),
        C_TEXT("strides", "elements to step per axis; empty where the tensor lies row-major"));
 
+SHARED(pieces, KEPT_IN_ARTIFACT,
+       "Of each tensor that lies in several pieces where these are: each element is in one of them.",
+       C_TENSOR, C_TEXT("start", "first index along each axis"), C_TEXT("shape", "size along each axis"),
+       C_INT("flat", "1: start and shape count along the row-major order of all elements"),
+       C_TEXT("file", "path of the file"), C_INT("offset_bytes", "first byte in the file"),
+       C_INT("size_bytes", "bytes from the first element to behind the last"),
+       C_TEXT("strides", "elements to step per axis; empty where the piece lies row-major"));
+
 SHARED(bins, KEPT_IN_ARTIFACT,
        "Elements and updated elements by tensor and magnitude bin of |w0|; empty bins are left out.",
        C_INT("tensor_index", "row of table compared"),
@@ -82,9 +90,9 @@ SHARED(timings, KEPT_IN_ARTIFACT, "Wall time of each node over the processes, la
        C_REAL("peak_bytes", "B", "largest counted memory of a process"));
 
 static const struct schema *const shared[] = {
-    &schema_cells,           &schema_sparsity,  &schema_layers,    &schema_modules,
-    &schema_tensor_sparsity, &schema_skipped,   &schema_published, &schema_compared,
-    &schema_files,           &schema_catalogue, &schema_bins,      &schema_timings,
+    &schema_cells,   &schema_sparsity,  &schema_layers,   &schema_modules, &schema_tensor_sparsity,
+    &schema_skipped, &schema_published, &schema_compared, &schema_files,   &schema_catalogue,
+    &schema_pieces,  &schema_bins,      &schema_timings,
 };
 
 const struct schema *const *schema_shared(int *n)
