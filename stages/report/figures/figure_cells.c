@@ -131,10 +131,11 @@ static void matrix_figure(struct figures *f, const struct per_cell *p, struct er
             struct tally t = pivot_at(&mean, c->labels.text[r], c->columns.text[k]);
             chart_set(c, block, r, k, tally_mean(&t));
         }
-    c->caption = chart_text(c, e,
-                            "%s In percent; each field is the mean over the cells (seeds) of a family and "
-                            "an algorithm. The colour scale begins at the least value, not at zero.",
-                            p->caption);
+    c->caption = chart_text(
+        c, e,
+        "%s In percent; each field is the mean over the cells (seeds) of a family and an algorithm. The "
+        "colour scale begins at the least value, not at zero.",
+        p->caption);
     figures_add_study(f, c, e);
 }
 
@@ -177,8 +178,9 @@ void figures_rank(struct figures *f, struct err *e)
     const struct per_cell rank = {
         .name = "rank",
         .title = "Rank of the updates",
-        .caption = "The rank of an update counts the independent directions in which it changes a "
-                   "matrix; here its mean over the matrices, as a share of the largest possible.",
+        .caption =
+            "The rank of an update counts the independent directions in which it changes a matrix; here its "
+            "mean over the matrices, as a share of the largest possible.",
         .axis = "rank / min(rows, columns), %",
         .quantity = summary_has_published(sum, "rank") ? "rank" : "rank_percent",
         .value = rank_of};

@@ -121,22 +121,20 @@ void figures_dynamics(struct figures *f, struct err *e)
     start->x_title = outside->x_title = "training step";
     start->y_title = "parameters not updated, %";
     start->y_max = 100;
-    start->caption =
-        chart_text(start, e,
-                   "Share of parameters that are still as they were, in percent, against the start of the "
-                   "run and against "
-                   "the checkpoint saved before. Runs shown: %lld of %lld with several steps; node %s.",
-                   (long long)runs.n, (long long)all.n, node);
+    start->caption = chart_text(
+        start, e,
+        "Share of parameters that are still as they were, in percent, against the start of the run and "
+        "against the checkpoint saved before. Runs shown: %lld of %lld with several steps; node %s.",
+        (long long)runs.n, (long long)all.n, node);
     figures_add(f, start, cells, parameters, e);
     outside->title = "Updates that do not last";
     outside->y_title = "outside the final subnetwork, %";
     outside->y_min = 0;
     outside->caption = chart_text(
         outside, e,
-        "Parameters that were updated but, at the end of the run, are back where they were: at this step, as "
-        "a "
-        "share of all that the run ever updates, and up to this step, as a share of all updated so far; in "
-        "percent. Runs shown: %lld of %lld with several steps; node %s.",
+        "Parameters that were updated but, at the end of the run, are back where they were: at this step, "
+        "as a share of all that the run ever updates, and up to this step, as a share of all updated so "
+        "far; in percent. Runs shown: %lld of %lld with several steps; node %s.",
         (long long)runs.n, (long long)all.n, node);
     figures_add(f, outside, cells, parameters, e);
 }
@@ -170,8 +168,8 @@ void figures_totals(struct figures *f, struct err *e)
     c->x_min = 0;
     c->x_max = 100;
     c->caption =
-        "Shares of all parameters, in percent: never updated at any saved step; updated at some step but "
-        "at the end back where they started; and those that differ at the end, the final subnetwork.";
+        "Shares of all parameters, in percent: never updated at any saved step; updated at some step but at "
+        "the end back where they started; and those that differ at the end, the final subnetwork.";
     figures_add(f, c, cells, parameters, e);
 }
 

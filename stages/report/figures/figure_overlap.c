@@ -49,8 +49,7 @@ static void matrix_figure(struct figures *f, int64_t nth, int64_t *drawn, struct
         c, e,
         "Of the parameters that the row's %s updated, the share that the column's updated too, in percent: "
         "measured; expected if, among weights of one tensor and one size, chance decided (matched); and "
-        "expected "
-        "if chance decided among all parameters (uniform). %s",
+        "expected if chance decided among all parameters (uniform). %s",
         by_class ? "cells" : "cell",
         by_class ? "Means over the pairs of cells; on the diagonal, pairs that share the algorithm." : "");
     figures_add_where(f, c, "base", base, e);
@@ -80,18 +79,15 @@ void figures_scatter(struct figures *f, struct err *e)
     c->x_min = c->y_min = 0;
     c->x_max = c->y_max = 100;
     chart_mark(c, 'd', 0, "as chance has it");
-    c->caption = chart_text(c, e,
-                            "Two points per pair: the grey cross has uniform chance on its horizontal axis, "
-                            "the coloured mark chance "
-                            "matched on tensor and size of the weight. The Jaccard index is the updates in "
-                            "common as a share of all "
-                            "updates of either. On the dashed line, chance explains everything: %lld of %lld "
-                            "pairs lie above it with "
-                            "matched chance. Colours: what differs between the two cells.%s",
-                            (long long)above, (long long)counted,
-                            g->sum->npairs > g->npairs && g->npairs == GATHER_PAIRS
-                                ? " Only the first 20000 pairs are drawn."
-                                : "");
+    c->caption = chart_text(
+        c, e,
+        "Two points per pair: the grey cross has uniform chance on its horizontal axis, the coloured mark "
+        "chance matched on tensor and size of the weight. The Jaccard index is the updates in common as a "
+        "share of all updates of either. On the dashed line, chance explains everything: %lld of %lld pairs "
+        "lie above it with matched chance. Colours: what differs between the two cells.%s",
+        (long long)above, (long long)counted,
+        g->sum->npairs > g->npairs && g->npairs == GATHER_PAIRS ? " Only the first 20000 pairs are drawn."
+                                                                : "");
     figures_add_study(f, c, e);
 }
 
@@ -121,10 +117,10 @@ void figures_varies(struct figures *f, struct err *e)
     c->x_min = 0;
     c->x_max = 100;
     c->caption =
-        "Mean Jaccard index (updates in common as a share of all updates of either cell) over the pairs that "
-        "differ in seed, algorithm, data or step, in percent, measured and as chance would have it. The gap "
-        "between \"measured\" and \"matched chance\" is what runs share beyond rounding and the sizes of "
-        "weights.";
+        "Mean Jaccard index (updates in common as a share of all updates of either cell) over the pairs "
+        "that differ in seed, algorithm, data or step, in percent, measured and as chance would have it. "
+        "The gap between \"measured\" and \"matched chance\" is what runs share beyond rounding and the "
+        "sizes of weights.";
     figures_add_study(f, c, e);
 }
 

@@ -47,21 +47,20 @@ void figures_spectra(struct figures *f, struct err *e)
         both[i]->y_max = 1;
     }
     const char *how =
-        "The singular values of an update say how strongly it acts in each direction, strongest "
-        "first. A low-rank update (such as LoRA's) would fall to nothing early; a curve that "
-        "stays up has full rank.";
+        "The singular values of an update say how strongly it acts in each direction, strongest first. A "
+        "low-rank update (such as LoRA's) would fall to nothing early; a curve that stays up has full rank.";
     const char *layer =
         g->middle < 0 ? "Matrices without layer" : chart_text(modules, e, "Layer %lld", (long long)g->middle);
     modules->title = chart_text(modules, e, "Spectra of one cell's updates: %s", first);
-    modules->caption = chart_text(modules, e,
-                                  "%s %s, one curve per module, as shares of the largest "
-                                  "value; %.6g parameters in these matrices.",
-                                  how, layer, drawn);
+    modules->caption = chart_text(
+        modules, e,
+        "%s %s, one curve per module, as shares of the largest value; %.6g parameters in these matrices.",
+        how, layer, drawn);
     cells->title = chart_text(cells, e, "Spectra of the update of %s by algorithm", module);
-    cells->caption = chart_text(cells, e,
-                                "%s Module %s (%s) of family %s, first cell of each "
-                                "algorithm; %.6g parameters in these matrices.",
-                                how, module, layer, g->sum->families.text[0], across);
+    cells->caption = chart_text(
+        cells, e,
+        "%s Module %s (%s) of family %s, first cell of each algorithm; %.6g parameters in these matrices.",
+        how, module, layer, g->sum->families.text[0], across);
     figures_add_where(f, modules, "cell", first, e);
     if (cells->nseries > 1)
         figures_add(f, cells, cells->nseries, across, e);

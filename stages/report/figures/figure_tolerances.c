@@ -66,8 +66,7 @@ static void tolerance_figure(struct figures *f, const char *node, struct err *e)
     c->caption = chart_text(
         c, e,
         "Share of parameters whose change is at most the tolerance, in percent, for %s. Where a curve is "
-        "flat, "
-        "the tolerance does not decide the result; where it climbs, many changes are about that small.",
+        "flat, the tolerance does not decide the result; where it climbs, many changes are about that small.",
         gather_curve_words(f->g));
     figures_add_study(f, c, e);
 }

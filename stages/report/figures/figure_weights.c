@@ -38,10 +38,10 @@ void figures_rate(struct figures *f, struct err *e)
     c->y_min = 0;
     c->caption = chart_text(
         c, e,
-        "Of the weights of each size before fine-tuning (quarters of an octave), the share whose stored bits "
-        "changed, in percent; %s. A step smaller than half the gap between neighbouring numbers is rounded "
-        "away, and large numbers have large gaps: that alone makes the curve fall. Sizes with fewer than %d "
-        "weights are left out.",
+        "Of the weights of each size before fine-tuning (quarters of an octave), the share whose stored "
+        "bits changed, in percent; %s. A step smaller than half the gap between neighbouring numbers is "
+        "rounded away, and large numbers have large gaps: that alone makes the curve fall. Sizes with fewer "
+        "than %d weights are left out.",
         gather_curve_words(g), LEAST_ELEMENTS);
     figures_add_study(f, c, e);
 }
@@ -93,15 +93,13 @@ void figures_sizes(struct figures *f, struct err *e)
     steps->x_title = "distance in units of the last place (8+: 8 to 15)";
     steps->y_title = "changed weights, %";
     steps->y_min = 0;
-    steps->caption = chart_text(steps, e,
-                                "Of the weights that changed, the share by distance, in percent; %s. A unit "
-                                "of the last place is the gap "
-                                "to the next number that the format can hold; 1 is the smallest change there "
-                                "is, 0 a zero that changed "
-                                "its sign. A weight that changes its sign passes all the small numbers "
-                                "between, which is far: the bump on the "
-                                "right.",
-                                gather_curve_words(g));
+    steps->caption = chart_text(
+        steps, e,
+        "Of the weights that changed, the share by distance, in percent; %s. A unit of the last place is "
+        "the gap to the next number that the format can hold; 1 is the smallest change there is, 0 a zero "
+        "that changed its sign. A weight that changes its sign passes all the small numbers between, which "
+        "is far: the bump on the right.",
+        gather_curve_words(g));
     figures_add_study(f, steps, e);
     share_curves(g, sizes, GATHER_ABS_DELTA, e);
     sizes->title = "How large the changes are";
@@ -112,8 +110,8 @@ void figures_sizes(struct figures *f, struct err *e)
     chart_mark(sizes, 'x', 1e-5, "tolerance 1e-5");
     sizes->caption = chart_text(
         sizes, e,
-        "Of the weights that changed, the share by size of the change, in percent; %s. The dashed line "
-        "is the study's tolerance: what lies left of it counts as not updated.",
+        "Of the weights that changed, the share by size of the change, in percent; %s. The dashed line is "
+        "the study's tolerance: what lies left of it counts as not updated.",
         gather_curve_words(g));
     figures_add_study(f, sizes, e);
 }
