@@ -40,7 +40,7 @@ echo "tests: packages"
 . jobs/setup.sh --tests
 suite dev "$@"
 if [ $# -eq 0 ]; then
-    # The lint tests read the same files whatever the build; the speed of loops is no matter of this one either.
+    # The lint tests read the same files whatever the build.
     suite asan --label-exclude 'lint|analysis'
 fi
 echo "$passed passed, $failed failed, $skipped skipped"

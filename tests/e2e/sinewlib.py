@@ -98,7 +98,7 @@ def environment(extra=None, np=0):
     env.setdefault("OMPI_MCA_btl_vader_single_copy_mechanism", "none")
     env.setdefault("OPENBLAS_NUM_THREADS", "1")
     if np > 0:  # what MPI keeps until the end: see tests/leaks.supp
-        env.setdefault("ASAN_OPTIONS", "detect_leaks=0")
+        env["ASAN_OPTIONS"] = "detect_leaks=0"
     env.update(extra or {})
     return env
 
