@@ -499,7 +499,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
         TRY_OUT(code, e->code);
     TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
-    code = fill(&b, p, key, &keep, e);
+    fill(&b, p, key, &keep, e);
     h5_close(b.archive, e);
     if (e->code == ERR_OK)
         file_commit(partial, d->archive, e);

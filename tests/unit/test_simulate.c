@@ -138,7 +138,7 @@ static void small_steps_are_absorbed(void **state)
     int64_t moved = 0, absorbed = 0;
     for (int64_t i = 0; i < N; i++) {
         int exponent;
-        frexp(value(base[i]), &exponent);
+        frexpf(value(base[i]), &exponent);
         /* Downwards from a power of two the spacing halves: 2^(exponent - 10) is the least half unit. */
         if (ldexp(1, exponent - 10) > reach) {
             assert_int_equal(base[i], tuned[i]);
