@@ -1,5 +1,5 @@
-/* The verbs that look and do not touch: check, plan, status. Process 0 does the work; the others wait for its
- * verdict. */
+/* The verbs that look and do not touch: check, plan, status, a file each. Process 0 does the work; the others
+ * wait for its verdict. */
 #ifndef SINEW_VERBS_H
 #define SINEW_VERBS_H
 
