@@ -7,7 +7,26 @@
  * years. In one piece: 512 KiB, about that cache. */
 enum { TILE_WORDS = 1 << 14, TILE_LEAST = 64, PIECE_WORDS = 1 << 16, PIECE_LEAST = 512 };
 
-/* One tile. Four partners at a time share each word of mask i. */
+/* Mask a with four others, which share each word of it; apart, so that the registers are for this alone. */
+__attribute__((noinline)) static void count_four(const uint64_t *a, const uint64_t *b0, int64_t stride,
+                                                 int64_t n, int64_t *pair)
+{
+    const uint64_t *b1 = b0 + stride, *b2 = b1 + stride, *b3 = b2 + stride;
+    int64_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
+    for (int64_t w = 0; w < n; w++) {
+        uint64_t x = a[w];
+        c0 += __builtin_popcountll(x & b0[w]);
+        c1 += __builtin_popcountll(x & b1[w]);
+        c2 += __builtin_popcountll(x & b2[w]);
+        c3 += __builtin_popcountll(x & b3[w]);
+    }
+    pair[0] += c0;
+    pair[1] += c1;
+    pair[2] += c2;
+    pair[3] += c3;
+}
+
+/* One tile. */
 static void count_tile(const uint64_t *masks, int64_t stride, int k, int64_t n, int64_t *own, int64_t *both)
 {
     for (int i = 0; i < k; i++) {
@@ -21,21 +40,8 @@ static void count_tile(const uint64_t *masks, int64_t stride, int k, int64_t n, 
             continue;
         int64_t *pair = both ? both + overlap_pair(k, i, i + 1) : NULL;
         int j = i + 1;
-        for (; j + 4 <= k; j += 4, pair += 4) {
-            const uint64_t *b0 = masks + j * stride, *b1 = b0 + stride, *b2 = b1 + stride, *b3 = b2 + stride;
-            int64_t c0 = 0, c1 = 0, c2 = 0, c3 = 0;
-            for (int64_t w = 0; w < n; w++) {
-                uint64_t x = a[w];
-                c0 += __builtin_popcountll(x & b0[w]);
-                c1 += __builtin_popcountll(x & b1[w]);
-                c2 += __builtin_popcountll(x & b2[w]);
-                c3 += __builtin_popcountll(x & b3[w]);
-            }
-            pair[0] += c0;
-            pair[1] += c1;
-            pair[2] += c2;
-            pair[3] += c3;
-        }
+        for (; j + 4 <= k; j += 4, pair += 4)
+            count_four(a, masks + j * stride, stride, n, pair);
         for (; j < k; j++, pair++) {
             const uint64_t *b = masks + j * stride;
             int64_t c = 0;
