@@ -178,6 +178,8 @@ err_t strided_read_box(const struct strided_view *view, int64_t first, int64_t n
     g.first = first;
     g.end = view->offset_bytes + view->span_bytes;
     g.at = g.have = 0;
+    if (n == 0) /* also of a scalar, which read_box would give whole */
+        return ERR_OK;
     if (view->ndim == 0)
         return read_box(&g, (struct strided_axis[1]){{1, 0, 1}}, 1, 0, 0, e);
     return read_range(&g, 0, first, first + n, at, e);

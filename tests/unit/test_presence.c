@@ -131,8 +131,8 @@ static void folders(void **state)
 static void picked(void **state)
 {
     struct study *s = *state;
-    const char *const there[] = {"f/b/0"}, *const both[] = {"f/b/0", "f/c/0"};
-    const struct selection one = {.ncells = 1, .cells = there}, two = {.ncells = 2, .cells = both};
+    const char *there[] = {"f/b/0"}, *both[] = {"f/b/0", "f/c/0"};
+    const struct selection one = {.cells = {1, there}}, two = {.cells = {2, both}};
     touch(s, "base");
     touch(s, "b");
     study_read(s, HEAD "missing: skip\n" CELLS STAGES);
