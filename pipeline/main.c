@@ -113,14 +113,23 @@ static err_t work(const struct comm *c, const struct cli *cli, const char *comma
         log_info(&log, "sinew: study %s: %d cells, %d nodes, %d process%s of %d BLAS thread%s, output %s",
                  config.study, config.ncells, dag.nnodes, c->np, c->np > 1 ? "es" : "", threads,
                  threads > 1 ? "s" : "", config.output);
-    struct runner r = {
-        .comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a, .provenance = &provenance};
     if (nmissing > 0 && cli->verb == VERB_RUN) {
         if (c->me == 0)
-            presence_refuse(&dag, &cli->selection, nmissing, e);
+            presence_refuse(&dag, &cli->selection, nmissing, a, e);
         return comm_agree(c, e);
     }
-    return run_verb(&r, cli, e);
+    struct headers headers;
+    headers_init(&headers, mem);
+    struct runner r = {.comm = c,
+                       .dag = &dag,
+                       .log = &log,
+                       .mem = mem,
+                       .arena = a,
+                       .provenance = &provenance,
+                       .headers = &headers};
+    err_t code = run_verb(&r, cli, e);
+    headers_release(&headers);
+    return code;
 }
 
 /* Under mpirun or srun --help and --version are printed once, before MPI starts. */

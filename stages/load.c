@@ -169,17 +169,17 @@ static uint64_t fingerprint(const struct checkpoint *c)
 
 /* Collective. Process 0 opens the checkpoint, and with it the others if they shall copy: only after it has
  * found it good, so that a bad one gives one message, and only what it has seen. */
-static err_t open_on_all(struct ctx *ctx, struct checkpoint *c, int everywhere, struct err *e)
+static err_t open_on_all(struct ctx *ctx, struct checkpoint **c, int everywhere, struct err *e)
 {
     const struct comm *m = ctx->comm;
     if (m->me == 0)
-        checkpoint_open(c, ctx->checkpoint, ctx->arena, e);
+        headers_get(ctx->headers, ctx->checkpoint, c, e);
     TRY_ALL(m, e);
     if (!everywhere)
         return ERR_OK;
-    uint64_t seen = fingerprint(c);
+    uint64_t seen = *c ? fingerprint(*c) : 0;
     comm_bcast(m, &seen, (int64_t)sizeof seen, 0);
-    if (m->me != 0 && checkpoint_open(c, ctx->checkpoint, ctx->arena, e) == ERR_OK && fingerprint(c) != seen)
+    if (m->me != 0 && headers_get(ctx->headers, ctx->checkpoint, c, e) == ERR_OK && fingerprint(*c) != seen)
         err_set(e, ERR_DATA, "%s: changed while it was opened; run sinew run again", ctx->checkpoint);
     TRY_ALL(m, e);
     return ERR_OK;
@@ -375,19 +375,19 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
 static err_t load_run(struct ctx *ctx, struct err *e)
 {
     const struct load_params *p = ctx->params;
-    struct checkpoint c = {0};
+    struct checkpoint *c = NULL;
     err_t code;
     TRY_OUT(code, open_on_all(ctx, &c, p->copy, e));
     if (p->copy)
-        TRY_OUT(code, copy_tensors(ctx, &c, e));
+        TRY_OUT(code, copy_tensors(ctx, c, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (ctx->comm->me == 0) {
-        write_tables(ctx, &c, p->copy, e);
-        checkpoint_verify(&c, e); /* what was copied and catalogued is what lies there now */
+        write_tables(ctx, c, p->copy, e);
+        checkpoint_verify(c, e); /* what was copied and catalogued is what lies there now */
     }
     code = comm_agree(ctx->comm, e);
 out:
-    checkpoint_close(&c);
+    headers_put(ctx->headers, c);
     return code;
 }
 

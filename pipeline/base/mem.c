@@ -53,9 +53,38 @@ void mem_init(struct mem *m, size_t budget_bytes)
     *m = (struct mem){.budget_bytes = budget_bytes};
 }
 
+void mem_giver_add(struct mem *m, struct mem_giver *g)
+{
+    g->next = m->givers;
+    m->givers = g;
+}
+
+void mem_giver_remove(struct mem *m, const struct mem_giver *g)
+{
+    for (struct mem_giver **p = &m->givers; *p; p = &(*p)->next)
+        if (*p == g) {
+            *p = g->next;
+            break;
+        }
+}
+
+static int fits(const struct mem *m, size_t bytes)
+{
+    return !m->budget_bytes || (bytes <= m->budget_bytes && m->live_bytes <= m->budget_bytes - bytes);
+}
+
+int mem_room(struct mem *m, size_t bytes)
+{
+    for (struct mem_giver *g = m->givers; g && !fits(m, bytes) && bytes <= m->budget_bytes; g = g->next)
+        g->give(g->arg, m->live_bytes + bytes - m->budget_bytes);
+    return fits(m, bytes);
+}
+
 void arena_init(struct arena *a, struct mem *m)
 {
     *a = (struct arena){.mem = m, .next = m->arenas};
+    if (a->next)
+        a->next->prev = a;
     m->arenas = a;
 }
 
@@ -85,11 +114,12 @@ void arena_release(struct arena *a)
     if (!a->mem)
         return;
     arena_reset(a);
-    for (struct arena **p = &a->mem->arenas; *p; p = &(*p)->next)
-        if (*p == a) {
-            *p = a->next;
-            break;
-        }
+    if (a->prev)
+        a->prev->next = a->next;
+    else
+        a->mem->arenas = a->next;
+    if (a->next)
+        a->next->prev = a->prev;
     give_back(a->mem);
     *a = (struct arena){0};
 }
@@ -173,7 +203,7 @@ err_t arena_array_at(struct arena *a, const char *label, int64_t n, size_t size,
         return err_set(e, ERR_DATA, "%s: a size of %lld x %zu bytes cannot be held in memory", label,
                        (long long)n, size);
     struct mem *m = a->mem;
-    if (m->budget_bytes && (total > m->budget_bytes || m->live_bytes > m->budget_bytes - total)) {
+    if (!mem_room(m, (size_t)total)) {
         char top[400];
         largest_labels(m, top, sizeof top);
         return err_set(e, ERR_SYSTEM,

@@ -11,18 +11,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Someone who holds what can be had again, and gives it back when the budget is short. */
+struct mem_giver {
+    size_t (*give)(void *arg, size_t bytes); /* frees about so many bytes, if it can; returns how many */
+    void *arg;
+    struct mem_giver *next;
+};
+
 struct mem {
     size_t budget_bytes; /* 0: no limit */
     size_t live_bytes;
     size_t peak_bytes;
-    size_t freed_bytes;   /* since it was last looked whether much is kept (mem_start) */
-    struct arena *arenas; /* all open arenas, for the table of the largest labels */
+    size_t freed_bytes;       /* since it was last looked whether much is kept (mem_start) */
+    struct arena *arenas;     /* all open arenas, for the table of the largest labels */
+    struct mem_giver *givers; /* asked when the budget is short */
 };
 
 struct arena {
     struct mem *mem;
     struct block_head *blocks;
-    struct arena *next;
+    struct arena *next, *prev;
 };
 
 /* Local, at the start of the program. Has the C library keep freed memory for the next node instead of giving
@@ -32,6 +40,13 @@ void mem_start(void);
 
 /* Local. budget_bytes: what all arenas of m may hold together; 0 = unlimited. */
 void mem_init(struct mem *m, size_t budget_bytes);
+
+/* Local. g: borrowed until it is removed. */
+void mem_giver_add(struct mem *m, struct mem_giver *g);
+void mem_giver_remove(struct mem *m, const struct mem_giver *g);
+
+/* Local. Is there room for so many bytes more under the budget, once those gave back who can? */
+int mem_room(struct mem *m, size_t bytes);
 
 /* Local. An empty arena drawing on m's budget. Released by arena_release. */
 void arena_init(struct arena *a, struct mem *m);

@@ -1,6 +1,8 @@
 #include "command/inputs.h"
 
+#include "base/path.h"
 #include "command/presence.h"
+#include "compare/match.h"
 #include "compare/pair.h"
 #include "formats/logits/logits.h"
 
@@ -17,31 +19,41 @@ static void complain(struct inputs *in, const struct err *e)
         fprintf(stderr, "sinew: %s: %s\n", err_name(e->code), e->text);
 }
 
-/* Is there a node that writes this checkpoint (a simulated one), so that it need not exist yet? */
-static int is_made(const struct dag *d, const char *path)
+/* ---- opening ---- */
+
+static err_t note(struct dict *dict, const char *path, struct err *e)
 {
+    return path ? dict_put(dict, path, 1, e) : ERR_OK;
+}
+
+/* What nodes write (simulated checkpoints), so that it need not exist yet; what is logits, which have formats
+ * of their own. */
+static err_t note_paths(struct inputs *in, const struct dag *d, struct err *e)
+{
+    in->by_path.arena = in->made.arena = in->logits.arena = in->arena;
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
         if (!n->stage->writes_files || n->stage->scope != SCOPE_CHECKPOINT)
             continue;
-        if (strcmp(n->checkpoint, path) == 0 ||
-            (n->cell->logits_base && strcmp(n->cell->logits_base, path) == 0) ||
-            (n->cell->logits_tuned && strcmp(n->cell->logits_tuned, path) == 0))
-            return 1;
+        TRY(note(&in->made, n->checkpoint, e));
+        TRY(note(&in->made, n->cell->logits_base, e));
+        TRY(note(&in->made, n->cell->logits_tuned, e));
     }
-    return 0;
+    for (int i = 0; i < d->config->ncells; i++) {
+        TRY(note(&in->logits, d->config->cells[i].logits_base, e));
+        TRY(note(&in->logits, d->config->cells[i].logits_tuned, e));
+    }
+    return ERR_OK;
 }
 
-/* Is this file the logits of some cell? They are no checkpoint, and have formats of their own. */
-static int is_logits(const struct dag *d, const char *path)
+/* Is this file the logits of some cell, as named there or in a folder named there? */
+static int is_logits(const struct inputs *in, const char *path, struct arena *scratch, struct err *e)
 {
-    for (int i = 0; i < d->config->ncells; i++) {
-        const struct cell *c = &d->config->cells[i];
-        if ((c->logits_base && logits_is_file_of(path, c->logits_base)) ||
-            (c->logits_tuned && logits_is_file_of(path, c->logits_tuned)))
-            return 1;
-    }
-    return 0;
+    if (in->logits.n == 0)
+        return 0;
+    const char *folder = path_dir(scratch, path, e);
+    return (dict_find(&in->logits, path) >= 0 && logits_is_file_of(path, path)) ||
+           (folder && dict_find(&in->logits, folder) >= 0 && logits_is_file_of(path, folder));
 }
 
 static err_t open_logits(const char *path, struct arena *a, struct err *e)
@@ -52,113 +64,147 @@ static err_t open_logits(const char *path, struct arena *a, struct err *e)
     return code;
 }
 
-const struct opened *inputs_find(const struct inputs *in, const char *path)
+static err_t open_checkpoint(struct headers *h, const char *path, struct err *e)
 {
-    for (int i = 0; i < in->n; i++)
-        if (strcmp(in->list[i].path, path) == 0)
-            return &in->list[i];
-    return NULL;
+    struct checkpoint *c;
+    err_t code = headers_get(h, path, &c, e);
+    headers_put(h, c);
+    return code;
 }
-
-struct open_arg {
-    struct inputs *in;
-    const struct dag *dag;
-};
 
 /* Opens one input's headers; a problem is noted, not passed up. */
 static err_t open_input(void *arg, const char *path, struct err *e)
 {
-    struct open_arg *o = arg;
-    struct inputs *in = o->in;
-    if (inputs_find(in, path))
-        return ERR_OK;
-    if (!checkpoint_exists(path) && is_made(o->dag, path))
-        return ERR_OK;
-    TRY(arena_grow(in->arena, "check.inputs", in->n + 1, &in->cap, &in->list, e));
-    struct opened *x = &in->list[in->n];
-    if (!(x->path = arena_strdup(in->arena, path, e)))
-        return e->code;
-    in->n++;
+    struct inputs *in = arg;
+    struct arena scratch;
     struct err bad;
+    if (dict_find(&in->by_path, path) >= 0 || (dict_find(&in->made, path) >= 0 && !checkpoint_exists(path)))
+        return ERR_OK;
+    const char *own = arena_strdup(in->arena, path, e);
+    if (!own)
+        return e->code;
     err_clear(&bad);
-    x->ok = (is_logits(o->dag, path) ? open_logits(x->path, in->arena, &bad)
-                                     : checkpoint_open(&x->checkpoint, x->path, in->arena, &bad)) == ERR_OK;
-    checkpoint_close(&x->checkpoint);
-    if (!x->ok)
+    arena_init(&scratch, in->arena->mem);
+    if (is_logits(in, own, &scratch, &bad))
+        open_logits(own, &scratch, &bad);
+    else if (bad.code == ERR_OK)
+        open_checkpoint(in->headers, own, &bad);
+    arena_release(&scratch);
+    in->n++;
+    if (bad.code != ERR_OK)
         complain(in, &bad);
-    return ERR_OK;
-}
-
-/* Do the two checkpoints match as each stage that compares them will have it? */
-static void match_inputs(struct inputs *in, const struct config *c, const struct cell *cell,
-                         const struct opened *base, const struct opened *tuned)
-{
-    for (int i = 0; i < c->nnodes; i++) {
-        struct match_policy policy, other;
-        struct err bad;
-        int known = 0;
-        if (!c->nodes[i].stage->matches)
-            continue;
-        c->nodes[i].stage->matches(c->nodes[i].params, &policy);
-        for (int k = 0; k < i && !known; k++)
-            if (c->nodes[k].stage->matches) {
-                c->nodes[k].stage->matches(c->nodes[k].params, &other);
-                known = match_policy_same(&policy, &other);
-            }
-        err_clear(&bad);
-        if (!known &&
-            pair_check(&base->checkpoint, &tuned->checkpoint, &policy, cell->name, in->arena, &bad) != ERR_OK)
-            complain(in, &bad);
-    }
+    return dict_put(&in->by_path, own, bad.code == ERR_OK, e);
 }
 
 static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
 {
-    struct open_arg arg = {in, d};
-    for (int i = 0; i < d->nnodes; i++) {
+    struct arena scratch;
+    err_t code = ERR_OK;
+    arena_init(&scratch, in->arena->mem);
+    for (int i = 0; i < d->nnodes && code == ERR_OK; i++) {
         const struct node *n = &d->nodes[i];
         if (!n->stage->files)
             continue;
-        struct ctx ctx = node_ctx(d, n, in->arena);
-        TRY(n->stage->files(&ctx, open_input, &arg, e));
+        struct ctx ctx = node_ctx(d, n, &scratch);
+        code = n->stage->files(&ctx, open_input, in, e);
+        arena_reset(&scratch);
     }
-    for (int i = 0; i < d->config->ncells; i++) {
-        const struct cell *c = &d->config->cells[i];
-        const struct opened *base = inputs_find(in, c->base), *tuned = inputs_find(in, c->tuned);
-        if (base && tuned && base->ok && tuned->ok)
-            match_inputs(in, d->config, c, base, tuned);
+    arena_release(&scratch);
+    return code;
+}
+
+/* ---- matching ---- */
+
+/* The different ways in which stages compare two checkpoints, in the stages' order. */
+static err_t find_policies(const struct config *c, struct match_policy **out, int *n, struct arena *a,
+                           struct err *e)
+{
+    *n = 0;
+    TRY(arena_array(a, "check.policies", c->nnodes, out, e));
+    for (int i = 0; i < c->nnodes; i++) {
+        struct match_policy *policy = &(*out)[*n];
+        int known = 0;
+        if (!c->nodes[i].stage->matches)
+            continue;
+        c->nodes[i].stage->matches(c->nodes[i].params, policy);
+        for (int k = 0; k < *n && !known; k++)
+            known = match_policy_same(policy, &(*out)[k]);
+        *n += !known;
     }
     return ERR_OK;
 }
 
-/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint
- * cannot be used. */
-static void list_cells(const struct inputs *in, const struct dag *d)
+/* Do the two checkpoints of a cell match in each of these ways? */
+static err_t match_cell(struct inputs *in, const struct cell *cell, const struct match_policy *policies,
+                        int npolicies, struct err *e)
+{
+    struct checkpoint *base = NULL, *tuned = NULL;
+    struct arena scratch;
+    err_t code = headers_get(in->headers, cell->base, &base, e);
+    if (code == ERR_OK)
+        code = headers_get(in->headers, cell->tuned, &tuned, e);
+    arena_init(&scratch, in->arena->mem);
+    for (int i = 0; i < npolicies && code == ERR_OK; i++) {
+        struct err bad;
+        err_clear(&bad);
+        if (pair_check(base, tuned, &policies[i], cell->name, &scratch, &bad) != ERR_OK)
+            complain(in, &bad);
+        arena_reset(&scratch);
+    }
+    arena_release(&scratch);
+    headers_put(in->headers, tuned);
+    headers_put(in->headers, base);
+    return code;
+}
+
+static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
 {
     const struct config *c = d->config;
+    struct match_policy *policies;
+    int npolicies;
+    TRY(find_policies(c, &policies, &npolicies, in->arena, e));
+    for (int i = 0; i < c->ncells && npolicies > 0; i++)
+        if (dict_find(&in->by_path, c->cells[i].base) > 0 && dict_find(&in->by_path, c->cells[i].tuned) > 0)
+            TRY(match_cell(in, &c->cells[i], policies, npolicies, e));
+    return ERR_OK;
+}
+
+/* ---- the whole ---- */
+
+/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint
+ * cannot be used. */
+static err_t list_cells(const struct inputs *in, const struct dag *d, struct err *e)
+{
+    const struct config *c = d->config;
+    struct presence presence;
     int missing = 0, incomplete = 0;
+    TRY(presence_index(&presence, d, in->arena, e));
     for (int i = 0; i < c->ncells + c->nabsent; i++) {
         const struct cell *cell = &c->cells[i];
-        const char *lacks = presence_lacks(d, cell);
-        const struct opened *base = inputs_find(in, cell->base), *tuned = inputs_find(in, cell->tuned);
-        int bad = !lacks && ((base && !base->ok) || (tuned && !tuned->ok));
+        const char *lacks = presence_lacks(&presence, cell);
+        int base_bad = dict_find(&in->by_path, cell->base) == 0;
+        int bad = !lacks && (base_bad || dict_find(&in->by_path, cell->tuned) == 0);
         missing += lacks != NULL;
         incomplete += bad;
         if (lacks)
             printf("missing    %s: expected in %s\n", cell->name, lacks);
         else if (bad)
-            printf("incomplete %s: %s\n", cell->name, base && !base->ok ? cell->base : cell->tuned);
+            printf("incomplete %s: %s\n", cell->name, base_bad ? cell->base : cell->tuned);
     }
     printf("%d cells: %d present, %d incomplete, %d missing\n", c->ncells + c->nabsent,
            c->ncells + c->nabsent - missing - incomplete, incomplete, missing);
     fflush(stdout);
+    return ERR_OK;
 }
 
 err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e)
 {
+    headers_round(in->headers);
+    TRY(note_paths(in, d, e));
     TRY(open_inputs(in, d, e));
+    TRY(match_inputs(in, d, e));
     if (in->problems > 0 || d->config->nabsent > 0)
-        list_cells(in, d);
+        TRY(list_cells(in, d, e));
     if (in->problems == 1)
         *e = in->first;
     else if (in->problems > 1)

@@ -3,19 +3,18 @@
 #ifndef SINEW_INPUTS_H
 #define SINEW_INPUTS_H
 
-#include "formats/checkpoint.h"
+#include "base/dict.h"
+#include "formats/headers.h"
 #include "study/dag.h"
 
-/* By path. Zero-initialise, set arena, check. */
+/* Zero-initialise, set arena and headers, check. */
 struct inputs {
     struct arena *arena;
-    int n;
-    int64_t cap;
-    struct opened {
-        const char *path;
-        struct checkpoint checkpoint; /* closed: its lists remain; empty for logits */
-        int ok;
-    } * list;
+    struct headers *headers;
+    struct dict by_path; /* of those looked at: does it open? */
+    struct dict made;    /* checkpoints and logits that nodes of the study write */
+    struct dict logits;  /* paths of logits as cells have them */
+    int n;               /* that open */
     int problems;
     struct err first;
 };
@@ -24,8 +23,5 @@ struct inputs {
  * stderr as it is found, the cells that lack something on stdout. Errors: DATA, the problem if there is one,
  * or how many there are; SYSTEM (memory). */
 err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e);
-
-/* Local. The input at a path; NULL where there is none, or none yet. */
-const struct opened *inputs_find(const struct inputs *in, const char *path);
 
 #endif

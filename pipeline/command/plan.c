@@ -3,46 +3,30 @@
 #include "base/text.h"
 #include "command/inputs.h"
 #include "engine/fresh.h"
+#include "engine/machine.h"
 
 #include <stdio.h>
-
-/* What plan's times assume of one process; they are there to tell minutes from days. */
-static const double READ_RATE = 1e9, FLOP_RATE = 10e9;
 
 struct line {
     int nodes, fresh, unknown;
     double read, write, flops, memory, sec;
 };
 
-static void add_node(struct runner *r, const struct inputs *in, const struct node *n,
-                     const struct freshness *f, struct line *at)
+static void add_node(const struct runner *r, const struct node *n, const struct freshness *f, struct line *at)
 {
     at->nodes++;
     if (f->state == STATE_FRESH) {
         at->fresh++;
         return;
     }
-    const struct config *c = r->dag->config;
-    struct plan_view view = {.cell = n->cell,
-                             .ncells = n->ncells,
-                             .np = r->comm->np,
-                             .memory_bytes = c->memory_bytes,
-                             .read = c->read,
-                             .params = c->nodes[n->decl].params};
-    const char *base = n->checkpoint ? n->checkpoint : n->cell ? n->cell->base : n->base;
-    const struct opened *b = base ? inputs_find(in, base) : NULL;
-    const struct opened *t = n->cell && !n->checkpoint ? inputs_find(in, n->cell->tuned) : NULL;
-    view.base = b && b->ok ? &b->checkpoint : NULL;
-    view.tuned = t && t->ok ? &t->checkpoint : NULL;
-    struct estimate x = {0};
-    if (n->stage->plan)
-        n->stage->plan(&view, &x);
-    at->unknown += n->stage->plan && !x.known;
+    struct estimate x;
+    int known = machine_estimate(&machine_assumed, r->dag, n, r->comm->np, r->headers, &x);
+    at->unknown += n->stage->plan && !known;
     at->read += x.read_bytes;
     at->write += x.write_bytes;
     at->flops += x.flops;
     at->memory = x.process_bytes > at->memory ? x.process_bytes : at->memory;
-    at->sec += ((x.read_bytes + x.write_bytes) / READ_RATE + x.flops / FLOP_RATE) / r->comm->np;
+    at->sec += machine_sec(&machine_assumed, &x) / r->comm->np;
 }
 
 static void print_line(const char *name, const char *needs, const struct line *l)
@@ -55,11 +39,24 @@ static void print_line(const char *name, const char *needs, const struct line *l
            l->unknown ? "?" : human_sec(l->sec, sec, sizeof sec), needs);
 }
 
+/* A node that is over what a process has for it has all processes when it runs, or as many as serve it, and
+ * may still be refused. */
+static void warn_of_memory(const struct runner *r, const char *name, double bytes)
+{
+    int64_t has = machine_memory(&machine_assumed, r->dag->config->memory_bytes);
+    char needs[32], room[32];
+    if (bytes > (double)has)
+        log_warn(r->log,
+                 "%s would need %s on a process, which has %s of memory_per_process beside what it holds "
+                 "anyway: it may be refused; raise it or use more processes",
+                 name, human_bytes(bytes, needs, sizeof needs), human_bytes((double)has, room, sizeof room));
+}
+
 static err_t plan_root(struct runner *r, struct err *e)
 {
     const struct dag *d = r->dag;
     const struct config *c = d->config;
-    struct inputs in = {.arena = r->arena};
+    struct inputs in = {.arena = r->arena, .headers = r->headers};
     struct freshness *all;
     TRY(inputs_check(&in, d, e));
     TRY(arena_array(r->arena, "plan.states", d->nnodes, &all, e));
@@ -79,8 +76,8 @@ static err_t plan_root(struct runner *r, struct err *e)
         for (int i = 0; i < decl->nneeds; i++)
             TRY(text_add(&needs, e, "%s%s", i ? ", " : "", c->nodes[decl->needs[i]].name));
         for (int i = d->first[k]; i < d->first[k + 1]; i++) {
-            TRY(fresh_node(d, i, all, r->arena, e));
-            add_node(r, &in, &d->nodes[i], &all[i], &at);
+            TRY(fresh_node(d, i, all, r->headers, r->arena, e));
+            add_node(r, &d->nodes[i], &all[i], &at);
         }
         print_line(decl->name, needs.text, &at);
         if (at.memory > over) {
@@ -100,7 +97,7 @@ static err_t plan_root(struct runner *r, struct err *e)
     printf("\nbytes, flops and times are of what is not fresh; memory is of one process; times assume %.0f "
            "GB/s and %.0f Gflop/s "
            "a process\n",
-           READ_RATE / 1e9, FLOP_RATE / 1e9);
+           machine_assumed.bytes_per_sec / 1e9, machine_assumed.flops_per_sec / 1e9);
     if (total.unknown)
         printf("?: the checkpoints do not exist yet, a stage of this study makes them; plan again after it "
                "has run\n");
@@ -109,6 +106,7 @@ static err_t plan_root(struct runner *r, struct err *e)
             e, ERR_SYSTEM,
             "%s would need %s on a process, over memory_per_process; raise it or use more processes",
             over_name, human_bytes(over, memory, sizeof memory));
+    warn_of_memory(r, over_name, over);
     return ERR_OK;
 }
 

@@ -5,23 +5,35 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Is there a node that makes this checkpoint or has catalogued it? */
-static int is_known(const struct dag *d, const char *path)
+err_t presence_index(struct presence *p, const struct dag *d, struct arena *a, struct err *e)
 {
-    for (int i = 0; i < d->nnodes; i++) {
-        const struct node *n = &d->nodes[i];
-        if (n->stage->scope == SCOPE_CHECKPOINT && strcmp(n->checkpoint, path) == 0 &&
-            (n->stage->writes_files || access(n->path, F_OK) == 0))
+    *p = (struct presence){.dag = d, .first = {.arena = a}};
+    TRY(arena_array(a, "presence.next", d->nnodes, &p->next, e));
+    for (int i = d->nnodes - 1; i >= 0; i--) {
+        if (d->nodes[i].stage->scope != SCOPE_CHECKPOINT)
+            continue;
+        p->next[i] = (int)dict_find(&p->first, d->nodes[i].checkpoint);
+        TRY(dict_put(&p->first, d->nodes[i].checkpoint, i, e));
+    }
+    return ERR_OK;
+}
+
+/* Is there a node that makes this checkpoint or has catalogued it? */
+static int is_known(const struct presence *p, const char *path)
+{
+    for (int i = (int)dict_find(&p->first, path); i >= 0; i = p->next[i]) {
+        const struct node *n = &p->dag->nodes[i];
+        if (n->stage->writes_files || access(n->path, F_OK) == 0)
             return 1;
     }
     return 0;
 }
 
-const char *presence_lacks(const struct dag *d, const struct cell *cell)
+const char *presence_lacks(const struct presence *p, const struct cell *cell)
 {
-    if (!checkpoint_exists(cell->base) && !is_known(d, cell->base))
+    if (!checkpoint_exists(cell->base) && !is_known(p, cell->base))
         return cell->base;
-    if (!checkpoint_exists(cell->tuned) && !is_known(d, cell->tuned))
+    if (!checkpoint_exists(cell->tuned) && !is_known(p, cell->tuned))
         return cell->tuned;
     return NULL;
 }
@@ -47,12 +59,14 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
                       const struct log *log, int *nmissing, struct arena *a, struct err *e)
 {
     char *absent = NULL;
+    struct presence presence;
     *nmissing = 0;
-    arena_array(a, "presence", config->ncells, &absent, e);
+    if (arena_array(a, "presence", config->ncells, &absent, e) == ERR_OK)
+        presence_index(&presence, d, a, e);
     TRY_ALL(c, e);
     for (int i = 0; i < config->ncells && c->me == 0; i++)
-        absent[i] =
-            selection_has_cell(s, config->cells[i].name) && presence_lacks(d, &config->cells[i]) != NULL;
+        absent[i] = selection_has_cell(s, config->cells[i].name) &&
+                    presence_lacks(&presence, &config->cells[i]) != NULL;
     comm_bcast(c, absent, config->ncells, 0);
     for (int i = 0; i < config->ncells; i++)
         *nmissing += absent[i];
@@ -61,7 +75,7 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
         return ERR_OK;
     if (*nmissing == config->ncells)
         return err_set(e, ERR_DATA, "%s: no cell has its checkpoints on disk; the first, %s, lacks %s",
-                       config->file, config->cells[0].name, presence_lacks(d, &config->cells[0]));
+                       config->file, config->cells[0].name, presence_lacks(&presence, &config->cells[0]));
     log_info(log, "%d of %d cells left out: their checkpoints are not on disk (missing: skip)", *nmissing,
              config->ncells);
     *nmissing = 0;
@@ -70,12 +84,12 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
     return comm_agree(c, e);
 }
 
-err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissing, struct err *e)
+static err_t refuse(const struct presence *p, const struct selection *s, int nmissing, struct err *e)
 {
-    const struct config *config = d->config;
+    const struct config *config = p->dag->config;
     for (int i = 0; i < config->ncells; i++) {
         const struct cell *cell = &config->cells[i];
-        const char *path = selection_has_cell(s, cell->name) ? presence_lacks(d, cell) : NULL;
+        const char *path = selection_has_cell(s, cell->name) ? presence_lacks(p, cell) : NULL;
         if (path)
             return err_set(
                 e, ERR_DATA,
@@ -84,4 +98,12 @@ err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissi
                 nmissing, config->ncells, cell->name, path, config->file);
     }
     return err_set(e, ERR_BUG, "no cell lacks a checkpoint");
+}
+
+err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissing, struct arena *scratch,
+                      struct err *e)
+{
+    struct presence presence;
+    TRY(presence_index(&presence, d, scratch, e));
+    return refuse(&presence, s, nmissing, e);
 }

@@ -2,11 +2,22 @@
 #ifndef SINEW_PRESENCE_H
 #define SINEW_PRESENCE_H
 
+#include "base/dict.h"
 #include "engine/runner.h"
+
+/* The study's nodes on checkpoints, by path. */
+struct presence {
+    const struct dag *dag;
+    struct dict first; /* of a path, its first node */
+    int *next;         /* per node, the next of the same path; -1 */
+};
+
+/* Local. p: in use as long as the arena and the DAG. Errors: SYSTEM (memory). */
+err_t presence_index(struct presence *p, const struct dag *d, struct arena *a, struct err *e);
 
 /* Local. Where a cell's checkpoint ought to be and is not (base first), or NULL where both are there, are
  * made by a stage of the study, or were catalogued before they were removed. */
-const char *presence_lacks(const struct dag *d, const struct cell *cell);
+const char *presence_lacks(const struct presence *p, const struct cell *cell);
 
 /* Collective. Looks for the checkpoints of all cells (of the picked ones, if some are picked). With `missing:
  * skip` the cells that lack one are moved behind the others in config->cells and counted in config->nabsent,
@@ -16,6 +27,7 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
                       const struct log *log, int *nmissing, struct arena *a, struct err *e);
 
 /* Local. The refusal to run with cells missing: how many, the first, and what to do. */
-err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissing, struct err *e);
+err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissing, struct arena *scratch,
+                      struct err *e);
 
 #endif

@@ -12,10 +12,13 @@ static err_t status_root(struct runner *r, struct err *e)
     struct freshness *all;
     struct arena scratch;
     int count[STATE_COUNT] = {0}, missing = 0;
+    struct presence presence;
     TRY(arena_array(r->arena, "status.states", d->nnodes, &all, e));
+    TRY(presence_index(&presence, d, r->arena, e));
+    headers_round(r->headers);
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
-        TRY(fresh_node(d, i, all, r->arena, e));
+        TRY(fresh_node(d, i, all, r->headers, r->arena, e));
         count[all[i].state]++;
         missing += n->stage->scope != SCOPE_STUDY && all[i].state != STATE_FRESH;
         printf("%-8s %-16s %s%s%s\n", fresh_name(all[i].state), d->config->nodes[n->decl].name, n->label,
@@ -23,7 +26,7 @@ static err_t status_root(struct runner *r, struct err *e)
     }
     for (int i = d->config->ncells; i < d->config->ncells + d->config->nabsent; i++)
         printf("%-8s %-16s %s: expected in %s\n", "absent", "checkpoint", d->config->cells[i].name,
-               presence_lacks(d, &d->config->cells[i]));
+               presence_lacks(&presence, &d->config->cells[i]));
     arena_init(&scratch, r->mem);
     const char *archive = access(d->archive, F_OK) != 0                        ? "missing"
                           : missing == 0 && archive_is_fresh(d, all, &scratch) ? "fresh"

@@ -23,7 +23,7 @@ const char *fresh_name(enum fresh_state s)
 /* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent". */
 struct prints {
     struct text text;
-    struct arena *arena;
+    struct headers *headers;
 };
 static const char ABSENT[] = " absent";
 
@@ -41,6 +41,22 @@ static err_t print_file(struct prints *p, const char *path, const struct stat *s
                     (unsigned long long)hash_bytes(head, n > 0 ? (size_t)n : 0));
 }
 
+/* Its files, and what its config.json says. */
+static err_t print_checkpoint(struct prints *p, const struct checkpoint *c, struct err *e)
+{
+    err_t code = ERR_OK;
+    for (int64_t i = 0; i < c->nfiles && code == ERR_OK; i++)
+        code = text_add(&p->text, e, "%s %lld %lld %016llx\n", c->files[i].path,
+                        (long long)c->files[i].size_bytes, (long long)c->files[i].mtime_ns,
+                        (unsigned long long)c->files[i].header_hash);
+    const char *problem = c->config.problem ? c->config.problem : "";
+    if (code == ERR_OK && c->config.path)
+        code = text_add(&p->text, e, "%s layers %lld tied %d problem %016llx\n", c->config.path,
+                        (long long)c->config.layers, (int)c->config.tied,
+                        (unsigned long long)(problem[0] ? hash_bytes(problem, strlen(problem)) : 0));
+    return code;
+}
+
 static err_t add_print(void *arg, const char *path, struct err *e)
 {
     struct prints *p = arg;
@@ -49,29 +65,20 @@ static err_t add_print(void *arg, const char *path, struct err *e)
         return text_add(&p->text, e, "%s%s\n", path, ABSENT);
     if (!S_ISDIR(st.st_mode))
         return print_file(p, path, &st, e);
-    struct checkpoint c = {0};
+    struct checkpoint *c;
     struct err bad; /* a checkpoint that cannot be read is the stage's to report */
     err_clear(&bad);
     if (!checkpoint_exists(path))
         return text_add(&p->text, e, "%s%s\n", path, ABSENT);
-    if (checkpoint_open(&c, path, p->arena, &bad) != ERR_OK)
+    if (headers_get(p->headers, path, &c, &bad) != ERR_OK)
         return text_add(&p->text, e, "%s unreadable\n", path);
-    err_t code = ERR_OK;
-    for (int64_t i = 0; i < c.nfiles && code == ERR_OK; i++)
-        code =
-            text_add(&p->text, e, "%s %lld %lld %016llx\n", c.files[i].path, (long long)c.files[i].size_bytes,
-                     (long long)c.files[i].mtime_ns, (unsigned long long)c.files[i].header_hash);
-    const char *problem = c.config.problem ? c.config.problem : "";
-    if (code == ERR_OK && c.config.path)
-        code = text_add(&p->text, e, "%s layers %lld tied %d problem %016llx\n", c.config.path,
-                        (long long)c.config.layers, (int)c.config.tied,
-                        (unsigned long long)(problem[0] ? hash_bytes(problem, strlen(problem)) : 0));
-    checkpoint_close(&c);
+    err_t code = print_checkpoint(p, c, e);
+    headers_put(p->headers, c);
     return code;
 }
 
-static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct arena *a,
-                           struct arena *keep, struct err *e)
+static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct headers *headers,
+                           struct arena *a, struct arena *keep, struct err *e)
 {
     const struct node *n = &d->nodes[i];
     const struct node_decl *decl = &d->config->nodes[n->decl];
@@ -101,7 +108,7 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
                      all[n->input_nodes[k]].key));
     hash_text(t.text, f->inputs);
 
-    struct prints p = {.text = {.arena = a}, .arena = a};
+    struct prints p = {.text = {.arena = a}, .headers = headers};
     TRY(text_add(&p.text, e, "files\n"));
     if (n->stage->files) {
         struct ctx ctx = node_ctx(d, n, a);
@@ -215,12 +222,13 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
     compute_key(f);
 }
 
-err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e)
+err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct headers *headers,
+                 struct arena *keep, struct err *e)
 {
     struct freshness *f = &all[i];
     struct arena scratch;
     arena_init(&scratch, keep->mem);
-    err_t code = compute_parts(d, i, all, &scratch, keep, e);
+    err_t code = compute_parts(d, i, all, headers, &scratch, keep, e);
     if (code == ERR_OK)
         judge(&d->nodes[i], f, &scratch, keep);
     arena_release(&scratch);

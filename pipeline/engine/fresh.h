@@ -8,6 +8,7 @@
 #ifndef SINEW_FRESH_H
 #define SINEW_FRESH_H
 
+#include "formats/headers.h"
 #include "study/dag.h"
 #include "base/hash.h"
 
@@ -24,9 +25,10 @@ struct freshness {
 const char *fresh_name(enum fresh_state s);
 
 /* Local (process 0's work). Computes the freshness of node i into all[i]; all[] of the nodes it needs must
- * have been computed. keep: lifetime of all[]. Errors: SYSTEM (memory); a damaged artifact is stale, not an
- * error. */
-err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct arena *keep, struct err *e);
+ * have been computed. headers: what checkpoints are is asked of it, in its present round. keep: lifetime of
+ * all[]. Errors: SYSTEM (memory); a damaged artifact is stale, not an error. */
+err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct headers *headers,
+                 struct arena *keep, struct err *e);
 
 /* Local, process 0. Writes the key and its parts into an artifact about to be completed. */
 err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h5 *artifact, struct err *e);

@@ -13,7 +13,11 @@
 
 /* ---- one node ---- */
 
-enum { MAX_LEVELS = 32, NOTICE_TAG = 1 };
+enum {
+    MAX_LEVELS = 32,
+    NOTICE_TAG = 1,
+    KEEP_SHARE = 32 /* of the memory, one part in so many is for headers while stages run that read none */
+};
 
 struct work {
     struct runner *r;
@@ -24,12 +28,11 @@ struct work {
     char *todo;                   /* per node, same on all processes */
     struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
     int nslots;
-    struct headers *headers; /* process 0 */
-    MPI_Request *notices;    /* to every process, of this one's failure */
-    int64_t ran;             /* nodes that ran */
-    int built;               /* the archive was */
-    double stage_bytes;      /* read and written by the stage's nodes this process took part in */
-    double busy_sec;         /* spent in them */
+    MPI_Request *notices; /* to every process, of this one's failure */
+    int64_t ran;          /* nodes that ran */
+    int built;            /* the archive was */
+    double stage_bytes;   /* read and written by the stage's nodes this process took part in */
+    double busy_sec;      /* spent in them */
     size_t peak_bytes;
 };
 
@@ -71,11 +74,13 @@ static err_t run_node(struct work *w, int i, const struct comm *c, struct progre
     if (n->stage->scope == SCOPE_STUDY)
         tables_of_archive(&arena, &ctx.tables, &ctx.ntables, e);
     ctx.comm = c;
+    ctx.headers = r->headers;
     ctx.log = r->log;
     ctx.progress = progress;
     ctx.progress_done = done;
     ctx.out = &out;
     ctx.bytes_done = &w->stage_bytes;
+    headers_round(r->headers);
     log_detail(r->log, "%s of %s", decl->name, n->label);
     err_t code = artifact_begin(&out, c, n->path, &arena, e);
     if (code == ERR_OK)
@@ -160,9 +165,10 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
 {
     const struct comm *c = w->r->comm;
     const struct selection *s = w->selection;
+    headers_round(w->r->headers);
     if (c->me == 0) {
         for (int i = from; i < to && e->code == ERR_OK; i++) {
-            fresh_node(w->r->dag, i, w->all, w->r->arena, e);
+            fresh_node(w->r->dag, i, w->all, w->r->headers, w->r->arena, e);
             w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH);
             if (w->todo[i] && e->code == ERR_OK)
                 check_inputs(w, i, e);
@@ -171,7 +177,7 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
         arena_init(&scratch, w->r->mem);
-        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->headers, w->slots, &w->nslots, &scratch, e);
+        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots, &w->nslots, &scratch, e);
         arena_release(&scratch);
     }
     comm_rest(c);
@@ -302,6 +308,8 @@ static err_t run_stage(struct work *w, int k, struct err *e)
         return ERR_OK;
     const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
     TRY(decide(w, from, to, e));
+    if (!d->nodes[from].stage->files) /* its nodes want the memory that many headers take */
+        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
     if (w->nslots == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;
@@ -376,15 +384,14 @@ static err_t work_init(struct work *w, struct runner *r, const struct selection 
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
         if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
             arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
-    if (e->code == ERR_OK && r->comm->me == 0 && pick_nodes(w, e) == ERR_OK)
-        schedule_start(&w->headers, r->arena, e);
+    if (e->code == ERR_OK && r->comm->me == 0)
+        pick_nodes(w, e);
     return comm_agree(r->comm, e);
 }
 
 /* Collective. */
 static void work_end(struct work *w)
 {
-    schedule_end(w->headers);
     for (int level = MAX_LEVELS - 1; level >= 0; level--)
         if (w->team[level].np > 0)
             comm_team_free(w->r->comm, &w->team[level]);
@@ -510,7 +517,7 @@ static err_t report_all(struct work *w, struct err *e)
             TRY(decide(w, i, i + 1, e));
             TRY(run_node(w, i, r->comm, NULL, 0, e));
         } else if (r->comm->me == 0 && e->code == ERR_OK) {
-            fresh_node(d, i, w->all, r->arena, e);
+            fresh_node(d, i, w->all, r->headers, r->arena, e);
         }
     }
     log_info(r->log, "report %s/report", d->config->output);

@@ -19,6 +19,7 @@ struct runner {
     struct mem *mem;
     struct arena *arena; /* lifetime of the run */
     const struct provenance *provenance;
+    struct headers *headers; /* of checkpoints, this process's */
 };
 
 /* Collective. Runs what is picked and not fresh, under the output folder's lock (lock.h). Errors: as the

@@ -1,18 +1,15 @@
 #include "engine/schedule.h"
 
-#include "formats/checkpoint.h"
 #include "base/comm.h"
+#include "engine/machine.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What times are told from, of one process; only their proportions matter, and those to what a node costs
- * beside its work: opening and completing an artifact, and agreeing on it with each doubling of the team. */
-static const double BYTES_PER_SEC = 1e9, FLOPS_PER_SEC = 10e9, NODE_SEC = 2e-3, DOUBLING_SEC = 1e-3;
-
-/* Headers are kept while they take less than this part of the memory. */
-enum { KEEP_SHARE = 32 };
+/* What a node costs beside its work: opening and completing an artifact, and agreeing on it with each
+ * doubling of the team. Of times only the proportions matter. */
+static const double NODE_SEC = 2e-3, DOUBLING_SEC = 1e-3;
 
 /* The share of a node's work that does not divide: headers, tables. */
 static const double SERIAL = 0.01;
@@ -108,114 +105,18 @@ err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot 
 
 /* ---- what nodes cost ---- */
 
-/* Each header is opened once, until one does not fit into memory: no more are then. */
-struct headers {
-    struct arena arena;
-    size_t bytes; /* of it */
-    int full;
-    int n;
-    int64_t cap;
-    struct header {
-        const char *path;
-        struct checkpoint *checkpoint; /* NULL: cannot be opened, which is the stage's to report */
-    } * list;
-};
-
-static const struct checkpoint *find_header(struct headers *h, const char *path)
-{
-    struct err ignored;
-    err_clear(&ignored);
-    for (int i = 0; path && i < h->n; i++)
-        if (strcmp(h->list[i].path, path) == 0)
-            return h->list[i].checkpoint;
-    if (!path || h->full)
-        return NULL;
-    if (arena_grow(&h->arena, "schedule.headers", h->n + 1, &h->cap, &h->list, &ignored) != ERR_OK) {
-        h->full = 1;
-        return NULL;
-    }
-    struct header *x = &h->list[h->n++];
-    *x = (struct header){.path = path};
-    struct checkpoint *c;
-    if (arena_array(&h->arena, "schedule.header", 1, &c, &ignored) == ERR_OK &&
-        checkpoint_open(c, path, &h->arena, &ignored) == ERR_OK) {
-        checkpoint_close(c);
-        x->checkpoint = c;
-    }
-    h->full = ignored.code == ERR_SYSTEM;
-    return x->checkpoint;
-}
-
-err_t schedule_start(struct headers **h, struct arena *a, struct err *e)
-{
-    TRY(arena_array(a, "schedule.headers", 1, h, e));
-    arena_init(&(*h)->arena, a->mem);
-    return ERR_OK;
-}
-
-void schedule_end(struct headers *h)
-{
-    if (h)
-        arena_release(&h->arena);
-}
-
-/* After a stage. Its nodes want the memory that many headers take, and may write a checkpoint that was not
- * there. */
-static void tidy_headers(struct headers *h)
-{
-    struct mem *m = h->arena.mem;
-    int kept = 0;
-    for (int i = 0; i < h->n; i++)
-        if (h->list[i].checkpoint)
-            h->list[kept++] = h->list[i];
-    h->n = kept;
-    if (!h->full && h->bytes < m->budget_bytes / KEEP_SHARE)
-        return;
-    arena_release(&h->arena);
-    *h = (struct headers){.n = 0};
-    arena_init(&h->arena, m);
-}
-
-/* The cost of a node on a team; 0: it cannot be told. */
-static int estimate_node(const struct dag *d, const struct node *n, int processes, struct headers *h,
-                         struct estimate *x)
-{
-    struct plan_view view = {.cell = n->cell,
-                             .ncells = n->ncells,
-                             .np = processes,
-                             .memory_bytes = d->config->memory_bytes - d->config->memory_bytes / 8,
-                             .read = d->config->read,
-                             .params = d->config->nodes[n->decl].params};
-    *x = (struct estimate){0};
-    if (!n->stage->plan || n->stage->scope == SCOPE_STUDY)
-        return 0;
-    n->stage->plan(&view, x);
-    if (x->known)
-        return 1;
-    view.base = find_header(h, n->checkpoint ? n->checkpoint : n->base ? n->base : n->cell->base);
-    *x = (struct estimate){0};
-    if (view.base)
-        n->stage->plan(&view, x);
-    if (!view.base || x->known || n->stage->scope != SCOPE_CELL)
-        return x->known;
-    view.tuned = find_header(h, n->cell->tuned);
-    *x = (struct estimate){0};
-    if (view.tuned)
-        n->stage->plan(&view, x);
-    return x->known;
-}
-
-/* The smallest team with the memory; an eighth of it is left for what a process holds besides. Where no team
- * has it, the smallest of those that come nearest: more processes are of no use to all stages. */
+/* The smallest team with the memory. Where no team has it, the smallest of those that come nearest: more
+ * processes are of no use to all stages. */
 static struct job judge(const struct dag *d, int i, int np, struct headers *h)
 {
+    const struct machine_model *m = &machine_assumed;
     struct job job = {.node = i};
-    double least = INFINITY, most = 7.0 / 8 * (double)d->config->memory_bytes;
+    double least = INFINITY, most = (double)machine_memory(m, d->config->memory_bytes);
     for (int level = comm_levels(np); level >= 0 && least > most; level--) {
         struct estimate x;
-        if (!estimate_node(d, &d->nodes[i], np >> level > 1 ? np >> level : 1, h, &x))
+        if (!machine_estimate(m, d, &d->nodes[i], np >> level > 1 ? np >> level : 1, h, &x))
             return (struct job){.node = i};
-        job.sec = (x.read_bytes + x.write_bytes) / BYTES_PER_SEC + x.flops / FLOPS_PER_SEC;
+        job.sec = machine_sec(m, &x);
         if (x.process_bytes < least) {
             least = x.process_bytes;
             job.deepest = level;
@@ -230,14 +131,11 @@ err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, in
     struct job *jobs;
     *n = 0;
     TRY(arena_array(scratch, "schedule.jobs", to - from, &jobs, e));
-    size_t before = scratch->mem->live_bytes;
     for (int i = from; i < to; i++) {
         if (!todo[i])
             continue;
         jobs[*n] = np > 1 ? judge(d, i, np, h) : (struct job){.node = i};
         (*n)++;
     }
-    h->bytes += scratch->mem->live_bytes - before;
-    tidy_headers(h);
     return schedule_jobs(jobs, *n, np, slots, scratch, e);
 }

@@ -8,6 +8,7 @@
 #ifndef SINEW_SCHEDULE_H
 #define SINEW_SCHEDULE_H
 
+#include "formats/headers.h"
 #include "study/dag.h"
 
 /* What is known of a node before it runs. */
@@ -30,17 +31,9 @@ struct schedule_slot {
 err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, struct arena *scratch,
                     struct err *e);
 
-/* Headers of checkpoints, from which nodes' costs are told. */
-struct headers;
-
-/* Local (process 0's work). None yet; they draw on a's budget until schedule_end. */
-err_t schedule_start(struct headers **h, struct arena *a, struct err *e);
-void schedule_end(struct headers *h);
-
 /* Local (process 0's work). Places nodes [from, to) with todo[i] on np processes: *n of them, in slots (room
  * for to - from). What they cost is their stages' own estimate, from the headers of their checkpoints; where
- * there is none they run on all processes. Headers stay open to the next stage's nodes while they are few
- * bytes. Errors: SYSTEM (memory). */
+ * there is none they run on all processes. Errors: SYSTEM (memory). */
 err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct headers *h,
                      struct schedule_slot *slots, int *n, struct arena *scratch, struct err *e);
 

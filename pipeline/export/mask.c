@@ -102,12 +102,13 @@ static err_t find_node(struct export *p, struct err *e)
     TRY(arena_array(p->arena, "export.states", d->nnodes, &all, e));
     TRY(arena_array(p->arena, "export.wanted", d->nnodes, &wanted, e));
     wanted[at] = 1;
+    headers_round(p->r->headers);
     for (int i = at; i >= 0; i--)
         for (int k = 0; wanted[i] && k < d->nodes[i].ninputs; k++)
             wanted[d->nodes[i].input_nodes[k]] = 1;
     for (int i = 0; i <= at; i++)
         if (wanted[i])
-            TRY(fresh_node(d, i, all, p->arena, e));
+            TRY(fresh_node(d, i, all, p->r->headers, p->arena, e));
     if (all[at].state != STATE_FRESH)
         return err_set(
             e, ERR_DATA,

@@ -46,7 +46,7 @@ static void *counted_malloc(size_t n)
     size_t bytes;
     if (__builtin_add_overflow(n, sizeof(struct counted), &bytes))
         return NULL;
-    if (m && m->budget_bytes && (bytes > m->budget_bytes || m->live_bytes > m->budget_bytes - bytes)) {
+    if (m && !mem_room(m, bytes)) {
         counting.refused = 1;
         if (!may_be_token(n))
             return NULL;

@@ -208,8 +208,7 @@ static err_t give_cache(struct h5_source *s, size_t cache_bytes, struct err *e)
     struct mem *m = s->file->arena->mem;
     if (cache_bytes == 0)
         return ERR_OK;
-    if (m->budget_bytes > 0 &&
-        (m->live_bytes > m->budget_bytes || cache_bytes > m->budget_bytes - m->live_bytes))
+    if (!mem_room(m, cache_bytes))
         return err_set(
             e, ERR_SYSTEM,
             "%s: dataset %s: the chunks of one row (%.1f MiB) do not fit the memory budget (%.1f of "

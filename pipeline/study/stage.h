@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "study/param.h"
+#include "formats/headers.h"
 #include "formats/readahead.h"
 #include "hdf5/table.h"
 
@@ -64,6 +65,7 @@ struct ctx {
     int ntables;
     int64_t memory_bytes;          /* budget of this process */
     struct readahead_setting read; /* how checkpoints are read */
+    struct headers *headers;       /* checkpoints that were opened already */
     double *bytes_done;            /* the stage adds the bytes it has read or written, for the rate */
 };
 

@@ -171,11 +171,14 @@ static inline err_t run_stage(struct world *w, struct ctx ctx, const char *kind,
     const struct stage *s = registry_find(kind);
     struct artifact out;
     struct arena arena; /* the node's: what a stage leaves there is gone with it */
+    struct headers headers;
     double bytes = 0;
     err_clear(e);
     ctx.params = stage_params(w, s, settings);
     arena_init(&arena, &w->mem);
+    headers_init(&headers, &w->mem);
     ctx.comm = &w->comm;
+    ctx.headers = &headers;
     ctx.arena = &arena;
     ctx.log = &w->log;
     ctx.node = kind;
@@ -189,6 +192,7 @@ static inline err_t run_stage(struct world *w, struct ctx ctx, const char *kind,
         code = code != ERR_OK ? code : ended;
     }
     check(w, code == e->code, "%s returned %d, its error says %d", kind, (int)code, (int)e->code);
+    headers_release(&headers);
     arena_release(&arena);
     return code;
 }

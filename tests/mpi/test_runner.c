@@ -66,7 +66,11 @@ static err_t run(struct played *p, const struct selection *picked, struct err *e
     struct err first;
     int pending = 0;
     err_clear(e);
+    struct headers headers;
+    headers_init(&headers, &w->mem);
+    p->runner.headers = &headers;
     err_t code = runner_run(&p->runner, picked ? picked : &all, e);
+    headers_release(&headers);
     check_int(w, "the code returned", code, e->code);
     first = *e;
     comm_bcast(&w->comm, &first, (int64_t)sizeof first, 0);

@@ -19,15 +19,22 @@ struct study {
     struct config config;
     struct dag dag;
     struct freshness *all; /* of each node of dag */
+    struct headers headers;
 };
 
 static inline int study_setup(void **state)
 {
-    return bench_new(state, sizeof(struct study), WITH_FOLDER);
+    if (bench_new(state, sizeof(struct study), WITH_FOLDER) != 0)
+        return -1;
+    struct study *s = *state;
+    headers_init(&s->headers, &s->bench.mem);
+    return 0;
 }
 
 static inline int study_teardown(void **state)
 {
+    struct study *s = *state;
+    headers_release(&s->headers);
     return bench_delete(state);
 }
 
@@ -75,8 +82,9 @@ static inline int study_node(const struct study *s, const char *name, const char
 /* Computes the freshness of all nodes. */
 static inline void study_judge(struct study *s)
 {
+    headers_round(&s->headers);
     for (int i = 0; i < s->dag.nnodes; i++)
-        assert_int_equal(fresh_node(&s->dag, i, s->all, &s->bench.arena, &s->bench.err), ERR_OK);
+        assert_int_equal(fresh_node(&s->dag, i, s->all, &s->headers, &s->bench.arena, &s->bench.err), ERR_OK);
 }
 
 /* Runs node i by itself, as the runner would, into its artifact. Freshness must have been computed. */
@@ -92,6 +100,7 @@ static inline void study_make(struct study *s, int i)
     arena_init(&a, &b->mem);
     struct ctx ctx = node_ctx(&s->dag, n, &a);
     ctx.comm = &self;
+    ctx.headers = &s->headers;
     ctx.out = &out;
     ctx.bytes_done = &bytes;
     if (artifact_begin(&out, &self, n->path, &a, &b->err) == ERR_OK &&
@@ -107,7 +116,8 @@ static inline void study_make(struct study *s, int i)
 static inline void study_make_all(struct study *s)
 {
     for (int i = 0; i < s->dag.nnodes; i++) {
-        assert_int_equal(fresh_node(&s->dag, i, s->all, &s->bench.arena, &s->bench.err), ERR_OK);
+        headers_round(&s->headers);
+        assert_int_equal(fresh_node(&s->dag, i, s->all, &s->headers, &s->bench.arena, &s->bench.err), ERR_OK);
         study_make(s, i);
     }
     study_judge(s);

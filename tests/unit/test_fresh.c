@@ -379,7 +379,8 @@ static void no_memory(void **state)
         arena_init(&a, &b->mem);
         err_clear(&b->err);
         b->mem.budget_bytes = b->mem.live_bytes + more + 1;
-        err_t code = fresh_node(&s->dag, i, s->all, &a, &b->err);
+        headers_round(&s->headers);
+        err_t code = fresh_node(&s->dag, i, s->all, &s->headers, &a, &b->err);
         assert_true(more < 1000000 && (code == ERR_OK || code == ERR_SYSTEM));
         done = code == ERR_OK && s->all[i].state == STATE_FRESH;
         arena_release(&a);
