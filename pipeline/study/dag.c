@@ -1,5 +1,6 @@
 #include "study/dag.h"
 
+#include "base/dict.h"
 #include "base/hash.h"
 #include "study/order.h"
 
@@ -15,18 +16,46 @@ struct places {
     const char **base;       /* path */
     int *of_base, *of_tuned; /* per cell: index into checkpoint */
     int *base_of;            /* per cell: index into base */
+    int *on_base;            /* the cells, those on one base together, in their order */
+    int *first_on_base;      /* nbases + 1: those on base k are on_base[first[k]] to [first[k+1]) */
+    struct dict by_path;     /* into checkpoint */
 };
 
-static int find_text(const char *const *list, int n, const char *text)
+/* Finds or makes the number of a checkpoint. role, first_cell: of a new one. */
+static err_t checkpoint_at(struct places *p, const char *path, const char *role, int cell, int *at,
+                           struct err *e)
 {
-    for (int i = 0; i < n; i++)
-        if (strcmp(list[i], text) == 0)
-            return i;
-    return -1;
+    *at = (int)dict_find(&p->by_path, path);
+    if (*at >= 0)
+        return ERR_OK;
+    *at = p->ncheckpoints++;
+    p->checkpoint[*at] = path;
+    p->role[*at] = role;
+    p->first_cell[*at] = cell;
+    return dict_put(&p->by_path, path, *at, e);
+}
+
+/* Groups the cells by base. */
+static err_t group_cells(struct places *p, int ncells, struct arena *a, struct err *e)
+{
+    int *first, *next;
+    TRY(arena_array(a, "dag.on_base", ncells, &p->on_base, e));
+    TRY(arena_array(a, "dag.on_base", p->nbases + 1, &first, e));
+    TRY(arena_array(a, "dag.on_base", p->nbases + 1, &next, e));
+    for (int i = 0; i < ncells; i++)
+        first[p->base_of[i] + 1]++;
+    for (int k = 0; k < p->nbases; k++)
+        next[k + 1] = first[k + 1] += first[k];
+    for (int i = 0; i < ncells; i++)
+        p->on_base[next[p->base_of[i]]++] = i;
+    p->first_on_base = first;
+    return ERR_OK;
 }
 
 static err_t find_places(struct places *p, const struct config *c, struct arena *a, struct err *e)
 {
+    struct dict bases = {.arena = a};
+    p->by_path.arena = a;
     TRY(arena_array(a, "dag.checkpoints", 2 * c->ncells, &p->checkpoint, e));
     TRY(arena_array(a, "dag.roles", 2 * c->ncells, &p->role, e));
     TRY(arena_array(a, "dag.first", 2 * c->ncells, &p->first_cell, e));
@@ -36,30 +65,23 @@ static err_t find_places(struct places *p, const struct config *c, struct arena 
     TRY(arena_array(a, "dag.base_of", c->ncells, &p->base_of, e));
     for (int i = 0; i < c->ncells; i++) {
         const struct cell *cell = &c->cells[i];
-        int b = find_text(p->checkpoint, p->ncheckpoints, cell->base);
-        if (b < 0) {
-            b = p->ncheckpoints++;
-            p->checkpoint[b] = cell->base;
-            p->role[b] = "base";
-            p->first_cell[b] = i;
-        }
-        int t = find_text(p->checkpoint, p->ncheckpoints, cell->tuned);
-        if (t < 0) {
-            t = p->ncheckpoints++;
-            p->checkpoint[t] = cell->tuned;
-        }
-        if (!p->role[t] || strcmp(p->role[t], "tuned") != 0) {
+        int b, t;
+        TRY(checkpoint_at(p, cell->base, "base", i, &b, e));
+        TRY(checkpoint_at(p, cell->tuned, "", i, &t, e));
+        if (strcmp(p->role[t], "tuned") != 0) {
             p->role[t] = "tuned";
             p->first_cell[t] = i;
         }
         p->of_base[i] = b;
         p->of_tuned[i] = t;
-        int k = find_text(p->base, p->nbases, cell->base);
-        if (k < 0)
+        int k = (int)dict_find(&bases, cell->base);
+        if (k < 0) {
             p->base[k = p->nbases++] = cell->base;
+            TRY(dict_put(&bases, cell->base, k, e));
+        }
         p->base_of[i] = k;
     }
-    return ERR_OK;
+    return group_cells(p, c->ncells, a, e);
 }
 
 /* A folder name for a path: its last pieces, readable, and a hash of all of it, unique. */
@@ -137,11 +159,10 @@ static err_t add_inputs(struct dag_build *b, struct node *n, int id, int need, i
     if (mine == theirs)
         return add_input(b, n, need, id, mine == SCOPE_CHECKPOINT ? n->role : "", cap, e);
     if (mine == SCOPE_BASE && theirs == SCOPE_CHECKPOINT)
-        return add_input(b, n, need, find_text(p->checkpoint, p->ncheckpoints, n->base), "base", cap, e);
+        return add_input(b, n, need, (int)dict_find(&p->by_path, n->base), "base", cap, e);
     if (mine == SCOPE_BASE && theirs == SCOPE_CELL) {
-        for (int i = 0; i < c->ncells; i++)
-            if (p->base_of[i] == id)
-                TRY(add_input(b, n, need, i, "", cap, e));
+        for (int k = p->first_on_base[id]; k < p->first_on_base[id + 1]; k++)
+            TRY(add_input(b, n, need, p->on_base[k], "", cap, e));
         return ERR_OK;
     }
     for (int i = 0; i < b->stride; i++) /* the study: everything */
@@ -180,10 +201,10 @@ static err_t add_node(struct dag_build *b, int decl, int id, struct err *e)
         break;
     case SCOPE_BASE: {
         n->label = n->base = p->base[id];
-        TRY(arena_array(a, "dag.cells", c->ncells, &n->cells, e));
-        for (int i = 0; i < c->ncells; i++)
-            if (p->base_of[i] == id)
-                n->cells[n->ncells++] = &c->cells[i];
+        int from = p->first_on_base[id], to = p->first_on_base[id + 1];
+        TRY(arena_array(a, "dag.cells", to - from, &n->cells, e));
+        for (int k = from; k < to; k++)
+            n->cells[n->ncells++] = &c->cells[p->on_base[k]];
         char *name = slug(a, n->base, e);
         n->path = name ? node_path(a, c->output, "bases", name, d->name, e) : NULL;
         break;
