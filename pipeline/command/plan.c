@@ -1,4 +1,4 @@
-#include "command/verbs.h"
+#include "command/cli.h"
 
 #include "base/text.h"
 #include "command/inputs.h"
@@ -110,9 +110,18 @@ static err_t plan_root(struct runner *r, struct err *e)
     return ERR_OK;
 }
 
-err_t verb_plan(struct runner *r, struct err *e)
+static err_t plan_run(struct runner *r, const struct cli *c, struct err *e)
 {
+    (void)c;
     if (r->comm->me == 0)
         plan_root(r, e);
     return comm_agree(r->comm, e);
 }
+
+const struct verb verb_plan = {
+    .name = "plan",
+    .args = "CONFIG",
+    .brief = "check, then the DAG, what is fresh, bytes, flops, memory per process, estimated time",
+    .more = "Run it under the mpirun of the job to come: the figures are for that number of processes.\n",
+    .run = plan_run,
+};

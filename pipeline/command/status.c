@@ -1,4 +1,4 @@
-#include "command/verbs.h"
+#include "command/cli.h"
 
 #include "command/presence.h"
 #include "engine/fresh.h"
@@ -38,9 +38,18 @@ static err_t status_root(struct runner *r, struct err *e)
     return ERR_OK;
 }
 
-err_t verb_status(struct runner *r, struct err *e)
+static err_t status_run(struct runner *r, const struct cli *c, struct err *e)
 {
+    (void)c;
     if (r->comm->me == 0)
         status_root(r, e);
     return comm_agree(r->comm, e);
 }
+
+const struct verb verb_status = {
+    .name = "status",
+    .args = "CONFIG",
+    .brief = "each node: fresh, stale (and why), partial, missing",
+    .more = "",
+    .run = status_run,
+};

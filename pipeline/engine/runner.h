@@ -20,6 +20,8 @@ struct runner {
     struct arena *arena; /* lifetime of the run */
     const struct provenance *provenance;
     struct headers *headers; /* of checkpoints, this process's */
+    int threads;             /* of BLAS, a process */
+    int nmissing;            /* cells that lack a checkpoint, and were not left out */
 };
 
 /* Collective. Runs what is picked and not fresh, under the output folder's lock (lock.h). Errors: as the

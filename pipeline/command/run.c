@@ -1,0 +1,40 @@
+#include "command/cli.h"
+
+#include "command/presence.h"
+
+#include <stddef.h>
+
+/* A run begins with what it is about, and not at all where a cell would end it. */
+static err_t run_run(struct runner *r, const struct cli *c, struct err *e)
+{
+    const struct config *config = r->dag->config;
+    int np = r->comm->np;
+    log_info(r->log, "sinew: study %s: %d cells, %d nodes, %d process%s of %d BLAS thread%s, output %s",
+             config->study, config->ncells, r->dag->nnodes, np, np > 1 ? "es" : "", r->threads,
+             r->threads > 1 ? "s" : "", config->output);
+    if (r->nmissing > 0) {
+        if (r->comm->me == 0)
+            presence_refuse(r->dag, &c->selection, r->nmissing, r->arena, e);
+        return comm_agree(r->comm, e);
+    }
+    TRY(selection_check(&c->selection, config, r->arena, e));
+    return runner_run(r, &c->selection, e);
+}
+
+static const struct verb_option run_options[] = {
+    {"stage", 's', "NODE", "rerun this stage alone, from the artifacts below it (may be repeated)",
+     OPTION_LIST, offsetof(struct cli, selection.stages), NULL},
+    {"cell", 'c', "CELL", "only this cell's nodes (may be repeated)", OPTION_LIST,
+     offsetof(struct cli, selection.cells), NULL},
+    {"force", 'f', NULL, "run what is fresh, too", OPTION_FLAG, offsetof(struct cli, selection.force), NULL},
+    {0},
+};
+
+const struct verb verb_run = {
+    .name = "run",
+    .args = "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--force]",
+    .brief = "run what is not fresh, then put the archive and the report together",
+    .more = "",
+    .options = run_options,
+    .run = run_run,
+};

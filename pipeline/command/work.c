@@ -1,0 +1,94 @@
+#include "command/work.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "command/presence.h"
+#include "engine/runner.h"
+#include "formats/headers.h"
+#include "hdf5/h5.h"
+#include "linalg/grid_blas.h"
+#include "study/config.h"
+#include "study/dag.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CONFIG_MAX_BYTES = 4 << 20 };
+
+/* Process 0 reads the config; all get the same bytes. Collective. */
+static err_t read_config(const struct comm *c, const char *path, struct arena *a, char **text, int64_t *n,
+                         struct err *e)
+{
+    *n = 0;
+    if (c->me == 0 && file_read(a, path, CONFIG_MAX_BYTES, text, n, e) != ERR_OK)
+        e->code = ERR_CONFIG; /* a config that cannot be read is the user's to mend */
+    TRY_ALL(c, e);
+    comm_bcast(c, n, (int64_t)sizeof *n, 0);
+    if (c->me != 0)
+        arena_array(a, "config.text", *n + 1, text, e);
+    TRY_ALL(c, e);
+    comm_bcast(c, *text, *n, 0);
+    return ERR_OK;
+}
+
+/* Collective. The config, checked; process 0 lists what is wrong with it. */
+static err_t take_config(const struct comm *c, const char *path, struct config *config, struct arena *a,
+                         struct err *e)
+{
+    struct problems problems = {.arena = a, .file = path};
+    char *text;
+    int64_t n;
+    TRY(read_config(c, path, a, &text, &n, e));
+    config_parse(config, path, text, n, &problems, a, e);
+    for (int i = 0; i < problems.n && c->me == 0; i++)
+        fprintf(stderr, "%s\n", problems.list[i].text);
+    return comm_agree(c, e);
+}
+
+static const char *mpi_version(char *text, int size)
+{
+    char version[MPI_MAX_LIBRARY_VERSION_STRING];
+    int n = 0;
+    MPI_TRY(MPI_Get_library_version(version, &n));
+    version[strcspn(version, ",\n")] = '\0';
+    snprintf(text, (size_t)size, "%s", version);
+    return text;
+}
+
+/* Collective. Tells the verb of the machine, and has it run. */
+static err_t run_verb(struct runner *r, const struct cli *cli, const char *command, struct err *e)
+{
+    char host[64] = "", mpi[MPI_MAX_LIBRARY_VERSION_STRING], hdf5[32], blas[160];
+    r->mem->budget_bytes = (size_t)r->dag->config->memory_bytes;
+    r->threads = grid_blas_threads(r->comm);
+    gethostname(host, sizeof host - 1);
+    const struct provenance provenance = {.command = command,
+                                          .host = host,
+                                          .processes = r->comm->np,
+                                          .mpi = mpi_version(mpi, sizeof mpi),
+                                          .hdf5 = h5_version(hdf5, sizeof hdf5),
+                                          .blas = grid_blas_version(blas, sizeof blas)};
+    struct headers headers;
+    headers_init(&headers, r->mem);
+    r->headers = &headers;
+    r->provenance = &provenance;
+    err_t code = cli->verb->run(r, cli, e);
+    headers_release(&headers);
+    return code;
+}
+
+err_t work_do(const struct comm *c, const struct cli *cli, const char *command, struct mem *mem,
+              struct arena *a, struct err *e)
+{
+    struct config config;
+    struct dag dag;
+    struct log log;
+    struct runner r = {.comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a};
+    log_init(&log, cli->quiet ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
+    TRY(take_config(c, cli->config, &config, a, e));
+    dag_build(&dag, &config, a, e);
+    TRY_ALL(c, e);
+    TRY(presence_settle(c, &config, &dag, &cli->selection, &log, &r.nmissing, a, e));
+    return run_verb(&r, cli, command, e);
+}

@@ -1,0 +1,59 @@
+"""What sinew says of its verbs: the help, the manual page and the README tell of the same ones, with the same options."""
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+from sinewlib import ROOT, Case, main
+
+LISTED = re.compile(r"^  ([a-z]+) +(\S.*)$", re.M)
+OPTION = re.compile(r"^  (?:-(\w), |    )--([a-z-]+)", re.M)
+
+
+class Verbs(Case):
+    def verbs(self):
+        """What `sinew --help` lists: (name, brief) in its order."""
+        text = self.sinew(["--help"]).stdout
+        block = text.split("\n\n")[2]
+        found = LISTED.findall(block)
+        self.assertEqual(len(found), len(block.splitlines()), block)
+        return found
+
+    def test_readme(self):
+        with open(os.path.join(ROOT, "README.md")) as f:
+            rows = re.findall(r"^\| `sinew ([a-z]+)` \| (.*) \|$", f.read(), re.M)
+        self.assertEqual(rows, self.verbs())
+
+    def test_each_explains_itself(self):
+        for name, brief in self.verbs():
+            text = self.sinew([name, "--help"]).stdout
+            self.assertTrue(text.startswith("sinew %s " % name), text)
+            self.assertIn(brief, text)
+            self.assertEqual(text, self.sinew(["help", name]).stdout)
+            self.assertTrue({"verbose", "quiet", "help"} <= {o for _, o in OPTION.findall(text)}, text)
+
+    def test_manual_names_all(self):
+        page = self.sinew(["manual"]).stdout.replace("\\-", "-").replace("\\fB", "").replace("\\fR", "")
+        for name, brief in self.verbs():
+            self.assertIn('.SS "sinew %s' % name, page)
+            self.assertIn(brief, page)
+            section = page.split('.SS "sinew %s' % name)[1].split("\n.S")[0] + page.split(".SH OPTIONS OF ALL VERBS")[1]
+            for letter, option in OPTION.findall(self.sinew([name, "--help"]).stdout):
+                self.assertIn("%s--%s" % ("-%s, " % letter if letter else "", option), section)
+
+    def test_manual_is_good_roff(self):
+        if not shutil.which("groff"):
+            self.skipTest("groff is not installed")
+        page = self.sinew(["manual"]).stdout
+        run = subprocess.run(["groff", "-man", "-Tascii", "-ww"], input=page, capture_output=True, text=True)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertIn("NAME", re.sub(r".[\b]", "", run.stdout))
+
+    def test_manual_is_no_study(self):
+        self.assertNotIn("manual", self.sinew(["--help"]).stdout)
+        self.sinew(["manual", "study.yaml"], status=2)
+
+
+if __name__ == "__main__":
+    main()
