@@ -25,7 +25,7 @@ rooms=(
     "elements"
     "linalg"
     "hdf5"
-    "formats formats/torch formats/logits"
+    "formats formats/decoders formats/torch formats/logits"
     "compare"
     "study"
     "engine"

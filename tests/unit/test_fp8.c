@@ -3,7 +3,7 @@
 #include "unitlib.h"
 
 #include "formats/checkpoint.h"
-#include "formats/fp8.h"
+#include "formats/decoders/fp8.h"
 #include "formats/safetensors.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "formats/fp8.h"
+#include "formats/decoders/fp8.h"
 
 #include <stdio.h>
 #include <string.h>
