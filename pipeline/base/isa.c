@@ -22,8 +22,12 @@ static const struct {
     enum isa allows;
 } choices[] = {
     {"portable", ISA_PORTABLE},
+#if defined(__aarch64__)
+    {"neon", ISA_NEON},
+#else
     {"avx2", ISA_AVX2},
     {"avx512", ISA_AVX2 | ISA_AVX512},
+#endif
 };
 
 enum { CHOICES = sizeof choices / sizeof *choices };
@@ -41,6 +45,8 @@ static enum isa of_this_processor(void)
         __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512bitalg") &&
         __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("gfni"))
         has |= ISA_AVX512;
+#elif defined(__aarch64__)
+    has |= ISA_NEON;
 #endif
     return has;
 }
