@@ -214,20 +214,19 @@ static err_t match_member(const struct dynamics *d, const struct member *m, stru
     const char *cell_a = d->members[0].delta->cell->name, *cell_b = m->delta->cell->name;
     if (update_arithmetic(m->update) != d->arithmetic)
         return err_set(e, ERR_DATA, "cells %s and %s were compared in different arithmetics", cell_a, cell_b);
-    for (int64_t i = 0; i < a->ntensors || i < b->ntensors; i++) {
-        int order = i >= a->ntensors   ? 1
-                    : i >= b->ntensors ? -1
-                                       : strcmp(a->tensors[i].name, b->tensors[i].name);
-        if (order != 0)
-            return err_set(
-                e, ERR_DATA, "cells %s and %s are of one run, but tensor %s was compared in %s only", cell_a,
-                cell_b, order < 0 ? a->tensors[i].name : b->tensors[i].name, order < 0 ? cell_a : cell_b);
-        if (a->tensors[i].elements != b->tensors[i].elements)
-            return err_set(e, ERR_DATA,
-                           "cells %s and %s are of one run, but tensor %s has %lld elements in one and %lld "
-                           "in the other",
-                           cell_a, cell_b, a->tensors[i].name, (long long)a->tensors[i].elements,
-                           (long long)b->tensors[i].elements);
+    struct layout_difference x;
+    switch (layout_compare(a, b, 0, &x)) {
+    case LAYOUT_SAME:
+        break;
+    case LAYOUT_ONLY_A:
+    case LAYOUT_ONLY_B:
+        return err_set(e, ERR_DATA, "cells %s and %s are of one run, but tensor %s was compared in %s only",
+                       cell_a, cell_b, x.a ? x.a->name : x.b->name, x.a ? cell_a : cell_b);
+    case LAYOUT_SIZES:
+        return err_set(e, ERR_DATA,
+                       "cells %s and %s are of one run, but tensor %s has %lld elements in one and %lld "
+                       "in the other",
+                       cell_a, cell_b, x.a->name, (long long)x.a->elements, (long long)x.b->elements);
     }
     return ERR_OK;
 }

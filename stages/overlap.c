@@ -13,10 +13,10 @@
 #include "compare/maskfile.h"
 #include "compare/scopes.h"
 #include "kernels/overlap/overlap_counts.h"
+#include "kernels/overlap/strata.h"
 #include "study/stage.h"
 #include "compare/walk.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,8 +26,6 @@ enum {
     BLOCK_WORDS = LAYOUT_BLOCK / 64, /* of a whole block of the layout */
     CACHE_WORDS = 8 << 10,           /* from one word to the next in the same set of the second-level cache */
     STRIP_WORDS = 512,               /* about what is counted of a mask at a time */
-    OPEN_FILES = 256,                /* more masks than this are opened anew for each window */
-    BINS_OF_TENSOR = 1024,           /* the bin is a 10-bit number */
     BATCH_ROWS = 1 << 15,            /* of a result table in memory */
     SEND_PASS = 1 << 24              /* doubles per message */
 };
@@ -88,7 +86,7 @@ struct overlap {
     struct ctx *ctx;
     int k; /* masks */
     const struct input **mask;
-    struct maskfile **file; /* k open ones, or all NULL where they are opened for each window */
+    struct maskset *masks;
     struct layout layout;
     struct scopes scopes;
     int64_t nscopes, npairs;
@@ -129,7 +127,7 @@ static err_t collect(struct overlap *o, struct err *e)
         return err_set(e, ERR_CONFIG, "%s: %d cells on one base, at most %d can be compared", ctx->node, o->k,
                        OVERLAP_MAX_CELLS);
     o->npairs = overlap_pairs(o->k);
-    return arena_array(ctx->arena, "overlap.files", o->k, &o->file, e);
+    return ERR_OK;
 }
 
 /* What the user can do about cells that cannot be compared. */
@@ -140,31 +138,22 @@ static err_t collect(struct overlap *o, struct err *e)
 static err_t same_layout(const struct layout *a, const struct layout *b, const char *cell_a,
                          const char *cell_b, struct err *e)
 {
-    for (int64_t i = 0; i < a->ntensors && i < b->ntensors; i++) {
-        const struct layout_tensor *x = &a->tensors[i], *y = &b->tensors[i];
-        int order = strcmp(x->name, y->name);
-        if (order != 0)
-            return err_set(e, ERR_DATA,
-                           "cells %s and %s are on one base, but tensor %s was compared in %s only" REMEDY,
-                           cell_a, cell_b, order < 0 ? x->name : y->name, order < 0 ? cell_a : cell_b);
-        int same = x->ndim == y->ndim && x->elements == y->elements;
-        for (int d = 0; same && d < x->ndim; d++)
-            same = x->dims[d] == y->dims[d];
-        if (!same) {
-            char shape_a[160], shape_b[160];
-            return err_set(e, ERR_DATA,
-                           "cells %s and %s are on one base, but of tensor %s %s was compared in one and %s "
-                           "in the other" REMEDY,
-                           cell_a, cell_b, x->name, shape_text(x->ndim, x->dims, shape_a, sizeof shape_a),
-                           shape_text(y->ndim, y->dims, shape_b, sizeof shape_b));
-        }
-    }
-    if (a->ntensors != b->ntensors) {
-        const struct layout *more = a->ntensors > b->ntensors ? a : b;
-        int64_t first = a->ntensors > b->ntensors ? b->ntensors : a->ntensors;
+    struct layout_difference d;
+    char shape_a[160], shape_b[160];
+    switch (layout_compare(a, b, 1, &d)) {
+    case LAYOUT_SAME:
+        break;
+    case LAYOUT_ONLY_A:
+    case LAYOUT_ONLY_B:
         return err_set(e, ERR_DATA,
                        "cells %s and %s are on one base, but tensor %s was compared in %s only" REMEDY,
-                       cell_a, cell_b, more->tensors[first].name, more == a ? cell_a : cell_b);
+                       cell_a, cell_b, d.a ? d.a->name : d.b->name, d.a ? cell_a : cell_b);
+    case LAYOUT_SIZES:
+        return err_set(e, ERR_DATA,
+                       "cells %s and %s are on one base, but of tensor %s %s was compared in one and %s "
+                       "in the other" REMEDY,
+                       cell_a, cell_b, d.a->name, shape_text(d.a->ndim, d.a->dims, shape_a, sizeof shape_a),
+                       shape_text(d.b->ndim, d.b->dims, shape_b, sizeof shape_b));
     }
     return ERR_OK;
 }
@@ -195,43 +184,11 @@ static err_t open_layout(struct overlap *o, struct arena *scratch, struct err *e
 
 static err_t open_masks(struct overlap *o, struct err *e)
 {
-    for (int i = 0; o->k <= OPEN_FILES && i < o->k; i++)
-        TRY(maskfile_open(o->mask[i]->path, &o->layout, o->ctx->arena, &o->file[i], e));
-    return ERR_OK;
-}
-
-static void close_masks(struct overlap *o)
-{
-    for (int i = 0; o->file && i < o->k; i++) {
-        maskfile_close(o->file[i]);
-        o->file[i] = NULL;
-    }
-}
-
-/* A mask as it is open, or opened for this once: then the scratch arena's, and to be closed. */
-static err_t borrow_mask(struct overlap *o, int i, struct arena *scratch, struct maskfile **m, struct err *e)
-{
-    *m = o->file[i];
-    if (*m)
-        return ERR_OK;
-    arena_reset(scratch);
-    return maskfile_open(o->mask[i]->path, &o->layout, scratch, m, e);
-}
-
-static void return_mask(const struct overlap *o, int i, struct maskfile *m)
-{
-    if (m != o->file[i])
-        maskfile_close(m);
-}
-
-static err_t read_words(struct overlap *o, int i, int64_t at, int64_t n, uint64_t *words,
-                        struct arena *scratch, struct err *e)
-{
-    struct maskfile *m;
-    TRY(borrow_mask(o, i, scratch, &m, e));
-    maskfile_words(m, at, n, words, e);
-    return_mask(o, i, m);
-    return e->code;
+    const char **path;
+    TRY(arena_array(o->ctx->arena, "overlap.masks", o->k, &path, e));
+    for (int i = 0; i < o->k; i++)
+        path[i] = o->mask[i]->path;
+    return maskset_open(path, o->k, &o->layout, o->ctx->arena, &o->masks, e);
 }
 
 /* ---- counting ---- */
@@ -285,8 +242,7 @@ static void count_words(struct overlap *o, struct counting *b, int64_t at, int64
 
 /* Blocks [from, to) of the layout: their words are contiguous. What does not fit is read in equal pieces:
  * HDF5 reads much more than a small piece. */
-static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, int64_t to,
-                          struct arena *scratch, struct err *e)
+static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, int64_t to, struct err *e)
 {
     if (from >= to)
         return ERR_OK;
@@ -295,7 +251,7 @@ static err_t count_blocks(struct overlap *o, struct counting *b, int64_t from, i
     for (int64_t i = 0; i < pieces; i++) {
         int64_t at = first.word + all * i / pieces, n = first.word + all * (i + 1) / pieces - at;
         for (int m = 0; m < o->k; m++)
-            TRY(read_words(o, m, at, n, b->masks + m * b->stride, scratch, e));
+            TRY(maskset_words(o->masks, m, at, n, b->masks + m * b->stride, e));
         count_words(o, b, at, n, first.tensor);
     }
     return ERR_OK;
@@ -332,7 +288,7 @@ static int64_t window_elements(const struct counting *b)
 
 /* Collective. All counts of the bitmaps; afterwards own is the sum everywhere, both and exactly on process 0.
  */
-static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e)
+static err_t count_masks(struct overlap *o, struct err *e)
 {
     const struct comm *c = o->ctx->comm;
     const struct layout *l = &o->layout;
@@ -343,7 +299,7 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
     TRY_ALL(c, e);
     while (walk_next(&w, e)) {
         if (e->code == ERR_OK)
-            count_blocks(o, &b, w.from, w.to, scratch, e);
+            count_blocks(o, &b, w.from, w.to, e);
         TRY(walk_agree(&w, e));
         double words = 0;
         for (int64_t i = w.from; i < w.to; i++)
@@ -360,106 +316,58 @@ static err_t count_masks(struct overlap *o, struct arena *scratch, struct err *e
 
 /* ---- matched chance ---- */
 
-/* A run of rows of the masks' tables "bins", which agree in everything but `updated`. */
-struct strata {
-    int64_t room, n, total; /* rows: that fit, that are held, in the file */
-    int64_t *tensor, *bin, *elements;
-    int64_t *updated; /* [mask][room] */
-    int64_t *sum;     /* per mask: updated elements seen */
-};
-
-/* Rows [at, ...) of mask i. filled: another mask's rows are there already, and these must be the same strata.
- */
-static err_t read_strata(struct overlap *o, struct strata *s, int i, int64_t at, int filled,
-                         struct arena *scratch, struct err *e)
+/* Rows [at, ...) of the table "bins" of mask i. */
+static err_t read_strata(struct overlap *o, struct strata *s, int i, int64_t at, struct arena *scratch,
+                         struct err *e)
 {
+    static const char *const columns[] = {"tensor_index", "bin", "elements", "updated"};
     struct table t;
-    struct maskfile *m;
+    struct int_column column[4];
     const char *path = o->mask[i]->path;
-    int64_t total = 0;
-    if (o->file[i])
-        arena_reset(scratch);
-    TRY(borrow_mask(o, i, scratch, &m, e));
-    maskfile_bins(m, at, s->room, &t, &total, scratch, e);
-    return_mask(o, i, m);
-    TRY(e->code);
-    if (filled && (t.nrows != s->n || total != s->total))
+    int64_t total = 0, row[4];
+    arena_reset(scratch);
+    TRY(maskset_bins(o->masks, i, at, s->room, &t, &total, scratch, e));
+    if (i != s->first && (t.nrows != s->n || total != s->total))
         return err_set(e, ERR_DATA, "%s: table bins has %lld rows, that of another mask on the base %lld",
                        path, (long long)total, (long long)s->total);
     s->n = t.nrows;
     s->total = total;
-    struct int_column tensors, bins, elements, updated;
-    TRY(table_ints(&t, "tensor_index", &tensors, e));
-    TRY(table_ints(&t, "bin", &bins, e));
-    TRY(table_ints(&t, "elements", &elements, e));
-    TRY(table_ints(&t, "updated", &updated, e));
+    for (int c = 0; c < 4; c++)
+        TRY(table_ints(&t, columns[c], &column[c], e));
     for (int64_t r = 0; r < t.nrows; r++) {
-        int64_t tensor = int_at(&tensors, r), bin = int_at(&bins, r), n = int_at(&elements, r),
-                u = int_at(&updated, r);
-        if (!filled) {
-            s->tensor[r] = tensor;
-            s->bin[r] = bin;
-            s->elements[r] = n;
-        } else if (s->tensor[r] != tensor || s->bin[r] != bin || s->elements[r] != n)
+        for (int c = 0; c < 4; c++)
+            row[c] = int_at(&column[c], r);
+        enum strata_fault fault = strata_put(s, i, r, row);
+        if (fault == STRATA_DIFFERS)
             return err_set(e, ERR_DATA,
                            "%s: row %lld of table bins differs from that of another mask on the base", path,
                            (long long)(at + r));
-        if (u < 0 || u > n)
+        if (fault == STRATA_COUNT)
             return err_set(e, ERR_DATA, "%s: row %lld of table bins counts %lld updated of %lld elements",
-                           path, (long long)(at + r), (long long)u, (long long)n);
-        s->updated[i * s->room + r] = u;
+                           path, (long long)(at + r), (long long)row[3], (long long)row[2]);
     }
     return ERR_OK;
 }
 
-/* Rows must ascend by tensor and bin, which bounds the rows of a tensor. */
-static err_t check_order(const struct overlap *o, const struct strata *s, int64_t at, const char *path,
-                         struct err *e)
+/* Adds the rows held, as far as they are of whole tensors: *whole of them. */
+static err_t add_strata(struct overlap *o, struct strata *s, int64_t at, int64_t *whole, struct err *e)
 {
-    for (int64_t r = 0; r < s->n; r++) {
-        int fine = s->tensor[r] >= 0 && s->tensor[r] < o->layout.ntensors && s->bin[r] >= 0 &&
-                   s->bin[r] < BINS_OF_TENSOR;
-        if (fine && r > 0)
-            fine = s->tensor[r] > s->tensor[r - 1] ||
-                   (s->tensor[r] == s->tensor[r - 1] && s->bin[r] > s->bin[r - 1]);
-        if (!fine)
-            return err_set(e, ERR_DATA, "%s: row %lld of table bins is out of order or of range", path,
-                           (long long)(at + r));
-    }
-    return ERR_OK;
-}
-
-/* Rows [r0, r1) are one tensor's: adds its expected intersections to the scopes of this process's pairs. */
-static err_t add_tensor(struct overlap *o, struct strata *s, int64_t r0, int64_t r1, const char *needed,
-                        struct err *e)
-{
-    int64_t t = s->tensor[r0], elements = 0, scope[3];
-    for (int64_t r = r0; r < r1; r++)
-        elements += s->elements[r];
-    if (elements != o->layout.tensors[t].elements)
-        return err_set(e, ERR_DATA, "%s: table bins has %lld elements of tensor %s, which has %lld",
-                       o->mask[0]->path, (long long)elements, o->layout.tensors[t].name,
-                       (long long)o->layout.tensors[t].elements);
-    for (int i = 0; i < o->k; i++)
-        for (int64_t r = r0; needed[i] && r < r1; r++)
-            s->sum[i] += s->updated[i * s->room + r];
-    int ns = scopes_of(o, t, scope);
-    int64_t p = o->pair_from, i = 0;
-    while (i < o->k - 1 && overlap_pair(o->k, i + 1, i + 2) <= p)
-        i++;
-    for (int64_t j = i + 1 + (p - overlap_pair(o->k, i, i + 1)); p < o->pair_to; p++, j++) {
-        if (j == o->k) {
-            i++;
-            j = i + 1;
-        }
-        const int64_t *u1 = s->updated + i * s->room, *u2 = s->updated + j * s->room;
-        double mean = 0, variance = 0;
-        for (int64_t r = r0; r < r1; r++)
-            overlap_chance(s->elements[r], u1[r], u2[r], &mean, &variance);
-        for (int q = 0; q < ns; q++) {
-            o->expected[(p - o->pair_from) * o->nscopes + scope[q]] += mean;
-            o->variance[(p - o->pair_from) * o->nscopes + scope[q]] += variance;
-        }
+    struct strata_chance to = {.nscopes = o->nscopes, .mean = o->expected, .variance = o->variance};
+    const struct layout_tensor *tensors = o->layout.tensors;
+    int64_t bad = strata_disorder(s, o->layout.ntensors), elements;
+    if (bad >= 0)
+        return err_set(e, ERR_DATA, "%s: row %lld of table bins is out of order or of range",
+                       o->mask[s->first]->path, (long long)(at + bad));
+    *whole = strata_whole(s, at);
+    for (int64_t r0 = 0, r1; r0 < *whole; r0 = r1) {
+        int64_t t = s->tensor[r0];
+        r1 = strata_tensor(s, r0, *whole, &elements);
+        if (elements != tensors[t].elements)
+            return err_set(e, ERR_DATA, "%s: table bins has %lld elements of tensor %s, which has %lld",
+                           o->mask[0]->path, (long long)elements, tensors[t].name,
+                           (long long)tensors[t].elements);
+        to.ns = scopes_of(o, t, to.scope);
+        strata_add(s, r0, r1, &to);
     }
     return ERR_OK;
 }
@@ -467,48 +375,14 @@ static err_t add_tensor(struct overlap *o, struct strata *s, int64_t r0, int64_t
 /* Local. Sums the matched chance of pairs [pair_from, pair_to) over all strata. */
 static err_t sum_strata(struct overlap *o, struct strata *s, struct arena *scratch, struct err *e)
 {
-    struct arena *a = o->ctx->arena;
-    char *needed;
-    int first = -1;
-    TRY(arena_array(a, "overlap.strata", o->k, &needed, e));
-    for (int i = 0; i < o->k; i++)
-        for (int j = i + 1; j < o->k; j++) {
-            int64_t p = overlap_pair(o->k, i, j);
-            if (p >= o->pair_from && p < o->pair_to)
-                needed[i] = needed[j] = 1;
-        }
-    for (int i = 0; i < o->k; i++) {
-        s->sum[i] = needed[i] ? 0 : -1;
-        if (needed[i] && first < 0)
-            first = i;
+    TRY(strata_init(s, o->k, o->pair_from, o->pair_to, window_bytes(o->ctx), o->ctx->arena, e));
+    for (int64_t at = 0, whole = 1; s->first >= 0 && whole > 0 && (at == 0 || at < s->total); at += whole) {
+        for (int i = s->first; i < o->k; i++)
+            if (s->needed[i])
+                TRY(read_strata(o, s, i, at, scratch, e));
+        TRY(add_strata(o, s, at, &whole, e));
     }
-    if (first < 0)
-        return ERR_OK;
-    s->room = window_bytes(o->ctx) / 8 / o->k;
-    s->room = s->room > 65536 ? 65536 : s->room < 2 * BINS_OF_TENSOR ? 2 * BINS_OF_TENSOR : s->room;
-    TRY(arena_array(a, "overlap.strata", s->room, &s->tensor, e));
-    TRY(arena_array(a, "overlap.strata", s->room, &s->bin, e));
-    TRY(arena_array(a, "overlap.strata", s->room, &s->elements, e));
-    TRY(arena_array(a, "overlap.strata", s->room * o->k, &s->updated, e));
-    for (int64_t at = 0;;) {
-        for (int i = first; i < o->k; i++)
-            if (needed[i])
-                TRY(read_strata(o, s, i, at, i > first, scratch, e));
-        TRY(check_order(o, s, at, o->mask[first]->path, e));
-        /* Only whole tensors: one that goes on after the last row is read again with the next rows. */
-        int64_t whole = s->n;
-        if (at + s->n < s->total)
-            while (whole > 0 && s->tensor[whole - 1] == s->tensor[s->n - 1])
-                whole--;
-        for (int64_t r0 = 0, r1; r0 < whole; r0 = r1) {
-            for (r1 = r0 + 1; r1 < whole && s->tensor[r1] == s->tensor[r0]; r1++)
-                ;
-            TRY(add_tensor(o, s, r0, r1, needed, e));
-        }
-        at += whole;
-        if (whole == 0 || at >= s->total)
-            return ERR_OK;
-    }
+    return ERR_OK;
 }
 
 /* Collective. Sends the sums of processes 1.. to process 0, whose arrays have room for all pairs. */
@@ -543,8 +417,6 @@ static err_t matched_chance(struct overlap *o, struct arena *scratch, struct err
     if (code == ERR_OK)
         code = arena_array(a, "overlap.matched", held, &o->variance, e);
     if (code == ERR_OK)
-        code = arena_array(a, "overlap.strata", o->k, &s.sum, e);
-    if (code == ERR_OK)
         code = sum_strata(o, &s, scratch, e);
     /* The two counts of a mask, by bit and by bin, are made in different ways: they must agree. */
     for (int i = 0; code == ERR_OK && i < o->k; i++)
@@ -559,35 +431,6 @@ static err_t matched_chance(struct overlap *o, struct arena *scratch, struct err
 
 /* ---- results, on process 0 ---- */
 
-static double ratio(double a, double b)
-{
-    return b > 0 ? a / b : NAN;
-}
-
-static double score(double found, double expected, double variance)
-{
-    return variance > 0 ? (found - expected) / sqrt(variance) : NAN;
-}
-
-/* What differs between two cells, "seed+data". */
-static const char *varies(const struct cell *a, const struct cell *b, char *text, int size)
-{
-    const struct {
-        const char *name;
-        int differs;
-    } axis[] = {{"family", strcmp(a->family, b->family) != 0},
-                {"algorithm", strcmp(a->algorithm, b->algorithm) != 0},
-                {"seed", a->seed != b->seed},
-                {"data", strcmp(a->data, b->data) != 0},
-                {"step", a->step != b->step}};
-    int used = 0;
-    text[0] = '\0';
-    for (size_t i = 0; i < sizeof axis / sizeof *axis; i++)
-        if (axis[i].differs)
-            used += snprintf(text + used, (size_t)(size - used), "%s%s", used > 0 ? "+" : "", axis[i].name);
-    return text;
-}
-
 static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j, int64_t scope,
                           struct err *e)
 {
@@ -597,15 +440,17 @@ static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j
     double u1 = (double)n1, u2 = (double)n2, both = (double)o->both[at];
     double uniform = 0, uniform_variance = 0, matched = o->expected[at], matched_variance = o->variance[at];
     overlap_chance(n, n1, n2, &uniform, &uniform_variance);
-    char text[64];
+    char text[CELL_VARIES];
     return TABLE_ADD_OF(
         overlap_table, t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),
-        V_TEXT(varies(a, b, text, sizeof text)), V_TEXT(o->scopes.name[scope]), V_INT(n), V_INT(n1),
-        V_INT(n2), V_INT(o->both[at]), V_REAL(ratio(both, u1)), V_REAL(ratio(both, u2)),
-        V_REAL(ratio(both, u1 + u2 - both)), V_REAL(uniform), V_REAL(ratio(uniform, u1)),
-        V_REAL(ratio(uniform, u2)), V_REAL(ratio(uniform, u1 + u2 - uniform)), V_REAL(matched),
-        V_REAL(ratio(matched, u1)), V_REAL(ratio(matched, u2)), V_REAL(ratio(matched, u1 + u2 - matched)),
-        V_REAL(score(both, uniform, uniform_variance)), V_REAL(score(both, matched, matched_variance)));
+        V_TEXT(cell_varies(a, b, text, sizeof text)), V_TEXT(o->scopes.name[scope]), V_INT(n), V_INT(n1),
+        V_INT(n2), V_INT(o->both[at]), V_REAL(overlap_ratio(both, u1)), V_REAL(overlap_ratio(both, u2)),
+        V_REAL(overlap_ratio(both, u1 + u2 - both)), V_REAL(uniform), V_REAL(overlap_ratio(uniform, u1)),
+        V_REAL(overlap_ratio(uniform, u2)), V_REAL(overlap_ratio(uniform, u1 + u2 - uniform)),
+        V_REAL(matched), V_REAL(overlap_ratio(matched, u1)), V_REAL(overlap_ratio(matched, u2)),
+        V_REAL(overlap_ratio(matched, u1 + u2 - matched)),
+        V_REAL(overlap_score(both, uniform, uniform_variance)),
+        V_REAL(overlap_score(both, matched, matched_variance)));
 }
 
 /* Text widths of the whole table, for one that is written in batches. */
@@ -627,7 +472,7 @@ static err_t text_widths(const struct overlap *o, int widths[SCHEMA_MAX_COLUMNS]
                  {"base", (int)strlen(o->ctx->base)},
                  {"cell_1", cell},
                  {"cell_2", cell},
-                 {"varies", (int)strlen("family+algorithm+seed+data+step")},
+                 {"varies", CELL_VARIES - 1},
                  {"scope", scope}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TRY(schema_set_width(&overlap_table, texts[i].column, texts[i].width, widths, e));
@@ -693,7 +538,7 @@ static err_t measure(struct overlap *o, struct arena *scratch, struct err *e)
     if (collect(o, e) == ERR_OK)
         open_layout(o, scratch, e);
     TRY_ALL(c, e);
-    TRY(count_masks(o, scratch, e));
+    TRY(count_masks(o, e));
     TRY(matched_chance(o, scratch, e));
     if (c->me == 0)
         write_results(o, scratch, e);
@@ -706,7 +551,7 @@ static err_t overlap_run(struct ctx *ctx, struct err *e)
     struct arena scratch;
     arena_init(&scratch, ctx->arena->mem);
     measure(&o, &scratch, e);
-    close_masks(&o);
+    maskset_close(o.masks);
     arena_release(&scratch);
     return comm_agree(ctx->comm, e);
 }

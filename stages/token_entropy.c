@@ -7,13 +7,14 @@
  * values, digit by digit, so that nothing is gathered or sorted. Sums are exact or in fixed point: no result
  * depends on the number of processes. */
 #include "kernels/entropy/entropy.h"
+#include "kernels/entropy/id_sums.h"
+#include "kernels/entropy/selection.h"
 #include "hdf5/h5.h"
 #include "formats/logits/logits.h"
 #include "study/stage.h"
 #include "base/xsum.h"
 
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,11 +23,6 @@ enum {
     READ_BYTES = 1 << 20,   /* logits read at once, at least one row */
     ROUND_BYTES = 64 << 20, /* logits between two agreements */
     ROUND_TOKENS = 1 << 16,
-    DIGIT_BITS = 11, /* of the selection; 64 bits are six digits */
-    BUCKETS = 1 << DIGIT_BITS,
-    FIXED_BITS = 54, /* H < 64 nats as an integer of 2^-54 nats, below 2^60 */
-    LOW_BITS = 28,   /* its low part: 2^35 of them can be added, and 2^31 of the high part */
-    MOST_NATS = 64,
     MAX_VOCABULARY = 0x7fffffff, /* what the kernel can count */
     MAX_GIVEN_IDS = 1 << 24      /* token ids beside entropies, where no vocabulary bounds them */
 };
@@ -39,48 +35,23 @@ struct entropy_params {
 
 #define AT(field) offsetof(struct entropy_params, field)
 static const struct param entropy_params[] = {
-    {.name = "temperature",
-     .kind = PARAM_REAL,
-     .offset = AT(temperature),
-     .fallback = "1",
-     .min = 0,
-     .max = 1e6,
-     .help = "logits are divided by it; above 0; 1 where entropies are given"},
-    {.name = "quantiles",
-     .kind = PARAM_REALS,
-     .offset = AT(quantiles),
-     .fallback = "[0.05, 0.25, 0.5, 0.8, 0.95]",
-     .min = 0,
-     .max = 1,
-     .help = "of the token entropies, exact with linear interpolation"},
-    {.name = "forking_share",
-     .kind = PARAM_REAL,
-     .offset = AT(forking_share),
-     .fallback = "0.2",
-     .min = 0,
-     .max = 1,
-     .help = "share of the tokens, those of highest entropy, that are called forking tokens"},
-    {.name = "histogram_bins",
-     .kind = PARAM_INT,
-     .offset = AT(histogram_bins),
-     .fallback = "50",
-     .min = 1,
-     .max = 100000,
-     .help = "equal bins from 0 to ln(vocabulary), to the largest where entropies are given"},
-    {.name = "min_count",
-     .kind = PARAM_INT,
-     .offset = AT(min_count),
-     .fallback = "1",
-     .min = 1,
-     .max = 1e15,
-     .help = "token ids seen less often get no row in table token_ids"},
-    {0},
-};
+    {"temperature", PARAM_REAL, AT(temperature), NULL, "1", 0, 1e6, NULL,
+     "logits are divided by it; above 0; 1 where entropies are given"},
+    {"quantiles", PARAM_REALS, AT(quantiles), NULL, "[0.05, 0.25, 0.5, 0.8, 0.95]", 0, 1, NULL,
+     "of the token entropies, exact with linear interpolation"},
+    {"forking_share", PARAM_REAL, AT(forking_share), NULL, "0.2", 0, 1, NULL,
+     "share of the tokens, those of highest entropy, that are called forking tokens"},
+    {"histogram_bins", PARAM_INT, AT(histogram_bins), NULL, "50", 1, 100000, NULL,
+     "equal bins from 0 to ln(vocabulary), to the largest where entropies are given"},
+    {"min_count", PARAM_INT, AT(min_count), NULL, "1", 1, 1e15, NULL,
+     "token ids seen less often get no row in table token_ids"},
+    {0}};
 #undef AT
 
+#define C_POLICY C_TEXT("policy", "base or tuned")
 SCHEMA(entropy_table, "entropy", KEPT_IN_ARCHIVE,
-       "Token entropy of each policy, from its logits or as given.", C_CELL, C_NODE,
-       C_TEXT("policy", "base or tuned"), C_INT("tokens", "tokens counted"),
+       "Token entropy of each policy, from its logits or as given.", C_CELL, C_NODE, C_POLICY,
+       C_INT("tokens", "tokens counted"),
        C_INT("vocabulary", "logits per token; 0 where entropies were given"),
        C_REAL("temperature", "1", "logits are divided by it"),
        C_REAL("mean", "nats", "mean entropy per token"),
@@ -91,17 +62,27 @@ SCHEMA(entropy_table, "entropy", KEPT_IN_ARCHIVE,
        C_INT("forking_tokens", "tokens with entropy >= threshold"));
 
 SCHEMA(token_ids_table, "token_ids", KEPT_IN_ARCHIVE,
-       "Mean entropy of the distribution that each token id was sampled from.", C_CELL, C_NODE,
-       C_TEXT("policy", "base or tuned"), C_INT("token_id", "vocabulary index"),
-       C_INT("count", "tokens of this id"), C_REAL("mean", "nats", "mean entropy of the tokens of this id"));
+       "Mean entropy of the distribution that each token id was sampled from.", C_CELL, C_NODE, C_POLICY,
+       C_INT("token_id", "vocabulary index"), C_INT("count", "tokens of this id"),
+       C_REAL("mean", "nats", "mean entropy of the tokens of this id"));
 
 SCHEMA(quantiles_table, "entropy_quantiles", KEPT_IN_ARCHIVE, "Exact quantiles of token entropy.", C_CELL,
-       C_NODE, C_TEXT("policy", "base or tuned"), C_REAL("quantile", "1", "0 to 1"),
+       C_NODE, C_POLICY, C_REAL("quantile", "1", "0 to 1"),
        C_REAL("value", "nats", "linear interpolation between order statistics"));
 
 SCHEMA(histogram_table, "entropy_histogram", KEPT_IN_ARCHIVE, "Histogram of token entropy.", C_CELL, C_NODE,
-       C_TEXT("policy", "base or tuned"), C_REAL("lower", "nats", "lower edge, included"),
+       C_POLICY, C_REAL("lower", "nats", "lower edge, included"),
        C_REAL("upper", "nats", "upper edge, excluded but for the last bin"), C_INT("count", "tokens"));
+
+/* Of both policies; a policy's are at its number. */
+enum { POLICIES = 2 };
+static const char NATS[] = "entropy of each token's distribution; NaN where the mask leaves it out",
+                  FORKS[] = "bit per token, least significant first: entropy at or above the threshold";
+static const struct dataset entropy_datasets[] = {{.name = "token_entropy/base", H5_REAL64, "nats", NATS},
+                                                  {.name = "token_entropy/tuned", H5_REAL64, "nats", NATS},
+                                                  {.name = "forking/base", H5_BITS64, NULL, FORKS},
+                                                  {.name = "forking/tuned", H5_BITS64, NULL, FORKS},
+                                                  {0}};
 
 static const struct schema *const entropy_tables[] = {&entropy_table,   &token_ids_table, &quantiles_table,
                                                       &histogram_table, &schema_skipped,  NULL};
@@ -109,16 +90,17 @@ static const struct schema *const entropy_tables[] = {&entropy_table,   &token_i
 static int entropy_check(const void *params, char *problem, int size)
 {
     const struct entropy_params *p = params;
-    if (p->temperature > 0 && isfinite(p->temperature))
-        return 0;
-    snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
-    return -1;
+    int fine = p->temperature > 0 && isfinite(p->temperature);
+    if (!fine)
+        snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
+    return fine ? 0 : -1;
 }
 
 /* ---- one policy ---- */
 
 /* What is measured of one policy; complete on process 0, mostly on all. */
 struct policy {
+    int number;              /* 0: base, 1: tuned */
     const char *name, *path; /* "base" or "tuned"; path NULL where no logits are given */
     struct logits logits;
     int64_t from, to;             /* this process's tokens */
@@ -129,7 +111,7 @@ struct policy {
     int64_t counted, below, forking;
     struct xsum sum;
     int64_t nids; /* ids are below this: the vocabulary, or the largest found and one */
-    int64_t *ids; /* [3][nids]: count, high and low parts of the sums; NULL without token ids */
+    int64_t *ids; /* ID_SUMS_EACH of each (id_sums.h); NULL without token ids */
     int64_t *histogram;
     double top; /* upper edge of the histogram: ln(vocabulary), or the largest entropy */
     double mean, median, p80, threshold, *quantiles;
@@ -153,23 +135,23 @@ static err_t measure_token(const struct logits *l, const struct rows *b, int64_t
     logits_position(l, token, where, sizeof where);
     if (l->vocabulary == 0) {
         double given = *(const double *)values;
-        if (!(given >= 0 && given < MOST_NATS)) /* NaN is not either */
+        if (!(given >= 0 && given < ID_SUMS_MOST_NATS)) /* NaN is not either */
             return err_set(e, ERR_DATA, "%s: %s: entropy %g, expected 0 nats and above, below %d", l->path,
-                           where, given, MOST_NATS);
+                           where, given, ID_SUMS_MOST_NATS);
         *nats = given + 0.0; /* -0 becomes 0: their images are compared as integers */
         return ERR_OK;
     }
-    switch (entropy_row(b->isa, type, values, l->vocabulary, temperature, b->kernel, nats, &at)) {
+    enum entropy_fault fault =
+        entropy_row(b->isa, type, values, l->vocabulary, temperature, b->kernel, nats, &at);
+    switch (fault) {
     case ENTROPY_FINE:
         break;
     case ENTROPY_EMPTY:
         return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path, where);
     case ENTROPY_NAN:
-        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is NaN", l->path, where,
-                       (long long)at);
     case ENTROPY_INFINITE:
-        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is +Inf", l->path, where,
-                       (long long)at);
+        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is %s", l->path, where,
+                       (long long)at, fault == ENTROPY_NAN ? "NaN" : "+Inf");
     }
     return ERR_OK;
 }
@@ -225,10 +207,7 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
         if (!l->has_ids)
             continue;
         TRY(check_id(l, first + i, b->ids[i], y->nids, e));
-        int64_t id = b->ids[i], fixed = llrint(ldexp(nats[i], FIXED_BITS));
-        y->ids[id]++;
-        y->ids[y->nids + id] += fixed >> LOW_BITS;
-        y->ids[2 * y->nids + id] += fixed & (((int64_t)1 << LOW_BITS) - 1);
+        id_sums_add(y->ids, y->nids, b->ids[i], nats[i]);
     }
     return ERR_OK;
 }
@@ -281,7 +260,7 @@ static err_t ids_init(const struct ctx *ctx, struct policy *y, struct rows *b, s
         comm_max(ctx->comm, &largest, 1);
         y->nids = largest + 1;
     }
-    arena_array(a, "token-entropy.ids", 3 * y->nids, &y->ids, e);
+    arena_array(a, "token-entropy.ids", ID_SUMS_EACH * y->nids, &y->ids, e);
     return comm_agree(ctx->comm, e);
 }
 
@@ -351,7 +330,7 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     xsum_normalise(&y->sum);
     comm_sum(c, y->sum.limb, XSUM_LIMBS);
     if (y->ids)
-        comm_sum_to_root(c, y->ids, 3 * y->nids);
+        comm_sum_to_root(c, y->ids, ID_SUMS_EACH * y->nids);
     if (y->counted == 0)
         err_set(e, ERR_DATA, "%s: %s leaves no token to count", l->path, l->mask.name);
     y->mean = xsum_value(&y->sum) / (double)(y->counted > 0 ? y->counted : 1);
@@ -365,194 +344,52 @@ static err_t entropies(const struct policy *y, int64_t first, int64_t n, const d
     return y->kept ? ERR_OK : h5_get(y->nats, first, n, y->buffer, e);
 }
 
-/* ---- order statistics ---- */
+/* ---- order statistics, histogram and forking tokens ---- */
 
-/* The image of a double >= 0 as an integer has the same order. */
-static uint64_t image(double x)
-{
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double from_image(uint64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* Order statistics wanted, ascending: index among the sorted values, digits found so far, index within those.
- */
-struct target {
-    int64_t index, left;
-    uint64_t prefix;
-    int64_t group; /* of targets with equal prefix */
-};
-
-static int64_t group_of(const uint64_t *prefix, int64_t n, uint64_t x)
-{
-    int64_t low = 0, high = n - 1;
-    while (low <= high) {
-        int64_t mid = (low + high) / 2;
-        if (prefix[mid] == x)
-            return mid;
-        if (prefix[mid] < x)
-            low = mid + 1;
-        else
-            high = mid - 1;
-    }
-    return -1;
-}
-
-/* Local. counts[group][digit] += this process's values that begin with the group's prefix. */
-static err_t count_digits(const struct policy *y, const uint64_t *prefix, int64_t ngroups, int shift,
-                          int bits, int64_t *counts, struct err *e)
+static err_t count_digits(const struct policy *y, struct selection *s, struct err *e)
 {
     for (int64_t first = y->from; first < y->to; first += y->round) {
         int64_t n = y->to - first < y->round ? y->to - first : y->round;
         const double *nats;
         TRY(entropies(y, first, n, &nats, e));
-        for (int64_t i = 0; i < n; i++) {
-            if (isnan(nats[i]))
-                continue;
-            uint64_t x = image(nats[i]);
-            int64_t g = group_of(prefix, ngroups, shift + bits < 64 ? x >> (shift + bits) : 0);
-            if (g >= 0)
-                counts[g * BUCKETS + (int64_t)((x >> shift) & (((uint64_t)1 << bits) - 1))]++;
-        }
+        selection_count(s, nats, n);
     }
     return ERR_OK;
 }
 
-/* Collective. The order statistics of t (n of them, by ascending index) among all counted entropies, by radix
- * selection: six passes over the values find eleven bits each of all of them. The result is prefix, the
- * value's image. */
-static err_t select_values(const struct ctx *ctx, const struct policy *y, struct target *t, int64_t n,
-                           struct arena *a, struct err *e)
-{
-    uint64_t *prefix = NULL;
-    int64_t *counts = NULL;
-    if (arena_array(a, "token-entropy.select", n, &prefix, e) == ERR_OK)
-        arena_array(a, "token-entropy.select", n * BUCKETS, &counts, e);
-    TRY_ALL(ctx->comm, e);
-    for (int shift = 64, bits; shift > 0;) {
-        bits = shift < DIGIT_BITS ? shift : DIGIT_BITS;
-        shift -= bits;
-        int64_t ngroups = 0;
-        for (int64_t i = 0; i < n; i++) {
-            if (i == 0 || t[i].prefix != t[i - 1].prefix)
-                prefix[ngroups++] = t[i].prefix;
-            t[i].group = ngroups - 1;
-        }
-        memset(counts, 0, (size_t)(ngroups * BUCKETS) * sizeof *counts);
-        count_digits(y, prefix, ngroups, shift, bits, counts, e);
-        TRY_ALL(ctx->comm, e);
-        comm_sum(ctx->comm, counts, ngroups * BUCKETS);
-        for (int64_t i = 0; i < n; i++) {
-            const int64_t *count = counts + t[i].group * BUCKETS;
-            int digit = 0;
-            while (digit < BUCKETS - 1 && t[i].left >= count[digit])
-                t[i].left -= count[digit++];
-            t[i].prefix = t[i].prefix << bits | (uint64_t)digit;
-        }
-    }
-    arena_drop(a, prefix);
-    arena_drop(a, counts);
-    return ERR_OK;
-}
-
-/* The two neighbours of quantile q among n sorted values, and how far between them: numpy's and torch's
- * linear method. */
-static int64_t neighbours(double q, int64_t n, int64_t *above, double *between)
-{
-    double at = (double)(n - 1) * q;
-    int64_t below = (int64_t)floor(at);
-    *between = at - (double)below;
-    *above = below + 1 < n ? below + 1 : n - 1;
-    return below;
-}
-
-static double value_at(const struct target *t, int64_t n, int64_t index)
-{
-    for (int64_t i = 0; i < n; i++)
-        if (t[i].index == index)
-            return from_image(t[i].prefix);
-    return NAN;
-}
-
-/* Collective. Quantiles q[0..nq) of the counted entropies. */
+/* Collective. Quantiles q[0..nq) of the counted entropies, by radix selection: six passes over the values
+ * find eleven bits each of all that are wanted. */
 static err_t find_quantiles(const struct ctx *ctx, const struct policy *y, const double *q, int64_t nq,
                             double *out, struct arena *a, struct err *e)
 {
-    struct target *t = NULL;
-    arena_array(a, "token-entropy.select", 2 * nq, &t, e);
+    struct selection s;
+    int64_t ncounts;
+    selection_start(&s, q, nq, y->counted, a, e);
     TRY_ALL(ctx->comm, e);
-    int64_t n = 0, above;
-    double between;
-    for (int64_t i = 0; i < nq; i++) {
-        int64_t want[2];
-        want[0] = neighbours(q[i], y->counted, &above, &between);
-        want[1] = above;
-        for (int k = 0; k < 2; k++) {
-            int64_t at = n;
-            while (at > 0 && t[at - 1].index >= want[k])
-                at--;
-            if (at < n && t[at].index == want[k])
-                continue;
-            memmove(t + at + 1, t + at, (size_t)(n - at) * sizeof *t);
-            t[at] = (struct target){.index = want[k], .left = want[k]};
-            n++;
-        }
+    while (selection_next(&s, &ncounts)) {
+        count_digits(y, &s, e);
+        TRY_ALL(ctx->comm, e);
+        comm_sum(ctx->comm, s.counts, ncounts);
+        selection_decide(&s);
     }
-    TRY(select_values(ctx, y, t, n, a, e));
-    for (int64_t i = 0; i < nq; i++) {
-        int64_t below = neighbours(q[i], y->counted, &above, &between);
-        out[i] = entropy_interpolate(value_at(t, n, below), value_at(t, n, above), between);
-    }
-    arena_drop(a, t);
+    for (int64_t i = 0; i < nq; i++)
+        out[i] = selection_quantile(&s, q[i]);
+    selection_end(&s, a);
     return ERR_OK;
-}
-
-/* ---- histogram and forking tokens ---- */
-
-static double edge(int64_t bin, int64_t nbins, double top)
-{
-    return top * (double)bin / (double)nbins;
-}
-
-static int64_t bin_of(double x, int64_t nbins, double top)
-{
-    int64_t bin = top > 0 ? (int64_t)(x / top * (double)nbins) : nbins - 1;
-    bin = bin >= nbins ? nbins - 1 : bin;
-    /* The division may miss an edge by a rounding; the edges as written in the table decide. */
-    while (bin > 0 && x < edge(bin, nbins, top))
-        bin--;
-    while (bin < nbins - 1 && x >= edge(bin + 1, nbins, top))
-        bin++;
-    return bin;
 }
 
 /* Local. The last pass: histogram, and the mask of the tokens at or above the threshold into the artifact. */
 static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
 {
-    const struct entropy_params *p = ctx->params;
+    const int64_t nbins = ((const struct entropy_params *)ctx->params)->histogram_bins;
     uint64_t *words;
     TRY(arena_array(a, "token-entropy.forks", y->round / UNIT, &words, e));
     for (int64_t first = y->from; first < y->to; first += y->round) {
         int64_t n = y->to - first < y->round ? y->to - first : y->round, nwords = (n + UNIT - 1) / UNIT;
         const double *nats;
         TRY(entropies(y, first, n, &nats, e));
-        memset(words, 0, (size_t)nwords * sizeof *words);
-        for (int64_t i = 0; i < n; i++) {
-            if (isnan(nats[i]))
-                continue;
-            y->histogram[bin_of(nats[i], p->histogram_bins, y->top)]++;
-            if (nats[i] >= y->threshold) {
-                words[i / UNIT] |= (uint64_t)1 << i % UNIT;
-                y->forking++;
-            }
-        }
+        histogram_add(y->histogram, nbins, y->top, nats, n);
+        y->forking += selection_mark(words, y->threshold, nats, n);
         TRY(h5_put(y->forks, first / UNIT, nwords, words, e));
     }
     arena_drop(a, words);
@@ -563,16 +400,10 @@ static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a
 static err_t create_datasets(struct ctx *ctx, struct policy *y, struct err *e)
 {
     struct h5 *f = NULL;
-    char name[64];
     TRY(artifact_bulk(ctx->out, &f, e));
-    snprintf(name, sizeof name, "token_entropy/%s", y->name);
-    TRY(h5_bulk(f, name, H5_REAL64, y->logits.tokens, 0,
-                "entropy of each token's distribution; NaN where the mask leaves it out", "nats", &y->nats,
-                e));
-    snprintf(name, sizeof name, "forking/%s", y->name);
-    return h5_bulk(f, name, H5_BITS64, (y->logits.tokens + UNIT - 1) / UNIT, 0,
-                   "bit per token, least significant first: entropy at or above the threshold", NULL,
-                   &y->forks, e);
+    const struct dataset *nats = &entropy_datasets[y->number], *forks = nats + POLICIES;
+    TRY(h5_dataset(f, nats, y->logits.tokens, 0, &y->nats, e));
+    return h5_dataset(f, forks, (y->logits.tokens + UNIT - 1) / UNIT, 0, &y->forks, e);
 }
 
 /* Collective. Everything about one policy; share: how far the node is before and after. */
@@ -589,14 +420,12 @@ static err_t measure_policy(struct ctx *ctx, struct policy *y, struct arena *a, 
     TRY_ALL(c, e);
     TRY(create_datasets(ctx, y, e));
     TRY(measure_tokens(ctx, y, a, share_0, share_1, e));
-    for (int64_t i = 0; i < nq; i++)
-        q[i] = p->quantiles.v[i];
+    memcpy(q, p->quantiles.v, (size_t)nq * sizeof *q);
     q[nq] = 0.5;
     q[nq + 1] = 0.8;
     q[nq + 2] = 1 - p->forking_share;
     TRY(find_quantiles(ctx, y, q, nq + 3, value, a, e));
-    for (int64_t i = 0; i < nq; i++)
-        y->quantiles[i] = value[i];
+    memcpy(y->quantiles, value, (size_t)nq * sizeof *value);
     y->median = value[nq];
     y->p80 = value[nq + 1];
     y->threshold = value[nq + 2];
@@ -634,13 +463,12 @@ static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct re
                          V_REAL(y->quantiles[i])));
     for (int64_t i = 0; i < p->histogram_bins; i++)
         TRY(TABLE_ADD_OF(histogram_table, &t->histogram, e, cell, node, name,
-                         V_REAL(edge(i, p->histogram_bins, y->top)),
-                         V_REAL(edge(i + 1, p->histogram_bins, y->top)), V_INT(y->histogram[i])));
+                         V_REAL(histogram_edge(i, p->histogram_bins, y->top)),
+                         V_REAL(histogram_edge(i + 1, p->histogram_bins, y->top)), V_INT(y->histogram[i])));
     for (int64_t id = 0; y->ids && id < y->nids; id++) {
         if (y->ids[id] < p->min_count)
             continue;
-        __int128 sum = ((__int128)y->ids[y->nids + id] << LOW_BITS) + y->ids[2 * y->nids + id];
-        double mean = ldexp((double)sum, -FIXED_BITS) / (double)y->ids[id];
+        double mean = id_sums_mean(y->ids, y->nids, id);
         TRY(TABLE_ADD_OF(token_ids_table, &t->ids, e, cell, node, name, V_INT(id), V_INT(y->ids[id]),
                          V_REAL(mean)));
     }
@@ -650,7 +478,7 @@ static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct re
 static err_t write_results(struct ctx *ctx, const struct policy *y, struct arena *a, struct err *e)
 {
     struct results t;
-    struct h5 *f = NULL;
+    struct h5 *f;
     table_start(&t.entropy, &entropy_table, a);
     table_start(&t.quantiles, &quantiles_table, a);
     table_start(&t.histogram, &histogram_table, a);
@@ -685,7 +513,7 @@ static err_t measure(struct ctx *ctx, struct policy *y, struct arena *a, struct 
 static err_t entropy_run(struct ctx *ctx, struct err *e)
 {
     struct policy y[2] = {{.name = "base", .path = ctx->cell->logits_base},
-                          {.name = "tuned", .path = ctx->cell->logits_tuned}};
+                          {.number = 1, .name = "tuned", .path = ctx->cell->logits_tuned}};
     struct arena a;
     arena_init(&a, ctx->arena->mem);
     measure(ctx, y, &a, e);
@@ -767,5 +595,6 @@ const struct stage stage_token_entropy = {
     .applies = entropy_applies,
     .plan = entropy_plan,
     .tables = entropy_tables,
+    .datasets = entropy_datasets,
     .run = entropy_run,
 };

@@ -1,5 +1,7 @@
 #include "compare/layout.h"
 
+#include <string.h>
+
 void layout_number(struct layout *l)
 {
     l->nblocks = l->nwords = l->elements = 0;
@@ -79,6 +81,31 @@ void layout_share(const struct layout *l, int64_t b0, int64_t b1, int np, int me
     }
     if (!found)
         *from = *to;
+}
+
+static int same_size(const struct layout_tensor *x, const struct layout_tensor *y, int shapes)
+{
+    int same = x->elements == y->elements && (!shapes || x->ndim == y->ndim);
+    for (int d = 0; same && shapes && d < x->ndim; d++)
+        same = x->dims[d] == y->dims[d];
+    return same;
+}
+
+enum layout_order layout_compare(const struct layout *a, const struct layout *b, int shapes,
+                                 struct layout_difference *d)
+{
+    for (int64_t i = 0; i < a->ntensors || i < b->ntensors; i++) {
+        const struct layout_tensor *x = i < a->ntensors ? &a->tensors[i] : NULL;
+        const struct layout_tensor *y = i < b->ntensors ? &b->tensors[i] : NULL;
+        int order = !x ? 1 : !y ? -1 : strcmp(x->name, y->name);
+        *d = (struct layout_difference){.a = order > 0 ? NULL : x, .b = order < 0 ? NULL : y};
+        if (order != 0)
+            return order < 0 ? LAYOUT_ONLY_A : LAYOUT_ONLY_B;
+        if (!same_size(x, y, shapes))
+            return LAYOUT_SIZES;
+    }
+    *d = (struct layout_difference){0};
+    return LAYOUT_SAME;
 }
 
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e)

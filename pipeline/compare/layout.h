@@ -57,6 +57,16 @@ int64_t layout_window_tensors(const struct layout *l, int64_t b0, int64_t max_el
  * elements. */
 void layout_share(const struct layout *l, int64_t b0, int64_t b1, int np, int me, int64_t *from, int64_t *to);
 
+/* Local. The first difference between the tensors of two layouts, in their order: a tensor that only one has,
+ * or one of another size: of other elements, with `shapes` also of another shape. d: the tensors that differ,
+ * NULL where there is none. */
+enum layout_order { LAYOUT_SAME, LAYOUT_ONLY_A, LAYOUT_ONLY_B, LAYOUT_SIZES };
+struct layout_difference {
+    const struct layout_tensor *a, *b;
+};
+enum layout_order layout_compare(const struct layout *a, const struct layout *b, int shapes,
+                                 struct layout_difference *d);
+
 /* Local. Writes or reads the table "compared" of an artifact, from which the layout is rebuilt. */
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);

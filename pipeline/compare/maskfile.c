@@ -110,3 +110,74 @@ err_t maskfile_updated(const struct maskfile *m, int64_t *updated, struct err *e
     *updated = table_int(&t, 0, "updated");
     return ERR_OK;
 }
+
+/* ---- reading several ---- */
+
+enum { OPEN_FILES = 256 }; /* more masks than this are opened anew for each reading */
+
+struct maskset {
+    const char *const *path;
+    int n;
+    const struct layout *layout;
+    struct maskfile **open; /* n, or all NULL */
+    struct arena scratch;   /* of the one that is opened for a reading */
+};
+
+err_t maskset_open(const char *const *path, int n, const struct layout *l, struct arena *a,
+                   struct maskset **out, struct err *e)
+{
+    struct maskset *s = NULL;
+    *out = NULL;
+    TRY(arena_array(a, "maskset", 1, &s, e));
+    *s = (struct maskset){.path = path, .n = n, .layout = l};
+    TRY(arena_array(a, "maskset.open", n, &s->open, e));
+    arena_init(&s->scratch, a->mem);
+    for (int i = 0; n <= OPEN_FILES && i < n; i++)
+        if (maskfile_open(path[i], l, a, &s->open[i], e) != ERR_OK) {
+            maskset_close(s);
+            return e->code;
+        }
+    *out = s;
+    return ERR_OK;
+}
+
+void maskset_close(struct maskset *s)
+{
+    for (int i = 0; s && i < s->n; i++)
+        maskfile_close(s->open[i]);
+    if (s)
+        arena_release(&s->scratch);
+}
+
+/* A mask as it is open, or opened for this once. */
+static err_t borrow(struct maskset *s, int i, struct maskfile **m, struct err *e)
+{
+    *m = s->open[i];
+    return *m ? ERR_OK : maskfile_open(s->path[i], s->layout, &s->scratch, m, e);
+}
+
+static err_t give_back(struct maskset *s, int i, struct maskfile *m, const struct err *e)
+{
+    if (m != s->open[i]) {
+        maskfile_close(m);
+        arena_reset(&s->scratch);
+    }
+    return e->code;
+}
+
+err_t maskset_words(struct maskset *s, int i, int64_t at, int64_t n, uint64_t *words, struct err *e)
+{
+    struct maskfile *m;
+    TRY(borrow(s, i, &m, e));
+    maskfile_words(m, at, n, words, e);
+    return give_back(s, i, m, e);
+}
+
+err_t maskset_bins(struct maskset *s, int i, int64_t at, int64_t n, struct table *bins, int64_t *total,
+                   struct arena *a, struct err *e)
+{
+    struct maskfile *m;
+    TRY(borrow(s, i, &m, e));
+    maskfile_bins(m, at, n, bins, total, a, e);
+    return give_back(s, i, m, e);
+}

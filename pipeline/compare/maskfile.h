@@ -53,4 +53,21 @@ err_t maskfile_bins(const struct maskfile *m, int64_t at, int64_t n, struct tabl
  */
 err_t maskfile_updated(const struct maskfile *m, int64_t *updated, struct err *e);
 
+/* ---- reading several ---- */
+
+/* Masks of one layout, to be read side by side. Few stay open; where there are many, each is opened anew for
+ * each reading. */
+struct maskset;
+
+/* Local. Owned by the arena; paths and layout are borrowed until maskset_close (NULL is fine). *s is NULL on
+ * error. */
+err_t maskset_open(const char *const *path, int n, const struct layout *l, struct arena *a,
+                   struct maskset **s, struct err *e);
+void maskset_close(struct maskset *s);
+
+/* Local. maskfile_words and maskfile_bins of mask i. */
+err_t maskset_words(struct maskset *s, int i, int64_t at, int64_t n, uint64_t *words, struct err *e);
+err_t maskset_bins(struct maskset *s, int i, int64_t at, int64_t n, struct table *bins, int64_t *total,
+                   struct arena *a, struct err *e);
+
 #endif

@@ -1,4 +1,4 @@
-/* HDF5, behind one header: only the files of this module (h5.c, h5_table.c, h5_source.c) include hdf5.h.
+/* HDF5, behind one header: only the files of this module (h5*.c) include hdf5.h.
  *
  * Two ways to have a file open. Serial: one process, the ordinary driver; tables, attributes, links, and all
  * reading (every process reads for itself, read-only). Parallel: all processes of a communicator, the MPI-IO
@@ -19,6 +19,9 @@
 #include <stdint.h>
 
 struct h5; /* an open file */
+
+/* Local. Bytes of an element. */
+int h5_type_bytes(enum h5_type type);
 
 /* Local. Silences HDF5's own printing and sets file locking to best effort; once, before any other call.
  * Library version into text. */
@@ -47,15 +50,15 @@ int h5_abandoned(void);
 
 /* Large 1-D datasets. h5_bulk creates one of n elements (groups in the name are created); grow_to > 0:
  * h5_bulk_grow may change n, to about grow_to at the most (a hint for the chunk size), 0: the size is fixed.
- * h5_find opens an existing one. Local on a serial file; Collective, same arguments, on a parallel one. The
- * handle lives until h5_close. description, units: attributes; units may be NULL. */
+ * h5_dataset does that as a dataset is declared. h5_find opens an existing one. Local on a serial file;
+ * Collective, same arguments, on a parallel one. The handle lives until h5_close. description, units:
+ * attributes; units may be NULL. */
 struct h5_bulk;
 err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int64_t grow_to,
               const char *description, const char *units, struct h5_bulk **d, struct err *e);
 err_t h5_dataset(struct h5 *f, const struct dataset *what, int64_t n, int64_t grow_to, struct h5_bulk **d,
-                 struct err *e); /* h5_bulk as declared */
+                 struct err *e);
 err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e);
-int h5_type_bytes(enum h5_type type);
 err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk **d, int64_t *n,
               struct err *e);
 

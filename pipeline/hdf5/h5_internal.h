@@ -1,6 +1,6 @@
-/* What the files of the HDF5 module share: h5.c (files, bulk datasets, attributes), h5_table.c (tables) and
- * h5_source.c (datasets that others wrote). The one header that includes hdf5.h; nothing but those three
- * includes it. The interface is h5.h. */
+/* What the files of the HDF5 module share: h5.c (files, types, attributes), h5_bulk.c (datasets of elements),
+ * h5_table.c (tables) and h5_source.c (datasets that others wrote). The one header that includes hdf5.h;
+ * nothing but those four includes it. The interface is h5.h. */
 #ifndef SINEW_H5_INTERNAL_H
 #define SINEW_H5_INTERNAL_H
 
@@ -36,6 +36,9 @@ hid_t h5_link_list(void);
 
 /* Local. A text attribute, replaced if it exists. Below 0 on failure. */
 herr_t h5_attach_text(hid_t object, const char *name, const char *value);
+
+/* Local. Closes the bulk datasets of f, which writes what HDF5 still holds of them. */
+void h5_bulks_close(struct h5 *f, struct err *e);
 
 /* Local. Closes the sources of f and gives their memory back to the budget. */
 void h5_sources_close(struct h5 *f);

@@ -1,6 +1,25 @@
 #include "study/stage.h"
 
+#include <stdio.h>
 #include <string.h>
+
+const char *cell_varies(const struct cell *a, const struct cell *b, char *text, int size)
+{
+    const struct {
+        const char *name;
+        int differs;
+    } axis[] = {{"family", strcmp(a->family, b->family) != 0},
+                {"algorithm", strcmp(a->algorithm, b->algorithm) != 0},
+                {"seed", a->seed != b->seed},
+                {"data", strcmp(a->data, b->data) != 0},
+                {"step", a->step != b->step}};
+    int used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < sizeof axis / sizeof *axis; i++)
+        if (axis[i].differs)
+            used += snprintf(text + used, (size_t)(size - used), "%s%s", used > 0 ? "+" : "", axis[i].name);
+    return text;
+}
 
 const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role)
 {

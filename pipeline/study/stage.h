@@ -130,6 +130,11 @@ struct stage {
     err_t (*run)(struct ctx *ctx, struct err *e);
 };
 
+/* Local. What differs between two cells: family, algorithm, seed, data, step, joined by "+". Returns text, of
+ * at least CELL_VARIES bytes. */
+enum { CELL_VARIES = sizeof "family+algorithm+seed+data+step" };
+const char *cell_varies(const struct cell *a, const struct cell *b, char *text, int size);
+
 /* Local. The first input of a kind (and role, if role is not NULL); NULL where there is none. */
 const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role);
 

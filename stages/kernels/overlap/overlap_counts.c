@@ -2,6 +2,8 @@
 
 #include "kernels/overlap/overlap_loops.h"
 
+#include <math.h>
+
 /* The best first. */
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(overlap_avx512),
@@ -38,4 +40,14 @@ void overlap_chance(int64_t n, int64_t u1, int64_t u2, double *mean, double *var
     *mean += expected;
     if (n > 1)
         *variance += expected * ((double)(n - u1) / (double)n) * ((double)(n - u2) / (double)(n - 1));
+}
+
+double overlap_ratio(double a, double b)
+{
+    return b > 0 ? a / b : NAN;
+}
+
+double overlap_score(double found, double expected, double variance)
+{
+    return variance > 0 ? (found - expected) / sqrt(variance) : NAN;
 }

@@ -43,4 +43,9 @@ void overlap_consensus(enum isa isa, const uint64_t *masks, int64_t stride, int 
  * (n^2 (n - 1)). n >= 0, 0 <= u1, u2 <= n; n < 2 has no variance. */
 void overlap_chance(int64_t n, int64_t u1, int64_t u2, double *mean, double *variance);
 
+/* Local. a / b, NaN where b is not above 0; how many deviations found lies above what chance gives, NaN where
+ * chance has none. */
+double overlap_ratio(double a, double b);
+double overlap_score(double found, double expected, double variance);
+
 #endif
