@@ -1,6 +1,7 @@
 #!/bin/bash
 # Layering: arrows point one way. Reads the #include lines of pipeline/ and stages/ and fails on the first kind of disorder:
 #   - a file of pipeline/ includes its own room and rooms on lower lines of the list below; only study/registry.c names the stages
+#   - no file of pipeline/ holds a string that is a stage's kind
 #   - headers make no cycle
 #   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
 #   - a part of the report includes its own room and lower ones, base and elements
@@ -88,6 +89,14 @@ for file in pipeline/**/*.[ch]; do
         complain "$file names a stage; only pipeline/study/registry.c does"
     fi
 done
+
+# The machine names no stage: it asks what one declares. A verb's own word (command/) and a dataset's name in the files of
+# others (formats/logits) may be the same as a stage's kind.
+kinds=$(sed -n 's/.*\.kind[[:space:]]*=[[:space:]]*"\([^"]*\)".*/\1/p' stages/*.c | sort -u | paste -sd '|')
+while IFS= read -r line; do
+    [[ $line == pipeline/command/* || $line == pipeline/formats/logits/* ]] ||
+        complain "$line: the machine names a stage; let the stage declare what is asked of it (study/stage.h)"
+done < <(grep -nE "^[^*]*\"($kinds)\"" pipeline/**/*.[ch] | grep -vE '/\*.*"('"$kinds"')"')
 
 # Cycles between headers: tsort names them.
 for top in pipeline stages; do
