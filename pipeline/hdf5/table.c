@@ -37,7 +37,7 @@ static err_t check_row(const struct table *t, const struct value *row, int n, st
 }
 
 /* Room for one more row. */
-static err_t make_room(struct table *t, struct err *e)
+static inline err_t make_room(struct table *t, struct err *e)
 {
     int n = t->schema->ncolumns;
     int64_t cap_values = t->cap * n;
@@ -48,28 +48,29 @@ static err_t make_room(struct table *t, struct err *e)
     return ERR_OK;
 }
 
-/* Keeps a text of the row that is being added. Rows mostly repeat the texts of the row before: cell, node,
- * base. */
-static err_t keep_text(struct table *t, int column, const char *text, struct err *e)
+/* Keeps a text in the row that is being added, whose place in the row before is `before` (NULL: it is the
+ * first). Rows mostly repeat the texts of the row before: cell, node, base. */
+static inline err_t keep_text(struct table *t, union datum *to, const union datum *before, const char *text,
+                              struct err *e)
 {
-    int n = t->schema->ncolumns;
-    union datum *to = &t->values[t->nrows * n + column];
-    if (t->nrows > 0 && strcmp((to - n)->text, text) == 0)
-        to->text = (to - n)->text;
-    else
-        to->text = arena_strdup(t->arena, text, e);
-    return to->text ? ERR_OK : e->code;
+    if (before && strcmp(before->text, text) == 0)
+        to->text = before->text;
+    else if (!(to->text = arena_strdup(t->arena, text, e)))
+        return e->code;
+    return ERR_OK;
 }
 
 err_t table_add_n(struct table *t, const struct value *row, int n, struct err *e)
 {
     TRY(check_row(t, row, n, e));
     TRY(make_room(t, e));
+    union datum *to = t->values + t->nrows * n;
+    const union datum *before = t->nrows > 0 ? to - n : NULL;
     for (int i = 0; i < n; i++)
         if (row[i].kind == COLUMN_TEXT)
-            TRY(keep_text(t, i, row[i].text ? row[i].text : "", e));
+            TRY(keep_text(t, to + i, before ? before + i : NULL, row[i].text ? row[i].text : "", e));
         else
-            t->values[t->nrows * n + i].i = row[i].i; /* a real's bits as well */
+            to[i].i = row[i].i; /* a real's bits as well */
     t->nrows++;
     return ERR_OK;
 }
@@ -83,12 +84,15 @@ err_t table_add_row(struct table *t, const struct table *from, int64_t row, stru
         return err_set(e, ERR_BUG, "a row of table %s for table %s",
                        from->schema ? from->schema->name : "(unknown)", s ? s->name : "(unknown)");
     TRY(make_room(t, e));
-    const union datum *in = from->values + row * s->ncolumns; /* after make_room: it may be the same table */
-    for (int i = 0; i < s->ncolumns; i++)
+    const int n = s->ncolumns;
+    union datum *to = t->values + t->nrows * n;
+    const union datum *before = t->nrows > 0 ? to - n : NULL;
+    const union datum *in = from->values + row * n; /* after make_room: it may be the same table */
+    for (int i = 0; i < n; i++)
         if (s->columns[i].kind == COLUMN_TEXT)
-            TRY(keep_text(t, i, in[i].text, e));
+            TRY(keep_text(t, to + i, before ? before + i : NULL, in[i].text, e));
         else
-            t->values[t->nrows * s->ncolumns + i] = in[i];
+            to[i] = in[i];
     t->nrows++;
     return ERR_OK;
 }
