@@ -8,7 +8,7 @@
  * depends on the number of processes. */
 #include "kernels/entropy/entropy.h"
 #include "kernels/entropy/id_sums.h"
-#include "kernels/entropy/selection.h"
+#include "kernels/entropy/radix.h"
 #include "hdf5/h5.h"
 #include "formats/logits/logits.h"
 #include "study/stage.h"
@@ -346,13 +346,13 @@ static err_t entropies(const struct policy *y, int64_t first, int64_t n, const d
 
 /* ---- order statistics, histogram and forking tokens ---- */
 
-static err_t count_digits(const struct policy *y, struct selection *s, struct err *e)
+static err_t count_digits(const struct policy *y, struct radix *s, struct err *e)
 {
     for (int64_t first = y->from; first < y->to; first += y->round) {
         int64_t n = y->to - first < y->round ? y->to - first : y->round;
         const double *nats;
         TRY(entropies(y, first, n, &nats, e));
-        selection_count(s, nats, n);
+        radix_count(s, nats, n);
     }
     return ERR_OK;
 }
@@ -362,19 +362,19 @@ static err_t count_digits(const struct policy *y, struct selection *s, struct er
 static err_t find_quantiles(const struct ctx *ctx, const struct policy *y, const double *q, int64_t nq,
                             double *out, struct arena *a, struct err *e)
 {
-    struct selection s;
+    struct radix s;
     int64_t ncounts;
-    selection_start(&s, q, nq, y->counted, a, e);
+    radix_start(&s, q, nq, y->counted, a, e);
     TRY_ALL(ctx->comm, e);
-    while (selection_next(&s, &ncounts)) {
+    while (radix_next(&s, &ncounts)) {
         count_digits(y, &s, e);
         TRY_ALL(ctx->comm, e);
         comm_sum(ctx->comm, s.counts, ncounts);
-        selection_decide(&s);
+        radix_decide(&s);
     }
     for (int64_t i = 0; i < nq; i++)
-        out[i] = selection_quantile(&s, q[i]);
-    selection_end(&s, a);
+        out[i] = radix_quantile(&s, q[i]);
+    radix_end(&s, a);
     return ERR_OK;
 }
 
@@ -389,7 +389,7 @@ static err_t mark_forks(const struct ctx *ctx, struct policy *y, struct arena *a
         const double *nats;
         TRY(entropies(y, first, n, &nats, e));
         histogram_add(y->histogram, nbins, y->top, nats, n);
-        y->forking += selection_mark(words, y->threshold, nats, n);
+        y->forking += threshold_mark(words, y->threshold, nats, n);
         TRY(h5_put(y->forks, first / UNIT, nwords, words, e));
     }
     arena_drop(a, words);

@@ -58,6 +58,7 @@ struct fixture {
     struct config config;
     struct dag dag;
     struct freshness all[8];
+    struct headers headers;
     struct runner runner;
     struct export_request request;
 };
@@ -72,6 +73,7 @@ static int setup(void **state)
     struct fixture *x = *state;
     x->self = (struct comm){.mpi = MPI_COMM_SELF, .np = 1};
     log_init(&x->log, LOG_QUIET, 0);
+    headers_init(&x->headers, &x->bench.mem);
     h5_start();
     setenv("DIR", x->bench.folder, 1);
     return 0;
@@ -79,6 +81,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    struct fixture *x = *state;
+    headers_release(&x->headers);
     return bench_delete(state);
 }
 
@@ -104,8 +108,12 @@ static void read_study(struct fixture *x, const char *yaml)
     if (code != ERR_OK)
         fail_msg("%s: %s", b->err.text, x->problems.n ? x->problems.list[0].text : "");
     assert_true(x->dag.nnodes <= 8);
-    x->runner =
-        (struct runner){.comm = &x->self, .dag = &x->dag, .log = &x->log, .mem = &b->mem, .arena = &b->arena};
+    x->runner = (struct runner){.comm = &x->self,
+                                .dag = &x->dag,
+                                .log = &x->log,
+                                .mem = &b->mem,
+                                .arena = &b->arena,
+                                .headers = &x->headers};
     x->request = (struct export_request){
         .what = "mask", .cell = "f/a/0", .node = "mask", .to = in_folder(x, "m.safetensors")};
 }
@@ -160,7 +168,7 @@ static void make(struct fixture *x, enum defect defect)
         const struct node *n = &x->dag.nodes[i];
         struct h5 *f;
         struct table skipped;
-        assert_int_equal(fresh_node(&x->dag, i, x->all, &b->arena, &b->err), ERR_OK);
+        assert_int_equal(fresh_node(&x->dag, i, x->all, &x->headers, &b->arena, &b->err), ERR_OK);
         char *dir = path_dir(&b->arena, n->path, &b->err);
         assert_int_equal(path_make_dir(dir, &b->err), ERR_OK);
         assert_int_equal(h5_create(n->path, &b->arena, &f, &b->err), ERR_OK);

@@ -1,4 +1,4 @@
-#include "kernels/entropy/selection.h"
+#include "kernels/entropy/radix.h"
 
 #include "kernels/entropy/entropy.h"
 
@@ -32,23 +32,22 @@ static int64_t neighbours(double q, int64_t n, int64_t *above, double *between)
 }
 
 /* Puts an index among the targets, unless it is there. */
-static void want(struct selection *s, int64_t index)
+static void want(struct radix *s, int64_t index)
 {
-    struct selection_target *t = s->target;
+    struct radix_target *t = s->target;
     int64_t at = s->ntargets;
     while (at > 0 && t[at - 1].index >= index)
         at--;
     if (at < s->ntargets && t[at].index == index)
         return;
     memmove(t + at + 1, t + at, (size_t)(s->ntargets - at) * sizeof *t);
-    t[at] = (struct selection_target){.index = index, .left = index};
+    t[at] = (struct radix_target){.index = index, .left = index};
     s->ntargets++;
 }
 
-err_t selection_start(struct selection *s, const double *q, int64_t nq, int64_t n, struct arena *a,
-                      struct err *e)
+err_t radix_start(struct radix *s, const double *q, int64_t nq, int64_t n, struct arena *a, struct err *e)
 {
-    *s = (struct selection){.n = n, .shift = 64};
+    *s = (struct radix){.n = n, .shift = 64};
     TRY(arena_array(a, "token-entropy.select", 2 * nq, &s->target, e));
     for (int64_t i = 0; i < nq; i++) {
         int64_t above;
@@ -57,22 +56,22 @@ err_t selection_start(struct selection *s, const double *q, int64_t nq, int64_t 
         want(s, above);
     }
     TRY(arena_array(a, "token-entropy.select", s->ntargets, &s->prefix, e));
-    return arena_array(a, "token-entropy.select", s->ntargets * SELECTION_BUCKETS, &s->counts, e);
+    return arena_array(a, "token-entropy.select", s->ntargets * RADIX_BUCKETS, &s->counts, e);
 }
 
-void selection_end(struct selection *s, struct arena *a)
+void radix_end(struct radix *s, struct arena *a)
 {
     arena_drop(a, s->prefix);
     arena_drop(a, s->counts);
     arena_drop(a, s->target);
 }
 
-int selection_next(struct selection *s, int64_t *ncounts)
+int radix_next(struct radix *s, int64_t *ncounts)
 {
-    struct selection_target *t = s->target;
+    struct radix_target *t = s->target;
     if (s->shift == 0)
         return 0;
-    s->bits = s->shift < SELECTION_DIGIT_BITS ? s->shift : SELECTION_DIGIT_BITS;
+    s->bits = s->shift < RADIX_DIGIT_BITS ? s->shift : RADIX_DIGIT_BITS;
     s->shift -= s->bits;
     s->ngroups = 0;
     for (int64_t i = 0; i < s->ntargets; i++) {
@@ -80,7 +79,7 @@ int selection_next(struct selection *s, int64_t *ncounts)
             s->prefix[s->ngroups++] = t[i].prefix;
         t[i].group = s->ngroups - 1;
     }
-    *ncounts = s->ngroups * SELECTION_BUCKETS;
+    *ncounts = s->ngroups * RADIX_BUCKETS;
     memset(s->counts, 0, (size_t)*ncounts * sizeof *s->counts);
     return 1;
 }
@@ -100,7 +99,7 @@ static int64_t group_of(const uint64_t *prefix, int64_t n, uint64_t x)
     return -1;
 }
 
-void selection_count(struct selection *s, const double *values, int64_t n)
+void radix_count(struct radix *s, const double *values, int64_t n)
 {
     const int known = s->shift + s->bits; /* bits from here on are the prefix */
     const uint64_t mask = ((uint64_t)1 << s->bits) - 1;
@@ -110,23 +109,23 @@ void selection_count(struct selection *s, const double *values, int64_t n)
         uint64_t x = image(values[i]);
         int64_t g = group_of(s->prefix, s->ngroups, known < 64 ? x >> known : 0);
         if (g >= 0)
-            s->counts[g * SELECTION_BUCKETS + (int64_t)((x >> s->shift) & mask)]++;
+            s->counts[g * RADIX_BUCKETS + (int64_t)((x >> s->shift) & mask)]++;
     }
 }
 
-void selection_decide(struct selection *s)
+void radix_decide(struct radix *s)
 {
     for (int64_t i = 0; i < s->ntargets; i++) {
-        struct selection_target *t = &s->target[i];
-        const int64_t *count = s->counts + t->group * SELECTION_BUCKETS;
+        struct radix_target *t = &s->target[i];
+        const int64_t *count = s->counts + t->group * RADIX_BUCKETS;
         int digit = 0;
-        while (digit < SELECTION_BUCKETS - 1 && t->left >= count[digit])
+        while (digit < RADIX_BUCKETS - 1 && t->left >= count[digit])
             t->left -= count[digit++];
         t->prefix = t->prefix << s->bits | (uint64_t)digit;
     }
 }
 
-static double value_at(const struct selection *s, int64_t index)
+static double value_at(const struct radix *s, int64_t index)
 {
     for (int64_t i = 0; i < s->ntargets; i++)
         if (s->target[i].index == index)
@@ -134,7 +133,7 @@ static double value_at(const struct selection *s, int64_t index)
     return NAN;
 }
 
-double selection_quantile(const struct selection *s, double q)
+double radix_quantile(const struct radix *s, double q)
 {
     int64_t above;
     double between;
@@ -142,7 +141,7 @@ double selection_quantile(const struct selection *s, double q)
     return entropy_interpolate(value_at(s, below), value_at(s, above), between);
 }
 
-int64_t selection_mark(uint64_t *words, double threshold, const double *values, int64_t n)
+int64_t threshold_mark(uint64_t *words, double threshold, const double *values, int64_t n)
 {
     int64_t marked = 0;
     memset(words, 0, (size_t)((n + 63) / 64) * sizeof *words);
