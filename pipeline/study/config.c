@@ -489,7 +489,7 @@ static void read_all(const struct asker *r, struct item *root, struct config *c)
     param_defaults(settings, c, r->arena, r->e);
     for (const struct param *p = settings; p->name; p++)
         if ((it = item_get(root, p->name, NULL)) != NULL)
-            read_param(r, item_get(root, p->name, NULL), p, p->name, c);
+            read_param(r, it, p, p->name, c);
 
     struct cells cells = {0};
     struct mark at = {1, 1};
