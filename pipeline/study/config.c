@@ -487,9 +487,11 @@ static void read_all(const struct asker *r, struct item *root, struct config *c)
     c->output = output ? path_clean(r->arena, output, r->e) : NULL;
 
     param_defaults(settings, c, r->arena, r->e);
-    for (const struct param *p = settings; p->name; p++)
-        if ((it = item_get(root, p->name, NULL)) != NULL)
-            read_param(r, it, p, p->name, c);
+    for (const struct param *p = settings; p->name; p++) {
+        struct item *given = item_get(root, p->name, NULL);
+        if (given)
+            read_param(r, given, p, p->name, c);
+    }
 
     struct cells cells = {0};
     struct mark at = {1, 1};

@@ -268,7 +268,7 @@ static void test_reading(void **state)
                 snprintf(dir, sizeof dir, "%s/%d-%d-%d", b->folder, kind, (int)parts, d);
                 assert_int_equal(cut_begin(&w, dir, 3), 0);
                 for (int i = 0; i < SHAPES; i++) {
-                    char name[10];
+                    char name[16];
                     struct stored_tensor t = {.name = name, .dtype = dtypes[d], .ndim = shapes[i].ndim};
                     snprintf(name, sizeof name, "t%d", i);
                     memcpy(t.dims, shapes[i].dims, sizeof shapes[i].dims);
