@@ -3,8 +3,8 @@
 #ifndef SINEW_TEST_FILES_H
 #define SINEW_TEST_FILES_H
 
-#include "formats/safetensors.h"
-#include "formats/safetensors_writer.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/safetensors/safetensors_writer.h"
 
 #include <ftw.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* A .safetensors file (safetensors.h). What is taken is written again, and must say the same. */
 #include "fuzzlib.h"
 
-#include "formats/safetensors.h"
-#include "formats/safetensors_writer.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/safetensors/safetensors_writer.h"
 
 static void check_places(const struct safetensors *s, int64_t size)
 {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Circles of files: which module calls whose functions, as the compiled objects tell. A module is a .c with its header. A circle
-# through two rooms (folders of pipeline/ and stages/) is a fault: neither can be understood, tested or moved without the other. One within
+# through two rooms (the folders of pipeline/, each with those in it; the folders of stages/) is a fault: neither can be understood, tested or moved without the other. One within
 # a room is printed, as a thing to know.
 # Usage: circles.sh [BUILD]   the build folder whose objects are read; without it the newest of build/*
 # Exit status: 0 in order, 1 not, 77 there is no build to read.
@@ -30,7 +30,11 @@ symbols() {
 }
 
 symbols | awk '
-    function room(module) { sub(/\/[^\/]*$/, "", module); return module }
+    function room(module) {
+        if (match(module, /^pipeline\/[^\/]*\//)) return substr(module, 1, RLENGTH - 1) # a room of the machine with its alcoves
+        sub(/\/[^\/]*$/, "", module)
+        return module
+    }
     # The shortest way from `from` to `to` over calls; inside: of one room alone. Leaves back[] behind it. Returns whether there is one.
     function find_way(from, to, inside,    queue, head, tail, at, n, next_ones, i) {
         split("", back)

@@ -26,12 +26,12 @@ rooms=(
     "elements"
     "linalg"
     "hdf5"
-    "formats formats/decoders formats/torch formats/logits"
+    "formats formats/decoders formats/safetensors formats/torch formats/logits"
     "compare"
     "study"
     "engine"
     "export"
-    "command"
+    "command command/verbs"
 )
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"

@@ -8,7 +8,7 @@
 #include "compare/maskfile.h"
 #include "compare/update.h"
 #include "export/mask.h"
-#include "formats/safetensors.h"
+#include "formats/safetensors/safetensors.h"
 #include "study/registry.h"
 
 #include <mpi.h>

@@ -4,7 +4,7 @@
 
 #include "formats/checkpoint.h"
 #include "formats/decoders/fp8.h"
-#include "formats/safetensors.h"
+#include "formats/safetensors/safetensors.h"
 
 #include <math.h>
 

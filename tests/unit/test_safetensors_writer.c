@@ -3,8 +3,8 @@
 #include "unitlib.h"
 
 #include "base/file.h"
-#include "formats/safetensors.h"
-#include "formats/safetensors_writer.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/safetensors/safetensors_writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "formats/logits/logits.h"
 
 #include "formats/logits/npy.h"
-#include "formats/safetensors.h"
+#include "formats/safetensors/safetensors.h"
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"

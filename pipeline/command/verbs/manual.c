@@ -1,4 +1,4 @@
-#include "command/help.h"
+#include "command/verbs/help.h"
 
 #include "command/cli.h"
 #include "version.h"

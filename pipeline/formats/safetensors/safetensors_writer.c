@@ -1,8 +1,8 @@
-#include "formats/safetensors_writer.h"
+#include "formats/safetensors/safetensors_writer.h"
 
 #include "base/file.h"
 #include "base/text.h"
-#include "formats/safetensors.h"
+#include "formats/safetensors/safetensors.h"
 
 #include <errno.h>
 #include <fcntl.h>
