@@ -113,8 +113,8 @@ static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t
     bad |= n != t->elements || __builtin_mul_overflow(n, (int64_t)dtype_bits(t->dtype), &bits) ||
            bits / 8 != t->size_bytes;
     if (!bad && !t->cut) {
-        int64_t span = stored_span(t);
-        bad = span < 0 || span > c->files[t->file].size_bytes - t->offset_bytes;
+        int64_t span = stored_span(t), size_bytes = c->files[t->file].size_bytes;
+        bad = span < 0 || t->offset_bytes > size_bytes || span > size_bytes - t->offset_bytes;
     }
     if (t > c->tensors && strcmp(t[-1].name, t->name) >= 0)
         bad = 1;
@@ -212,7 +212,7 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
                                     .size_bytes = table_int(&t, i, "size_bytes")};
         TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
         TRY(take_strides(&x->strides, x->ndim, x->name, table_text(&t, i, "strides"), a, e));
-        if (x->dtype != DTYPE_COUNT)
+        if (x->dtype != DTYPE_COUNT && x->file >= 0) /* else there is nowhere to begin: check_row refuses */
             TRY(take_pieces(x, c, &pieces, artifact, a, e));
         TRY(check_row(c, x, artifact, e));
         near = x->file;

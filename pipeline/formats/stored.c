@@ -147,7 +147,7 @@ static err_t count(struct assembly *g, struct err *e)
     for (int i = 0; i < TENSOR_MAX_NDIM; i++)
         g->dims[i] = i >= g->ndim ? 1 : g->flat ? n : t->dims[i];
     int64_t step = 1;
-    for (int i = TENSOR_MAX_NDIM - 1; i >= 0; i--) {
+    for (int i = TENSOR_MAX_NDIM - 1; n > 0 && i >= 0; i--) { /* without elements they may overflow */
         g->steps[i] = step;
         step *= g->dims[i];
     }

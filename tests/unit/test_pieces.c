@@ -137,6 +137,10 @@ static void test_places(void **state)
     t = (struct stored_tensor){.name = "t", .dtype = DTYPE_F4, .ndim = 1, .dims = {4}};
     assert_int_equal(assemble(b, &t, &p, 1, 0), ERR_DATA);
     assert_non_null(strstr(b->err.text, "whole bytes"));
+    const int64_t most = (int64_t)1 << 62; /* of nothing there may be much */
+    t = (struct stored_tensor){.name = "t", .dtype = DTYPE_F32, .ndim = 3, .dims = {0, most, most}};
+    assert_int_equal(assemble(b, &t, NULL, 0, 0), ERR_OK);
+    assert_true(t.elements == 0 && !t.cut);
 }
 
 /* Random boxes of a small tensor, against counting in how many each element lies. */
@@ -408,6 +412,62 @@ static void test_catalogue(void **state)
     }
 }
 
+/* A catalogue of one file and one tensor, that may lie elsewhere, in a piece. */
+static void write_catalogue(struct bench *b, const char *path, int64_t file_bytes, const char *file,
+                            int pieces)
+{
+    static const char *const texts[] = {"checkpoint", "format", "simulated", "config", "config_problem"};
+    struct table t;
+    struct h5 *h;
+    struct err *e = &b->err;
+    assert_int_equal(h5_create(path, &b->arena, &h, e), ERR_OK);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        assert_int_equal(h5_set_text(h, "/", texts[i], "", e), ERR_OK);
+    h5_set_int(h, "/", "config_layers", 0, e);
+    h5_set_int(h, "/", "config_tied", 0, e);
+    table_init(&t, "files", &b->arena);
+    TABLE_ADD(&t, e, V_TEXT("/here"), V_INT(file_bytes), V_INT(0), V_TEXT("0"));
+    h5_table_write(h, "files", &t, e);
+    table_init(&t, "catalogue", &b->arena);
+    TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("2"), V_TEXT("F32"), V_INT(-1), V_TEXT("t"), V_INT(2), V_TEXT(file),
+              V_INT(8), V_INT(8), V_TEXT(""));
+    h5_table_write(h, "catalogue", &t, e);
+    table_init(&t, "pieces", &b->arena);
+    TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("0"), V_TEXT("2"), V_INT(1), V_TEXT("/here"), V_INT(8), V_INT(8),
+              V_TEXT(""));
+    if (pieces)
+        h5_table_write(h, "pieces", &t, e);
+    assert_int_equal(h5_close(h, e), ERR_OK);
+}
+
+/* Artifacts are not believed: a tensor in a file that is not listed, whatever its pieces say, and a file of
+ * no size. */
+static void test_damaged_catalogue(void **state)
+{
+    static const struct {
+        int64_t file_bytes;
+        const char *file;
+        int pieces;
+        err_t expected;
+    } cases[] = {
+        {16, "/here", 1, ERR_OK},   {16, "/here", 0, ERR_OK},          {16, "/elsewhere", 1, ERR_DATA},
+        {15, "/here", 1, ERR_DATA}, {15, "/here", 0, ERR_DATA},        {16, "/elsewhere", 0, ERR_DATA},
+        {-1, "/here", 0, ERR_DATA}, {INT64_MIN, "/here", 0, ERR_DATA},
+    };
+    struct bench *b = *state;
+    h5_start();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[250];
+        struct checkpoint c;
+        snprintf(path, sizeof path, "%s/%zu.h5", b->folder, i);
+        write_catalogue(b, path, cases[i].file_bytes, cases[i].file, cases[i].pieces);
+        err_clear(&b->err);
+        if (catalogue_read(&c, path, &b->arena, &b->err) != cases[i].expected)
+            fail_msg("case %zu: \"%s\"", i, b->err.text);
+        err_clear(&b->err);
+    }
+}
+
 /* All blocks of the main layout and the one aside, both sides, into out. */
 static int64_t read_all(struct bench *b, struct pair *p, unsigned char *out)
 {
@@ -475,9 +535,11 @@ static void test_pair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_BENCH(test_whole),        TEST_BENCH(test_faults),     TEST_BENCH(test_places),
-        TEST_BENCH(test_random_boxes), TEST_BENCH(test_many),       TEST_FOLDER(test_reading),
-        TEST_FOLDER(test_truncated),   TEST_FOLDER(test_catalogue), TEST_FOLDER(test_pair),
+        TEST_BENCH(test_whole),      TEST_BENCH(test_faults),
+        TEST_BENCH(test_places),     TEST_BENCH(test_random_boxes),
+        TEST_BENCH(test_many),       TEST_FOLDER(test_reading),
+        TEST_FOLDER(test_truncated), TEST_FOLDER(test_catalogue),
+        TEST_FOLDER(test_pair),      TEST_FOLDER(test_damaged_catalogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
