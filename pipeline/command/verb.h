@@ -1,7 +1,7 @@
 /* Verbs: what the first word of the command line has sinew do.
  *
- * A verb is a file of this folder with one exported const table at its bottom, and a line in the table of
- * verb.c. All that is said of it is told from the table: the help, the manual, the complaints about options.
+ * A verb is a file of verbs/ with one exported const table at its bottom, and a line in the table of verb.c.
+ * All that is said of it is told from the table: the help, the manual, the complaints about options.
  */
 #ifndef SINEW_VERB_H
 #define SINEW_VERB_H

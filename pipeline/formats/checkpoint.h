@@ -19,7 +19,7 @@
 
 struct checkpoint {
     const char *path;      /* as the config names it */
-    const char *format;    /* "safetensors" or "torch" */
+    const char *format;    /* the name of its row in the table of formats */
     const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
     struct model_config config;
     int64_t ntensors, nfiles, parameters;
