@@ -40,7 +40,9 @@ static err_t take_room(struct pair *p, struct err *e)
     measure(&p->match.aside, &widest, scratch);
     TRY(arena_array(p->arena, "pair.raw", LAYOUT_BLOCK * widest, &raw, e));
     p->raw = raw;
-    for (int k = 0; k < 2 && scratch[k] > 0; k++) {
+    for (int k = 0; k < 2; k++) {
+        if (scratch[k] == 0) /* nothing to decode on this side; there may be on the other */
+            continue;
         TRY(arena_array(p->arena, "pair.scratch", scratch[k], &raw, e));
         p->scratch[k] = (struct decoder_scratch){.v = raw, .bytes = scratch[k], .most = LAYOUT_BLOCK};
     }

@@ -4,6 +4,7 @@
 
 #include "compare/pair.h"
 #include "formats/catalogue.h"
+#include "formats/decoders/fp8.h"
 
 enum { SIDES = 2, SIDE_TENSORS = 8 };
 
@@ -187,6 +188,37 @@ static void expect(struct fixture *f, const char *first, const char *second)
     err_clear(&f->bench.err);
 }
 
+/* A side whose numbers are decoded against one that says them itself, either way round. */
+static void test_one_side_decoded(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 6, START = 60 }; /* of bytes from there on a scale is 0.743... */
+    struct stored_tensor coded[] = {{.name = "w", .dtype = DTYPE_F8_E4M3, .ndim = 2, .dims = {2, 3}},
+                                    {.name = "w_scale_inv", .dtype = DTYPE_F32, .ndim = 2, .dims = {1, 1}}};
+    struct stored_tensor plain[] = {{.name = "w", .dtype = DTYPE_BF16, .ndim = 2, .dims = {2, 3}}};
+    unsigned char bytes[2 * N];
+    uint16_t w[SIDES][N], decoded[N], said[N];
+    float scale;
+    for (int k = 0; k < 2 * N; k++)
+        bytes[k] = (unsigned char)(START + k);
+    memcpy(&scale, bytes, sizeof scale);
+    memcpy(said, bytes, sizeof said);
+    fp8_decode(bytes, 0, N, 3, &scale, 0, decoded);
+    for (int side = 0; side < SIDES; side++) {
+        struct table skipped;
+        table_init(&skipped, "skipped", &f->bench.arena);
+        make_side(f, side, coded, 2, START);
+        make_side(f, !side, plain, 1, START);
+        assert_int_equal(open_pair(f, ARITHMETIC_BF16, &skipped), ERR_OK);
+        assert_int_equal(skipped.nrows, 1);
+        assert_string_equal(table_text(&skipped, 0, "reason"), "scale of w");
+        assert_int_equal(pair_read(&f->p, 0, 0, N, w[0], w[1], &f->bench.err), ERR_OK);
+        assert_memory_equal(w[side], decoded, sizeof decoded);
+        assert_memory_equal(w[!side], said, sizeof said);
+        pair_close(&f->p);
+    }
+}
+
 static void test_refused(void **state)
 {
     struct fixture *f = *state;
@@ -227,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_catalogue),
         TEST(test_read),
+        TEST(test_one_side_decoded),
         TEST(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
