@@ -21,7 +21,7 @@ struct cli {
 /* The options of all verbs. */
 extern const struct verb_option cli_options[];
 
-/* Local. Parses argv. Errors: CONFIG (usage), with the nearest valid word. */
+/* Local. Parses argv. Errors: CONFIG (usage), of an unknown verb with the nearest. */
 err_t cli_parse(struct cli *c, int argc, char **argv, struct arena *a, struct err *e);
 
 #endif
