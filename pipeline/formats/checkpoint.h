@@ -51,9 +51,9 @@ int checkpoint_exists(const char *path);
 const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
 
 /* Local. Reads n raw elements, in row-major order from element `first` on, of tensor t into buf (n *
- * dtype_bits/8 bytes, byte-sized types only). What is strided, or a box of a
- * tensor, is gathered through a small window, whatever n is. Errors: DATA when the file has become shorter
- * (file, tensor, expected, found bytes), SYSTEM on I/O errors. */
+ * dtype_bits/8 bytes, byte-sized types only). What is strided, or a box of a tensor, is gathered through a
+ * small window, whatever n is. Errors: DATA when the file has become shorter (file, tensor, expected, found
+ * bytes), SYSTEM on I/O errors. */
 err_t checkpoint_read(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                       void *buf, struct err *e);
 

@@ -80,8 +80,8 @@ enum { H5_SEGMENTS = 1000 }; /* their list must go into a header of 64 KiB */
 err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
                   const struct h5_segment *segments, int64_t n, struct err *e);
 
-/* Local for serial, Collective for parallel. As h5_bulk but n-D and never growable; bulk access by flat index
- * is by h5_put_raw, which writes bytes [at, at+n) of the row-major storage. Used by load with copy: true. */
+/* Local for serial, Collective for parallel. As h5_bulk but n-D and never growable;
+ * h5_array_put_rows writes rows of the first dimension, each whole. Used by load for what it copies. */
 err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, const int64_t *dims,
                struct h5_bulk **d, struct err *e);
 err_t h5_array_put_rows(struct h5_bulk *d, int64_t row, int64_t nrows, const void *buf, struct err *e);
