@@ -75,6 +75,8 @@ static err_t run_verb(struct runner *r, const struct cli *cli, const char *comma
     r->provenance = &provenance;
     err_t code = cli->verb->run(r, cli, e);
     headers_release(&headers);
+    r->headers = NULL;
+    r->provenance = NULL;
     return code;
 }
 

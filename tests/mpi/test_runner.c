@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <errno.h>
 #include <sys/stat.h>
 
 enum { BUDGET = 96 << 20, MOST_NODES = 64 };
@@ -37,7 +38,7 @@ static void play(struct played *p, struct world *w, const char *name, const char
     err_clear(&e);
     *p = (struct played){.w = w, .folder = in_root(w, "%s", name)};
     if (w->comm.me == 0)
-        mkdir(p->folder, 0777);
+        check(w, mkdir(p->folder, 0777) == 0 || errno == EEXIST, "%s: %s", p->folder, strerror(errno));
     MPI_Barrier(w->comm.mpi);
     setenv("DIR", p->folder, 1);
     config_parse(&p->config, "s.yaml", yaml, (int64_t)strlen(yaml), &problems, &w->arena, &e);

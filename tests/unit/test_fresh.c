@@ -31,9 +31,9 @@ static void put_model(struct study *s, const char *name, const char *tensor, con
         header, sizeof header, "{\"%s\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", tensor);
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
-    fwrite(&n, 8, 1, f);
-    fwrite(header, 1, (size_t)n, f);
-    fwrite(bytes, 1, 8, f);
+    assert_int_equal(fwrite(&n, 8, 1, f), 1);
+    assert_int_equal(fwrite(header, 1, (size_t)n, f), n);
+    assert_int_equal(fwrite(bytes, 1, 8, f), 8);
     assert_int_equal(fclose(f), 0);
 }
 

@@ -57,7 +57,7 @@ static struct table rows(struct fixture *x, int64_t from, int64_t n)
     table_start(&t, &small, &x->bench.arena);
     for (int64_t i = from; i < from + n; i++)
         assert_int_equal(
-            TABLE_ADD(&t, &x->bench.err, V_TEXT("wwwwwww" + 7 - i % 7), V_INT(i), V_REAL((double)i / 2)),
+            TABLE_ADD(&t, &x->bench.err, V_TEXT(&"wwwwwww"[7 - i % 7]), V_INT(i), V_REAL((double)i / 2)),
             ERR_OK);
     return t;
 }
@@ -73,7 +73,7 @@ static void check_rows(struct fixture *x, const char *name, int64_t from, int64_
     assert_int_equal(t.nrows, n);
     assert_int_equal(in_file, total);
     for (int64_t r = 0; r < n; r++) {
-        assert_string_equal(table_text(&t, r, "word"), "wwwwwww" + 7 - (from + r) % 7);
+        assert_string_equal(table_text(&t, r, "word"), &"wwwwwww"[7 - (from + r) % 7]);
         assert_int_equal(table_int(&t, r, "count"), from + r);
         assert_true(table_real(&t, r, "share") == (double)(from + r) / 2);
     }

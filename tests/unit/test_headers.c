@@ -81,7 +81,7 @@ static void opened_once(void **state)
 {
     struct cache *s = *state;
     struct checkpoint *a, *b;
-    mkdir(in_folder(s, "m"), 0777);
+    assert_int_equal(mkdir(in_folder(s, "m"), 0777), 0);
     put_file(s, "m/model.safetensors", "x", 10);
     put_file(s, "one.safetensors", "x", 20);
     ask(s, "m", 10, 1);
@@ -120,7 +120,7 @@ static void read_through(void **state)
 static void changes(void **state)
 {
     struct cache *s = *state;
-    mkdir(in_folder(s, "m"), 0777);
+    assert_int_equal(mkdir(in_folder(s, "m"), 0777), 0);
     put_file(s, "m/model.safetensors", "x", 10);
     ask(s, "m", 10, 1);
     put_file(s, "m/model.safetensors", "x", 11); /* replaced */
@@ -144,7 +144,7 @@ static void changes(void **state)
 static void shards(void **state)
 {
     struct cache *s = *state;
-    mkdir(in_folder(s, "m"), 0777);
+    assert_int_equal(mkdir(in_folder(s, "m"), 0777), 0);
     put_file(s, "m/a.safetensors", "x", 10);
     put_file(s, "m/b.safetensors", "y", 20);
     put_text(s, "m/model.safetensors.index.json",
