@@ -1,7 +1,7 @@
 #!/bin/bash
 # House rules that grep can see:
 #   - no banned calls, no marks of unfinished work, no variable called rank, no file past 600 lines
-#   - each stage: one exported symbol, a line in the registry, a section in configs/reference.yaml, a test of its own
+#   - each stage exports one symbol (what else it needs, recipes.sh looks for)
 # Exit status: 0 in order, 1 not.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -75,12 +75,6 @@ for file in "${stages[@]}"; do
         complain "$file declares no .kind"
         continue
     fi
-    grep -qE "(^|[^_[:alnum:]])stage_$name([^_[:alnum:]]|$)" pipeline/study/registry.c 2>/dev/null ||
-        complain "$file: stage_$name stands not in pipeline/study/registry.c"
-    grep -qE "^[[:space:]]+($kind:|[a-z0-9-]+:.*kind:[[:space:]]*$kind\b)|^[[:space:]]+kind:[[:space:]]*$kind\b" \
-        configs/reference.yaml 2>/dev/null || complain "$file: no section of kind $kind in configs/reference.yaml"
-    own_tests=(tests/unit/test_"$name"*.c tests/mpi/test_"$name"*.c)
-    [ ${#own_tests[@]} -gt 0 ] || complain "$file: neither tests/unit/test_$name*.c nor tests/mpi/test_$name*.c"
     if command -v mpicc >/dev/null && command -v nm >/dev/null; then
         if mpicc -std=gnu11 -D_GNU_SOURCE -c -O0 -w -Ipipeline -Istages -o "$scratch/$name.o" "$file" \
             2>"$scratch/errors"; then

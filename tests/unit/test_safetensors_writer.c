@@ -1,6 +1,6 @@
 /* The safetensors writer: headers to the byte as the reference writes them, whole files by one or several
  * writers, and nothing under a final name that is not complete. */
-#include "unitlib.h"
+#include "safetensorslib.h"
 
 #include "base/file.h"
 #include "formats/safetensors/safetensors.h"
@@ -10,39 +10,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct fixture {
-    struct bench bench;
-    char path[250];
-};
-
-static int setup(void **state)
-{
-    if (bench_new(state, sizeof(struct fixture), WITH_FOLDER) != 0)
-        return -1;
-    struct fixture *f = *state;
-    snprintf(f->path, sizeof f->path, "%s/model.safetensors", f->bench.folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return bench_delete(state);
-}
-
-/* Announced length, header bytes, then data_bytes of data. */
-static void write_file(const char *path, uint64_t announced, const void *header, size_t n, size_t data_bytes)
-{
-    unlink(path); /* anew: cutting a file short first is slow on some file systems */
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    for (int i = 0; i < 8; i++)
-        fputc((int)(announced >> (8 * i) & 255), f);
-    assert_int_equal(fwrite(header, 1, n, f), n);
-    for (size_t i = 0; i < data_bytes; i++)
-        fputc((int)(i & 255), f);
-    assert_int_equal(fclose(f), 0);
-}
 
 static void check_header(struct fixture *f, struct stored_tensor *t, int64_t nt, const char *const *metadata,
                          int nm, uint64_t length, const char *text)
