@@ -12,8 +12,9 @@
 /* An archive that is being read. */
 struct torch_reader {
     const char *path;
-    int64_t file_bytes;
-    struct arena *keep; /* what the file's tensors need */
+    int64_t file_bytes, mtime_ns;
+    uint64_t header_hash; /* of data.pkl, of the archive's directory and of the entries' places */
+    struct arena *keep;   /* what the file's tensors need */
     struct arena
         *scratch; /* what is of use while they are read: the archive's directory, the pickle's tree */
     struct zip zip;
