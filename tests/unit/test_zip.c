@@ -88,6 +88,44 @@ static void test_good(void **state)
     assert_int_equal(open_bytes(f, f->z.n), ERR_OK);
 }
 
+/* An archive between other bytes, more than what is kept of its ends, is read as if it were a file. */
+static void test_window(void **state)
+{
+    struct fixture *f = *state;
+    struct bench *b = &f->bench;
+    static char junk[5000], big[9000];
+    memset(junk, 'P', sizeof junk);
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)('a' + i % 23);
+    for (int large = 0; large < 2; large++) {
+        memset(&f->z, 0, sizeof f->z);
+        zipped_add(&f->z, "archive/data.pkl", "pickle", 6, 1);
+        zipped_add(&f->z, "archive/data/0", big, large ? sizeof big : 40, 1);
+        zipped_end(&f->z, large);
+        FILE *out = fopen(f->path, "wb");
+        assert_non_null(out);
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(fwrite(junk, 1, sizeof junk, out), sizeof junk);
+        assert_int_equal(fwrite(f->z.b, 1, f->z.n, out), f->z.n);
+        assert_int_equal(fwrite(junk, 1, sizeof junk, out), sizeof junk);
+        assert_int_equal(fclose(out), 0);
+        int fd = open(f->path, O_RDONLY);
+        assert_true(fd >= 0);
+        err_clear(&b->err);
+        assert_int_equal(zip_open_at(&f->zip, "an item", fd, 10000, (int64_t)f->z.n, &b->arena, &b->err),
+                         ERR_OK);
+        const struct zip_entry *entry = zip_find(&f->zip, "archive/data/0");
+        assert_non_null(entry);
+        assert_int_equal(entry->offset_bytes, 10000 + f->z.data[1]);
+        char *bytes;
+        assert_int_equal(zip_read(&f->zip, entry, sizeof big, &b->arena, &bytes, &b->err), ERR_OK);
+        assert_memory_equal(bytes, big, entry->size_bytes);
+        assert_int_equal(zip_open_at(&f->zip, "an item", fd, 9999, (int64_t)f->z.n, &b->arena, &b->err),
+                         ERR_DATA);
+        close(fd);
+    }
+}
+
 enum place { LOCAL_1, DATA_1, HEADER_0, HEADER_1, HEADER_2, HEADER_3, END64, LOCATOR, END };
 
 struct harm {
@@ -328,6 +366,7 @@ static void test_cut(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_good), TEST(test_harm), TEST(test_overlap), TEST(test_cut)};
+    const struct CMUnitTest tests[] = {TEST(test_good), TEST(test_window), TEST(test_harm),
+                                       TEST(test_overlap), TEST(test_cut)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

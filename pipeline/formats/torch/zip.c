@@ -17,6 +17,9 @@ enum {
     DIRECTORY_BYTES = 46, /* header of an entry in the directory, without name, extra and comment */
     LOCAL_BYTES = 30,     /* header before an entry's data, without name and extra */
     USUAL_BYTES = 256,    /* the same with both, mostly: read at once */
+    HEAD_BYTES =
+        1024, /* of the archive, kept while it is opened: what torch writes before its first storage */
+    TAIL_BYTES = 2048, /* and behind its last, directory included, if there are few */
     MAX_NAME = 1024,
     MAX_ENTRIES = 1 << 20,
     MAX_DIRECTORY = 100000000 /* as large as a safetensors header may be */
@@ -49,10 +52,12 @@ static uint64_t u64(const unsigned char *p)
     return number(p, 8);
 }
 
-static err_t read_at(const struct zip *z, int64_t at, int64_t n, void *to, struct err *e)
+/* Bytes of the archive. */
+static err_t read_file(const struct zip *z, int64_t at, int64_t n, void *to, struct err *e)
 {
     for (int64_t done = 0; done < n;) {
-        ssize_t got = pread(z->fd, (char *)to + done, (size_t)(n - done), (off_t)(at + done));
+        ssize_t got =
+            pread(z->fd, (char *)to + done, (size_t)(n - done), (off_t)(z->start_bytes + at + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -66,6 +71,36 @@ static err_t read_at(const struct zip *z, int64_t at, int64_t n, void *to, struc
     return ERR_OK;
 }
 
+/* The same, from what is kept of the archive's ends where it lies there: an archive of one small tensor costs
+ * two reads then, and a checkpoint may hold 1e5 of them. */
+static err_t read_at(const struct zip *z, int64_t at, int64_t n, void *to, struct err *e)
+{
+    const int64_t tail = z->size_bytes - z->tail_bytes;
+    if (at >= 0 && n <= z->head_bytes && at <= z->head_bytes - n)
+        memcpy(to, z->head + at, (size_t)n);
+    else if (at >= tail && n <= z->tail_bytes && at - tail <= z->tail_bytes - n)
+        memcpy(to, z->tail + (at - tail), (size_t)n);
+    else
+        return read_file(z, at, n, to, e);
+    return ERR_OK;
+}
+
+/* Reads the archive's ends into what is kept of them. */
+static err_t keep_ends(struct zip *z, struct arena *a, struct err *e)
+{
+    unsigned char *head, *tail;
+    int64_t n = min64(z->size_bytes, TAIL_BYTES), before = min64(z->size_bytes - n, HEAD_BYTES);
+    TRY(arena_array(a, "zip.ends", n, &tail, e));
+    TRY(arena_array(a, "zip.ends", before, &head, e));
+    TRY(read_file(z, z->size_bytes - n, n, tail, e));
+    TRY(read_file(z, 0, before, head, e));
+    z->head = head;
+    z->tail = tail;
+    z->head_bytes = before;
+    z->tail_bytes = n;
+    return ERR_OK;
+}
+
 /* ---- the end of the archive ---- */
 
 struct end {
@@ -73,16 +108,27 @@ struct end {
     int64_t at;                     /* where the first of the end records begins: the directory ends there */
 };
 
-/* The record that ends the file, comment included. Looked for from behind, as readers do. */
+/* Where the record that ends the archive begins in its last n bytes, comment included; -1: nowhere. Looked
+ * for from behind, as readers do. */
+static int64_t end_in(const unsigned char *p, int64_t n)
+{
+    for (int64_t i = n - END_BYTES; i >= 0; i--)
+        if (u32(p + i) == END_MARK && i + END_BYTES + (int64_t)u16(p + i + 20) == n)
+            return i;
+    return -1;
+}
+
+/* Without a comment it lies in the end that is kept. */
 static err_t find_end(const struct zip *z, struct arena *a, struct end *end, struct err *e)
 {
-    int64_t tail = z->size_bytes < END_BYTES + MAX_COMMENT ? z->size_bytes : END_BYTES + MAX_COMMENT, at = -1;
-    unsigned char *p;
-    TRY(arena_array(a, "zip.tail", tail, &p, e));
-    TRY(read_at(z, z->size_bytes - tail, tail, p, e));
-    for (int64_t i = tail - END_BYTES; i >= 0 && at < 0; i--)
-        if (u32(p + i) == END_MARK && i + END_BYTES + (int64_t)u16(p + i + 20) == tail)
-            at = i;
+    int64_t tail = z->tail_bytes, at = end_in(z->tail, tail);
+    unsigned char *p = NULL;
+    if (at < 0 && tail < z->size_bytes) {
+        tail = min64(z->size_bytes, END_BYTES + MAX_COMMENT);
+        TRY(arena_array(a, "zip.tail", tail, &p, e));
+        TRY(read_file(z, z->size_bytes - tail, tail, p, e));
+        at = end_in(p, tail);
+    }
     if (at < 0) {
         arena_drop(a, p);
         return err_set(
@@ -91,7 +137,7 @@ static err_t find_end(const struct zip *z, struct arena *a, struct end *end, str
             "file of %lld bytes, found none; copy the file again",
             z->path, (long long)z->size_bytes);
     }
-    const unsigned char *q = p + at;
+    const unsigned char *q = (p ? p : z->tail) + at;
     int split = u16(q + 4) != 0 || u16(q + 6) != 0 || u16(q + 8) != u16(q + 10);
     *end = (struct end){u16(q + 10), u32(q + 12), u32(q + 16), z->size_bytes - tail + at};
     arena_drop(a, p);
@@ -265,53 +311,79 @@ static err_t take_entry(struct zip *z, const unsigned char *p, int64_t left, cha
 
 /* ---- the headers before the data ---- */
 
-/* The local header decides where the data begin, because its extra field has a length of its own; all else
- * that it says must be what the directory says. buf: for the longest such header. */
-static err_t check_local(const struct zip *z, struct zip_entry *entry, unsigned char *buf, struct err *e)
+/* What an entry's own header says. */
+struct local {
+    unsigned flags, method;
+    struct sizes sizes;
+    int64_t name, extra, behind; /* bytes of both, and where the data begin */
+};
+
+/* Reads it into `usual`, of USUAL_BYTES, or into a buffer of the arena where it is longer; *out is either. It
+ * ends, with the data behind it, before the directory. */
+static err_t read_local(const struct zip *z, const struct zip_entry *entry, struct local *l,
+                        unsigned char *usual, unsigned char **out, struct arena *a, struct err *e)
 {
     int64_t got = z->directory_bytes - entry->header_bytes; /* LOCAL_BYTES or more */
     got = got < USUAL_BYTES ? got : USUAL_BYTES;
-    TRY(read_at(z, entry->header_bytes, got, buf, e));
-    if (u32(buf) != LOCAL_MARK)
+    TRY(read_at(z, entry->header_bytes, got, usual, e));
+    *out = usual;
+    if (u32(usual) != LOCAL_MARK)
         return err_set(e, ERR_DATA,
                        "%s: zip entry %.300s: no header at byte %lld, where the central directory has it",
                        z->path, entry->name, (long long)entry->header_bytes);
-    unsigned flags = u16(buf + 6), method = u16(buf + 8);
-    struct sizes s = {u32(buf + 22), u32(buf + 18), 0};
-    int64_t name = u16(buf + 26), extra = u16(buf + 28),
-            behind = entry->header_bytes + LOCAL_BYTES + name + extra;
-    if (behind > z->directory_bytes || entry->size_bytes > z->directory_bytes - behind)
+    *l = (struct local){.flags = u16(usual + 6),
+                        .method = u16(usual + 8),
+                        .sizes = {u32(usual + 22), u32(usual + 18), 0},
+                        .name = u16(usual + 26),
+                        .extra = u16(usual + 28)};
+    int64_t bytes = LOCAL_BYTES + l->name + l->extra;
+    l->behind = entry->header_bytes + bytes;
+    if (l->behind > z->directory_bytes || entry->size_bytes > z->directory_bytes - l->behind)
         return err_set(
             e, ERR_DATA,
             "%s: zip entry %.300s: %lld bytes from byte %lld on: expected before the central directory at "
             "byte %lld",
-            z->path, entry->name, (long long)entry->size_bytes, (long long)behind,
+            z->path, entry->name, (long long)entry->size_bytes, (long long)l->behind,
             (long long)z->directory_bytes);
-    if (LOCAL_BYTES + name + extra > got)
-        TRY(read_at(z, entry->header_bytes + got, LOCAL_BYTES + name + extra - got, buf + got, e));
-    buf += LOCAL_BYTES;
-    if (method != 0 || (flags & (FLAG_ENCRYPTED | FLAG_PATCHED | FLAG_STRONG | FLAG_MASKED)) ||
-        (size_t)name != strlen(entry->name) || memcmp(buf, entry->name, (size_t)name) != 0)
+    if (bytes <= got)
+        return ERR_OK;
+    TRY(arena_array(a, "zip.header", bytes, out, e));
+    return read_at(z, entry->header_bytes, bytes, *out, e);
+}
+
+/* The local header decides where the data begin, because its extra field has a length of its own; all else
+ * that it says must be what the directory says. */
+static err_t check_local(const struct zip *z, struct zip_entry *entry, struct arena *a, struct err *e)
+{
+    unsigned char usual[USUAL_BYTES], *buf;
+    struct local l;
+    TRY(read_local(z, entry, &l, usual, &buf, a, e));
+    const unsigned char *name = buf + LOCAL_BYTES;
+    if (l.method != 0 || (l.flags & (FLAG_ENCRYPTED | FLAG_PATCHED | FLAG_STRONG | FLAG_MASKED)) ||
+        (size_t)l.name != strlen(entry->name) || memcmp(name, entry->name, (size_t)l.name) != 0)
         return err_set(
             e, ERR_DATA,
             "%s: zip entry %.300s: its own header at byte %lld tells another name, method or encryption than "
             "the central directory",
             z->path, entry->name, (long long)entry->header_bytes);
     /* A writer that streams leaves the sizes to a descriptor behind the data: 0 here then. */
-    int later = (flags & FLAG_DESCRIPTOR) != 0, wide = s.full == ALL_ONES_32 || s.stored == ALL_ONES_32;
-    if (wide && !later && widen(buf + name, (int)extra, 0, &s) != 0)
+    struct sizes *s = &l.sizes;
+    int later = (l.flags & FLAG_DESCRIPTOR) != 0, wide = s->full == ALL_ONES_32 || s->stored == ALL_ONES_32;
+    if (wide && !later && widen(name + l.name, (int)l.extra, 0, s) != 0)
         return err_set(e, ERR_DATA,
                        "%s: zip entry %.300s: damaged extra field in its own header at byte %lld", z->path,
                        entry->name, (long long)entry->header_bytes);
-    int untold = later && (wide || (s.full == 0 && s.stored == 0));
-    if (!untold && (s.full != (uint64_t)entry->size_bytes || s.stored != (uint64_t)entry->size_bytes))
+    int untold = later && (wide || (s->full == 0 && s->stored == 0));
+    if (!untold && (s->full != (uint64_t)entry->size_bytes || s->stored != (uint64_t)entry->size_bytes))
         return err_set(e, ERR_DATA,
                        "%s: zip entry %.300s: %lld bytes in the central directory, %" PRIu64
                        " in its own header at byte "
                        "%lld; expected the same",
-                       z->path, entry->name, (long long)entry->size_bytes, s.full,
+                       z->path, entry->name, (long long)entry->size_bytes, s->full,
                        (long long)entry->header_bytes);
-    entry->offset_bytes = behind;
+    entry->offset_bytes = l.behind;
+    if (buf != usual)
+        arena_drop(a, buf);
     return ERR_OK;
 }
 
@@ -329,16 +401,11 @@ static int by_name(const void *a, const void *b)
 /* All entries against each other, in the order of their places; then by name. */
 static err_t check_entries(struct zip *z, struct arena *a, struct err *e)
 {
-    unsigned char *buf; /* a header, then its name and extra field: all of it before the directory */
-    int64_t most = 2 * (int64_t)UINT16_MAX;
-    if (most > z->directory_bytes)
-        most = z->directory_bytes;
-    TRY(arena_array(a, "zip.header", USUAL_BYTES + most, &buf, e));
     if (z->nentries > 0)
         qsort(z->entries, (size_t)z->nentries, sizeof *z->entries, by_header);
     for (int64_t i = 0; i < z->nentries; i++) {
         struct zip_entry *entry = &z->entries[i];
-        TRY(check_local(z, entry, buf, e));
+        TRY(check_local(z, entry, a, e));
         if (i > 0 && entry[-1].offset_bytes + entry[-1].size_bytes > entry->header_bytes)
             return err_set(
                 e, ERR_DATA,
@@ -349,7 +416,10 @@ static err_t check_entries(struct zip *z, struct arena *a, struct err *e)
         const uint64_t place[] = {z->directory_hash, (uint64_t)entry->offset_bytes};
         z->directory_hash = hash_bytes(place, sizeof place);
     }
-    arena_drop(a, buf);
+    for (int64_t i = 0; i < z->nentries; i++) {
+        z->entries[i].header_bytes += z->start_bytes;
+        z->entries[i].offset_bytes += z->start_bytes;
+    }
     if (z->nentries > 0)
         qsort(z->entries, (size_t)z->nentries, sizeof *z->entries, by_name);
     for (int64_t i = 1; i < z->nentries; i++)
@@ -359,10 +429,10 @@ static err_t check_entries(struct zip *z, struct arena *a, struct err *e)
     return ERR_OK;
 }
 
-err_t zip_open(struct zip *z, const char *path, int fd, int64_t size_bytes, struct arena *a, struct err *e)
+/* The entries, from what stands at the end of the archive. */
+static err_t read_directory(struct zip *z, struct arena *a, struct err *e)
 {
     struct end end = {0};
-    *z = (struct zip){.path = path, .fd = fd, .size_bytes = size_bytes};
     TRY(find_end(z, a, &end, e));
     TRY(find_end64(z, &end, e));
     TRY(check_end(z, &end, e));
@@ -387,6 +457,19 @@ err_t zip_open(struct zip *z, const char *path, int fd, int64_t size_bytes, stru
     return check_entries(z, a, e);
 }
 
+err_t zip_open_at(struct zip *z, const char *path, int fd, int64_t start_bytes, int64_t size_bytes,
+                  struct arena *a, struct err *e)
+{
+    *z = (struct zip){.path = path, .fd = fd, .start_bytes = start_bytes, .size_bytes = size_bytes};
+    TRY(keep_ends(z, a, e));
+    return read_directory(z, a, e);
+}
+
+err_t zip_open(struct zip *z, const char *path, int fd, int64_t size_bytes, struct arena *a, struct err *e)
+{
+    return zip_open_at(z, path, fd, 0, size_bytes, a, e);
+}
+
 const struct zip_entry *zip_find(const struct zip *z, const char *name)
 {
     const struct zip_entry key = {.name = name};
@@ -401,5 +484,5 @@ err_t zip_read(const struct zip *z, const struct zip_entry *entry, int64_t max_b
         return err_set(e, ERR_DATA, "%s: zip entry %.300s: %lld bytes, expected at most %lld", z->path,
                        entry->name, (long long)entry->size_bytes, (long long)max_bytes);
     TRY(arena_array(a, "zip.entry", entry->size_bytes, bytes, e));
-    return read_at(z, entry->offset_bytes, entry->size_bytes, *bytes, e);
+    return read_at(z, entry->offset_bytes - z->start_bytes, entry->size_bytes, *bytes, e);
 }

@@ -23,12 +23,14 @@ struct zip_entry {
 
 struct zip {
     const char *path;
-    int fd; /* borrowed */
-    int64_t size_bytes;
+    int fd;                          /* borrowed */
+    int64_t start_bytes, size_bytes; /* of the archive in the file */
     int64_t nentries;
-    struct zip_entry *entries; /* sorted by name, bytewise */
-    int64_t directory_bytes;   /* where the central directory begins */
-    uint64_t directory_hash;   /* XXH3 of the central directory and of the places found */
+    struct zip_entry *entries;        /* sorted by name, bytewise */
+    int64_t directory_bytes;          /* where the central directory begins */
+    uint64_t directory_hash;          /* XXH3 of the central directory and of the places found */
+    const unsigned char *head, *tail; /* the archive's first and last bytes, kept for what reads them again */
+    int64_t head_bytes, tail_bytes;
 };
 
 /* Local. Reads the directory and the header of every entry of an open regular file of size_bytes. path: for
@@ -36,6 +38,13 @@ struct zip {
  * breaks the format or holds what is refused (which rule, entry, expected, found), SYSTEM where the file
  * cannot be read. */
 err_t zip_open(struct zip *z, const char *path, int fd, int64_t size_bytes, struct arena *a, struct err *e);
+
+/* Local. The same of an archive that is size_bytes of a file, from start_bytes on: places in entries are from
+ * the start of the file, those in messages from the start of the archive, which `path` must name. What an
+ * archive of one tensor holds beside it is read with two calls to the system. The range must lie in the file.
+ */
+err_t zip_open_at(struct zip *z, const char *path, int fd, int64_t start_bytes, int64_t size_bytes,
+                  struct arena *a, struct err *e);
 
 /* Local. An entry by name; NULL where there is none. Binary search. */
 const struct zip_entry *zip_find(const struct zip *z, const char *name);
