@@ -9,6 +9,7 @@
 #define SINEW_STAGE_FAKE_H
 
 #include "base/file.h"
+#include "compare/match.h"
 #include "hdf5/artifact.h"
 #include "study/registry.h"
 #include "study/stage.h"
@@ -162,6 +163,13 @@ static err_t fake_ground_files(const struct ctx *ctx,
     return add(arg, ctx->checkpoint, e);
 }
 
+/* It is one that compares the two checkpoints of a cell. */
+static void fake_matches(const void *params, struct match_policy *out)
+{
+    (void)params;
+    *out = (struct match_policy){0};
+}
+
 static void fake_plan(const struct plan_view *view, struct estimate *out)
 {
     const struct fake_params *p = view->params;
@@ -199,7 +207,7 @@ FAKE_STAGE(stage_maker, "maker", SCOPE_CHECKPOINT, .run = fake_make, .writes_fil
 FAKE_STAGE(stage_ground, "ground", SCOPE_CHECKPOINT, .run = fake_run, .tables = fake_schemas,
            .inputs = fake_of_ground, .files = fake_ground_files);
 FAKE_STAGE(stage_fake, "fake", SCOPE_CELL, .run = fake_run, .tables = fake_schemas, .inputs = fake_of_cell,
-           .files = fake_files, .applies = fake_applies);
+           .files = fake_files, .applies = fake_applies, .matches = fake_matches);
 FAKE_STAGE(stage_joint, "joint", SCOPE_BASE, .run = fake_run, .tables = fake_schemas, .inputs = fake_of_base);
 FAKE_STAGE(stage_closing, "closing", SCOPE_STUDY, .run = fake_run, .tables = fake_schemas,
            .inputs = fake_of_study);

@@ -26,8 +26,8 @@ static err_t note(struct dict *dict, const char *path, struct err *e)
     return path ? dict_put(dict, path, 1, e) : ERR_OK;
 }
 
-/* What nodes write (simulated checkpoints), so that it need not exist yet; what is logits, which have formats
- * of their own. */
+/* What nodes write (simulated checkpoints), so that it need not exist yet, and what was read before it was
+ * removed; what is logits, which have formats of their own. */
 static err_t note_paths(struct inputs *in, const struct dag *d, struct err *e)
 {
     in->by_path.arena = in->made.arena = in->logits.arena = in->arena;
@@ -40,6 +40,9 @@ static err_t note_paths(struct inputs *in, const struct dag *d, struct err *e)
         TRY(note(&in->made, n->cell->logits_tuned, e));
     }
     for (int i = 0; i < d->config->ncells; i++) {
+        const struct cell *cell = &d->config->cells[i];
+        TRY(note(&in->made, cell->kept ? cell->base : NULL, e));
+        TRY(note(&in->made, cell->kept ? cell->tuned : NULL, e));
         TRY(note(&in->logits, d->config->cells[i].logits_base, e));
         TRY(note(&in->logits, d->config->cells[i].logits_tuned, e));
     }
@@ -171,28 +174,36 @@ static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
 
 /* ---- the whole ---- */
 
-/* Where some input is not as it should be: the cells that lack a checkpoint, and those whose checkpoint
- * cannot be used. */
+/* Where some input is not as it should be: the cells that lack a checkpoint, those whose checkpoint cannot be
+ * used, and those that do without. */
 static err_t list_cells(const struct inputs *in, const struct dag *d, struct err *e)
 {
     const struct config *c = d->config;
     struct presence presence;
-    int missing = 0, incomplete = 0;
+    int missing = 0, incomplete = 0, kept = 0;
     TRY(presence_index(&presence, d, in->arena, e));
     for (int i = 0; i < c->ncells + c->nabsent; i++) {
         const struct cell *cell = &c->cells[i];
-        const char *lacks = presence_lacks(&presence, cell);
+        const char *lacks = presence_why_absent(&presence, cell, in->arena, e);
+        if (e->code != ERR_OK)
+            return e->code;
         int base_bad = dict_find(&in->by_path, cell->base) == 0;
         int bad = !lacks && (base_bad || dict_find(&in->by_path, cell->tuned) == 0);
         missing += lacks != NULL;
         incomplete += bad;
+        kept += cell->kept;
         if (lacks)
-            printf("missing    %s: expected in %s\n", cell->name, lacks);
+            printf("missing    %s: %s\n", cell->name, lacks);
+        else if (cell->kept)
+            printf("kept       %s: %s\n", cell->name, cell->tuned);
         else if (bad)
             printf("incomplete %s: %s\n", cell->name, base_bad ? cell->base : cell->tuned);
     }
-    printf("%d cells: %d present, %d incomplete, %d missing\n", c->ncells + c->nabsent,
-           c->ncells + c->nabsent - missing - incomplete, incomplete, missing);
+    printf("%d cells: %d present, %d incomplete, %d missing", c->ncells + c->nabsent,
+           c->ncells + c->nabsent - missing - incomplete - kept, incomplete, missing);
+    if (kept > 0)
+        printf(", %d kept: their checkpoints are gone, what was read of them is complete", kept);
+    putchar('\n');
     fflush(stdout);
     return ERR_OK;
 }
@@ -203,7 +214,7 @@ err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e)
     TRY(note_paths(in, d, e));
     TRY(open_inputs(in, d, e));
     TRY(match_inputs(in, d, e));
-    if (in->problems > 0 || d->config->nabsent > 0)
+    if (in->problems > 0 || d->config->nabsent > 0 || d->config->missing == MISSING_KEPT)
         TRY(list_cells(in, d, e));
     if (in->problems == 1)
         *e = in->first;

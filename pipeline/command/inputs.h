@@ -12,9 +12,10 @@ struct inputs {
     struct arena *arena;
     struct headers *headers;
     struct dict by_path; /* of those looked at: does it open? */
-    struct dict made;    /* checkpoints and logits that nodes of the study write */
-    struct dict logits;  /* paths of logits as cells have them */
-    int n;               /* that open */
+    struct dict
+        made; /* checkpoints and logits that nodes of the study write, or that were read and may be gone */
+    struct dict logits; /* paths of logits as cells have them */
+    int n;              /* that open */
     int problems;
     struct err first;
 };

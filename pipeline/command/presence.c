@@ -1,9 +1,12 @@
 #include "command/presence.h"
 
+#include "engine/fresh.h"
 #include "formats/checkpoint.h"
 
 #include <string.h>
 #include <unistd.h>
+
+enum presence_mark { PRESENCE_HERE, PRESENCE_ABSENT, PRESENCE_KEPT }; /* of a cell */
 
 err_t presence_index(struct presence *p, const struct dag *d, struct arena *a, struct err *e)
 {
@@ -38,48 +41,170 @@ const char *presence_lacks(const struct presence *p, const struct cell *cell)
     return NULL;
 }
 
+const char *presence_why_absent(const struct presence *p, const struct cell *cell, struct arena *a,
+                                struct err *e)
+{
+    if (cell->lost)
+        return cell->lost;
+    const char *path = presence_lacks(p, cell);
+    return path ? arena_printf(a, e, "expected in %s", path) : NULL;
+}
+
+/* ---- what is gone and was read before ---- */
+
+/* Not on disk, and no stage of the study would make it. */
+static int is_gone(const struct presence *p, const char *path)
+{
+    if (checkpoint_exists(path))
+        return 0;
+    for (int i = (int)dict_find(&p->first, path); i >= 0; i = p->next[i])
+        if (p->dag->nodes[i].stage->writes_files)
+            return 0;
+    return 1;
+}
+
+/* Where node n, which reads a checkpoint that is gone, does not stand as it should: what is said of it. */
+static err_t lose(const struct presence *p, struct cell *cell, const char *gone, const struct node *n,
+                  const struct freshness *f, struct arena *a, struct err *e)
+{
+    if (f->state == STATE_FRESH || cell->lost)
+        return ERR_OK;
+    cell->lost = arena_printf(
+        a, e, "%s is gone, and %s of %s is not complete: it is %s%s%s; fetch the checkpoint again", gone,
+        p->dag->config->nodes[n->decl].name, n->label, fresh_name(f->state), f->why[0] ? ": " : "", f->why);
+    return cell->lost ? ERR_OK : e->code;
+}
+
+/* A cell's checkpoint at path, where it is gone: do the nodes that read it stand? */
+static err_t weigh_checkpoint(const struct presence *p, struct cell *cell, const char *path,
+                              const struct freshness *all, struct arena *a, struct err *e)
+{
+    if (!is_gone(p, path))
+        return ERR_OK;
+    for (int i = (int)dict_find(&p->first, path); i >= 0; i = p->next[i])
+        TRY(lose(p, cell, path, &p->dag->nodes[i], &all[i], a, e));
+    return ERR_OK;
+}
+
+/* Process 0. Of the cells marked KEPT: sets `lost` where something that read a checkpoint of theirs is not as
+ * a run would leave it. What stands on that can be made again, and is not looked at. */
+static err_t weigh(const struct presence *p, struct config *config, const char *marks,
+                   struct headers *headers, struct arena *a, struct err *e)
+{
+    const struct dag *d = p->dag;
+    struct freshness *all;
+    TRY(arena_array(a, "presence.states", d->nnodes, &all, e));
+    headers_round(headers);
+    for (int i = 0; i < d->nnodes; i++)
+        if (d->nodes[i].stage->scope == SCOPE_CHECKPOINT || d->nodes[i].stage->matches)
+            TRY(fresh_node(d, i, all, headers, a, e));
+    for (int i = 0; i < config->ncells; i++)
+        if (marks[i] == PRESENCE_KEPT) {
+            TRY(weigh_checkpoint(p, &config->cells[i], config->cells[i].base, all, a, e));
+            TRY(weigh_checkpoint(p, &config->cells[i], config->cells[i].tuned, all, a, e));
+        }
+    for (int i = 0; i < d->nnodes; i++) {
+        const struct node *n = &d->nodes[i];
+        if (n->stage->scope != SCOPE_CELL || !n->stage->matches ||
+            marks[n->cell - config->cells] != PRESENCE_KEPT)
+            continue;
+        struct cell *cell = &config->cells[n->cell - config->cells];
+        TRY(lose(p, cell, is_gone(p, cell->tuned) ? cell->tuned : cell->base, n, &all[i], a, e));
+    }
+    return ERR_OK;
+}
+
+/* Process 0. A mark for each picked cell. */
+static err_t mark_cells(const struct presence *p, struct config *config, const struct selection *s,
+                        char *marks, struct headers *headers, struct arena *a, struct err *e)
+{
+    int ngone = 0;
+    for (int i = 0; i < config->ncells; i++) {
+        const struct cell *cell = &config->cells[i];
+        if (!selection_has_cell(s, cell->name))
+            continue;
+        if (presence_lacks(p, cell))
+            marks[i] = PRESENCE_ABSENT;
+        else if (config->missing == MISSING_KEPT && (is_gone(p, cell->base) || is_gone(p, cell->tuned)))
+            marks[i] = PRESENCE_KEPT;
+        ngone += marks[i] == PRESENCE_KEPT;
+    }
+    if (ngone > 0)
+        TRY(weigh(p, config, marks, headers, a, e));
+    for (int i = 0; i < config->ncells; i++)
+        if (config->cells[i].lost)
+            marks[i] = PRESENCE_ABSENT;
+    return ERR_OK;
+}
+
+/* ---- settling ---- */
+
 /* Stable: cells that are there first, then those that are not. */
-static err_t move_absent(struct config *config, const char *absent, struct arena *a, struct err *e)
+static err_t move_absent(struct config *config, const char *marks, struct arena *a, struct err *e)
 {
     struct cell *sorted;
     int n = 0;
     TRY(arena_array(a, "presence.cells", config->ncells, &sorted, e));
     for (int want = 0; want < 2; want++)
         for (int i = 0; i < config->ncells; i++)
-            if (absent[i] == want)
+            if ((marks[i] == PRESENCE_ABSENT) == want)
                 sorted[n++] = config->cells[i];
     for (int i = 0; i < config->ncells; i++)
-        config->nabsent += absent[i];
+        config->nabsent += marks[i] == PRESENCE_ABSENT;
     config->ncells -= config->nabsent;
     config->cells = sorted;
     return ERR_OK;
 }
 
-err_t presence_settle(const struct comm *c, struct config *config, struct dag *d, const struct selection *s,
-                      const struct log *log, int *nmissing, struct arena *a, struct err *e)
+/* What was decided of cells that are not all there. A checkpoint that went before it was read in full is
+ * named: its cell was once part of the results. */
+static void tell(const struct config *config, const struct log *log, int nkept, int nmissing)
 {
-    char *absent = NULL;
+    if (nkept > 0)
+        log_info(log,
+                 "%d of %d cells kept: their checkpoints are gone, what was read of them is complete "
+                 "(missing: kept)",
+                 nkept, config->ncells);
+    for (int i = 0; i < config->ncells; i++)
+        if (config->cells[i].lost)
+            log_warn(log, "%s is left out: %s", config->cells[i].name, config->cells[i].lost);
+    if (nmissing > 0)
+        log_info(log, "%d of %d cells left out: their checkpoints are not on disk (missing: %s)", nmissing,
+                 config->ncells, config->missing == MISSING_KEPT ? "kept" : "skip");
+}
+
+err_t presence_settle(const struct comm *c, struct config *config, struct dag *d, const struct selection *s,
+                      struct headers *headers, const struct log *log, int *nmissing, struct arena *a,
+                      struct err *e)
+{
+    char *marks = NULL;
     struct presence presence;
+    int nkept = 0;
     *nmissing = 0;
-    if (arena_array(a, "presence", config->ncells, &absent, e) == ERR_OK)
+    if (arena_array(a, "presence", config->ncells, &marks, e) == ERR_OK)
         presence_index(&presence, d, a, e);
     TRY_ALL(c, e);
-    for (int i = 0; i < config->ncells && c->me == 0; i++)
-        absent[i] = selection_has_cell(s, config->cells[i].name) &&
-                    presence_lacks(&presence, &config->cells[i]) != NULL;
-    comm_bcast(c, absent, config->ncells, 0);
-    for (int i = 0; i < config->ncells; i++)
-        *nmissing += absent[i];
-    if (*nmissing == 0 || config->missing == MISSING_FAIL ||
+    if (c->me == 0)
+        mark_cells(&presence, config, s, marks, headers, a, e);
+    TRY_ALL(c, e);
+    comm_bcast(c, marks, config->ncells, 0);
+    for (int i = 0; i < config->ncells; i++) {
+        *nmissing += marks[i] == PRESENCE_ABSENT;
+        nkept += config->cells[i].kept = marks[i] == PRESENCE_KEPT;
+    }
+    if ((*nmissing == 0 && nkept == 0) || config->missing == MISSING_FAIL ||
         s->cells.n > 0) /* a picked cell is not left out in silence */
         return ERR_OK;
     if (*nmissing == config->ncells)
         return err_set(e, ERR_DATA, "%s: no cell has its checkpoints on disk; the first, %s, lacks %s",
-                       config->file, config->cells[0].name, presence_lacks(&presence, &config->cells[0]));
-    log_info(log, "%d of %d cells left out: their checkpoints are not on disk (missing: skip)", *nmissing,
-             config->ncells);
+                       config->file, config->cells[0].name,
+                       config->cells[0].lost ? config->cells[0].lost
+                                             : presence_lacks(&presence, &config->cells[0]));
+    tell(config, log, nkept, *nmissing);
+    if (*nmissing == 0)
+        return ERR_OK;
     *nmissing = 0;
-    if (move_absent(config, absent, a, e) == ERR_OK)
+    if (move_absent(config, marks, a, e) == ERR_OK)
         dag_build(d, config, a, e);
     return comm_agree(c, e);
 }
@@ -90,6 +215,9 @@ static err_t refuse(const struct presence *p, const struct selection *s, int nmi
     for (int i = 0; i < config->ncells; i++) {
         const struct cell *cell = &config->cells[i];
         const char *path = selection_has_cell(s, cell->name) ? presence_lacks(p, cell) : NULL;
+        if (cell->lost)
+            return err_set(e, ERR_DATA, "%d of %d cells lack a checkpoint, first %s: %s", nmissing,
+                           config->ncells, cell->name, cell->lost);
         if (path)
             return err_set(
                 e, ERR_DATA,

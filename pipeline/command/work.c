@@ -9,6 +9,7 @@
 #include "linalg/grid_blas.h"
 #include "study/config.h"
 #include "study/dag.h"
+#include "study/steps.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,7 +61,6 @@ static const char *mpi_version(char *text, int size)
 static err_t run_verb(struct runner *r, const struct cli *cli, const char *command, struct err *e)
 {
     char host[64] = "", mpi[MPI_MAX_LIBRARY_VERSION_STRING], hdf5[32], blas[160];
-    r->mem->budget_bytes = (size_t)r->dag->config->memory_bytes;
     r->threads = grid_blas_threads(r->comm);
     gethostname(host, sizeof host - 1);
     const struct provenance provenance = {.command = command,
@@ -69,13 +69,8 @@ static err_t run_verb(struct runner *r, const struct cli *cli, const char *comma
                                           .mpi = mpi_version(mpi, sizeof mpi),
                                           .hdf5 = h5_version(hdf5, sizeof hdf5),
                                           .blas = grid_blas_version(blas, sizeof blas)};
-    struct headers headers;
-    headers_init(&headers, r->mem);
-    r->headers = &headers;
     r->provenance = &provenance;
     err_t code = cli->verb->run(r, cli, e);
-    headers_release(&headers);
-    r->headers = NULL;
     r->provenance = NULL;
     return code;
 }
@@ -89,8 +84,16 @@ err_t work_do(const struct comm *c, const struct cli *cli, const char *command, 
     struct runner r = {.comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a};
     log_init(&log, cli->quiet ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
     TRY(take_config(c, cli->config, &config, a, e));
+    TRY(steps_settle(c, &config, a, e));
     dag_build(&dag, &config, a, e);
     TRY_ALL(c, e);
-    TRY(presence_settle(c, &config, &dag, &cli->selection, &log, &r.nmissing, a, e));
-    return run_verb(&r, cli, command, e);
+    struct headers headers;
+    mem->budget_bytes = (size_t)config.memory_bytes;
+    headers_init(&headers, mem);
+    r.headers = &headers;
+    err_t code = presence_settle(c, &config, &dag, &cli->selection, &headers, &log, &r.nmissing, a, e);
+    if (code == ERR_OK)
+        code = run_verb(&r, cli, command, e);
+    headers_release(&headers);
+    return code;
 }

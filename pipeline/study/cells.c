@@ -1,5 +1,6 @@
 #include "study/cells.h"
 #include "study/param.h"
+#include "study/steps.h"
 #include "base/path.h"
 #include "base/text.h"
 
@@ -305,6 +306,28 @@ static const char *path_of(const struct asker *r, const struct pattern *p, int h
     return NULL;
 }
 
+/* The paths in which the step's digits are looked for on disk: those whose patterns have {step}. NULL: none,
+ * or e is set. */
+static const struct steps *steps_of(const struct asker *r, const struct pattern *patterns, const int *has,
+                                    const char *const *values, struct mark at, int *bad)
+{
+    const char *marked[NAXES];
+    struct steps *steps = NULL;
+    memcpy(marked, values, sizeof marked);
+    marked[STEP] = STEPS_MARK;
+    for (int i = 0; i < NPATTERNS && values[STEP][0]; i++) {
+        int places = 0;
+        for (int k = 0; has[i] && k < patterns[i].n; k++)
+            places += !patterns[i].pieces[k].text && patterns[i].pieces[k].word == STEP;
+        if (places == 0)
+            continue;
+        if (!steps && arena_array(r->arena, "config", 1, &steps, r->e) != ERR_OK)
+            return NULL;
+        steps->path[i] = path_of(r, &patterns[i], 1, marked, at, bad);
+    }
+    return steps;
+}
+
 /* A new cell from the texts of its axes ("" for data, step without any) and its paths; NULL when e is set, or
  * after a complaint. */
 static struct cell *add_cell(const struct asker *r, struct cells *out, const char *const *values,
@@ -325,6 +348,7 @@ static struct cell *add_cell(const struct asker *r, struct cells *out, const cha
     int bad = 0;
     for (int i = 0; i < NPATTERNS; i++)
         *paths[i] = path_of(r, &patterns[i], has[i], values, at, &bad);
+    c->steps = steps_of(r, patterns, has, values, at, &bad);
     if (bad || r->e->code != ERR_OK)
         return NULL;
     out->marks[out->n++] = at;

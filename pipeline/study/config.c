@@ -22,7 +22,7 @@ static const struct key top_keys[] = {
 #define NTOP ((int)(sizeof top_keys / sizeof top_keys[0]))
 
 static const char *const read_words[] = {"auto", "pread", "thread", "direct", NULL}; /* enum read_mode */
-static const char *const missing_words[] = {"fail", "skip", NULL};
+static const char *const missing_words[] = {"fail", "skip", "kept", NULL};
 
 /* Declared as parameters are: one place for the defaults, the ranges and the words of a complaint. */
 static const struct param settings[] = {
@@ -35,7 +35,7 @@ static const struct param settings[] = {
      NULL, "what is read ahead at once, from 64 KiB to 64 MiB; 8 of these are held"},
     {"missing", PARAM_CHOICE, offsetof(struct config, missing), NULL, "fail", 0, 0, missing_words,
      "cells whose checkpoints are not on disk: fail refuses to run, skip leaves them out and reports them as "
-     "not measured"},
+     "not measured; kept does too, but goes on with those that were read in full before they were removed"},
     {0},
 };
 
@@ -451,7 +451,7 @@ static void read_stages(const struct asker *r, const struct item *map, struct co
 
 /* ---- the whole ---- */
 
-static err_t resolve(struct config *c, struct arena *a, struct err *e)
+err_t config_resolve(struct config *c, struct arena *a, struct err *e)
 {
     struct text t = {.arena = a};
     char number[NUMBER];
@@ -531,5 +531,5 @@ err_t config_parse(struct config *c, const char *file, const char *text, int64_t
     if (problems->n > 0)
         return err_set(e, ERR_CONFIG, "%s: %d error%s%s", file, problems->n + problems->more,
                        problems->n == 1 ? "" : "s", problems->more > 0 ? ", the first found are listed" : "");
-    return resolve(c, a, e);
+    return config_resolve(c, a, e);
 }

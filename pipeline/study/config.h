@@ -22,7 +22,7 @@ struct node_decl {
     struct mark mark;
 };
 
-enum missing { MISSING_FAIL, MISSING_SKIP };
+enum missing { MISSING_FAIL, MISSING_SKIP, MISSING_KEPT };
 
 struct config {
     const char *file; /* as given on the command line */
@@ -46,5 +46,9 @@ struct config {
  * arena. Nothing outside is looked at but the environment. */
 err_t config_parse(struct config *c, const char *file, const char *text, int64_t n, struct problems *problems,
                    struct arena *a, struct err *e);
+
+/* Local. Writes c->resolved from what the config is now: after its cells' paths have changed. Errors: SYSTEM
+ * (memory). */
+err_t config_resolve(struct config *c, struct arena *a, struct err *e);
 
 #endif

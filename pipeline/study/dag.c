@@ -110,6 +110,12 @@ static char *node_path(struct arena *a, const char *output, const char *group, c
     return arena_printf(a, e, "%s/%s%s%s/%s.h5", output, group, middle[0] ? "/" : "", middle, name);
 }
 
+char *dag_checkpoint_folder(const struct config *c, const char *path, struct arena *a, struct err *e)
+{
+    char *name = slug(a, path, e);
+    return name ? arena_printf(a, e, "%s/checkpoints/%s", c->output, name) : NULL;
+}
+
 struct dag_build {
     struct dag *dag;
     const struct config *config;
@@ -186,8 +192,8 @@ static err_t add_node(struct dag_build *b, int decl, int id, struct err *e)
         n->label = n->checkpoint = p->checkpoint[id];
         n->role = p->role[id];
         n->cell = &c->cells[p->first_cell[id]];
-        char *name = slug(a, n->checkpoint, e);
-        n->path = name ? node_path(a, c->output, "checkpoints", name, d->name, e) : NULL;
+        char *folder = dag_checkpoint_folder(c, n->checkpoint, a, e);
+        n->path = folder ? arena_printf(a, e, "%s/%s.h5", folder, d->name) : NULL;
         break;
     }
     case SCOPE_CELL:

@@ -30,6 +30,9 @@ struct dag {
     const char *archive; /* the results archive's path */
 };
 
+/* Local. The folder of what is made of the checkpoint at path. Owned by the arena; NULL when e is set. */
+char *dag_checkpoint_folder(const struct config *c, const char *path, struct arena *a, struct err *e);
+
 /* Local. What a stage is told of node n: parameters, names, scope and inputs. Processes, memory and artifact
  * are the runner's to add. arena: lifetime of the context. */
 struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *arena);

@@ -28,8 +28,12 @@ struct cell {
     int64_t seed, step;                     /* step: -1 where there is none */
     const char *base, *tuned;               /* checkpoint paths */
     const char *logits_base, *logits_tuned; /* NULL where there are none */
+    const struct steps *steps;              /* its paths whose step may be padded (study/steps.h); NULL */
     int npublished;
     struct published *published;
+    int kept; /* a checkpoint of it is gone, and what was read of it stands (`missing: kept`) */
+    const char
+        *lost; /* a checkpoint is gone, and this is not as it was: what is said; NULL. Process 0 knows */
 };
 
 /* What a node needs: an artifact below it. */

@@ -24,9 +24,12 @@ static err_t status_root(struct runner *r, struct err *e)
         printf("%-8s %-16s %s%s%s\n", fresh_name(all[i].state), d->config->nodes[n->decl].name, n->label,
                all[i].why[0] ? ": " : "", all[i].why);
     }
-    for (int i = d->config->ncells; i < d->config->ncells + d->config->nabsent; i++)
-        printf("%-8s %-16s %s: expected in %s\n", "absent", "checkpoint", d->config->cells[i].name,
-               presence_lacks(&presence, &d->config->cells[i]));
+    for (int i = d->config->ncells; i < d->config->ncells + d->config->nabsent; i++) {
+        const char *why = presence_why_absent(&presence, &d->config->cells[i], r->arena, e);
+        if (!why)
+            return e->code;
+        printf("%-8s %-16s %s: %s\n", "absent", "checkpoint", d->config->cells[i].name, why);
+    }
     arena_init(&scratch, r->mem);
     const char *archive = access(d->archive, F_OK) != 0                        ? "missing"
                           : missing == 0 && archive_is_fresh(d, all, &scratch) ? "fresh"
