@@ -17,7 +17,8 @@
  * with `copy: true` the tensor itself. A tensor in several pieces that follow one another is one dataset over
  * as many segments. HDF5 knows neither strides nor boxes: a tensor that does not lie row-major in its file
  * (torch saves transposed and sliced ones as they are), or is cut across its rows, is always copied, so that
- * its values stand there.
+ * its values stand there. Of a tensor that follows from others (an adapter's target, say) nothing is stored:
+ * it has no dataset unless all is copied, and table decodings says how it comes about.
  *
  * HDF5 1.10 looks for an external file under the name as it is if that is absolute, whatever prefix is set,
  * and else from the prefix on (HDF5_EXTFILE_PREFIX, or H5Pset_efile_prefix; in it ${ORIGIN} is the folder of
@@ -86,6 +87,12 @@ static int is_referred(const struct stored_tensor *t)
     return stored_in_runs(t) && (!t->cut || t->cut->n <= H5_SEGMENTS);
 }
 
+/* Does the tensor follow from others, so that none of its bytes are in a file? */
+static int is_derived(const struct stored_tensor *t)
+{
+    return t->file == STORED_NOWHERE;
+}
+
 /* The tensor as it is stored: a scalar as one element, a type below a byte as its bytes in one line. */
 static struct stored_tensor stored_as(const struct stored_tensor *t)
 {
@@ -145,7 +152,8 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
         return;
     double n = (double)c->ntensors, bytes = 0, largest = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
-        double size = p->copy || !is_referred(&c->tensors[i]) ? (double)c->tensors[i].size_bytes : 0;
+        const struct stored_tensor *t = &c->tensors[i];
+        double size = p->copy || (!is_derived(t) && !is_referred(t)) ? (double)c->tensors[i].size_bytes : 0;
         bytes += size;
         largest = size > largest ? size : largest;
     }
@@ -191,7 +199,7 @@ static int64_t part_bytes(const struct checkpoint *c, int not_referred_only)
     int64_t most = 0;
     for (int64_t i = 0; i < c->ntensors; i++) {
         struct stored_tensor s = stored_as(&c->tensors[i]);
-        if (not_referred_only && is_referred(&s))
+        if (not_referred_only && (is_referred(&s) || is_derived(&s)))
             continue;
         int64_t bytes = s.size_bytes < PART_BYTES ? s.size_bytes : PART_BYTES;
         int64_t row_bytes = s.elements > 0 ? s.size_bytes / s.dims[0] : 0;
@@ -201,19 +209,57 @@ static int64_t part_bytes(const struct checkpoint *c, int not_referred_only)
     return most;
 }
 
-/* Local. The part of process me of np of one tensor's rows, part by part. buf: part_bytes or more. */
+/* Through which tensors are copied; scratch is for those that are derived. */
+struct load_part {
+    char *v;
+    int64_t bytes;
+    struct decoder_scratch scratch;
+};
+
+enum { PART_ELEMENTS = 1 << 16 }; /* of a derived tensor at a time */
+
+static err_t take_part(struct load_part *p, const struct checkpoint *c, int not_referred_only,
+                       struct arena *a, struct err *e)
+{
+    char *scratch;
+    *p = (struct load_part){.bytes = part_bytes(c, not_referred_only), .scratch = {.most = PART_ELEMENTS}};
+    for (int64_t i = 0; !not_referred_only && i < c->ntensors; i++) {
+        int64_t bytes = is_derived(&c->tensors[i]) ? decoder_scratch_bytes(&c->tensors[i], PART_ELEMENTS) : 0;
+        p->scratch.bytes = bytes > p->scratch.bytes ? bytes : p->scratch.bytes;
+    }
+    TRY(arena_array(a, "load.scratch", p->scratch.bytes, &scratch, e));
+    p->scratch.v = scratch;
+    return arena_array(a, "load.part", p->bytes, &p->v, e);
+}
+
+/* Elements [first, first+n) as they are stored; of a derived tensor, as the numbers it stands for. */
+static err_t read_part(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
+                       struct load_part *p, struct err *e)
+{
+    if (!is_derived(t))
+        return checkpoint_read(c, t, first, n, p->v, e);
+    int64_t width = dtype_bits(t->dtype) / 8;
+    for (int64_t done = 0; done < n;) {
+        int64_t some = n - done < PART_ELEMENTS ? n - done : PART_ELEMENTS;
+        TRY(checkpoint_numbers(c, t, first + done, some, &p->scratch, p->v + done * width, e));
+        done += some;
+    }
+    return ERR_OK;
+}
+
+/* Local. The part of process me of np of one tensor's rows, part by part. */
 static err_t copy_rows(struct checkpoint *c, const struct stored_tensor *s, int np, int me, struct h5_bulk *d,
-                       void *buf, int64_t buf_bytes, struct err *e)
+                       struct load_part *part, struct err *e)
 {
     if (s->elements == 0)
         return ERR_OK;
     int64_t rows = s->dims[0], row_elements = s->elements / rows, row_bytes = s->size_bytes / rows, from, to;
-    int64_t pass = buf_bytes / row_bytes; /* not below 1 */
+    int64_t pass = part->bytes / row_bytes; /* not below 1 */
     split(rows, np, me, &from, &to);
     for (int64_t r = from; r < to; r += pass) {
         int64_t n = to - r < pass ? to - r : pass;
-        TRY(checkpoint_read(c, s, r * row_elements, n * row_elements, buf, e));
-        TRY(h5_array_put_rows(d, r, n, buf, e));
+        TRY(read_part(c, s, r * row_elements, n * row_elements, part, e));
+        TRY(h5_array_put_rows(d, r, n, part->v, e));
     }
     return ERR_OK;
 }
@@ -221,10 +267,10 @@ static err_t copy_rows(struct checkpoint *c, const struct stored_tensor *s, int 
 /* Collective. A failure to copy stays in e until the next dataset is created, or the end: both agree. */
 static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
 {
-    char **names = NULL, *buf = NULL;
-    int64_t buf_bytes = part_bytes(c, 0);
+    char **names = NULL;
+    struct load_part part = {.v = NULL};
     if (dataset_names(c, &names, ctx->arena, e) == ERR_OK)
-        arena_array(ctx->arena, "load.part", buf_bytes, &buf, e);
+        take_part(&part, c, 0, ctx->arena, e);
     TRY_ALL(ctx->comm, e);
     struct h5 *f;
     TRY(artifact_bulk(ctx->out, &f, e));
@@ -233,11 +279,11 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
         struct h5_bulk *d;
         int exact;
         TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
-        copy_rows(c, &s, ctx->comm->np, ctx->comm->me, d, buf, buf_bytes, e);
+        copy_rows(c, &s, ctx->comm->np, ctx->comm->me, d, &part, e);
         ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
     }
     TRY_ALL(ctx->comm, e);
-    arena_drop(ctx->arena, buf);
+    arena_drop(ctx->arena, part.v);
     return ERR_OK;
 }
 
@@ -280,10 +326,10 @@ static int64_t segments_of(const struct stored_tensor *t, char *const *paths, st
 static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **names, struct err *e)
 {
     const struct load_params *p = ctx->params;
-    char **paths, *buf;
+    char **paths;
     struct h5_segment *segments;
-    int64_t buf_bytes = part_bytes(c, 1);
-    TRY(arena_array(ctx->arena, "load.part", buf_bytes, &buf, e));
+    struct load_part part;
+    TRY(take_part(&part, c, 1, ctx->arena, e));
     TRY(arena_array(ctx->arena, "load.paths", c->nfiles, &paths, e));
     TRY(arena_array(ctx->arena, "load.segments", H5_SEGMENTS, &segments, e));
     for (int64_t i = 0; i < c->nfiles; i++)
@@ -293,6 +339,8 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
         struct stored_tensor s = stored_as(&c->tensors[i]);
         int exact;
         enum h5_type type = stored_type(s.dtype, &exact);
+        if (is_derived(&s))
+            continue;
         if (is_referred(&s)) {
             int64_t n = segments_of(&s, paths, segments);
             TRY(h5_external(f, names[i], type, s.ndim, s.dims, segments, n, e));
@@ -300,10 +348,10 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
         }
         struct h5_bulk *d;
         TRY(h5_array(f, names[i], type, s.ndim, s.dims, &d, e));
-        TRY(copy_rows(c, &s, 1, 0, d, buf, buf_bytes, e));
+        TRY(copy_rows(c, &s, 1, 0, d, &part, e));
         ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
     }
-    arena_drop(ctx->arena, buf);
+    arena_drop(ctx->arena, part.v);
     return ERR_OK;
 }
 
@@ -346,6 +394,8 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
         const struct stored_tensor *t = &c->tensors[i];
         int exact;
         stored_type(t->dtype, &exact);
+        if (!copied && is_derived(t))
+            continue;
         if (!exact)
             TRY(h5_set_text(f, names[i], "bits_of_dtype", dtype_name(t->dtype), e));
         if (strcmp(names[i] + strlen("/tensors/"), t->name) != 0)
@@ -353,16 +403,17 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
         if (!copied && !is_referred(t))
             TRY(h5_set_text(f, names[i], "copied", why_copied(t), e));
     }
-    TRY(h5_set_text(f, "/tensors", "description",
-                    copied
-                        ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
-                          "dataset has the attribute "
-                          "bits_of_dtype, its integers are the raw bits of that safetensors type."
-                        : "The tensors of the checkpoint, read from its own files (external storage), or "
-                          "copied where they have the attribute copied; / in a name is written as |. Where "
-                          "a dataset has the attribute bits_of_dtype, its integers are the raw bits of that "
-                          "safetensors type.",
-                    e));
+    TRY(h5_set_text(
+        f, "/tensors", "description",
+        copied
+            ? "The tensors of the checkpoint, copied; / in a name is written as |. Where a "
+              "dataset has the attribute "
+              "bits_of_dtype, its integers are the raw bits of that safetensors type."
+            : "The tensors of the checkpoint, read from its own files (external storage), or "
+              "copied where they have the attribute copied; / in a name is written as |. A "
+              "tensor that follows from others (table decodings) has none. Where a dataset has the attribute bits_of_dtype, its integers are the raw bits of that "
+              "safetensors type.",
+        e));
     TRY(h5_set_text(f, "/tensors", "paths", copied ? "none" : paths_choices[p->paths], e));
     TRY(h5_set_text(f, "/tensors", "moving", moving_text(copied, (enum paths)p->paths), e));
     TRY(h5_set_text(
@@ -391,12 +442,14 @@ out:
     return code;
 }
 
-static const struct schema *const load_tables[] = {&schema_files, &schema_catalogue, &schema_pieces, NULL};
+static const struct schema *const load_tables[] = {
+    &schema_files,         &schema_catalogue, &schema_pieces,  &schema_sources,
+    &schema_source_pieces, &schema_decodings, &schema_helpers, NULL};
 
 const struct stage stage_load = {
     .kind = "load",
     .brief = "validates a checkpoint and catalogues its tensors",
-    .version = 2,
+    .version = 3,
     .scope = SCOPE_CHECKPOINT,
     .params = load_params,
     .params_size = sizeof(struct load_params),

@@ -92,8 +92,10 @@ static inline err_t cut_next(struct stored_list *list, char **at, const char *di
     return stored_assemble(t, v, n, flat, list, dir, a, e);
 }
 
-static inline err_t cut_open(struct stored_list *out, const char *path, struct arena *a, struct err *e)
+static inline err_t cut_open(struct stored_list *out, const char *path, const struct choice *choice,
+                             struct arena *a, struct err *e)
 {
+    (void)choice;
     char *text, *dir = path_dir(a, path, e);
     int64_t n;
     *out = (struct stored_list){0};

@@ -1,6 +1,7 @@
 #include "formats/catalogue.h"
 
 #include "base/path.h"
+#include "formats/decoders/kept.h"
 #include "hdf5/table.h"
 
 #include <inttypes.h>
@@ -8,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One row of table pieces for each piece of a tensor that lies in several. */
-static err_t add_pieces(struct table *pieces, const struct stored_tensor *t, const char *const *paths,
-                        struct err *e)
+/* One row of table pieces for each piece of a tensor that lies in several; key: how it is named there. */
+static err_t add_pieces(struct table *pieces, const struct stored_tensor *t, const char *key,
+                        const char *const *paths, struct err *e)
 {
     for (int64_t i = 0; t->cut && i < t->cut->n; i++) {
         const struct stored_piece *p = &t->cut->v[i];
@@ -18,11 +19,45 @@ static err_t add_pieces(struct table *pieces, const struct stored_tensor *t, con
         char start[200], shape[200], strides[200] = "";
         if (p->strides)
             shape_text(ndim, p->strides, strides, sizeof strides);
-        TRY(TABLE_ADD(pieces, e, V_TEXT(t->name), V_TEXT(shape_text(ndim, p->start, start, sizeof start)),
+        TRY(TABLE_ADD(pieces, e, V_TEXT(key), V_TEXT(shape_text(ndim, p->start, start, sizeof start)),
                       V_TEXT(shape_text(ndim, p->dims, shape, sizeof shape)), V_INT(t->cut->flat),
                       V_TEXT(paths[p->file]), V_INT(p->offset_bytes), V_INT(p->span_bytes), V_TEXT(strides)));
     }
     return ERR_OK;
+}
+
+static err_t add_tensor(struct table *tensors, struct table *pieces, const struct stored_tensor *t,
+                        const char *key, const char *const *paths, struct err *e)
+{
+    char shape[200], strides[200] = "";
+    if (t->strides)
+        shape_text(t->ndim, t->strides, strides, sizeof strides);
+    TRY(TABLE_ADD(tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
+                  V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
+                  V_TEXT(t->file >= 0 ? paths[t->file] : ""), V_INT(t->offset_bytes), V_INT(t->size_bytes),
+                  V_TEXT(strides)));
+    return add_pieces(pieces, t, key, paths, e);
+}
+
+/* The tensors of no list from which others follow, and how. */
+static err_t write_decodings(const struct checkpoint *c, const char *const *paths, struct h5 *f,
+                             struct arena *a, struct err *e)
+{
+    struct sources s;
+    struct table tensors, pieces;
+    table_init(&tensors, "sources", a);
+    table_init(&pieces, "source_pieces", a);
+    TRY(sources_collect(&s, c->tensors, c->ntensors, a, e));
+    for (int64_t i = 0; i < s.n; i++) {
+        char key[24];
+        snprintf(key, sizeof key, "%lld", (long long)i);
+        TRY(add_tensor(&tensors, &pieces, s.v[i], key, paths, e));
+    }
+    if (tensors.nrows > 0)
+        TRY(h5_table_write(f, "sources", &tensors, e));
+    if (pieces.nrows > 0)
+        TRY(h5_table_write(f, "source_pieces", &pieces, e));
+    return kept_write(c->tensors, c->ntensors, &s, f, a, e);
 }
 
 err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e)
@@ -46,18 +81,13 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     }
     for (int64_t i = 0; i < c->ntensors; i++) {
         const struct stored_tensor *t = &c->tensors[i];
-        char shape[200], strides[200] = "";
-        if (t->strides)
-            shape_text(t->ndim, t->strides, strides, sizeof strides);
-        TRY(TABLE_ADD(&tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
-                      V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
-                      V_TEXT(paths[t->file]), V_INT(t->offset_bytes), V_INT(t->size_bytes), V_TEXT(strides)));
-        TRY(add_pieces(&pieces, t, paths, e));
+        TRY(add_tensor(&tensors, &pieces, t, t->name, paths, e));
     }
     TRY(h5_table_write(f, "files", &files, e));
     TRY(h5_table_write(f, "catalogue", &tensors, e));
     if (pieces.nrows > 0)
         TRY(h5_table_write(f, "pieces", &pieces, e));
+    TRY(write_decodings(c, paths, f, a, e));
     char *path = path_absolute(a, c->path, e);
     if (!path)
         return e->code;
@@ -65,6 +95,7 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     TRY(h5_set_text(f, "/", "checkpoint_absolute", path, e));
     TRY(h5_set_text(f, "/", "format", c->format, e));
     TRY(h5_set_text(f, "/", "simulated", c->simulated ? c->simulated : "", e));
+    TRY(h5_set_text(f, "/", "note", c->note ? c->note : "", e));
     TRY(h5_set_text(f, "/", "config", c->config.path ? c->config.path : "", e));
     TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
     TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
@@ -103,21 +134,21 @@ static int find_file(const struct checkpoint *c, const char *path, int near)
 }
 
 /* An artifact is a file like any other: what is used as a size or an index is checked. */
-static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t, const char *artifact,
-                       struct err *e)
+static err_t check_row(const struct checkpoint *c, const struct stored_tensor *t, const char *file,
+                       const char *artifact, struct err *e)
 {
     int64_t n = 1, bits;
-    int bad = t->dtype == DTYPE_COUNT || t->file < 0 || t->offset_bytes < 0;
+    int bad = t->dtype == DTYPE_COUNT || (t->file < 0 && file[0]) || t->offset_bytes < 0;
     for (int i = 0; i < t->ndim; i++)
         bad |= __builtin_mul_overflow(n, t->dims[i], &n);
     bad |= n != t->elements || __builtin_mul_overflow(n, (int64_t)dtype_bits(t->dtype), &bits) ||
            bits / 8 != t->size_bytes;
-    if (!bad && !t->cut) {
+    if (!bad && t->file < 0)
+        bad = t->strides != NULL || t->cut != NULL;
+    else if (!bad && !t->cut) {
         int64_t span = stored_span(t), size_bytes = c->files[t->file].size_bytes;
         bad = span < 0 || t->offset_bytes > size_bytes || span > size_bytes - t->offset_bytes;
     }
-    if (t > c->tensors && strcmp(t[-1].name, t->name) >= 0)
-        bad = 1;
     if (bad)
         return err_set(e, ERR_DATA,
                        "%s: the catalogue is damaged at tensor %s; run sinew run again with --force",
@@ -164,12 +195,12 @@ static err_t take_piece(struct stored_piece *p, const struct checkpoint *c, cons
 }
 
 /* The pieces of tensor x, if its rows are next, checked as where they came from. */
-static err_t take_pieces(struct stored_tensor *x, const struct checkpoint *c, struct piece_rows *rows,
-                         const char *artifact, struct arena *a, struct err *e)
+static err_t take_pieces(struct stored_tensor *x, const char *key, const struct checkpoint *c,
+                         struct piece_rows *rows, const char *artifact, struct arena *a, struct err *e)
 {
     const struct table *t = &rows->t;
     int64_t from = rows->next, n = 0;
-    while (from + n < t->nrows && strcmp(table_text(t, from + n, "tensor"), x->name) == 0)
+    while (from + n < t->nrows && strcmp(table_text(t, from + n, "tensor"), key) == 0)
         n++;
     if (n == 0)
         return ERR_OK;
@@ -188,36 +219,48 @@ static err_t take_pieces(struct stored_tensor *x, const struct checkpoint *c, st
                          x->name, (long long)elements, (long long)x->elements);
 }
 
-static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifact, struct arena *a,
-                          struct err *e)
+/* One row of table catalogue or sources; near: the file of the one before. */
+static err_t take_tensor(struct stored_tensor *x, const struct table *t, int64_t row, const char *key,
+                         const struct checkpoint *c, int near, struct piece_rows *pieces,
+                         const char *artifact, struct arena *a, struct err *e)
+{
+    const char *file = table_text(t, row, "file");
+    *x = (struct stored_tensor){.name = table_text(t, row, "tensor"),
+                                .module = table_text(t, row, "module"),
+                                .layer = table_int(t, row, "layer"),
+                                .dtype = dtype_find(table_text(t, row, "dtype")),
+                                .elements = table_int(t, row, "parameters"),
+                                .file = file[0] ? find_file(c, file, near) : STORED_NOWHERE,
+                                .offset_bytes = table_int(t, row, "offset_bytes"),
+                                .size_bytes = table_int(t, row, "size_bytes")};
+    TRY(shape_parse(table_text(t, row, "shape"), &x->ndim, x->dims, e));
+    TRY(take_strides(&x->strides, x->ndim, x->name, table_text(t, row, "strides"), a, e));
+    if (x->dtype != DTYPE_COUNT && x->file >= 0) /* else there is nowhere to begin: check_row refuses */
+        TRY(take_pieces(x, key ? key : x->name, c, pieces, artifact, a, e));
+    return check_row(c, x, file, artifact, e);
+}
+
+/* All tensors of table `name`, whose pieces are in the table pieces_name. numbered: these name them by row.
+ */
+static err_t take_table(struct stored_tensor **out, int64_t *n, const char *name, const char *pieces_name,
+                        int numbered, const struct checkpoint *c, struct h5 *f, const char *artifact,
+                        struct arena *a, struct err *e)
 {
     struct table t;
     struct piece_rows pieces = {.next = 0};
-    table_init(&t, "catalogue", a);
-    table_init(&pieces.t, "pieces", a);
-    if (h5_has_table(f, "pieces"))
-        TRY(h5_table_read(f, "pieces", &pieces.t, 0, -1, NULL, e));
-    TRY(h5_table_read(f, "catalogue", &t, 0, -1, NULL, e));
-    TRY(arena_array(a, "checkpoint.tensors", t.nrows, &c->tensors, e));
+    table_init(&t, name, a);
+    table_init(&pieces.t, pieces_name, a);
+    if (h5_has_table(f, pieces_name))
+        TRY(h5_table_read(f, pieces_name, &pieces.t, 0, -1, NULL, e));
+    TRY(h5_table_read(f, name, &t, 0, -1, NULL, e));
+    TRY(arena_array(a, "checkpoint.tensors", t.nrows, out, e));
     int near = 0;
-    for (int64_t i = 0; i < t.nrows; i++) {
-        struct stored_tensor *x = &c->tensors[i];
-        *x = (struct stored_tensor){.name = table_text(&t, i, "tensor"),
-                                    .module = table_text(&t, i, "module"),
-                                    .layer = table_int(&t, i, "layer"),
-                                    .dtype = dtype_find(table_text(&t, i, "dtype")),
-                                    .elements = table_int(&t, i, "parameters"),
-                                    .file = find_file(c, table_text(&t, i, "file"), near),
-                                    .offset_bytes = table_int(&t, i, "offset_bytes"),
-                                    .size_bytes = table_int(&t, i, "size_bytes")};
-        TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
-        TRY(take_strides(&x->strides, x->ndim, x->name, table_text(&t, i, "strides"), a, e));
-        if (x->dtype != DTYPE_COUNT && x->file >= 0) /* else there is nowhere to begin: check_row refuses */
-            TRY(take_pieces(x, c, &pieces, artifact, a, e));
-        TRY(check_row(c, x, artifact, e));
-        near = x->file;
-        c->parameters += x->elements;
-        c->ntensors++;
+    for (*n = 0; *n < t.nrows; ++*n) {
+        struct stored_tensor *x = *out + *n;
+        char key[24];
+        snprintf(key, sizeof key, "%lld", (long long)*n);
+        TRY(take_tensor(x, &t, *n, numbered ? key : NULL, c, near, &pieces, artifact, a, e));
+        near = x->file >= 0 ? x->file : near;
     }
     if (pieces.next != pieces.t.nrows)
         return err_set(
@@ -228,6 +271,24 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
     if (pieces.t.nrows > 0)
         arena_drop(a, pieces.t.values);
     return ERR_OK;
+}
+
+static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifact, struct arena *a,
+                          struct err *e)
+{
+    struct stored_tensor *sources = NULL;
+    int64_t nsources = 0;
+    TRY(take_table(&c->tensors, &c->ntensors, "catalogue", "pieces", 0, c, f, artifact, a, e));
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        if (i > 0 && strcmp(c->tensors[i - 1].name, c->tensors[i].name) >= 0)
+            return err_set(e, ERR_DATA,
+                           "%s: the catalogue is damaged at tensor %s; run sinew run again with --force",
+                           artifact, c->tensors[i].name);
+        c->parameters += c->tensors[i].elements;
+    }
+    if (h5_has_table(f, "sources"))
+        TRY(take_table(&sources, &nsources, "sources", "source_pieces", 1, c, f, artifact, a, e));
+    return kept_read(c->tensors, c->ntensors, sources, nsources, f, artifact, a, e);
 }
 
 static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
@@ -249,7 +310,7 @@ static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
 err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a, struct err *e)
 {
     struct h5 *f;
-    char *path, *format, *simulated;
+    char *path, *format, *simulated, *note;
     *c = (struct checkpoint){0};
     TRY(h5_open(artifact, 0, a, &f, e));
     err_t code = h5_get_text(f, "/", "checkpoint", &path, e);
@@ -258,17 +319,18 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
     if (code == ERR_OK)
         code = h5_get_text(f, "/", "simulated", &simulated, e);
     if (code == ERR_OK)
+        code = h5_get_text(f, "/", "note", &note, e);
+    if (code == ERR_OK)
         code = take_config(&c->config, f, e);
     if (code == ERR_OK) {
         c->path = path;
         c->format = format;
         c->simulated = simulated[0] ? simulated : NULL;
+        c->note = note[0] ? note : NULL;
         code = take_files(c, f, a, e);
     }
     if (code == ERR_OK)
         code = take_tensors(c, f, artifact, a, e);
-    if (code == ERR_OK)
-        code = decoder_resolve(&(struct stored_list){.ntensors = c->ntensors, .tensors = c->tensors}, a, e);
     err_t closed = h5_close(f, e);
     return code != ERR_OK ? code : closed;
 }

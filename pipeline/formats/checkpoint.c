@@ -21,7 +21,7 @@ int checkpoint_exists(const char *path)
 {
     struct stat st;
     const struct format *format;
-    char name[NAME_MAX + 1];
+    char name[PATH_MAX];
     if (stat(path, &st) != 0)
         return 0;
     return S_ISREG(st.st_mode) ||
@@ -29,29 +29,31 @@ int checkpoint_exists(const char *path)
 }
 
 /* What the path leads to, as one list. */
-static err_t open_list(struct stored_list *out, struct checkpoint *c, int is_dir, struct arena *a,
-                       struct err *e)
+static err_t open_list(struct stored_list *out, struct checkpoint *c, int is_dir, const struct choice *choice,
+                       struct arena *a, struct err *e)
 {
     const struct format *format = format_of(c->path);
-    char name[NAME_MAX + 1];
+    char name[PATH_MAX];
     if (!is_dir) {
         if (!format)
             return format_refuse_file(c->path, a, e);
         c->format = format->name;
-        return format->open(out, c->path, a, e);
+        return format->open(out, c->path, choice, a, e);
     }
     enum format_source source = format_look(c->path, &format, name, sizeof name);
     c->format = format->name;
     if (source == FORMAT_NONE)
         return format_refuse_folder(c->path, a, e);
     if (source == FORMAT_INDEX)
-        return index_open(out, format, c->path, a, e);
+        return index_open(out, format, c->path, choice, a, e);
     char *file = path_join(a, c->path, name, e);
-    return file ? format->open(out, file, a, e) : e->code;
+    return file ? format->open(out, file, choice, a, e) : e->code;
 }
 
-err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, struct err *e)
+err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choice *choice, struct arena *a,
+                      struct err *e)
 {
+    static const struct choice unasked;
     struct stored_list list = {0};
     struct stat st;
     *c = (struct checkpoint){.format = format_table[0]->name};
@@ -61,10 +63,11 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, s
     if (stat(path, &st) != 0)
         return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
                        "%s: no checkpoint: %s", path, strerror(errno));
-    TRY(model_config_read(&c->config, path, a, e));
-    TRY(open_list(&list, c, S_ISDIR(st.st_mode), a, e));
+    TRY(open_list(&list, c, S_ISDIR(st.st_mode), choice ? choice : &unasked, a, e));
+    TRY(model_config_read(&c->config, list.config_dir ? list.config_dir : path, a, e));
     stored_sort(&list);
-    TRY(decoder_resolve(&list, a, e));
+    TRY(decoder_resolve(&list, &c->config, a, e));
+    c->note = list.note;
     c->simulated = list.simulated;
     c->nfiles = list.nfiles;
     c->files = list.files;
@@ -254,9 +257,8 @@ static err_t read_stored(void *arg, const struct stored_tensor *t, int64_t first
 err_t checkpoint_numbers(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n,
                          struct decoder_scratch *scratch, void *buf, struct err *e)
 {
-    if (!decoder_decoding(t))
-        return checkpoint_read(c, t, first, n, buf, e);
-    return decoder_read(t, &(struct stored_source){read_stored, c}, first, n, scratch, buf, e);
+    return decoder_numbers(t, &(struct stored_source){.read = read_stored, .arg = c}, first, n, scratch, buf,
+                           e);
 }
 
 /* Bytes [at, at+bytes) of a file, which t's end before end_bytes, at most *left of them in all. */
@@ -297,9 +299,10 @@ static void advise(struct checkpoint *c, const struct stored_tensor *t, int64_t 
 void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n)
 {
     const struct decoding *d = decoder_decoding(t);
-    for (int i = 0; d && i < d->nhelpers; i++)
-        advise(c, d->helpers[i], 0, d->helpers[i]->elements);
-    if (!stored_in_runs(t))
+    for (int64_t i = 0; d && i < d->nhelpers; i++)
+        if (d->helpers[i]->file >= 0)
+            advise(c, d->helpers[i], 0, d->helpers[i]->elements);
+    if (t->file >= 0 && !stored_in_runs(t))
         advise(c, t, first, n);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "formats/choice.h"
 #include "formats/decoder.h"
 #include "formats/model_config.h"
 #include "formats/readahead.h"
@@ -21,6 +22,7 @@ struct checkpoint {
     const char *path;      /* as the config names it */
     const char *format;    /* the name of its row in the table of formats */
     const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
+    const char *note;      /* what was taken, a sentence or two; NULL: nothing to say */
     struct model_config config;
     int64_t ntensors, nfiles, parameters;
     struct stored_tensor *tensors; /* sorted by name, bytewise */
@@ -41,8 +43,10 @@ enum { CHECKPOINT_MAX_OPEN = 64 };
  * often wrong. Errors: DATA, naming file, tensor, expected and found: missing shard, tensor absent from its
  * shard, tensor in two shards, truncated or too long file, overlap or hole, duplicate key, unknown type,
  * sizes that do not match or overflow, index entry that leaves the folder, and for torch files all that
- * torchfile.h refuses. A tensor in a shard that the index does not name is DATA too. */
-err_t checkpoint_open(struct checkpoint *c, const char *path, struct arena *a, struct err *e);
+ * torchfile.h refuses. A tensor in a shard that the index does not name is DATA too. choice: what is taken
+ * where there is one (choice.h); NULL: what is deployed. */
+err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choice *choice, struct arena *a,
+                      struct err *e);
 
 /* Local. Where checkpoint_open would look, without reading: 1 if something is there. */
 int checkpoint_exists(const char *path);

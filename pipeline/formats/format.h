@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "formats/choice.h"
 #include "formats/stored.h"
 
 enum { FORMAT_ENDINGS = 4 };
@@ -20,13 +21,16 @@ struct format {
     const char *model, *index; /* in a folder: the file that holds all, else the one that names the shards */
     const char *finds;         /* what `find` looks for, for a message: "a single model*.safetensors" */
 
-    /* Local. Another file of a folder by which the model is opened: 1 and its name. NULL: there is none. */
+    /* Local. Another file or folder by which the model of a folder is opened: 1 and its path from there on,
+     * at most size - 1 bytes. NULL: there is none. */
     int (*find)(const char *dir, char *name, int size);
 
     /* Local. The tensors of a file that was recognised or found, with all files they lie in; headers alone
-     * are read, every size is checked. Owned by the arena. Errors: DATA, naming file, tensor, expected and
-     * found; SYSTEM where it cannot be read. */
-    err_t (*open)(struct stored_list *out, const char *path, struct arena *a, struct err *e);
+     * are read, every size is checked. Owned by the arena. A format in which there is nothing to choose
+     * ignores the choice. Errors: DATA, naming file, tensor, expected and found; SYSTEM where it cannot be
+     * read. */
+    err_t (*open)(struct stored_list *out, const char *path, const struct choice *choice, struct arena *a,
+                  struct err *e);
 };
 
 /* In the order of preference, NULL behind the last. In an object of its own, so that a test brings another.

@@ -61,7 +61,7 @@ static err_t look_at_places(struct header *x, struct err *e)
 {
     struct stat st;
     const struct format *format;
-    char name[NAME_MAX + 1];
+    char name[PATH_MAX];
     x->nplaces = 0;
     x->places[x->nplaces++] = look(x->path);
     int is_folder = stat(x->path, &st) == 0 && S_ISDIR(st.st_mode);
@@ -184,7 +184,7 @@ static err_t open_anew(struct headers *h, struct header *x, struct err *e)
     arena_init(&x->arena, m);
     err_t code = look_at_places(x, e);
     if (code == ERR_OK)
-        code = checkpoint_open(&x->checkpoint, x->path, &x->arena, e);
+        code = checkpoint_open(&x->checkpoint, x->path, NULL, &x->arena, e);
     if (code == ERR_OK)
         code = look_at_files(x, e);
     if (code != ERR_OK) {

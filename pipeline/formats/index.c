@@ -175,8 +175,8 @@ static err_t check_index_file(const char *path, struct err *e)
     return S_ISREG(st.st_mode) ? ERR_OK : err_set(e, ERR_DATA, "%s: is no regular file", path);
 }
 
-err_t index_open(struct stored_list *out, const struct format *format, const char *dir, struct arena *a,
-                 struct err *e)
+err_t index_open(struct stored_list *out, const struct format *format, const char *dir,
+                 const struct choice *choice, struct arena *a, struct err *e)
 {
     struct index x = {.format = format, .dir = dir, .path = path_join(a, dir, format->index, e)};
     if (!x.path)
@@ -199,7 +199,7 @@ err_t index_open(struct stored_list *out, const struct format *format, const cha
         char *path = path_join(a, dir, x.files[i], e);
         if (!path)
             return e->code;
-        TRY(format->open(&shards[i], path, a, e));
+        TRY(format->open(&shards[i], path, choice, a, e));
         if (shards[i].nfiles != 1)
             return err_set(e, ERR_BUG, "%s: a shard of %lld files", path, (long long)shards[i].nfiles);
     }

@@ -8,7 +8,7 @@
 /* Local. Opens all shards that the format's index in folder dir names: each one file of that format. Owned by
  * the arena; tensors sorted by name, files by theirs. Errors: those of the format's open; DATA for an index
  * that is none or leaves the folder, a missing shard, and tensors that index and shards do not name alike. */
-err_t index_open(struct stored_list *out, const struct format *format, const char *dir, struct arena *a,
-                 struct err *e);
+err_t index_open(struct stored_list *out, const struct format *format, const char *dir,
+                 const struct choice *choice, struct arena *a, struct err *e);
 
 #endif

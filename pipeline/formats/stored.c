@@ -44,7 +44,7 @@ err_t stored_join(struct stored_list *out, const struct stored_list *parts, int6
         for (int64_t k = 0; k < part->ntensors; k++) {
             struct stored_tensor *t = &out->tensors[out->ntensors++];
             *t = part->tensors[k];
-            t->file += (int)out->nfiles;
+            t->file += t->file >= 0 ? (int)out->nfiles : 0;
             for (int64_t m = 0; t->cut && m < t->cut->n; m++)
                 t->cut->v[m].file += (int)out->nfiles;
         }
@@ -95,7 +95,7 @@ int64_t stored_span(const struct stored_tensor *t)
 
 int stored_in_runs(const struct stored_tensor *t)
 {
-    return t->cut ? t->cut->flat : !t->strides;
+    return t->file >= 0 && (t->cut ? t->cut->flat : !t->strides);
 }
 
 int64_t stored_piece_from(const struct stored_cut *cut, int64_t at)

@@ -32,6 +32,8 @@ struct stored_cut {
 
 struct decoding;
 
+enum { STORED_NOWHERE = -1 };
+
 struct stored_tensor {
     const char *name;
     enum dtype dtype;
@@ -40,15 +42,18 @@ struct stored_tensor {
     int64_t elements;
     int64_t layer; /* -1 where there is none */
     const char *module;
-    int file; /* index into the list of files; of several pieces the first one's, as is the next */
+    int file;             /* index into the list of files; of several pieces the first one's, as is the next.
+                             STORED_NOWHERE: the tensor is derived, nothing of it is stored, its decoding says how it
+                             comes about */
     int64_t offset_bytes; /* of the first element, from the start of the file */
     int64_t size_bytes;   /* of all elements; where they do not lie row-major, not of the place they take */
     const int64_t
         *strides; /* NULL: row-major, without gaps. Else elements to step per axis, each >= 0, as torch
                      saves a transposed, sliced or expanded tensor; several may share their bytes */
-    const struct stored_cut *cut;    /* NULL: all elements lie as said here, in one piece. Else in several */
-    const struct decoding *decoding; /* NULL: its elements are what they say; else how it is decoded, or the
-                                        tensor that it serves is (decoder.h) */
+    const struct stored_cut *cut;  /* NULL: all elements lie as said here, in one piece. Else in several */
+    struct decoding *decoding;     /* NULL: its elements are what they say; else how they become numbers
+                                      (decoder.h) */
+    const struct decoding *serves; /* NULL: it is a tensor for its own sake; else whose decoding needs it */
 };
 
 struct stored_file {
@@ -63,7 +68,9 @@ struct stored_file {
 
 /* What opening a format gives: tensors in any order, and the files they lie in. */
 struct stored_list {
-    const char *simulated; /* text of the files' own "simulated" metadata, NULL for real weights */
+    const char *simulated;  /* text of the files' own "simulated" metadata, NULL for real weights */
+    const char *note;       /* what was taken, a sentence or two for who compares it; NULL: nothing to say */
+    const char *config_dir; /* folder of the model's config.json; NULL: the checkpoint's own */
     int64_t ntensors, nfiles;
     struct stored_tensor *tensors;
     struct stored_file *files;
@@ -96,7 +103,7 @@ err_t stored_assemble(struct stored_tensor *t, struct stored_piece *v, int64_t n
                       const struct stored_list *files, const char *path, struct arena *a, struct err *e);
 
 /* Local, pure. Does t lie in the row-major order of its elements, in one run or several one behind the other?
- */
+ * Not where it is derived. */
 int stored_in_runs(const struct stored_tensor *t);
 
 /* Local, pure. The first piece of a cut that may hold what lies at index `at` of the first axis (of a flat

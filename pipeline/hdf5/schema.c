@@ -63,19 +63,42 @@ SHARED(files, KEPT_IN_ARTIFACT, "Files that were read or written.", C_TEXT("path
        C_INT("size_bytes", "size"), C_INT("mtime_ns", "modification time since 1970"),
        C_TEXT("header_hash", "XXH3-64 of the header, hexadecimal"));
 
-SHARED(catalogue, KEPT_IN_ARTIFACT, "Every tensor of a checkpoint and where its bytes are.", C_TENSOR,
-       C_TEXT("shape", "rows x columns"), C_TEXT("dtype", "safetensors type name"), C_LAYER, C_MODULE,
-       C_PARAMETERS, C_TEXT("file", "path of the file"), C_INT("offset_bytes", "first byte in the file"),
-       C_INT("size_bytes", "bytes"),
-       C_TEXT("strides", "elements to step per axis; empty where the tensor lies row-major"));
+#define PLACE_COLUMNS                                                                                  \
+    C_TENSOR, C_TEXT("shape", "rows x columns"), C_TEXT("dtype", "safetensors type name"), C_LAYER,    \
+        C_MODULE, C_PARAMETERS,                                                                        \
+        C_TEXT("file", "path of the file; empty where the tensor follows from others, see decodings"), \
+        C_INT("offset_bytes", "first byte in the file"), C_INT("size_bytes", "bytes"),                 \
+        C_TEXT("strides", "elements to step per axis; empty where the tensor lies row-major")
+#define PIECE_COLUMNS                                                                                  \
+    C_TENSOR, C_TEXT("start", "first index along each axis"), C_TEXT("shape", "size along each axis"), \
+        C_INT("flat", "1: start and shape count along the row-major order of all elements"),           \
+        C_TEXT("file", "path of the file"), C_INT("offset_bytes", "first byte in the file"),           \
+        C_INT("size_bytes", "bytes from the first element to behind the last"),                        \
+        C_TEXT("strides", "elements to step per axis; empty where the piece lies row-major")
+
+SHARED(catalogue, KEPT_IN_ARTIFACT, "Every tensor of a checkpoint and where its bytes are.", PLACE_COLUMNS);
+
+SHARED(sources, KEPT_IN_ARTIFACT,
+       "Tensors that are none of the model's own, but from which some of its tensors follow.", PLACE_COLUMNS);
+
+SHARED(decodings, KEPT_IN_ARTIFACT,
+       "Of each tensor whose elements are not numbers as they are stored, or that follows from others: how "
+       "it comes to its numbers.",
+       C_TENSOR, C_INT("row", "row of the tensor, counted through table catalogue, then sources"),
+       C_TEXT("decoder", "what makes the numbers"), C_TEXT("dtype", "safetensors type name of the numbers"),
+       C_TEXT("note", "what was done"), C_TEXT("problem", "why it cannot be done; empty where it can"),
+       C_TEXT("numbers", "the decoder's own integers"), C_TEXT("reals", "the decoder's own real numbers"));
+
+SHARED(helpers, KEPT_IN_ARTIFACT, "The tensors from which a decoded one follows, in the decoder's order.",
+       C_INT("decoding", "row of table decodings"),
+       C_INT("row", "row of the helping tensor, counted through table catalogue, then sources"));
 
 SHARED(pieces, KEPT_IN_ARTIFACT,
        "Of each tensor that lies in several pieces where these are: each element is in one of them.",
-       C_TENSOR, C_TEXT("start", "first index along each axis"), C_TEXT("shape", "size along each axis"),
-       C_INT("flat", "1: start and shape count along the row-major order of all elements"),
-       C_TEXT("file", "path of the file"), C_INT("offset_bytes", "first byte in the file"),
-       C_INT("size_bytes", "bytes from the first element to behind the last"),
-       C_TEXT("strides", "elements to step per axis; empty where the piece lies row-major"));
+       PIECE_COLUMNS);
+
+SHARED(source_pieces, KEPT_IN_ARTIFACT,
+       "As table pieces, for the tensors of table sources, which are named by their row.", PIECE_COLUMNS);
 
 SHARED(bins, KEPT_IN_ARTIFACT,
        "Elements and updated elements by tensor and magnitude bin of |w0|; empty bins are left out.",
@@ -90,9 +113,10 @@ SHARED(timings, KEPT_IN_ARTIFACT, "Wall time of each node over the processes, la
        C_REAL("peak_bytes", "B", "largest counted memory of a process"));
 
 static const struct schema *const shared[] = {
-    &schema_cells,   &schema_sparsity,  &schema_layers,   &schema_modules, &schema_tensor_sparsity,
-    &schema_skipped, &schema_published, &schema_compared, &schema_files,   &schema_catalogue,
-    &schema_pieces,  &schema_bins,      &schema_timings,
+    &schema_cells,   &schema_sparsity,  &schema_layers,        &schema_modules,   &schema_tensor_sparsity,
+    &schema_skipped, &schema_published, &schema_compared,      &schema_files,     &schema_catalogue,
+    &schema_pieces,  &schema_sources,   &schema_source_pieces, &schema_decodings, &schema_helpers,
+    &schema_bins,    &schema_timings,
 };
 
 const struct schema *const *schema_shared(int *n)

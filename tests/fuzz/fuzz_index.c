@@ -84,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     else
         fuzz_write(x->fds[1], x->shard, x->shard_bytes);
     fuzz_begin(&f);
-    err_t code = checkpoint_open(&c, x->dir, &f.arena, &f.err);
+    err_t code = checkpoint_open(&c, x->dir, NULL, &f.arena, &f.err);
     for (int64_t i = 0; code == ERR_OK && i < c.ntensors; i++) {
         const struct stored_tensor *t = &c.tensors[i];
         FUZZ_CHECK(t->file >= 0 && t->file < c.nfiles && t->offset_bytes >= 0);

@@ -75,7 +75,7 @@ static void check_artifact(struct world *w, const char *model, const char *path)
     struct checkpoint c, read;
     struct err e;
     err_clear(&e);
-    if (checkpoint_open(&c, model, &w->arena, &e) != ERR_OK ||
+    if (checkpoint_open(&c, model, NULL, &w->arena, &e) != ERR_OK ||
         catalogue_read(&read, path, &w->arena, &e) != ERR_OK) {
         check(w, 0, "%s: %s", path, e.text);
         return;

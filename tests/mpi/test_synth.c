@@ -38,7 +38,7 @@ static uint64_t content(struct world *w, const char *place, const char *role)
     for (int part = 0; part < 2; part++) {
         struct checkpoint c = {0};
         char *path = in_root(w, "%s/%s%s", place, role, part ? "/logits.safetensors" : "");
-        checkpoint_open(&c, path, &w->arena, &e);
+        checkpoint_open(&c, path, NULL, &w->arena, &e);
         for (int64_t i = 0; i < c.ntensors && e.code == ERR_OK; i++) {
             char *bytes;
             if (arena_array(&w->arena, "tensor", c.tensors[i].size_bytes + 8, &bytes, &e) != ERR_OK)

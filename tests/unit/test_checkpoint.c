@@ -79,7 +79,7 @@ static void write_model(struct fixture *f, const char *name, const char *tensors
 static err_t open_dir(struct fixture *f)
 {
     err_clear(&f->bench.err);
-    return checkpoint_open(&f->c, f->bench.folder, &f->bench.arena, &f->bench.err);
+    return checkpoint_open(&f->c, f->bench.folder, NULL, &f->bench.arena, &f->bench.err);
 }
 
 static void expect(struct fixture *f, err_t expected, const char *first, const char *second)
@@ -154,7 +154,7 @@ static void test_one_file(void **state)
     checkpoint_close(&f->c);
 
     assert_int_equal(
-        checkpoint_open(&f->c, in_dir(f, "logits.safetensors", path), &f->bench.arena, &f->bench.err),
+        checkpoint_open(&f->c, in_dir(f, "logits.safetensors", path), NULL, &f->bench.arena, &f->bench.err),
         ERR_OK);
     check_tensor(f, "logits");
     checkpoint_close(&f->c);
@@ -315,12 +315,13 @@ static void test_choice(void **state)
     for (int i = 0; i < 3; i++) {
         write_text(f, files[i][0], "x");
         err_clear(&f->bench.err);
-        assert_int_equal(checkpoint_open(&f->c, in_dir(f, files[i][0], path), &f->bench.arena, &f->bench.err),
-                         ERR_DATA);
+        assert_int_equal(
+            checkpoint_open(&f->c, in_dir(f, files[i][0], path), NULL, &f->bench.arena, &f->bench.err),
+            ERR_DATA);
         assert_non_null(strstr(f->bench.err.text, files[i][1]));
     }
     err_clear(&f->bench.err);
-    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "absent", path), &f->bench.arena, &f->bench.err),
+    assert_int_equal(checkpoint_open(&f->c, in_dir(f, "absent", path), NULL, &f->bench.arena, &f->bench.err),
                      ERR_DATA);
     assert_non_null(strstr(f->bench.err.text, "absent: no checkpoint"));
 }
@@ -452,7 +453,7 @@ static void test_real(void **state)
         print_message("skipped: %s is not there\n", path);
         skip();
     }
-    assert_int_equal(checkpoint_open(&f->c, path, &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(checkpoint_open(&f->c, path, NULL, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_true(f->c.ntensors == 39 && f->c.parameters == 799872 && f->c.nfiles == 1);
     for (int64_t i = 0; i < f->c.ntensors; i++) {
         const struct stored_tensor *t = &f->c.tensors[i];

@@ -73,7 +73,7 @@ static void check_matrix(struct bench *b, int64_t rows, int64_t cols, int64_t st
     struct checkpoint c;
     snprintf(path, sizeof path, "%s/model.safetensors", b->folder);
     assert_int_equal(model_write(path, t, 2, bytes, NULL, 0, &b->arena, &b->err), 0);
-    assert_int_equal(checkpoint_open(&c, b->folder, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, b->folder, NULL, &b->arena, &b->err), ERR_OK);
     const struct stored_tensor *x = checkpoint_find(&c, "x.weight"),
                                *s = checkpoint_find(&c, "x.weight_scale_inv");
     assert_int_equal(fp8_check(x, s, problem, sizeof problem), 0);

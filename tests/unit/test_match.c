@@ -46,7 +46,7 @@ static void decode(struct bench *b, struct side *s)
     for (int64_t i = 0; i < s->c.ntensors; i++)
         s->tensors[i].decoding = NULL;
     struct stored_list list = {.ntensors = s->c.ntensors, .tensors = s->tensors};
-    assert_int_equal(decoder_resolve(&list, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(decoder_resolve(&list, NULL, &b->arena, &b->err), ERR_OK);
 }
 
 static err_t build(struct bench *b, struct match *m, struct side *base, struct side *tuned,

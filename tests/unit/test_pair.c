@@ -55,7 +55,7 @@ static void make_side(struct fixture *f, int side, struct stored_tensor *t, int6
     }
     assert_int_equal(model_write(f->model[side], t, n, bytes, metadata, side, &f->bench.arena, &f->bench.err),
                      0);
-    assert_int_equal(checkpoint_open(&c, f->model[side], &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, f->model[side], NULL, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_int_equal(h5_create(f->catalogue[side], &f->bench.arena, &h, &f->bench.err), ERR_OK);
     assert_int_equal(catalogue_write(&c, h, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_int_equal(h5_close(h, &f->bench.err), ERR_OK);
@@ -80,7 +80,7 @@ static void test_catalogue(void **state)
     };
     make_side(f, 1, t, 4, 0);
     struct checkpoint c, read;
-    assert_int_equal(checkpoint_open(&c, f->model[1], &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, f->model[1], NULL, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_int_equal(catalogue_read(&read, f->catalogue[1], &f->bench.arena, &f->bench.err), ERR_OK);
     assert_true(c.ntensors == read.ntensors && c.nfiles == read.nfiles && c.parameters == read.parameters);
     assert_string_equal(c.path, read.path);

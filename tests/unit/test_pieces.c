@@ -279,7 +279,7 @@ static void test_reading(void **state)
                     cut_add(&w, &t, bytes, (enum cut_kind)kind, parts);
                 }
                 assert_int_equal(cut_end(&w), 0);
-                assert_int_equal(checkpoint_open(&c, dir, &b->arena, &b->err), ERR_OK);
+                assert_int_equal(checkpoint_open(&c, dir, NULL, &b->arena, &b->err), ERR_OK);
                 assert_true(c.ntensors == SHAPES && c.nfiles <= 4);
                 assert_string_equal(c.format, "cut");
                 for (int i = 0; i < SHAPES; i++) {
@@ -311,7 +311,7 @@ static void test_truncated(void **state)
     assert_int_equal(cut_begin(&w, dir, 2), 0);
     cut_add(&w, &t, bytes, CUT_ROWS, 2);
     assert_int_equal(cut_end(&w), 0);
-    assert_int_equal(checkpoint_open(&c, dir, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, dir, NULL, &b->arena, &b->err), ERR_OK);
     snprintf(path, sizeof path, "%s/rank-1.bin", dir);
     assert_int_equal(truncate(path, 50), 0);
     unsigned char buf[24 * 4];
@@ -320,7 +320,7 @@ static void test_truncated(void **state)
     assert_non_null(strstr(b->err.text, "rank-1.bin: truncated while in use: tensor t is cut off"));
     checkpoint_close(&c);
     err_clear(&b->err);
-    assert_int_equal(checkpoint_open(&c, dir, &b->arena, &b->err), ERR_DATA);
+    assert_int_equal(checkpoint_open(&c, dir, NULL, &b->arena, &b->err), ERR_DATA);
     assert_non_null(strstr(b->err.text, "rank-1.bin of 50 bytes"));
 }
 
@@ -368,7 +368,7 @@ static void make_side(struct bench *b, const char *name, unsigned start, int kin
         assert_int_equal(cut_end(&w), 0);
     }
     snprintf(catalogue, 250, "%s/%s.h5", b->folder, name);
-    assert_int_equal(checkpoint_open(&c, path, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(checkpoint_open(&c, path, NULL, &b->arena, &b->err), ERR_OK);
     assert_int_equal(h5_create(catalogue, &b->arena, &h, &b->err), ERR_OK);
     assert_int_equal(catalogue_write(&c, h, &b->arena, &b->err), ERR_OK);
     assert_int_equal(h5_has_table(h, "pieces"), kind >= 0);
@@ -403,7 +403,7 @@ static void test_catalogue(void **state)
         snprintf(name, sizeof name, "kind-%d", kind);
         make_side(b, name, 0, kind, catalogue);
         snprintf(folder, sizeof folder, "%s/%s", b->folder, name);
-        assert_int_equal(checkpoint_open(&c, folder, &b->arena, &b->err), ERR_OK);
+        assert_int_equal(checkpoint_open(&c, folder, NULL, &b->arena, &b->err), ERR_OK);
         assert_int_equal(catalogue_read(&read, catalogue, &b->arena, &b->err), ERR_OK);
         assert_true(c.ntensors == read.ntensors && c.nfiles == read.nfiles &&
                     c.parameters == read.parameters);
@@ -416,7 +416,8 @@ static void test_catalogue(void **state)
 static void write_catalogue(struct bench *b, const char *path, int64_t file_bytes, const char *file,
                             int pieces)
 {
-    static const char *const texts[] = {"checkpoint", "format", "simulated", "config", "config_problem"};
+    static const char *const texts[] = {"checkpoint", "format", "simulated",
+                                        "note",       "config", "config_problem"};
     struct table t;
     struct h5 *h;
     struct err *e = &b->err;

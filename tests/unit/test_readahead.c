@@ -368,7 +368,7 @@ static int setup(void **state)
         snprintf(f->model[side], sizeof f->model[side], "%s/%s.safetensors", f->bench.folder, name);
         snprintf(f->catalogue[side], sizeof f->catalogue[side], "%s/%s.h5", f->bench.folder, name);
         if (model_write(f->model[side], t, 7, bytes, NULL, 0, a, e) != 0 ||
-            checkpoint_open(&c, f->model[side], a, e) != ERR_OK)
+            checkpoint_open(&c, f->model[side], NULL, a, e) != ERR_OK)
             return -1;
         for (int64_t i = 0; i < c.ntensors; i++)
             if (strcmp(c.tensors[i].name, "d.weight") == 0) { /* as torch saves a transposed one */

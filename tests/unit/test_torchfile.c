@@ -61,7 +61,7 @@ static err_t finish(struct fixture *f)
     bytes_write(f->path, f->z.b, f->z.n);
     err_clear(&f->bench.err);
     checkpoint_close(&f->c);
-    return checkpoint_open(&f->c, f->path, &f->bench.arena, &f->bench.err);
+    return checkpoint_open(&f->c, f->path, NULL, &f->bench.arena, &f->bench.err);
 }
 
 static const struct one {
@@ -396,7 +396,7 @@ static void test_archives(void **state)
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         bytes_write(f->path, heads[i].bytes, heads[i].n);
         err_clear(&f->bench.err);
-        assert_int_equal(checkpoint_open(&f->c, f->path, &f->bench.arena, &f->bench.err), ERR_DATA);
+        assert_int_equal(checkpoint_open(&f->c, f->path, NULL, &f->bench.arena, &f->bench.err), ERR_DATA);
         check_message(&f->bench.err, heads[i].what, heads[i].contains);
     }
 }
@@ -509,7 +509,7 @@ static void test_every_byte(void **state)
         bytes_write(f->path, f->z.b, i % 2 ? f->z.n : at);
         err_clear(&f->bench.err);
         checkpoint_close(&f->c);
-        err_t code = checkpoint_open(&f->c, f->path, &f->bench.arena, &f->bench.err);
+        err_t code = checkpoint_open(&f->c, f->path, NULL, &f->bench.arena, &f->bench.err);
         assert_true(code == ERR_OK || code == ERR_DATA);
         assert_true(code == ERR_DATA || i % 2);
         f->z.b[at] = kept;

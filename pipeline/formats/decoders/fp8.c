@@ -84,8 +84,11 @@ static int takes(const struct stored_tensor *t)
     return t->dtype == DTYPE_F8_E4M3;
 }
 
-static err_t resolve(struct decoding *d, const struct stored_list *list, struct arena *a, struct err *e)
+static err_t resolve(struct decoding *d, const struct stored_list *list, const struct model_config *config,
+                     struct arena *a, struct err *e)
 {
+    (void)config;
+    d->out = DTYPE_BF16;
     char problem[700], *name = arena_printf(a, e, "%s%s", d->of->name, SCALE);
     if (!name)
         return e->code;
@@ -94,7 +97,7 @@ static err_t resolve(struct decoding *d, const struct stored_list *list, struct 
         d->problem = arena_printf(
             a, e, ", but its scales %s are not there; FP8 codes mean nothing without them", name);
     } else {
-        d->helpers[d->nhelpers++] = scale;
+        TRY(decoding_add_helper(d, scale, a, e));
         if (fp8_check(d->of, scale, problem, sizeof problem) != 0)
             d->problem = arena_printf(a, e, ": %s", problem);
     }
@@ -102,8 +105,17 @@ static err_t resolve(struct decoding *d, const struct stored_list *list, struct 
     return e->code;
 }
 
-static int64_t scratch_bytes(int64_t n)
+static int valid(const struct decoding *d)
 {
+    char problem[700];
+    return d->out == DTYPE_BF16 && d->of->file >= 0 && d->of->dtype == DTYPE_F8_E4M3 &&
+           (d->problem || (d->nhelpers == 1 && !d->helpers[0]->decoding &&
+                           fp8_check(d->of, d->helpers[0], problem, sizeof problem) == 0));
+}
+
+static int64_t scratch_bytes(const struct decoding *d, int64_t n)
+{
+    (void)d;
     return (int64_t)sizeof(struct fp8_kept) + scales_needed(n) * (int64_t)sizeof(float) + n;
 }
 
@@ -150,9 +162,9 @@ static err_t read_numbers(const struct decoding *d, const struct stored_source *
 const struct decoder decoder_fp8 = {
     .name = "fp8",
     .helper = "scale",
-    .out = DTYPE_BF16,
     .takes = takes,
     .resolve = resolve,
+    .valid = valid,
     .scratch_bytes = scratch_bytes,
     .read = read_numbers,
 };

@@ -367,8 +367,10 @@ const char *safetensors_metadata(const struct safetensors *s, const char *key)
 
 /* ---- as a format ---- */
 
-static err_t open_list(struct stored_list *out, const char *path, struct arena *a, struct err *e)
+static err_t open_list(struct stored_list *out, const char *path, const struct choice *choice,
+                       struct arena *a, struct err *e)
 {
+    (void)choice;
     struct safetensors s;
     TRY(safetensors_open(&s, path, a, e));
     *out = (struct stored_list){

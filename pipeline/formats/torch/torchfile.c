@@ -113,8 +113,10 @@ err_t torchfile_open(struct torchfile *t, const char *path, struct arena *a, str
 
 /* ---- as a format ---- */
 
-static err_t open_list(struct stored_list *out, const char *path, struct arena *a, struct err *e)
+static err_t open_list(struct stored_list *out, const char *path, const struct choice *choice,
+                       struct arena *a, struct err *e)
 {
+    (void)choice;
     struct torchfile t;
     TRY(torchfile_open(&t, path, a, e));
     *out = (struct stored_list){.ntensors = t.ntensors, .tensors = t.tensors};
