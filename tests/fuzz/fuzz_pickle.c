@@ -3,9 +3,9 @@
 
 #include "formats/torch/pickle.h"
 
-static const struct pickle_name names[] = {{"collections", "OrderedDict", PICKLE_USE_DICT, 0},
-                                           {"torch", "FloatStorage", PICKLE_USE_NAME, 1},
-                                           {"torch._utils", "_rebuild_tensor_v2", PICKLE_USE_CALL, 2}};
+static const struct pickle_name names[] = {{"collections", "OrderedDict", 0, 1},
+                                           {"torch", "FloatStorage", 1, 0},
+                                           {"torch._utils", "_rebuild_tensor_v2", 2, 0}};
 
 /* Every value, and what it holds, can be reached and is one of the pickle's own; each cell belongs to one. */
 static void walk(const struct pickle *p)
@@ -13,8 +13,12 @@ static void walk(const struct pickle *p)
     int64_t cells = 0;
     for (int64_t i = 0; i < p->nvalues; i++) {
         const struct pickle_value *v = &p->values[i], *key, *value;
-        char shown[32];
-        FUZZ_CHECK(pickle_kind_text(v) != NULL);
+        const struct pickle_value *state = pickle_state(p, v);
+        char shown[32], told[PICKLE_TOLD];
+        FUZZ_CHECK(pickle_kind_text(v) != NULL && pickle_told(p, v, told)[0]);
+        FUZZ_CHECK(pickle_id(p, v) < p->nnames);
+        FUZZ_CHECK(!state || (state >= p->values && state < p->values + p->nvalues));
+        pickle_attribute(p, v, "a");
         if (v->kind == PICKLE_TEXT)
             pickle_shown(v->text, v->n, shown, sizeof shown);
         for (int64_t k = 0; (value = pickle_item(p, v, k)); k++)
@@ -22,7 +26,8 @@ static void walk(const struct pickle *p)
         for (const struct pickle_cell *at = pickle_next(p, v, NULL, &key, &value); at;
              at = pickle_next(p, v, at, &key, &value)) {
             FUZZ_CHECK(value >= p->values && value < p->values + p->nvalues);
-            FUZZ_CHECK((key != NULL) == (v->kind == PICKLE_DICT));
+            FUZZ_CHECK(v->kind == PICKLE_CALL || v->kind == PICKLE_OBJECT ||
+                       (key != NULL) == (v->kind == PICKLE_DICT));
             FUZZ_CHECK(++cells <= p->ncells);
         }
     }

@@ -1,132 +1,32 @@
 #include "formats/torch/pickle.h"
 
-#include "base/text.h"
+#include "formats/torch/pickle_stack.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
-    PROTOCOL = 2,         /* torch.save's */
-    MAX_BYTES = 1 << 30,  /* positions and indices are int32 */
-    MAX_VALUES = 1 << 24, /* a state dict has some 12 per tensor */
-    MAX_STACK = 1 << 22,  /* writers put 1000 items at a time there, torch's own C++ writer a whole dict */
-    MAX_MARKS = 1 << 12,  /* lists in lists: a state dict has 4 */
-    MAX_LINE = 256        /* module or name of a GLOBAL */
+    LEAST_PROTOCOL = 2, /* torch.save's */
+    MOST_PROTOCOL = 5,
+    MAX_BYTES = 1 << 30, /* positions and indices are int32 */
+    MAX_LINE = 256       /* module or name of a GLOBAL */
 };
 
-/* All opcodes up to protocol 5, so that a refused one is called by its name. */
-static const struct {
-    unsigned char code;
-    const char *name;
-} opcodes[] = {
-    {'(', "MARK"},
-    {'.', "STOP"},
-    {'0', "POP"},
-    {'1', "POP_MARK"},
-    {'2', "DUP"},
-    {'F', "FLOAT"},
-    {'I', "INT"},
-    {'J', "BININT"},
-    {'K', "BININT1"},
-    {'L', "LONG"},
-    {'M', "BININT2"},
-    {'N', "NONE"},
-    {'P', "PERSID"},
-    {'Q', "BINPERSID"},
-    {'R', "REDUCE"},
-    {'S', "STRING"},
-    {'T', "BINSTRING"},
-    {'U', "SHORT_BINSTRING"},
-    {'V', "UNICODE"},
-    {'X', "BINUNICODE"},
-    {'a', "APPEND"},
-    {'b', "BUILD"},
-    {'c', "GLOBAL"},
-    {'d', "DICT"},
-    {'}', "EMPTY_DICT"},
-    {'e', "APPENDS"},
-    {'g', "GET"},
-    {'h', "BINGET"},
-    {'i', "INST"},
-    {'j', "LONG_BINGET"},
-    {'l', "LIST"},
-    {']', "EMPTY_LIST"},
-    {'o', "OBJ"},
-    {'p', "PUT"},
-    {'q', "BINPUT"},
-    {'r', "LONG_BINPUT"},
-    {'s', "SETITEM"},
-    {'t', "TUPLE"},
-    {')', "EMPTY_TUPLE"},
-    {'u', "SETITEMS"},
-    {'G', "BINFLOAT"},
-    {'B', "BINBYTES"},
-    {'C', "SHORT_BINBYTES"},
-    {0x80, "PROTO"},
-    {0x81, "NEWOBJ"},
-    {0x82, "EXT1"},
-    {0x83, "EXT2"},
-    {0x84, "EXT4"},
-    {0x85, "TUPLE1"},
-    {0x86, "TUPLE2"},
-    {0x87, "TUPLE3"},
-    {0x88, "NEWTRUE"},
-    {0x89, "NEWFALSE"},
-    {0x8a, "LONG1"},
-    {0x8b, "LONG4"},
-    {0x8c, "SHORT_BINUNICODE"},
-    {0x8d, "BINUNICODE8"},
-    {0x8e, "BINBYTES8"},
-    {0x8f, "EMPTY_SET"},
-    {0x90, "ADDITEMS"},
-    {0x91, "FROZENSET"},
-    {0x92, "NEWOBJ_EX"},
-    {0x93, "STACK_GLOBAL"},
-    {0x94, "MEMOIZE"},
-    {0x95, "FRAME"},
-    {0x96, "BYTEARRAY8"},
-    {0x97, "NEXT_BUFFER"},
-    {0x98, "READONLY_BUFFER"},
-};
-
-static const char *opcode_name(unsigned char code)
-{
-    for (size_t i = 0; i < sizeof opcodes / sizeof *opcodes; i++)
-        if (opcodes[i].code == code)
-            return opcodes[i].name;
-    return "unknown";
-}
-
-/* The machine: a stack with marks, a memo, and a place in the bytes. */
-struct machine {
-    struct pickle *out;
-    struct arena *arena;
+/* The pickle's bytes and the place in them. */
+struct reader {
+    struct pickle_stack s;
     const unsigned char *bytes;
-    int64_t n, at, opcode_at; /* the next byte; the opcode being done */
-    unsigned char opcode;
-    int32_t *stack, *marks, *memo; /* value indices; stack heights; value indices + 1 */
-    int64_t depth, nmarks;
-    int64_t stack_cap, marks_cap, memo_cap, values_cap, items_cap, cells_cap;
-    const struct pickle_name *names;
-    int nnames;
+    int64_t n, at;
 };
-
-/* `why` says what was expected and found. */
-static err_t refuse(const struct machine *r, struct err *e, const char *why)
-{
-    return err_set(e, ERR_DATA, "%s: byte %lld: opcode %s: %s", r->out->what, (long long)r->opcode_at,
-                   opcode_name(r->opcode), why);
-}
 
 /* ---- bytes ---- */
 
 /* The next n bytes; NULL, and e set, where there are not as many. */
-static const unsigned char *take(struct machine *r, uint64_t n, struct err *e)
+static const unsigned char *take(struct reader *r, uint64_t n, struct err *e)
 {
     if (n > (uint64_t)(r->n - r->at)) {
         err_set(e, ERR_DATA,
                 "%s: byte %lld: opcode %s: the pickle ends within it: expected %llu bytes, found %lld",
-                r->out->what, (long long)r->opcode_at, opcode_name(r->opcode), (unsigned long long)n,
+                r->s.out->what, (long long)r->s.opcode_at, pickle_opcode(r->s.opcode), (unsigned long long)n,
                 (long long)(r->n - r->at));
         return NULL;
     }
@@ -135,7 +35,7 @@ static const unsigned char *take(struct machine *r, uint64_t n, struct err *e)
     return p;
 }
 
-static err_t take_number(struct machine *r, int bytes, uint64_t *x, struct err *e)
+static err_t take_number(struct reader *r, int bytes, uint64_t *x, struct err *e)
 {
     const unsigned char *p = take(r, (uint64_t)bytes, e);
     *x = 0;
@@ -146,142 +46,62 @@ static err_t take_number(struct machine *r, int bytes, uint64_t *x, struct err *
     return ERR_OK;
 }
 
-/* A text up to the next line feed. */
-static err_t take_line(struct machine *r, const char **text, int *n, struct err *e)
+/* A text up to the next line feed, as a value that is not on the stack. */
+static err_t take_line(struct reader *r, int32_t *index, struct err *e)
 {
     int64_t left = r->n - r->at, most = left < MAX_LINE ? left : MAX_LINE;
     const unsigned char *p = r->bytes + r->at, *end = most > 0 ? memchr(p, '\n', (size_t)most) : NULL;
     if (!end)
-        return refuse(r, e,
-                      left < MAX_LINE ? "the pickle ends within its name" : "name of more than 256 bytes");
-    *text = (const char *)p;
-    *n = (int)(end - p);
-    r->at += *n + 1;
-    return ERR_OK;
+        return pickle_stack_refuse(
+            &r->s, e, left < MAX_LINE ? "the pickle ends within its name" : "name of more than 256 bytes");
+    r->at += end - p + 1;
+    return pickle_stack_make(
+        &r->s, (struct pickle_value){.kind = PICKLE_TEXT, .text = (const char *)p, .n = end - p}, index, e);
 }
 
-/* ---- values ---- */
+/* ---- numbers and texts ---- */
 
-static err_t push(struct machine *r, int32_t value, struct err *e)
+static err_t add_constant(struct reader *r, int i, enum pickle_kind kind, struct err *e)
 {
-    if (r->depth >= MAX_STACK)
-        return refuse(r, e, "more than 4194304 values on the stack");
-    TRY(arena_grow(r->arena, "pickle.stack", r->depth + 1, &r->stack_cap, &r->stack, e));
-    r->stack[r->depth++] = value;
-    return ERR_OK;
+    struct pickle_value v = {.kind = kind, .i = i, .first = -1, .last = -1};
+    return pickle_stack_add(&r->s, v, e);
 }
 
-/* A new value on the stack; *index receives it. */
-static err_t add_value(struct machine *r, struct pickle_value v, int32_t *index, struct err *e)
+static err_t add_integer(struct reader *r, int64_t x, struct err *e)
 {
-    struct pickle *p = r->out;
-    if (p->nvalues >= MAX_VALUES)
-        return refuse(r, e, "more than 16777216 values");
-    TRY(arena_grow(r->arena, "pickle.values", p->nvalues + 1, &r->values_cap, &p->values, e));
-    v.at = (int32_t)r->opcode_at;
-    p->values[p->nvalues] = v;
-    *index = (int32_t)p->nvalues++;
-    return push(r, *index, e);
+    return pickle_stack_add(&r->s, (struct pickle_value){.kind = PICKLE_INT, .i = x}, e);
 }
 
-static err_t add(struct machine *r, struct pickle_value v, struct err *e)
-{
-    int32_t index;
-    return add_value(r, v, &index, e);
-}
-
-/* Values above the last mark. */
-static int64_t above_mark(const struct machine *r)
-{
-    return r->depth - (r->nmarks > 0 ? r->marks[r->nmarks - 1] : 0);
-}
-
-static err_t need(const struct machine *r, int64_t n, struct err *e)
-{
-    return above_mark(r) < n ? refuse(r, e, "too few values on the stack") : ERR_OK;
-}
-
-/* Takes the last mark away; *first receives the height of the stack where it stood. */
-static err_t pop_mark(struct machine *r, int64_t *first, struct err *e)
-{
-    if (r->nmarks == 0)
-        return refuse(r, e, "no mark on the stack");
-    *first = r->marks[--r->nmarks];
-    return ERR_OK;
-}
-
-static struct pickle_value *top(struct machine *r)
-{
-    return &r->out->values[r->stack[r->depth - 1]];
-}
-
-/* The stack from `first` on becomes the items of one value. */
-static err_t add_items(struct machine *r, int64_t first, struct pickle_value v, struct err *e)
-{
-    struct pickle *p = r->out;
-    v.n = r->depth - first;
-    v.first = (int32_t)p->nitems; /* below MAX_BYTES: each was a value taken from the stack */
-    TRY(arena_grow(r->arena, "pickle.items", p->nitems + v.n, &r->items_cap, &p->items, e));
-    for (int64_t i = 0; i < v.n; i++)
-        p->items[p->nitems++] = r->stack[first + i];
-    r->depth = first;
-    return add(r, v, e);
-}
-
-/* Adds the stack from `first` on to the list or map below it: step 1 or 2 at a time. */
-static err_t add_cells(struct machine *r, int64_t first, enum pickle_kind kind, struct err *e)
-{
-    struct pickle *p = r->out;
-    int step = kind == PICKLE_DICT ? 2 : 1;
-    int64_t floor = r->nmarks > 0 ? r->marks[r->nmarks - 1] : 0;
-    if (first <= floor || p->values[r->stack[first - 1]].kind != kind)
-        return refuse(
-            r, e, kind == PICKLE_DICT ? "expected a map below its items" : "expected a list below its items");
-    if ((r->depth - first) % step != 0)
-        return refuse(r, e, "a key without a value");
-    struct pickle_value *to = &p->values[r->stack[first - 1]];
-    TRY(arena_grow(r->arena, "pickle.cells", p->ncells + (r->depth - first) / step, &r->cells_cap, &p->cells,
-                   e));
-    for (int64_t i = first; i < r->depth; i += step) {
-        int32_t cell = (int32_t)p->ncells++;
-        p->cells[cell] = (struct pickle_cell){step == 2 ? r->stack[i] : -1, r->stack[i + step - 1], -1};
-        if (to->n++ == 0)
-            to->first = cell;
-        else
-            p->cells[to->last].next = cell;
-        to->last = cell;
-    }
-    r->depth = first;
-    return ERR_OK;
-}
-
-/* ---- opcodes ---- */
-
-static err_t add_integer(struct machine *r, int64_t x, struct err *e)
-{
-    return add(r, (struct pickle_value){.kind = PICKLE_INT, .i = x}, e);
-}
-
-/* n bytes, little-endian, two's complement. */
-static err_t read_integer(struct machine *r, int bytes, int is_signed, struct err *e)
+static err_t read_unsigned(struct reader *r, int bytes, struct err *e)
 {
     uint64_t x;
     TRY(take_number(r, bytes, &x, e));
-    if (is_signed && bytes > 0 && bytes < 8 && x >> (8 * bytes - 1) & 1)
+    return add_integer(r, (int64_t)x, e);
+}
+
+/* At most 8 bytes, little-endian, two's complement. */
+static err_t read_signed(struct reader *r, int bytes, struct err *e)
+{
+    uint64_t x;
+    TRY(take_number(r, bytes, &x, e));
+    if (bytes > 0 && bytes < 8 && x >> (8 * bytes - 1) & 1)
         x |= ~(uint64_t)0 << (8 * bytes);
     return add_integer(r, (int64_t)x, e);
 }
 
-static err_t read_long(struct machine *r, struct err *e)
+/* Random numbers' states, say, are whole numbers of any length. */
+static err_t read_long(struct reader *r, int length_bytes, struct err *e)
 {
     uint64_t bytes;
-    TRY(take_number(r, 1, &bytes, e));
-    if (bytes > 8)
-        return refuse(r, e, "an integer of more than 64 bits");
-    return read_integer(r, (int)bytes, 1, e);
+    TRY(take_number(r, length_bytes, &bytes, e));
+    if (bytes <= 8)
+        return read_signed(r, (int)bytes, e);
+    const unsigned char *p = take(r, bytes, e);
+    return p ? pickle_stack_add(&r->s, (struct pickle_value){.kind = PICKLE_LONG, .n = (int64_t)bytes}, e)
+             : e->code;
 }
 
-static err_t read_real(struct machine *r, struct err *e)
+static err_t read_real(struct reader *r, struct err *e)
 {
     const unsigned char *p = take(r, 8, e);
     if (!p)
@@ -291,254 +111,324 @@ static err_t read_real(struct machine *r, struct err *e)
     for (int i = 0; i < 8; i++)
         bits = bits << 8 | p[i];
     memcpy(&v.x, &bits, sizeof v.x);
-    return add(r, v, e);
+    return pickle_stack_add(&r->s, v, e);
 }
 
-static err_t read_text(struct machine *r, int length_bytes, struct err *e)
+static err_t read_text(struct reader *r, int length_bytes, enum pickle_kind kind, struct err *e)
 {
     uint64_t n;
     TRY(take_number(r, length_bytes, &n, e));
     const unsigned char *p = take(r, n, e);
-    return p ? add(r, (struct pickle_value){.kind = PICKLE_TEXT, .text = (const char *)p, .n = (int64_t)n}, e)
-             : e->code;
+    if (!p)
+        return e->code;
+    return pickle_stack_add(&r->s,
+                            (struct pickle_value){.kind = kind, .text = (const char *)p, .n = (int64_t)n}, e);
 }
 
-static err_t read_global(struct machine *r, struct err *e)
+/* ---- names ---- */
+
+static int is_text(const struct pickle_value *v, const char *text)
 {
-    const char *module = "", *name = "";
-    char shown_module[100], shown_name[100];
-    int module_n = 0, name_n = 0;
-    TRY(take_line(r, &module, &module_n, e));
-    TRY(take_line(r, &name, &name_n, e));
-    for (int i = 0; i < r->nnames; i++) {
-        const struct pickle_name *x = &r->names[i];
-        if (strlen(x->module) == (size_t)module_n && memcmp(x->module, module, (size_t)module_n) == 0 &&
-            strlen(x->name) == (size_t)name_n && memcmp(x->name, name, (size_t)name_n) == 0)
-            return add(r, (struct pickle_value){.kind = PICKLE_NAME, .i = i}, e);
-    }
-    return err_set(
-        e, ERR_DATA,
-        "%s: byte %lld: GLOBAL %s.%s is refused: no name that a state dict needs; nothing of the file was "
-        "executed",
-        r->out->what, (long long)r->opcode_at,
-        pickle_shown(module, module_n, shown_module, sizeof shown_module),
-        pickle_shown(name, name_n, shown_name, sizeof shown_name));
+    return strlen(text) == (size_t)v->n && memcmp(text, v->text, (size_t)v->n) == 0;
 }
 
-static err_t put(struct machine *r, int length_bytes, struct err *e)
+/* A name of two texts, on the stack: known to the caller, or of no use but in a message. */
+static err_t add_name(struct reader *r, int32_t module, int32_t name, struct err *e)
+{
+    const struct pickle *p = r->s.out;
+    struct pickle_value v = {.kind = PICKLE_NAME, .i = -1, .first = module, .last = name};
+    for (int i = 0; i < p->nnames && v.i < 0; i++)
+        if (is_text(&p->values[name], p->names[i].name) && is_text(&p->values[module], p->names[i].module))
+            v.i = i;
+    return pickle_stack_add(&r->s, v, e);
+}
+
+static err_t read_global(struct reader *r, struct err *e)
+{
+    int32_t module = 0, name = 0;
+    TRY(take_line(r, &module, e));
+    TRY(take_line(r, &name, e));
+    return add_name(r, module, name, e);
+}
+
+static err_t read_stack_global(struct reader *r, struct err *e)
+{
+    TRY(pickle_stack_need(&r->s, 2, e));
+    const struct pickle_value *name = pickle_stack_top(&r->s, 0), *module = pickle_stack_top(&r->s, 1);
+    if (name->kind != PICKLE_TEXT || module->kind != PICKLE_TEXT)
+        return pickle_stack_refuse(&r->s, e, "expected the texts of a module and a name");
+    if (name->n >= MAX_LINE || module->n >= MAX_LINE)
+        return pickle_stack_refuse(&r->s, e, "name of more than 256 bytes");
+    r->s.depth -= 2;
+    return add_name(r, r->s.stack[r->s.depth], r->s.stack[r->s.depth + 1], e);
+}
+
+/* ---- values of values ---- */
+
+/* n values from the stack, or (n < 0) those above the mark. */
+static err_t read_tuple(struct reader *r, int n, struct err *e)
+{
+    int64_t first = r->s.depth - n;
+    if (n >= 0)
+        TRY(pickle_stack_need(&r->s, n, e));
+    else
+        TRY(pickle_stack_pop_mark(&r->s, &first, e));
+    return pickle_stack_gather(&r->s, first, PICKLE_TUPLE, e);
+}
+
+/* All above the mark as one value: LIST, DICT, FROZENSET. */
+static err_t read_marked(struct reader *r, int step, enum pickle_kind kind, struct err *e)
+{
+    int64_t first = 0;
+    int32_t to = 0;
+    TRY(pickle_stack_pop_mark(&r->s, &first, e));
+    TRY(pickle_stack_make(&r->s, (struct pickle_value){.kind = kind, .first = -1, .last = -1}, &to, e));
+    TRY(pickle_stack_fill(&r->s, first, to, step, e));
+    return pickle_stack_push(&r->s, to, e);
+}
+
+/* The stack from `first` on goes into what lies below: a value of that kind, or an object, which may be a
+ * subclass of it. */
+static err_t append_from(struct reader *r, int64_t first, int step, enum pickle_kind kind, struct err *e)
+{
+    int64_t floor = r->s.nmarks > 0 ? r->s.marks[r->s.nmarks - 1] : 0;
+    int32_t to = first > floor ? r->s.stack[first - 1] : -1;
+    enum pickle_kind found = to < 0 ? PICKLE_NONE : r->s.out->values[to].kind;
+    if (found != kind && found != PICKLE_CALL && found != PICKLE_OBJECT)
+        return pickle_stack_refuse(&r->s, e,
+                                   kind == PICKLE_DICT  ? "expected a map below its items"
+                                   : kind == PICKLE_SET ? "expected a set below its items"
+                                                        : "expected a list below its items");
+    return pickle_stack_fill(&r->s, first, to, step, e);
+}
+
+static err_t append(struct reader *r, int step, enum pickle_kind kind, struct err *e)
+{
+    TRY(pickle_stack_need(&r->s, step + 1, e));
+    return append_from(r, r->s.depth - step, step, kind, e);
+}
+
+static err_t append_marked(struct reader *r, int step, enum pickle_kind kind, struct err *e)
+{
+    int64_t first = 0;
+    TRY(pickle_stack_pop_mark(&r->s, &first, e));
+    return append_from(r, first, step, kind, e);
+}
+
+static err_t call(struct reader *r, int n, enum pickle_kind kind, struct err *e)
+{
+    (void)n;
+    return pickle_stack_call(&r->s, kind, e);
+}
+
+static err_t build(struct reader *r, struct err *e)
+{
+    return pickle_stack_build(&r->s, e);
+}
+
+/* With a map of arguments by name on top: they are left alone, as is all that an unknown class is given. */
+static err_t new_object_ex(struct reader *r, struct err *e)
+{
+    TRY(pickle_stack_need(&r->s, 3, e));
+    if (pickle_stack_top(&r->s, 0)->kind != PICKLE_DICT)
+        return pickle_stack_refuse(&r->s, e, "expected a map of arguments");
+    r->s.depth--;
+    return pickle_stack_call(&r->s, PICKLE_OBJECT, e);
+}
+
+static err_t persistent(struct reader *r, struct err *e)
+{
+    TRY(pickle_stack_need(&r->s, 1, e));
+    return pickle_stack_gather(&r->s, r->s.depth - 1, PICKLE_PERSISTENT, e);
+}
+
+/* ---- the stack and the memo ---- */
+
+static err_t mark(struct reader *r, struct err *e)
+{
+    return pickle_stack_mark(&r->s, e);
+}
+
+static err_t memoize(struct reader *r, struct err *e)
+{
+    return pickle_stack_memoize(&r->s, e);
+}
+
+static err_t put(struct reader *r, int length_bytes, struct err *e)
 {
     uint64_t slot;
     TRY(take_number(r, length_bytes, &slot, e));
-    TRY(need(r, 1, e));
-    /* Writers count slots from 0: one beyond the bytes of the pickle serves only to ask for memory. */
-    if (slot >= (uint64_t)r->n)
-        return refuse(r, e, "memo slot beyond the length of the pickle");
-    TRY(arena_grow(r->arena, "pickle.memo", (int64_t)slot + 1, &r->memo_cap, &r->memo, e));
-    r->memo[slot] = r->stack[r->depth - 1] + 1;
-    return ERR_OK;
+    return pickle_stack_put(&r->s, slot, e);
 }
 
-static err_t get(struct machine *r, int length_bytes, struct err *e)
+static err_t get(struct reader *r, int length_bytes, struct err *e)
 {
     uint64_t slot;
     TRY(take_number(r, length_bytes, &slot, e));
-    if (slot >= (uint64_t)r->memo_cap || r->memo[slot] == 0)
-        return refuse(r, e, "memo slot that was never put");
-    return push(r, r->memo[slot] - 1, e);
+    return pickle_stack_get(&r->s, slot, e);
 }
 
-static err_t mark(struct machine *r, struct err *e)
+/* One value, or the mark where nothing is above it, as Python's reader has it. */
+static err_t pop(struct reader *r, struct err *e)
 {
-    if (r->nmarks >= MAX_MARKS)
-        return refuse(r, e, "more than 4096 values within each other");
-    TRY(arena_grow(r->arena, "pickle.marks", r->nmarks + 1, &r->marks_cap, &r->marks, e));
-    r->marks[r->nmarks++] = (int32_t)r->depth;
+    int64_t first;
+    if (r->s.nmarks > 0 && r->s.depth == r->s.marks[r->s.nmarks - 1])
+        return pickle_stack_pop_mark(&r->s, &first, e);
+    TRY(pickle_stack_need(&r->s, 1, e));
+    r->s.depth--;
     return ERR_OK;
 }
 
-static err_t read_tuple(struct machine *r, int n, struct err *e)
+static err_t pop_to_mark(struct reader *r, struct err *e)
 {
-    int64_t first = 0;
-    if (n >= 0) {
-        TRY(need(r, n, e));
-        first = r->depth - n;
-    } else {
-        TRY(pop_mark(r, &first, e));
-    }
-    return add_items(r, first, (struct pickle_value){.kind = PICKLE_TUPLE}, e);
+    return pickle_stack_pop_mark(&r->s, &r->s.depth, e);
 }
 
-/* A call is noted, not made. */
-static err_t reduce(struct machine *r, struct err *e)
+static err_t duplicate(struct reader *r, struct err *e)
 {
-    TRY(need(r, 2, e));
-    const struct pickle_value *arguments = top(r), *name = &r->out->values[r->stack[r->depth - 2]];
-    if (arguments->kind != PICKLE_TUPLE)
-        return refuse(r, e, "expected a tuple of arguments");
-    if (name->kind != PICKLE_NAME)
-        return refuse(r, e, "expected a GLOBAL to call");
-    int64_t which = name->i;
-    const struct pickle_name *x = &r->names[which];
-    char why[200];
-    if (x->use == PICKLE_USE_NAME || (x->use == PICKLE_USE_DICT && arguments->n > 0)) {
-        snprintf(why, sizeof why, "a call of %.60s.%.60s%s is refused", x->module, x->name,
-                 x->use == PICKLE_USE_DICT ? " with arguments" : "");
-        return refuse(r, e, why);
-    }
-    if (x->use == PICKLE_USE_DICT) {
-        r->depth -= 2;
-        return add(r, (struct pickle_value){.kind = PICKLE_DICT, .first = -1, .last = -1}, e);
-    }
-    r->stack[r->depth - 2] = r->stack[r->depth - 1];
-    r->depth--;
-    return add_items(r, r->depth - 1, (struct pickle_value){.kind = PICKLE_CALL, .i = which}, e);
+    TRY(pickle_stack_need(&r->s, 1, e));
+    return pickle_stack_push(&r->s, r->s.stack[r->s.depth - 1], e);
 }
 
-/* Attributes: an OrderedDict of torch has `_metadata`, of no use here. The values stay in the tree, unused.
- */
-static err_t build(struct machine *r, struct err *e)
-{
-    TRY(need(r, 2, e));
-    if (top(r)->kind != PICKLE_DICT || r->out->values[r->stack[r->depth - 2]].kind != PICKLE_DICT)
-        return refuse(r, e, "expected a map of attributes for an OrderedDict");
-    r->depth--;
-    return ERR_OK;
-}
+/* ---- the pickle as a whole ---- */
 
-static err_t append(struct machine *r, int marked, enum pickle_kind kind, struct err *e)
-{
-    int64_t first = 0;
-    if (marked) {
-        TRY(pop_mark(r, &first, e));
-    } else {
-        int step = kind == PICKLE_DICT ? 2 : 1;
-        TRY(need(r, step + 1, e));
-        first = r->depth - step;
-    }
-    return add_cells(r, first, kind, e);
-}
-
-static err_t protocol(struct machine *r, struct err *e)
+static err_t protocol(struct reader *r, struct err *e)
 {
     uint64_t version;
     TRY(take_number(r, 1, &version, e));
-    if (version == PROTOCOL)
+    if (version >= LEAST_PROTOCOL && version <= MOST_PROTOCOL)
         return ERR_OK;
     return err_set(
         e, ERR_DATA,
-        "%s: byte %lld: pickle protocol %d, expected %d; save it again with the pickle_protocol that "
+        "%s: byte %lld: pickle protocol %d, expected %d to %d; save it again with the pickle_protocol that "
         "torch.save has by itself",
-        r->out->what, (long long)r->opcode_at, (int)version, PROTOCOL);
+        r->s.out->what, (long long)r->s.opcode_at, (int)version, LEAST_PROTOCOL, MOST_PROTOCOL);
 }
 
-static err_t stop(struct machine *r, struct err *e)
+/* Announces so many bytes, which are there. */
+static err_t frame(struct reader *r, struct err *e)
 {
-    if (r->depth != 1 || r->nmarks > 0)
-        return refuse(r, e, "expected one value on the stack");
-    if (r->at != r->n)
-        return refuse(r, e, "bytes behind the end of the pickle");
-    r->out->root = top(r);
+    uint64_t n;
+    TRY(take_number(r, 8, &n, e));
+    if (!take(r, n, e))
+        return e->code;
+    r->at -= (int64_t)n;
     return ERR_OK;
 }
 
-static err_t step(struct machine *r, struct err *e)
+static err_t stop(struct reader *r, struct err *e)
 {
-    switch (r->opcode) {
-    case 0x80:
-        return protocol(r, e);
-    case '.':
-        return stop(r, e);
-    case '(':
-        return mark(r, e);
-    case 'N':
-        return add(r, (struct pickle_value){.kind = PICKLE_NONE}, e);
-    case 0x88:
-    case 0x89:
-        return add(r, (struct pickle_value){.kind = PICKLE_BOOL, .i = r->opcode == 0x88}, e);
-    case 'K':
-        return read_integer(r, 1, 0, e);
-    case 'M':
-        return read_integer(r, 2, 0, e);
-    case 'J':
-        return read_integer(r, 4, 1, e);
-    case 0x8a:
-        return read_long(r, e);
-    case 'G':
-        return read_real(r, e);
-    case 'X':
-        return read_text(r, 4, e);
-    case 'U':
-        return read_text(r, 1, e);
-    case 'c':
-        return read_global(r, e);
-    case ')':
-        return read_tuple(r, 0, e);
-    case 0x85:
-    case 0x86:
-    case 0x87:
-        return read_tuple(r, r->opcode - 0x84, e);
-    case 't':
-        return read_tuple(r, -1, e);
-    case ']':
-        return add(r, (struct pickle_value){.kind = PICKLE_LIST, .first = -1, .last = -1}, e);
-    case '}':
-        return add(r, (struct pickle_value){.kind = PICKLE_DICT, .first = -1, .last = -1}, e);
-    case 'a':
-        return append(r, 0, PICKLE_LIST, e);
-    case 'e':
-        return append(r, 1, PICKLE_LIST, e);
-    case 's':
-        return append(r, 0, PICKLE_DICT, e);
-    case 'u':
-        return append(r, 1, PICKLE_DICT, e);
-    case 'q':
-        return put(r, 1, e);
-    case 'r':
-        return put(r, 4, e);
-    case 'h':
-        return get(r, 1, e);
-    case 'j':
-        return get(r, 4, e);
-    case 'R':
-        return reduce(r, e);
-    case 'b':
-        return build(r, e);
-    case 'Q':
-        TRY(need(r, 1, e));
-        return add_items(r, r->depth - 1, (struct pickle_value){.kind = PICKLE_PERSISTENT}, e);
-    default:
-        break;
-    }
-    return err_set(
-        e, ERR_DATA,
-        "%s: byte %lld: opcode 0x%02x (%s) is refused: none that a state dict needs; nothing of the file was "
-        "executed",
-        r->out->what, (long long)r->opcode_at, (unsigned)r->opcode, opcode_name(r->opcode));
+    if (r->s.depth != 1 || r->s.nmarks > 0)
+        return pickle_stack_refuse(&r->s, e, "expected one value on the stack");
+    if (r->at != r->n)
+        return pickle_stack_refuse(&r->s, e, "bytes behind the end of the pickle");
+    r->s.out->root = pickle_stack_top(&r->s, 0);
+    return ERR_OK;
+}
+
+/* What an opcode does: one of three shapes of function, and what it is given. */
+struct act {
+    err_t (*plain)(struct reader *r, struct err *e);
+    err_t (*sized)(struct reader *r, int n, struct err *e);
+    err_t (*makes)(struct reader *r, int n, enum pickle_kind kind, struct err *e);
+    int n;
+    enum pickle_kind kind;
+};
+
+static const struct act acts[256] = {
+    /* values of the bytes behind */
+    ['N'] = {.makes = add_constant, 0, PICKLE_NONE},
+    [0x88] = {.makes = add_constant, 1, PICKLE_BOOL},
+    [0x89] = {.makes = add_constant, 0, PICKLE_BOOL},
+    ['K'] = {.sized = read_unsigned, .n = 1},
+    ['M'] = {.sized = read_unsigned, .n = 2},
+    ['J'] = {.sized = read_signed, .n = 4},
+    [0x8a] = {.sized = read_long, .n = 1},
+    [0x8b] = {.sized = read_long, .n = 4},
+    ['G'] = {.plain = read_real},
+    ['X'] = {.makes = read_text, 4, PICKLE_TEXT},
+    ['T'] = {.makes = read_text, 4, PICKLE_TEXT},
+    ['U'] = {.makes = read_text, 1, PICKLE_TEXT},
+    [0x8c] = {.makes = read_text, 1, PICKLE_TEXT},
+    [0x8d] = {.makes = read_text, 8, PICKLE_TEXT},
+    ['C'] = {.makes = read_text, 1, PICKLE_BYTES},
+    ['B'] = {.makes = read_text, 4, PICKLE_BYTES},
+    [0x8e] = {.makes = read_text, 8, PICKLE_BYTES},
+    [0x96] = {.makes = read_text, 8, PICKLE_BYTES},
+    ['c'] = {.plain = read_global},
+    [0x93] = {.plain = read_stack_global},
+    /* values of values */
+    [')'] = {.sized = read_tuple, .n = 0},
+    [0x85] = {.sized = read_tuple, .n = 1},
+    [0x86] = {.sized = read_tuple, .n = 2},
+    [0x87] = {.sized = read_tuple, .n = 3},
+    ['t'] = {.sized = read_tuple, .n = -1},
+    [']'] = {.makes = add_constant, 0, PICKLE_LIST},
+    ['}'] = {.makes = add_constant, 0, PICKLE_DICT},
+    [0x8f] = {.makes = add_constant, 0, PICKLE_SET},
+    ['l'] = {.makes = read_marked, 1, PICKLE_LIST},
+    ['d'] = {.makes = read_marked, 2, PICKLE_DICT},
+    [0x91] = {.makes = read_marked, 1, PICKLE_SET},
+    ['a'] = {.makes = append, 1, PICKLE_LIST},
+    ['e'] = {.makes = append_marked, 1, PICKLE_LIST},
+    ['s'] = {.makes = append, 2, PICKLE_DICT},
+    ['u'] = {.makes = append_marked, 2, PICKLE_DICT},
+    [0x90] = {.makes = append_marked, 1, PICKLE_SET},
+    ['R'] = {.makes = call, 0, PICKLE_CALL},
+    [0x81] = {.makes = call, 0, PICKLE_OBJECT},
+    [0x92] = {.plain = new_object_ex},
+    ['b'] = {.plain = build},
+    ['Q'] = {.plain = persistent},
+    /* the stack, the memo, the whole */
+    ['('] = {.plain = mark},
+    ['0'] = {.plain = pop},
+    ['1'] = {.plain = pop_to_mark},
+    ['2'] = {.plain = duplicate},
+    ['q'] = {.sized = put, .n = 1},
+    ['r'] = {.sized = put, .n = 4},
+    ['h'] = {.sized = get, .n = 1},
+    ['j'] = {.sized = get, .n = 4},
+    [0x94] = {.plain = memoize},
+    [0x80] = {.plain = protocol},
+    [0x95] = {.plain = frame},
+    ['.'] = {.plain = stop},
+};
+
+static err_t step(struct reader *r, struct err *e)
+{
+    const struct act *act = &acts[r->s.opcode];
+    if (act->plain)
+        return act->plain(r, e);
+    if (act->sized)
+        return act->sized(r, act->n, e);
+    if (act->makes)
+        return act->makes(r, act->n, act->kind, e);
+    return err_set(e, ERR_DATA,
+                   "%s: byte %lld: opcode 0x%02x (%s) is refused: none that writers of protocols 2 to 5 "
+                   "use; nothing of the file was executed",
+                   r->s.out->what, (long long)r->s.opcode_at, (unsigned)r->s.opcode,
+                   pickle_opcode(r->s.opcode));
 }
 
 err_t pickle_read(struct pickle *p, const char *what, const char *bytes, int64_t n,
                   const struct pickle_name *names, int nnames, struct arena *a, struct err *e)
 {
-    *p = (struct pickle){.what = what};
+    *p = (struct pickle){.what = what, .names = names, .nnames = nnames};
     if (n > MAX_BYTES)
         return err_set(e, ERR_DATA, "%s: pickle of %lld bytes, expected at most %d", what, (long long)n,
                        MAX_BYTES);
-    struct machine r = {.out = p,
-                        .arena = a,
-                        .bytes = (const unsigned char *)bytes,
-                        .n = n,
-                        .names = names,
-                        .nnames = nnames};
+    struct reader r = {
+        .s = {.out = p, .arena = a, .bytes = n}, .bytes = (const unsigned char *)bytes, .n = n};
     while (!p->root) {
         if (r.at >= n)
             return err_set(e, ERR_DATA, "%s: byte %lld: the pickle ends without its end (opcode STOP)", what,
                            (long long)r.at);
-        r.opcode_at = r.at;
-        r.opcode = r.bytes[r.at++];
+        r.s.opcode_at = r.at;
+        r.s.opcode = r.bytes[r.at++];
         TRY(step(&r, e));
     }
-    arena_drop(a, r.stack);
-    arena_drop(a, r.marks);
-    arena_drop(a, r.memo);
+    arena_drop(a, r.s.stack);
+    arena_drop(a, r.s.marks);
+    arena_drop(a, r.s.memo);
     return ERR_OK;
 }

@@ -18,13 +18,13 @@ enum { VIEW_FACTOR = 16, VIEW_BYTES = 64 << 20 };
 /* id: of a storage or dtype its dtype; else one of these. */
 enum { STORAGE_BYTES = DTYPE_COUNT, MAP, SIZE, TYPE, TENSOR, TENSOR_V2, TENSOR_V3, PARAMETER, FROM_TYPE };
 
-#define STORAGE(name, dtype)                            \
-    {                                                   \
-        "torch", name "Storage", PICKLE_USE_NAME, dtype \
+#define STORAGE(name, dtype)              \
+    {                                     \
+        "torch", name "Storage", dtype, 0 \
     }
-#define DTYPE(name, dtype)                    \
-    {                                         \
-        "torch", name, PICKLE_USE_NAME, dtype \
+#define DTYPE(name, dtype)      \
+    {                           \
+        "torch", name, dtype, 0 \
     }
 const struct pickle_name rebuild_names[] = {
     STORAGE("BFloat16", DTYPE_BF16),
@@ -38,7 +38,7 @@ const struct pickle_name rebuild_names[] = {
     STORAGE("Byte", DTYPE_U8),
     STORAGE("Bool", DTYPE_BOOL),
     STORAGE("Untyped", STORAGE_BYTES),
-    {"torch.storage", "UntypedStorage", PICKLE_USE_NAME, STORAGE_BYTES},
+    {"torch.storage", "UntypedStorage", STORAGE_BYTES, 0},
     DTYPE("float8_e4m3fn",
           DTYPE_F8_E4M3), /* types younger than typed storages: of _rebuild_tensor_v3 alone */
     DTYPE("float8_e5m2", DTYPE_F8_E5M2),
@@ -48,27 +48,28 @@ const struct pickle_name rebuild_names[] = {
     DTYPE("uint16", DTYPE_U16),
     DTYPE("uint32", DTYPE_U32),
     DTYPE("uint64", DTYPE_U64),
-    {"collections", "OrderedDict", PICKLE_USE_DICT, MAP},
-    {"torch", "Size", PICKLE_USE_CALL, SIZE},
-    {"torch", "Tensor", PICKLE_USE_NAME, TYPE},
-    {"torch.nn.parameter", "Parameter", PICKLE_USE_NAME, TYPE},
-    {"torch._utils", "_rebuild_tensor", PICKLE_USE_CALL, TENSOR},
-    {"torch._utils", "_rebuild_tensor_v2", PICKLE_USE_CALL, TENSOR_V2},
-    {"torch._utils", "_rebuild_tensor_v3", PICKLE_USE_CALL, TENSOR_V3},
-    {"torch._utils", "_rebuild_parameter", PICKLE_USE_CALL, PARAMETER},
-    {"torch._utils", "_rebuild_parameter_with_state", PICKLE_USE_CALL, PARAMETER},
-    {"torch._tensor", "_rebuild_from_type_v2", PICKLE_USE_CALL, FROM_TYPE},
+    {"collections", "OrderedDict", MAP, 1},
+    {"torch", "Size", SIZE, 0},
+    {"torch", "Tensor", TYPE, 0},
+    {"torch.nn.parameter", "Parameter", TYPE, 0},
+    {"torch._utils", "_rebuild_tensor", TENSOR, 0},
+    {"torch._utils", "_rebuild_tensor_v2", TENSOR_V2, 0},
+    {"torch._utils", "_rebuild_tensor_v3", TENSOR_V3, 0},
+    {"torch._utils", "_rebuild_parameter", PARAMETER, 0},
+    {"torch._utils", "_rebuild_parameter_with_state", PARAMETER, 0},
+    {"torch._tensor", "_rebuild_from_type_v2", FROM_TYPE, 0},
 };
 const int rebuild_nnames = (int)(sizeof rebuild_names / sizeof *rebuild_names);
 
-static int id_of(const struct pickle_value *v)
+/* The id of a name, -1 where v is none or an unknown one. */
+static int id_of(const struct pickle *p, const struct pickle_value *v)
 {
-    return v && (v->kind == PICKLE_NAME || v->kind == PICKLE_CALL) ? rebuild_names[v->i].id : -1;
+    return v && v->kind == PICKLE_NAME ? pickle_id(p, v) : -1;
 }
 
-int rebuild_is_tensor(const struct pickle_value *v)
+int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v)
 {
-    return v->kind == PICKLE_CALL && id_of(v) != SIZE;
+    return v && v->kind == PICKLE_CALL && pickle_id(p, v) >= TENSOR;
 }
 
 /* ---- one tensor ---- */
@@ -77,8 +78,9 @@ int rebuild_is_tensor(const struct pickle_value *v)
 static err_t refuse(const struct torch_reader *r, const struct stored_tensor *t, const struct pickle_value *v,
                     const char *what, const char *expected, struct err *e)
 {
+    char told[PICKLE_TOLD];
     return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected %s, found %s (byte %lld of data.pkl)", r->path,
-                   t->name, what, expected, pickle_kind_text(v), v ? (long long)v->at : -1LL);
+                   t->name, what, expected, pickle_told(&r->pickle, v, told), v ? (long long)v->at : -1LL);
 }
 
 /* A tuple of at most TENSOR_MAX_NDIM integers >= 0, or torch.Size of one. */
@@ -86,7 +88,7 @@ static err_t read_numbers(const struct torch_reader *r, const struct stored_tens
                           const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e)
 {
     const struct pickle *p = &r->pickle;
-    if (v && v->kind == PICKLE_CALL && id_of(v) == SIZE)
+    if (v && v->kind != PICKLE_NAME && pickle_id(p, v) == SIZE)
         v = pickle_item(p, pickle_item(p, v, 0), 0);
     if (!v || v->kind != PICKLE_TUPLE)
         return refuse(r, t, v, what, "a tuple of integers", e);
@@ -120,7 +122,7 @@ static err_t read_storage(const struct torch_reader *r, struct stored_tensor *t,
     type = pickle_item(p, id, 1);
     key = pickle_item(p, id, 2);
     numel = pickle_item(p, id, 4);
-    if (type->kind != PICKLE_NAME || id_of(type) > STORAGE_BYTES)
+    if (id_of(p, type) < 0 || id_of(p, type) > STORAGE_BYTES)
         return refuse(r, t, type, "storage", "a storage type", e);
     if (key->kind != PICKLE_TEXT || key->n == 0 || key->n > MAX_KEY_BYTES ||
         memchr(key->text, '\0', (size_t)key->n))
@@ -135,7 +137,7 @@ static err_t read_storage(const struct torch_reader *r, struct stored_tensor *t,
         return err_set(e, ERR_DATA,
                        "%s: tensor %s: storage %s: expected an entry %.*sdata/%s in the archive, found none",
                        r->path, t->name, shown, r->top_bytes, r->top, shown);
-    t->dtype = (enum dtype)id_of(type);
+    t->dtype = (enum dtype)id_of(p, type);
     uint64_t bytes;
     uint64_t width = t->dtype == DTYPE_COUNT ? 1 : (uint64_t)dtype_bits(t->dtype) / 8;
     if (size_mul((uint64_t)numel->i, width, &bytes) != 0 || bytes != (uint64_t)(*entry)->size_bytes)
@@ -265,9 +267,9 @@ static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
         TRY(check_rest(r, t, arguments, 5, least, e));
     if (id == TENSOR_V3) {
         const struct pickle_value *type = pickle_item(p, arguments, 6);
-        if (t->dtype != DTYPE_COUNT || type->kind != PICKLE_NAME || id_of(type) >= DTYPE_COUNT)
+        if (t->dtype != DTYPE_COUNT || id_of(p, type) < 0 || id_of(p, type) >= DTYPE_COUNT)
             return refuse(r, t, type, "dtype", "a dtype of an untyped storage", e);
-        t->dtype = (enum dtype)id_of(type);
+        t->dtype = (enum dtype)id_of(p, type);
     }
     if (t->dtype == DTYPE_COUNT)
         t->dtype = DTYPE_U8;
@@ -284,29 +286,40 @@ static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
     return place(r, t, entry, offset->i, strides, e);
 }
 
+/* What a wrapper's arguments hold: another call (*arguments and *id of it), 0 where it is none of a tensor.
+ */
+static int unwrap(const struct pickle *p, int *id, const struct pickle_value **arguments)
+{
+    const struct pickle_value *inner = pickle_item(p, *arguments, 0), *view = pickle_item(p, *arguments, 2);
+    if (*id == PARAMETER && rebuild_is_tensor(p, inner) && !pickle_state(p, inner)) {
+        *id = pickle_id(p, inner);
+        *arguments = pickle_item(p, inner, 0);
+        return 1;
+    }
+    if (*id != FROM_TYPE || (*arguments)->n != 4 || id_of(p, inner) < TENSOR ||
+        id_of(p, pickle_item(p, *arguments, 1)) != TYPE || view->kind != PICKLE_TUPLE)
+        return 0;
+    *id = id_of(p, inner);
+    *arguments = view;
+    return 1;
+}
+
 /* Takes off what wraps a tensor, then reads it. */
 err_t rebuild_tensor(struct torch_reader *r, struct stored_tensor *t, const struct pickle_value *v,
                      struct err *e)
 {
     const struct pickle *p = &r->pickle;
-    if (!rebuild_is_tensor(v))
+    if (!rebuild_is_tensor(p, v))
         return refuse(r, t, v, "value", "a tensor", e);
-    int id = id_of(v);
+    if (pickle_state(p, v))
+        return refuse(r, t, pickle_state(p, v), "state behind it", "none", e);
+    int id = pickle_id(p, v);
     const struct pickle_value *arguments = pickle_item(p, v, 0);
     for (int depth = 0; depth < MAX_WRAPPERS; depth++) {
         if (id == TENSOR || id == TENSOR_V2 || id == TENSOR_V3)
             return read_view(r, t, id, arguments, e);
-        const struct pickle_value *inner = pickle_item(p, arguments, 0);
-        if (id == PARAMETER && inner && rebuild_is_tensor(inner)) {
-            arguments = pickle_item(p, inner, 0);
-        } else if (id == FROM_TYPE && inner && inner->kind == PICKLE_NAME && arguments->n == 4 &&
-                   id_of(pickle_item(p, arguments, 1)) == TYPE &&
-                   pickle_item(p, arguments, 2)->kind == PICKLE_TUPLE) {
-            arguments = pickle_item(p, arguments, 2);
-        } else {
-            return refuse(r, t, inner, "value", "a tensor within", e);
-        }
-        id = id_of(inner);
+        if (!unwrap(p, &id, &arguments))
+            return refuse(r, t, pickle_item(p, arguments, 0), "value", "a tensor within", e);
     }
     return refuse(r, t, v, "value", "a tensor wrapped less often", e);
 }

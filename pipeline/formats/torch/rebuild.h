@@ -29,7 +29,7 @@ extern const struct pickle_name rebuild_names[];
 extern const int rebuild_nnames;
 
 /* Local, pure. Is it a tensor, as far as its call says? */
-int rebuild_is_tensor(const struct pickle_value *v);
+int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v);
 
 /* Local. Fills in t, whose name is set, from value v: type, shape, elements, size, place and strides (where
  * the view is not row-major); .file is 0. Errors: DATA naming file, tensor and byte for what is no tensor, or

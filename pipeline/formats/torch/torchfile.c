@@ -37,9 +37,12 @@ static err_t find_state_dict(const struct torch_reader *r, const struct pickle_v
     const struct pickle *p = &r->pickle;
     const struct pickle_value *key = NULL, *value = NULL, *found = NULL;
     const char *name = NULL;
+    char told[PICKLE_TOLD];
     if (p->root->kind != PICKLE_DICT)
-        return err_set(e, ERR_DATA, "%s: no state dict: expected a map of names to tensors, found %s",
-                       r->path, rebuild_is_tensor(p->root) ? "a tensor" : pickle_kind_text(p->root));
+        return err_set(
+            e, ERR_DATA,
+            "%s: no state dict: expected a map of names to tensors, found %s (byte %d of data.pkl)", r->path,
+            rebuild_is_tensor(p, p->root) ? "a tensor" : pickle_told(p, p->root, told), (int)p->root->at);
     *out = p->root;
     for (int k = 0; k < 2 && !found; k++)
         for (const struct pickle_cell *at = pickle_next(p, p->root, NULL, &key, &value); at && !found;
@@ -58,7 +61,7 @@ static err_t find_state_dict(const struct torch_reader *r, const struct pickle_v
                 e, ERR_DATA,
                 "%s: beside its map \"%s\" it holds %s \"%s\": expected a state dict alone; write one with: "
                 "python3 -c \"import torch; torch.save(" TORCH_LOAD "['%s'], 'NEW')\"",
-                r->path, name, rebuild_is_tensor(value) ? "a tensor" : pickle_kind_text(value),
+                r->path, name, rebuild_is_tensor(p, value) ? "a tensor" : pickle_kind_text(value),
                 pickle_shown(key->kind == PICKLE_TEXT ? key->text : "", key->kind == PICKLE_TEXT ? key->n : 0,
                              shown, sizeof shown),
                 name);
