@@ -181,13 +181,14 @@ static err_t open_on_all(struct ctx *ctx, struct checkpoint **c, int everywhere,
 {
     const struct comm *m = ctx->comm;
     if (m->me == 0)
-        headers_get(ctx->headers, ctx->checkpoint, c, e);
+        headers_get(ctx->headers, ctx->checkpoint, &ctx->choice, c, e);
     TRY_ALL(m, e);
     if (!everywhere)
         return ERR_OK;
     uint64_t seen = *c ? fingerprint(*c) : 0;
     comm_bcast(m, &seen, (int64_t)sizeof seen, 0);
-    if (m->me != 0 && headers_get(ctx->headers, ctx->checkpoint, c, e) == ERR_OK && fingerprint(*c) != seen)
+    if (m->me != 0 && headers_get(ctx->headers, ctx->checkpoint, &ctx->choice, c, e) == ERR_OK &&
+        fingerprint(*c) != seen)
         err_set(e, ERR_DATA, "%s: changed while it was opened; run sinew run again", ctx->checkpoint);
     TRY_ALL(m, e);
     return ERR_OK;

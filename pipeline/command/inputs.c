@@ -30,7 +30,7 @@ static err_t note(struct dict *dict, const char *path, struct err *e)
  * removed; what is logits, which have formats of their own. */
 static err_t note_paths(struct inputs *in, const struct dag *d, struct err *e)
 {
-    in->by_path.arena = in->made.arena = in->logits.arena = in->arena;
+    in->by_name.arena = in->made.arena = in->logits.arena = in->arena;
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
         if (!n->stage->writes_files || n->stage->scope != SCOPE_CHECKPOINT)
@@ -67,10 +67,10 @@ static err_t open_logits(const char *path, struct arena *a, struct err *e)
     return code;
 }
 
-static err_t open_checkpoint(struct headers *h, const char *path, struct err *e)
+static err_t open_checkpoint(struct headers *h, const char *path, const struct choice *choice, struct err *e)
 {
     struct checkpoint *c;
-    err_t code = headers_get(h, path, &c, e);
+    err_t code = headers_get(h, path, choice, &c, e);
     headers_put(h, c);
     return code;
 }
@@ -81,22 +81,23 @@ static err_t open_input(void *arg, const char *path, struct err *e)
     struct inputs *in = arg;
     struct arena scratch;
     struct err bad;
-    if (dict_find(&in->by_path, path) >= 0 || (dict_find(&in->made, path) >= 0 && !checkpoint_exists(path)))
-        return ERR_OK;
     const char *own = arena_strdup(in->arena, path, e);
-    if (!own)
+    const char *name = own ? choice_name(own, &in->ctx->choice, in->arena, e) : NULL;
+    if (!name)
         return e->code;
+    if (dict_find(&in->by_name, name) >= 0 || (dict_find(&in->made, own) >= 0 && !checkpoint_exists(own)))
+        return ERR_OK;
     err_clear(&bad);
     arena_init(&scratch, in->arena->mem);
     if (is_logits(in, own, &scratch, &bad))
         open_logits(own, &scratch, &bad);
     else if (bad.code == ERR_OK)
-        open_checkpoint(in->headers, own, &bad);
+        open_checkpoint(in->headers, own, &in->ctx->choice, &bad);
     arena_release(&scratch);
     in->n++;
     if (bad.code != ERR_OK)
         complain(in, &bad);
-    return dict_put(&in->by_path, own, bad.code == ERR_OK, e);
+    return dict_put(&in->by_name, name, bad.code == ERR_OK, e);
 }
 
 static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
@@ -109,11 +110,24 @@ static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
         if (!n->stage->files)
             continue;
         struct ctx ctx = node_ctx(d, n, &scratch);
+        in->ctx = &ctx;
         code = n->stage->files(&ctx, open_input, in, e);
         arena_reset(&scratch);
     }
+    in->ctx = NULL;
     arena_release(&scratch);
     return code;
+}
+
+/* Does the side of a cell open? 1, 0; -1: it was not looked at. */
+static int opens(const struct inputs *in, const char *path, const struct choice *choice, struct err *e)
+{
+    struct arena scratch;
+    arena_init(&scratch, in->arena->mem);
+    const char *name = choice_name(path, choice, &scratch, e);
+    int64_t found = name ? dict_find(&in->by_name, name) : -1;
+    arena_release(&scratch);
+    return (int)found;
 }
 
 /* ---- matching ---- */
@@ -143,9 +157,9 @@ static err_t match_cell(struct inputs *in, const struct cell *cell, const struct
 {
     struct checkpoint *base = NULL, *tuned = NULL;
     struct arena scratch;
-    err_t code = headers_get(in->headers, cell->base, &base, e);
+    err_t code = headers_get(in->headers, cell->base, &cell->base_choice, &base, e);
     if (code == ERR_OK)
-        code = headers_get(in->headers, cell->tuned, &tuned, e);
+        code = headers_get(in->headers, cell->tuned, &cell->tuned_choice, &tuned, e);
     arena_init(&scratch, in->arena->mem);
     for (int i = 0; i < npolicies && code == ERR_OK; i++) {
         struct err bad;
@@ -166,10 +180,13 @@ static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
     struct match_policy *policies;
     int npolicies;
     TRY(find_policies(c, &policies, &npolicies, in->arena, e));
-    for (int i = 0; i < c->ncells && npolicies > 0; i++)
-        if (dict_find(&in->by_path, c->cells[i].base) > 0 && dict_find(&in->by_path, c->cells[i].tuned) > 0)
-            TRY(match_cell(in, &c->cells[i], policies, npolicies, e));
-    return ERR_OK;
+    for (int i = 0; i < c->ncells && npolicies > 0; i++) {
+        const struct cell *cell = &c->cells[i];
+        if (opens(in, cell->base, &cell->base_choice, e) > 0 &&
+            opens(in, cell->tuned, &cell->tuned_choice, e) > 0)
+            TRY(match_cell(in, cell, policies, npolicies, e));
+    }
+    return e->code;
 }
 
 /* ---- the whole ---- */
@@ -185,10 +202,10 @@ static err_t list_cells(const struct inputs *in, const struct dag *d, struct err
     for (int i = 0; i < c->ncells + c->nabsent; i++) {
         const struct cell *cell = &c->cells[i];
         const char *lacks = presence_why_absent(&presence, cell, in->arena, e);
+        int base_bad = opens(in, cell->base, &cell->base_choice, e) == 0;
+        int bad = !lacks && (base_bad || opens(in, cell->tuned, &cell->tuned_choice, e) == 0);
         if (e->code != ERR_OK)
             return e->code;
-        int base_bad = dict_find(&in->by_path, cell->base) == 0;
-        int bad = !lacks && (base_bad || dict_find(&in->by_path, cell->tuned) == 0);
         missing += lacks != NULL;
         incomplete += bad;
         kept += cell->kept;
@@ -205,7 +222,7 @@ static err_t list_cells(const struct inputs *in, const struct dag *d, struct err
         printf(", %d kept: their checkpoints are gone, what was read of them is complete", kept);
     putchar('\n');
     fflush(stdout);
-    return ERR_OK;
+    return e->code;
 }
 
 err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e)

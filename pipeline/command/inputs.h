@@ -11,7 +11,8 @@
 struct inputs {
     struct arena *arena;
     struct headers *headers;
-    struct dict by_path; /* of those looked at: does it open? */
+    struct dict by_name;   /* of those looked at, by choice_name: does it open? */
+    const struct ctx *ctx; /* of the node whose files are looked at */
     struct dict
         made; /* checkpoints and logits that nodes of the study write, or that were read and may be gone */
     struct dict logits; /* paths of logits as cells have them */

@@ -21,12 +21,12 @@ err_t presence_index(struct presence *p, const struct dag *d, struct arena *a, s
     return ERR_OK;
 }
 
-/* Is there a node that makes this checkpoint or has catalogued it? */
-static int is_known(const struct presence *p, const char *path)
+/* Is there a node that makes this checkpoint or has catalogued it, as it is to be taken? */
+static int is_known(const struct presence *p, const char *path, const struct choice *choice)
 {
     for (int i = (int)dict_find(&p->first, path); i >= 0; i = p->next[i]) {
         const struct node *n = &p->dag->nodes[i];
-        if (n->stage->writes_files || access(n->path, F_OK) == 0)
+        if (n->stage->writes_files || (choice_same(&n->choice, choice) && access(n->path, F_OK) == 0))
             return 1;
     }
     return 0;
@@ -34,9 +34,9 @@ static int is_known(const struct presence *p, const char *path)
 
 const char *presence_lacks(const struct presence *p, const struct cell *cell)
 {
-    if (!checkpoint_exists(cell->base) && !is_known(p, cell->base))
+    if (!checkpoint_exists(cell->base) && !is_known(p, cell->base, &cell->base_choice))
         return cell->base;
-    if (!checkpoint_exists(cell->tuned) && !is_known(p, cell->tuned))
+    if (!checkpoint_exists(cell->tuned) && !is_known(p, cell->tuned, &cell->tuned_choice))
         return cell->tuned;
     return NULL;
 }
@@ -77,12 +77,14 @@ static err_t lose(const struct presence *p, struct cell *cell, const char *gone,
 
 /* A cell's checkpoint at path, where it is gone: do the nodes that read it stand? */
 static err_t weigh_checkpoint(const struct presence *p, struct cell *cell, const char *path,
-                              const struct freshness *all, struct arena *a, struct err *e)
+                              const struct choice *choice, const struct freshness *all, struct arena *a,
+                              struct err *e)
 {
     if (!is_gone(p, path))
         return ERR_OK;
     for (int i = (int)dict_find(&p->first, path); i >= 0; i = p->next[i])
-        TRY(lose(p, cell, path, &p->dag->nodes[i], &all[i], a, e));
+        if (choice_same(&p->dag->nodes[i].choice, choice))
+            TRY(lose(p, cell, path, &p->dag->nodes[i], &all[i], a, e));
     return ERR_OK;
 }
 
@@ -100,8 +102,9 @@ static err_t weigh(const struct presence *p, struct config *config, const char *
             TRY(fresh_node(d, i, all, headers, a, e));
     for (int i = 0; i < config->ncells; i++)
         if (marks[i] == PRESENCE_KEPT) {
-            TRY(weigh_checkpoint(p, &config->cells[i], config->cells[i].base, all, a, e));
-            TRY(weigh_checkpoint(p, &config->cells[i], config->cells[i].tuned, all, a, e));
+            struct cell *cell = &config->cells[i];
+            TRY(weigh_checkpoint(p, cell, cell->base, &cell->base_choice, all, a, e));
+            TRY(weigh_checkpoint(p, cell, cell->tuned, &cell->tuned_choice, all, a, e));
         }
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];

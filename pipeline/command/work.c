@@ -7,6 +7,7 @@
 #include "formats/headers.h"
 #include "hdf5/h5.h"
 #include "linalg/grid_blas.h"
+#include "study/choices.h"
 #include "study/config.h"
 #include "study/dag.h"
 #include "study/steps.h"
@@ -85,6 +86,7 @@ err_t work_do(const struct comm *c, const struct cli *cli, const char *command, 
     log_init(&log, cli->quiet ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
     TRY(take_config(c, cli->config, &config, a, e));
     TRY(steps_settle(c, &config, a, e));
+    TRY(choices_settle(c, &config, a, e));
     dag_build(&dag, &config, a, e);
     TRY_ALL(c, e);
     struct headers headers;

@@ -24,6 +24,7 @@ const char *fresh_name(enum fresh_state s)
 struct prints {
     struct text text;
     struct headers *headers;
+    const struct ctx *ctx;
 };
 static const char ABSENT[] = " absent";
 
@@ -68,9 +69,10 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     struct checkpoint *c;
     struct err bad; /* a checkpoint that cannot be read is the stage's to report */
     err_clear(&bad);
-    if (!checkpoint_exists(path))
+    const char *base = p->ctx->choice.base; /* of an adapter, whose files are its own and the base's */
+    if (!checkpoint_exists(path) || (base && !checkpoint_exists(base)))
         return text_add(&p->text, e, "%s%s\n", path, ABSENT);
-    if (headers_get(p->headers, path, &c, &bad) != ERR_OK)
+    if (headers_get(p->headers, path, &p->ctx->choice, &c, &bad) != ERR_OK)
         return text_add(&p->text, e, "%s unreadable\n", path);
     err_t code = print_checkpoint(p, c, e);
     headers_put(p->headers, c);
@@ -112,6 +114,7 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
     TRY(text_add(&p.text, e, "files\n"));
     if (n->stage->files) {
         struct ctx ctx = node_ctx(d, n, a);
+        p.ctx = &ctx;
         TRY(n->stage->files(&ctx, add_print, &p, e));
     }
     f->files_text = arena_strdup(keep, p.text.text, e);
@@ -121,12 +124,15 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
 }
 
 /* Files that are gone cannot have changed: their lines are taken from what the artifact recorded, the lines
- * of files below a folder that is gone with it. */
-static err_t recall_absent(struct freshness *f, const char *recorded, struct arena *a, struct arena *keep,
-                           struct err *e)
+ * of files below a folder that is gone with it. all: of a checkpoint, whose files may lie in its base and its
+ * config.json beside it, whatever was recorded. */
+static err_t recall_absent(struct freshness *f, const char *recorded, int all, struct arena *a,
+                           struct arena *keep, struct err *e)
 {
     struct text merged = {.arena = a};
-    for (const char *line = f->files_text; *line;) {
+    if (all)
+        TRY(text_add(&merged, e, "%s", recorded));
+    for (const char *line = all ? "" : f->files_text; *line;) {
         size_t n = strcspn(line, "\n"), mark = strlen(ABSENT);
         if (n <= mark || memcmp(line + n - mark, ABSENT, mark) != 0) {
             TRY(text_add(&merged, e, "%.*s\n", (int)n, line));
@@ -207,7 +213,7 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
     }
     char *recorded;
     if (strstr(f->files_text, ABSENT) && h5_read_text(h, "/files_read", &recorded, &ignored) == ERR_OK)
-        recall_absent(f, recorded, a, keep, &ignored);
+        recall_absent(f, recorded, n->checkpoint != NULL, a, keep, &ignored);
     if (!same_part(h, "key_stage", f->stage))
         snprintf(f->why, sizeof f->why, "made by another version of the stage");
     else if (!same_part(h, "key_params", f->params))

@@ -12,12 +12,12 @@ double machine_sec(const struct machine_model *m, const struct estimate *x)
     return (x->read_bytes + x->write_bytes) / m->bytes_per_sec + x->flops / m->flops_per_sec;
 }
 
-static struct checkpoint *borrow(struct headers *h, const char *path)
+static struct checkpoint *borrow(struct headers *h, const char *path, const struct choice *choice)
 {
     struct checkpoint *c;
     struct err ignored;
     err_clear(&ignored);
-    headers_get(h, path, &c, &ignored);
+    headers_get(h, path, choice, &c, &ignored);
     return c;
 }
 
@@ -43,10 +43,12 @@ int machine_estimate(const struct machine_model *m, const struct dag *d, const s
     if (!n->stage->plan || n->stage->scope == SCOPE_STUDY)
         return 0;
     if (!ask(n, &view, x)) {
-        base = borrow(h, n->checkpoint ? n->checkpoint : n->base ? n->base : n->cell->base);
+        base = n->checkpoint ? borrow(h, n->checkpoint, &n->choice)
+               : n->base     ? borrow(h, n->base, &n->choice)
+                             : borrow(h, n->cell->base, &n->cell->base_choice);
         view.base = base;
         if (base && !ask(n, &view, x) && n->stage->scope == SCOPE_CELL) {
-            tuned = borrow(h, n->cell->tuned);
+            tuned = borrow(h, n->cell->tuned, &n->cell->tuned_choice);
             view.tuned = tuned;
             if (tuned)
                 ask(n, &view, x);

@@ -50,6 +50,13 @@ struct picked_cells {
     struct dict cells, checkpoints, bases;
 };
 
+/* A side of a picked cell, by its name. */
+static err_t put_side(struct dict *d, const char *path, const struct choice *choice, int cell, struct err *e)
+{
+    const char *name = choice_name(path, choice, d->arena, e);
+    return name ? dict_put(d, name, cell, e) : e->code;
+}
+
 static err_t find_picked(struct picked_cells *p, const struct selection *s, const struct config *c,
                          struct arena *scratch, struct err *e)
 {
@@ -60,9 +67,9 @@ static err_t find_picked(struct picked_cells *p, const struct selection *s, cons
         const struct cell *cell = &c->cells[i];
         if (dict_find(&p->cells, cell->name) < 0)
             continue;
-        TRY(dict_put(&p->checkpoints, cell->base, i, e));
-        TRY(dict_put(&p->checkpoints, cell->tuned, i, e));
-        TRY(dict_put(&p->bases, cell->base, i, e));
+        TRY(put_side(&p->checkpoints, cell->base, &cell->base_choice, i, e));
+        TRY(put_side(&p->checkpoints, cell->tuned, &cell->tuned_choice, i, e));
+        TRY(put_side(&p->bases, cell->base, &cell->base_choice, i, e));
     }
     return ERR_OK;
 }
@@ -74,9 +81,9 @@ static int brings(const struct picked_cells *p, const struct selection *s, const
     case SCOPE_CELL:
         return dict_find(&p->cells, n->label) >= 0;
     case SCOPE_CHECKPOINT:
-        return dict_find(&p->checkpoints, n->checkpoint) >= 0;
+        return dict_find(&p->checkpoints, n->label) >= 0;
     case SCOPE_BASE:
-        return s->stages.n > 0 && dict_find(&p->bases, n->base) >= 0;
+        return s->stages.n > 0 && dict_find(&p->bases, n->label) >= 0;
     case SCOPE_STUDY:
         return s->stages.n > 0;
     }

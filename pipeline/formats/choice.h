@@ -5,6 +5,9 @@
 #ifndef SINEW_CHOICE_H
 #define SINEW_CHOICE_H
 
+#include "base/err.h"
+#include "base/mem.h"
+
 /* Zeroed: what is deployed. */
 enum choice_weights {
     CHOICE_WEIGHTS_DEFAULT, /* the weights a user would deploy */
@@ -30,5 +33,27 @@ struct choice {
     enum choice_merge merge;
     const char *base; /* path of the base checkpoint of what needs one; NULL: not known */
 };
+
+/* What a format does not look at (struct format): two checkpoints that differ in it alone are one. */
+enum {
+    CHOICE_OF_WEIGHTS = 1,
+    CHOICE_OF_ADAPTER = 2, /* and of merge */
+    CHOICE_OF_BASE = 4,
+    CHOICE_OF_ALL = CHOICE_OF_WEIGHTS | CHOICE_OF_ADAPTER | CHOICE_OF_BASE
+};
+
+/* The words of each, by number, NULL behind the last. */
+extern const char *const choice_weights_words[], *const choice_adapter_words[], *const choice_merge_words[];
+
+/* Local, pure. Do they choose alike? */
+int choice_same(const struct choice *a, const struct choice *b);
+
+/* Local, pure. The choice without the parts that are ignored. */
+struct choice choice_without(struct choice c, int ignored);
+
+/* Local. The one name of a checkpoint under a choice: its path, and in brackets what was chosen:
+ * "PATH (weights: masters, base: BASE)". c NULL or all default: path itself. Else owned by the arena; NULL
+ * when e is set. */
+const char *choice_name(const char *path, const struct choice *c, struct arena *a, struct err *e);
 
 #endif

@@ -37,6 +37,14 @@ const struct format *format_claiming(const char *name)
     return f ? f : by_stem(name);
 }
 
+const struct format *format_named(const char *name)
+{
+    for (const struct format *const *f = format_table; *f; f++)
+        if (strcmp((*f)->name, name) == 0)
+            return *f;
+    return NULL;
+}
+
 int format_has_entry(const char *dir, const char *name)
 {
     char path[PATH_MAX];
@@ -67,6 +75,19 @@ enum format_source format_look(const char *dir, const struct format **format, ch
     }
     *format = format_table[0];
     return FORMAT_NONE;
+}
+
+int format_ignored(const char *path)
+{
+    struct stat st;
+    const struct format *format;
+    char name[PATH_MAX];
+    if (stat(path, &st) != 0)
+        return -1;
+    if (S_ISDIR(st.st_mode))
+        return format_look(path, &format, name, sizeof name) == FORMAT_NONE ? -1 : format->ignores;
+    format = format_of(path);
+    return format ? format->ignores : -1;
 }
 
 /* ---- refusing ---- */

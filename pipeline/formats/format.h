@@ -19,6 +19,7 @@ struct format {
                                             them; the first is what an index's shards have */
     const char *stem;          /* how its files' names begin in a model's folder; NULL: in no special way */
     const char *model, *index; /* in a folder: the file that holds all, else the one that names the shards */
+    int ignores;               /* CHOICE_OF_...: what it does not look at of a choice */
     const char *finds;         /* what `find` looks for, for a message: "a single model*.safetensors" */
 
     /* Local. Another file or folder by which the model of a folder is opened: 1 and its path from there on,
@@ -43,11 +44,18 @@ const struct format *format_of(const char *name);
 /* Local, pure. The format to which a name belongs by its ending, else by how it begins; NULL: none. */
 const struct format *format_claiming(const char *name);
 
+/* Local, pure. The row of that name; NULL: none. */
+const struct format *format_named(const char *name);
+
 enum format_source { FORMAT_NONE, FORMAT_FILE, FORMAT_INDEX };
 
 /* Local. What a folder offers first, in the order of preference: its format (the table's first where there is
  * none) and the name of the file. */
 enum format_source format_look(const char *dir, const struct format **format, char *name, int size);
+
+/* Local. What is ignored of a choice by the format of what stands at `path`, told by names alone; -1 where
+ * nothing stands there. */
+int format_ignored(const char *path);
 
 /* Local. Is there a directory entry of that name? A link that leads nowhere counts: opening it then gives the
  * reason. */

@@ -15,11 +15,13 @@ struct seen {
     int64_t inode, size_bytes, mtime_ns, ctime_ns;
 };
 
-/* The path, its folder, config.json and the file by which a folder is opened. */
-enum { MAX_PLACES = 4 };
+/* The path, its folder, config.json, the file by which a folder is opened and the folder that is in, a base,
+ * and the config.json that was read. */
+enum { MAX_PLACES = 8 };
 
 struct header {
-    const char *path;
+    const char *path, *name; /* name: choice_name */
+    struct choice choice;
     struct arena arena; /* of what follows */
     struct checkpoint checkpoint;
     int is_open, users;
@@ -71,13 +73,29 @@ static err_t look_at_places(struct header *x, struct err *e)
         return e->code;
     if (!is_folder)
         x->places[x->nplaces++] = look(folder);
+    if (x->choice.base)
+        x->places[x->nplaces++] = look(x->choice.base);
     x->places[x->nplaces++] = look(config);
     if (!is_folder || format_look(folder, &format, name, sizeof name) == FORMAT_NONE)
         return ERR_OK;
     const char *opened_by = path_join(&x->arena, folder, name, e);
-    if (opened_by)
-        x->places[x->nplaces++] = look(opened_by);
+    if (!opened_by)
+        return e->code;
+    x->places[x->nplaces++] = look(opened_by);
+    if (strchr(name, '/') && (folder = path_dir(&x->arena, opened_by, e)))
+        x->places[x->nplaces++] = look(folder);
     return e->code;
+}
+
+/* The config.json that was read, where it is not the folder's own. */
+static void look_at_config(struct header *x)
+{
+    const char *path = x->checkpoint.config.path;
+    for (int i = 0; path && i < x->nplaces; i++)
+        if (strcmp(x->places[i].path, path) == 0)
+            path = NULL;
+    if (path)
+        x->places[x->nplaces++] = look(path);
 }
 
 /* A file that was replaced while its header was read is not as the checkpoint has it: what was seen of it
@@ -133,7 +151,7 @@ void headers_init(struct headers *h, struct mem *m)
 {
     *h = (struct headers){.giver = {.give = give, .arg = h}, .round = 1};
     arena_init(&h->arena, m);
-    h->by_path.arena = &h->arena;
+    h->by_name.arena = &h->arena;
     mem_giver_add(m, &h->giver);
 }
 
@@ -161,17 +179,41 @@ void headers_trim(struct headers *h, size_t bytes)
         give(h, h->bytes - bytes);
 }
 
-/* The place of a path in the list, made where there is none. NULL when e is set. */
-static struct header *find(struct headers *h, const char *path, struct err *e)
+/* A name that the arena need not keep, as most are no more than a path. */
+static int64_t number_of(struct headers *h, const char *path, const struct choice *choice, struct err *e)
 {
-    int64_t at = dict_find(&h->by_path, path);
+    struct arena scratch;
+    arena_init(&scratch, h->arena.mem);
+    const char *name = choice_name(path, choice, &scratch, e);
+    int64_t at = name ? dict_find(&h->by_name, name) : -1;
+    arena_release(&scratch);
+    return at;
+}
+
+/* Keeps the path, the choice and their name. */
+static err_t name_header(struct headers *h, struct header *x, const char *path, const struct choice *choice,
+                         struct err *e)
+{
+    x->path = arena_strdup(&h->arena, path, e);
+    if (choice)
+        x->choice = *choice;
+    if (x->path && x->choice.base)
+        x->choice.base = arena_strdup(&h->arena, x->choice.base, e);
+    x->name = e->code == ERR_OK ? choice_name(x->path, &x->choice, &h->arena, e) : NULL;
+    return e->code;
+}
+
+/* The place of a checkpoint in the list, made where there is none. NULL when e is set. */
+static struct header *find(struct headers *h, const char *path, const struct choice *choice, struct err *e)
+{
+    int64_t at = number_of(h, path, choice, e);
     if (at >= 0)
         return h->list[at];
     struct header *x = NULL;
     if (arena_array(&h->arena, "headers", 1, &x, e) != ERR_OK ||
-        !(x->path = arena_strdup(&h->arena, path, e)) ||
+        name_header(h, x, path, choice, e) != ERR_OK ||
         arena_grow(&h->arena, "headers", h->n + 1, &h->cap, &h->list, e) != ERR_OK ||
-        dict_put(&h->by_path, x->path, h->n, e) != ERR_OK)
+        dict_put(&h->by_name, x->name, h->n, e) != ERR_OK)
         return NULL;
     h->list[h->n++] = x;
     return x;
@@ -184,9 +226,11 @@ static err_t open_anew(struct headers *h, struct header *x, struct err *e)
     arena_init(&x->arena, m);
     err_t code = look_at_places(x, e);
     if (code == ERR_OK)
-        code = checkpoint_open(&x->checkpoint, x->path, NULL, &x->arena, e);
+        code = checkpoint_open(&x->checkpoint, x->path, &x->choice, &x->arena, e);
     if (code == ERR_OK)
         code = look_at_files(x, e);
+    if (code == ERR_OK)
+        look_at_config(x);
     if (code != ERR_OK) {
         arena_release(&x->arena);
         return code;
@@ -199,10 +243,11 @@ static err_t open_anew(struct headers *h, struct header *x, struct err *e)
     return ERR_OK;
 }
 
-err_t headers_get(struct headers *h, const char *path, struct checkpoint **out, struct err *e)
+err_t headers_get(struct headers *h, const char *path, const struct choice *choice, struct checkpoint **out,
+                  struct err *e)
 {
     *out = NULL;
-    struct header *x = find(h, path, e);
+    struct header *x = find(h, path, choice, e);
     if (!x)
         return e->code;
     if (x->is_open && x->users == 0 && x->round != h->round && !is_unchanged(x))

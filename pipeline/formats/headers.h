@@ -1,4 +1,5 @@
-/* Headers: each checkpoint is opened once, however many look at it; a header may hold a million tensors.
+/* Headers: each checkpoint is opened once, however many look at it; a header may hold a million tensors. What
+ * is taken of it (choice.h) makes two of one path.
  *
  * What was opened stays until its memory is wanted: the cache gives back, under the budget's pressure
  * (mem.h), whatever nobody has borrowed, and opens it anew when it is asked for again. It never serves what
@@ -10,6 +11,7 @@
 
 #include "base/dict.h"
 #include "formats/checkpoint.h"
+#include "formats/choice.h"
 
 struct header;
 
@@ -17,7 +19,7 @@ struct header;
 struct headers {
     struct arena arena; /* of the list; each header has its own */
     struct mem_giver giver;
-    struct dict by_path; /* into list */
+    struct dict by_name; /* choice_name: into list */
     int64_t n, cap;
     struct header **list;
     size_t bytes;   /* held by the headers that are open */
@@ -34,9 +36,10 @@ void headers_release(struct headers *h);
 /* Local. Begins a round: what is asked for from now on is looked at again, once. */
 void headers_round(struct headers *h);
 
-/* Local. Borrows the checkpoint at path until headers_put; its tensors may be read. Errors: as
- * checkpoint_open; *out is NULL then. */
-err_t headers_get(struct headers *h, const char *path, struct checkpoint **out, struct err *e);
+/* Local. Borrows the checkpoint at path, under a choice (NULL: none), until headers_put; its tensors may be
+ * read. Errors: as checkpoint_open; *out is NULL then. */
+err_t headers_get(struct headers *h, const char *path, const struct choice *choice, struct checkpoint **out,
+                  struct err *e);
 
 /* Local. Gives it back, its files closed. c: NULL or from headers_get. */
 void headers_put(struct headers *h, struct checkpoint *c);

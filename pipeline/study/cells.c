@@ -1,4 +1,5 @@
 #include "study/cells.h"
+#include "study/choices.h"
 #include "study/param.h"
 #include "study/steps.h"
 #include "base/path.h"
@@ -26,15 +27,15 @@ static const char *const path_keys[NPATTERNS] = {"base", "tuned", "base", "tuned
 static const char *const path_names[NPATTERNS] = {"base", "tuned", "logits.base", "logits.tuned"};
 
 static const struct key matrix_keys[] = {
-    {"families", 1}, {"algorithms", 2}, {"seeds", 3},  {"data", 0},    {"steps", 0},
-    {"base", 4},     {"tuned", 5},      {"logits", 0}, {"exclude", 0},
+    {"families", 1}, {"algorithms", 2}, {"seeds", 3},   {"data", 0},    {"steps", 0},   {"base", 4},
+    {"tuned", 5},    {"logits", 0},     {"exclude", 0}, {"weights", 0}, {"adapter", 0}, {"merge", 0},
 };
 static const struct key logits_keys[] = {{"base", 1}, {"tuned", 1}};
 static const struct key exclude_keys[] = {
     {"family", 1}, {"algorithm", 1}, {"seed", 1}, {"data", 1}, {"step", 1}};
 static const struct key cell_keys[] = {
-    {"family", 1}, {"algorithm", 2}, {"seed", 0},   {"data", 0},      {"step", 0},
-    {"base", 3},   {"tuned", 4},     {"logits", 0}, {"published", 0},
+    {"family", 1}, {"algorithm", 2}, {"seed", 0},      {"data", 0},    {"step", 0},    {"base", 3},
+    {"tuned", 4},  {"logits", 0},    {"published", 0}, {"weights", 0}, {"adapter", 0}, {"merge", 0},
 };
 #define NKEYS(keys) ((int)(sizeof(keys) / sizeof(keys)[0]))
 
@@ -61,6 +62,7 @@ struct matrix {
     struct axis axis[NAXES];
     struct pattern patterns[NPATTERNS];
     int has[NPATTERNS];
+    struct choice choice;
     int nexcludes;
     struct exclude *excludes;
 };
@@ -386,8 +388,11 @@ static void expand(const struct asker *r, const struct matrix *m, struct mark at
             values[k] = m->axis[k].n ? m->axis[k].values[rest % n] : "";
             rest /= n;
         }
-        if (!excluded[i] && !add_cell(r, out, values, m->patterns, m->has, at))
+        struct cell *c = excluded[i] ? NULL : add_cell(r, out, values, m->patterns, m->has, at);
+        if (!excluded[i] && !c)
             return;
+        if (c)
+            c->choice = m->choice;
     }
     arena_drop(r->arena, excluded);
     if (out->n == before)
@@ -413,6 +418,7 @@ void matrix_expand(const struct asker *r, const struct item *matrix, struct mark
                 k <= SEED || item_meant(r, matrix, matrix_keys, NKEYS(matrix_keys), axis_keys[k]);
     }
     int bad = read_paths(r, matrix, NAXES, "matrix", m->patterns, m->has) != 0;
+    bad |= choices_read(r, matrix, "matrix", &m->choice) != 0;
     check_words(r, matrix, m);
     const struct item *excludes = item_get(matrix, "exclude", NULL);
     if (excludes)
@@ -487,12 +493,14 @@ static void read_cell(const struct asker *r, const struct item *map, const char 
     int has[NPATTERNS];
     bad |= read_paths(r, map, 0, what, patterns, has) != 0;
     struct cell unplaced = {0};
+    bad |= choices_read(r, map, what, &unplaced.choice) != 0;
     const struct item *published = item_get(map, "published", NULL);
     part_name(name, WHAT, what, "published");
     if (published)
         read_published(r, published, name, &unplaced);
     struct cell *c = bad ? NULL : add_cell(r, out, values, patterns, has, map->mark);
     if (c) {
+        c->choice = unplaced.choice;
         c->npublished = unplaced.npublished;
         c->published = unplaced.published;
     }
@@ -579,6 +587,7 @@ err_t matrix_text(const struct cell *cells, int n, struct text *out, struct err 
             }
             TRY(text_add(out, e, "}"));
         }
+        TRY(choices_text(&c->choice, out, e));
         if (c->npublished > 0)
             TRY(add_published(out, c, e));
         TRY(text_add(out, e, "}\n"));

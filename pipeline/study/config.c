@@ -130,51 +130,6 @@ static const struct stage *find_stage(const struct asker *r, const struct node_d
     return stage;
 }
 
-/* Sets one parameter from what stands in the file. Returns 0, or -1 after a complaint. */
-static int read_param(const struct asker *r, struct item *it, const struct param *p, const char *what,
-                      void *params)
-{
-    char expected[PROBLEM], problem[PROBLEM];
-    param_expected(p, expected, sizeof expected);
-    int is_text =
-        p->kind == PARAM_TEXT || p->kind == PARAM_TEXTS || p->kind == PARAM_CHOICE || p->kind == PARAM_BYTES;
-    struct item **items = &it;
-    int n = 1;
-    if (it->kind == ITEM_BAD)
-        return -1;
-    if (it->kind == ITEM_LIST) {
-        items = it->items;
-        n = it->n;
-    }
-    const char **values;
-    if (arena_array(r->arena, "config", n, &values, r->e) != ERR_OK)
-        return -1;
-    int bad = 0;
-    for (int i = 0; i < n; i++) {
-        const struct item *one = items[i];
-        const char *found = one->kind == ITEM_MAP                                 ? "a map"
-                            : one->kind == ITEM_LIST                              ? "a list in a list"
-                            : item_is_null(one)                                   ? "nothing"
-                            : one->quoted && !is_text && !strstr(one->text, "${") ? "a text in quotes"
-                                                                                  : NULL;
-        if (one->kind == ITEM_BAD)
-            bad = 1;
-        else if (found)
-            problem_add(r->problems, one->mark, "%s: expected %s, found %s", what, expected, found);
-        else
-            values[i] = item_text(r, one, what);
-        bad |= !values[i];
-    }
-    if (bad)
-        return -1;
-    const struct param_given given = {.n = n, .is_list = it->kind == ITEM_LIST, .values = values};
-    if (param_set(p, params, &given, r->arena, problem, sizeof problem, r->e) == 0)
-        return 0;
-    if (problem[0])
-        problem_add(r->problems, it->mark, "%s: %s", what, problem);
-    return -1;
-}
-
 /* Parameters of a node whose stage is known: defaults, what the file says, the stage's own rules. */
 static void read_params(const struct asker *r, struct node_decl *node, const struct draft *draft,
                         const char *what)
@@ -189,7 +144,7 @@ static void read_params(const struct asker *r, struct node_decl *node, const str
     for (const struct param *p = stage->params; p && p->name; p++) {
         struct item *it = item_get(draft->body, p->name, NULL);
         part_name(name, WHAT, what, p->name);
-        if (it && read_param(r, it, p, name, node->params) != 0)
+        if (it && item_param(r, it, p, name, node->params) != 0)
             bad = 1;
     }
     char problem[PROBLEM] = "";
@@ -490,7 +445,7 @@ static void read_all(const struct asker *r, struct item *root, struct config *c)
     for (const struct param *p = settings; p->name; p++) {
         struct item *given = item_get(root, p->name, NULL);
         if (given)
-            read_param(r, given, p, p->name, c);
+            item_param(r, given, p, p->name, c);
     }
 
     struct cells cells = {0};

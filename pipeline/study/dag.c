@@ -7,32 +7,41 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A checkpoint or a base, and what is taken of it. */
+struct dag_checkpoint {
+    const char *path, *name; /* name: choice_name */
+    struct choice choice;
+};
+
 /* The distinct checkpoints and bases of the cells, each with what refers to it. */
 struct places {
     int ncheckpoints, nbases;
-    const char **checkpoint; /* path */
+    struct dag_checkpoint *checkpoint;
     const char **role;       /* "tuned" if some cell is tuned to it, else "base" */
     int *first_cell;         /* first cell that uses it, preferring one that is tuned to it */
-    const char **base;       /* path */
+    int *base;               /* index into checkpoint */
     int *of_base, *of_tuned; /* per cell: index into checkpoint */
     int *base_of;            /* per cell: index into base */
     int *on_base;            /* the cells, those on one base together, in their order */
     int *first_on_base;      /* nbases + 1: those on base k are on_base[first[k]] to [first[k+1]) */
-    struct dict by_path;     /* into checkpoint */
+    struct dict by_name;     /* into checkpoint */
 };
 
-/* Finds or makes the number of a checkpoint. role, first_cell: of a new one. */
-static err_t checkpoint_at(struct places *p, const char *path, const char *role, int cell, int *at,
-                           struct err *e)
+/* Finds or makes the number of a checkpoint. role, cell: of a new one. */
+static err_t checkpoint_at(struct places *p, const char *path, const struct choice *choice, const char *role,
+                           int cell, int *at, struct err *e)
 {
-    *at = (int)dict_find(&p->by_path, path);
+    const char *name = choice_name(path, choice, p->by_name.arena, e);
+    if (!name)
+        return e->code;
+    *at = (int)dict_find(&p->by_name, name);
     if (*at >= 0)
         return ERR_OK;
     *at = p->ncheckpoints++;
-    p->checkpoint[*at] = path;
+    p->checkpoint[*at] = (struct dag_checkpoint){path, name, *choice};
     p->role[*at] = role;
     p->first_cell[*at] = cell;
-    return dict_put(&p->by_path, path, *at, e);
+    return dict_put(&p->by_name, name, *at, e);
 }
 
 /* Groups the cells by base. */
@@ -54,8 +63,8 @@ static err_t group_cells(struct places *p, int ncells, struct arena *a, struct e
 
 static err_t find_places(struct places *p, const struct config *c, struct arena *a, struct err *e)
 {
-    struct dict bases = {.arena = a};
-    p->by_path.arena = a;
+    int *numbered; /* per checkpoint: its number as a base, from 1 */
+    p->by_name.arena = a;
     TRY(arena_array(a, "dag.checkpoints", 2 * c->ncells, &p->checkpoint, e));
     TRY(arena_array(a, "dag.roles", 2 * c->ncells, &p->role, e));
     TRY(arena_array(a, "dag.first", 2 * c->ncells, &p->first_cell, e));
@@ -63,32 +72,32 @@ static err_t find_places(struct places *p, const struct config *c, struct arena 
     TRY(arena_array(a, "dag.of_base", c->ncells, &p->of_base, e));
     TRY(arena_array(a, "dag.of_tuned", c->ncells, &p->of_tuned, e));
     TRY(arena_array(a, "dag.base_of", c->ncells, &p->base_of, e));
+    TRY(arena_array(a, "dag.bases", 2 * c->ncells, &numbered, e));
     for (int i = 0; i < c->ncells; i++) {
         const struct cell *cell = &c->cells[i];
         int b, t;
-        TRY(checkpoint_at(p, cell->base, "base", i, &b, e));
-        TRY(checkpoint_at(p, cell->tuned, "", i, &t, e));
+        TRY(checkpoint_at(p, cell->base, &cell->base_choice, "base", i, &b, e));
+        TRY(checkpoint_at(p, cell->tuned, &cell->tuned_choice, "", i, &t, e));
         if (strcmp(p->role[t], "tuned") != 0) {
             p->role[t] = "tuned";
             p->first_cell[t] = i;
         }
         p->of_base[i] = b;
         p->of_tuned[i] = t;
-        int k = (int)dict_find(&bases, cell->base);
-        if (k < 0) {
-            p->base[k = p->nbases++] = cell->base;
-            TRY(dict_put(&bases, cell->base, k, e));
+        if (!numbered[b]) {
+            p->base[p->nbases] = b;
+            numbered[b] = ++p->nbases;
         }
-        p->base_of[i] = k;
+        p->base_of[i] = numbered[b] - 1;
     }
     return group_cells(p, c->ncells, a, e);
 }
 
-/* A folder name for a path: its last pieces, readable, and a hash of all of it, unique. */
-static char *slug(struct arena *a, const char *path, struct err *e)
+/* A folder name for a path: its last pieces, readable, and a hash of its whole name, unique. */
+static char *slug(struct arena *a, const char *path, const char *whole, struct err *e)
 {
     char hash[HASH_TEXT], name[80];
-    hash_text(path, hash);
+    hash_text(whole, hash);
     const char *from = path + strlen(path);
     for (int pieces = 0; from > path && pieces < 3; from--)
         if (from[-1] == '/' && ++pieces == 3)
@@ -110,9 +119,11 @@ static char *node_path(struct arena *a, const char *output, const char *group, c
     return arena_printf(a, e, "%s/%s%s%s/%s.h5", output, group, middle[0] ? "/" : "", middle, name);
 }
 
-char *dag_checkpoint_folder(const struct config *c, const char *path, struct arena *a, struct err *e)
+char *dag_checkpoint_folder(const struct config *c, const char *path, const struct choice *choice,
+                            struct arena *a, struct err *e)
 {
-    char *name = slug(a, path, e);
+    const char *whole = choice_name(path, choice, a, e);
+    char *name = whole ? slug(a, path, whole, e) : NULL;
     return name ? arena_printf(a, e, "%s/checkpoints/%s", c->output, name) : NULL;
 }
 
@@ -165,7 +176,7 @@ static err_t add_inputs(struct dag_build *b, struct node *n, int id, int need, i
     if (mine == theirs)
         return add_input(b, n, need, id, mine == SCOPE_CHECKPOINT ? n->role : "", cap, e);
     if (mine == SCOPE_BASE && theirs == SCOPE_CHECKPOINT)
-        return add_input(b, n, need, (int)dict_find(&p->by_path, n->base), "base", cap, e);
+        return add_input(b, n, need, p->base[id], "base", cap, e);
     if (mine == SCOPE_BASE && theirs == SCOPE_CELL) {
         for (int k = p->first_on_base[id]; k < p->first_on_base[id + 1]; k++)
             TRY(add_input(b, n, need, p->on_base[k], "", cap, e));
@@ -189,10 +200,12 @@ static err_t add_node(struct dag_build *b, int decl, int id, struct err *e)
     int64_t cap = 0;
     switch (d->stage->scope) {
     case SCOPE_CHECKPOINT: {
-        n->label = n->checkpoint = p->checkpoint[id];
+        n->label = p->checkpoint[id].name;
+        n->checkpoint = p->checkpoint[id].path;
+        n->choice = p->checkpoint[id].choice;
         n->role = p->role[id];
         n->cell = &c->cells[p->first_cell[id]];
-        char *folder = dag_checkpoint_folder(c, n->checkpoint, a, e);
+        char *folder = dag_checkpoint_folder(c, n->checkpoint, &n->choice, a, e);
         n->path = folder ? arena_printf(a, e, "%s/%s.h5", folder, d->name) : NULL;
         break;
     }
@@ -206,12 +219,14 @@ static err_t add_node(struct dag_build *b, int decl, int id, struct err *e)
         n->path = node_path(a, c->output, "cells", n->cell->name, d->name, e);
         break;
     case SCOPE_BASE: {
-        n->label = n->base = p->base[id];
+        n->label = p->checkpoint[p->base[id]].name;
+        n->base = p->checkpoint[p->base[id]].path;
+        n->choice = p->checkpoint[p->base[id]].choice;
         int from = p->first_on_base[id], to = p->first_on_base[id + 1];
         TRY(arena_array(a, "dag.cells", to - from, &n->cells, e));
         for (int k = from; k < to; k++)
             n->cells[n->ncells++] = &c->cells[p->on_base[k]];
-        char *name = slug(a, n->base, e);
+        char *name = slug(a, n->base, n->label, e);
         n->path = name ? node_path(a, c->output, "bases", name, d->name, e) : NULL;
         break;
     }
@@ -283,6 +298,7 @@ struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *are
                         .label = n->label,
                         .cell = n->cell,
                         .checkpoint = n->checkpoint,
+                        .choice = n->choice,
                         .role = n->role,
                         .base = n->base,
                         .cells = n->cells,

@@ -8,10 +8,12 @@
 struct node {
     int decl; /* index into config.nodes */
     const struct stage *stage;
-    const char *label; /* cell, checkpoint or base it works on; "" for the study */
+    const char *label; /* cell, checkpoint or base it works on, these with what was chosen (choice_name); ""
+                          for the study */
     const char *path;  /* its artifact */
     const struct cell *cell;
     const char *checkpoint, *role, *base;
+    struct choice choice; /* of the checkpoint or base */
     const struct cell **cells;
     int ncells;
     int ninputs;
@@ -30,8 +32,10 @@ struct dag {
     const char *archive; /* the results archive's path */
 };
 
-/* Local. The folder of what is made of the checkpoint at path. Owned by the arena; NULL when e is set. */
-char *dag_checkpoint_folder(const struct config *c, const char *path, struct arena *a, struct err *e);
+/* Local. The folder of what is made of the checkpoint at path under a choice. Owned by the arena; NULL when e
+ * is set. */
+char *dag_checkpoint_folder(const struct config *c, const char *path, const struct choice *choice,
+                            struct arena *a, struct err *e);
 
 /* Local. What a stage is told of node n: parameters, names, scope and inputs. Processes, memory and artifact
  * are the runner's to add. arena: lifetime of the context. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FOUND = 60 /* bytes of what was found that a complaint quotes */, NAME_BYTES = 100 };
+enum { PROBLEM = 600, FOUND = 60 /* bytes of what was found that a complaint quotes */, NAME_BYTES = 100 };
 
 /* ---- what an item is ---- */
 
@@ -345,4 +345,49 @@ int item_scalars(const struct asker *r, struct item *it, const char *what, struc
     (*out)[0] = it;
     *n = 1;
     return 0;
+}
+
+/* ---- parameters ---- */
+
+int item_param(const struct asker *r, struct item *it, const struct param *p, const char *what, void *params)
+{
+    char expected[PROBLEM], problem[PROBLEM];
+    param_expected(p, expected, sizeof expected);
+    int is_text =
+        p->kind == PARAM_TEXT || p->kind == PARAM_TEXTS || p->kind == PARAM_CHOICE || p->kind == PARAM_BYTES;
+    struct item **items = &it;
+    int n = 1;
+    if (it->kind == ITEM_BAD)
+        return -1;
+    if (it->kind == ITEM_LIST) {
+        items = it->items;
+        n = it->n;
+    }
+    const char **values;
+    if (arena_array(r->arena, "config", n, &values, r->e) != ERR_OK)
+        return -1;
+    int bad = 0;
+    for (int i = 0; i < n; i++) {
+        const struct item *one = items[i];
+        const char *found = one->kind == ITEM_MAP                                 ? "a map"
+                            : one->kind == ITEM_LIST                              ? "a list in a list"
+                            : item_is_null(one)                                   ? "nothing"
+                            : one->quoted && !is_text && !strstr(one->text, "${") ? "a text in quotes"
+                                                                                  : NULL;
+        if (one->kind == ITEM_BAD)
+            bad = 1;
+        else if (found)
+            problem_add(r->problems, one->mark, "%s: expected %s, found %s", what, expected, found);
+        else
+            values[i] = item_text(r, one, what);
+        bad |= !values[i];
+    }
+    if (bad)
+        return -1;
+    const struct param_given given = {.n = n, .is_list = it->kind == ITEM_LIST, .values = values};
+    if (param_set(p, params, &given, r->arena, problem, sizeof problem, r->e) == 0)
+        return 0;
+    if (problem[0])
+        problem_add(r->problems, it->mark, "%s: %s", what, problem);
+    return -1;
 }

@@ -7,6 +7,7 @@
 #define SINEW_ITEM_H
 
 #include "study/document.h"
+#include "study/param.h"
 
 /* Who asks: where complaints go, who owns the answers, what stops everything (memory). The functions below
  * return -1 or NULL after a complaint, for what is absent or bad, and after an error in e. `what` names the
@@ -73,5 +74,8 @@ int item_real(const struct asker *r, const struct item *it, const char *what, do
 
 /* Local. A list of scalars, or one scalar as a list of one. The scalars themselves are not looked at. */
 int item_scalars(const struct asker *r, struct item *it, const char *what, struct item ***out, int *n);
+
+/* Local. Sets parameter p of `params` from what stands in the file. */
+int item_param(const struct asker *r, struct item *it, const struct param *p, const char *what, void *params);
 
 #endif

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "study/param.h"
+#include "formats/choice.h"
 #include "formats/headers.h"
 #include "formats/readahead.h"
 #include "hdf5/table.h"
@@ -23,12 +24,14 @@ struct published {
 
 /* One (family, algorithm, seed) of the matrix, optionally with training data and step. */
 struct cell {
-    const char *name;                       /* FAMILY/ALGORITHM/SEED[+DATA][@STEP] */
-    const char *family, *algorithm, *data;  /* data: "" where there is none */
-    int64_t seed, step;                     /* step: -1 where there is none */
-    const char *base, *tuned;               /* checkpoint paths */
-    const char *logits_base, *logits_tuned; /* NULL where there are none */
-    const struct steps *steps;              /* its paths whose step may be padded (study/steps.h); NULL */
+    const char *name;                        /* FAMILY/ALGORITHM/SEED[+DATA][@STEP] */
+    const char *family, *algorithm, *data;   /* data: "" where there is none */
+    int64_t seed, step;                      /* step: -1 where there is none */
+    const char *base, *tuned;                /* checkpoint paths */
+    struct choice choice;                    /* its keys, or the matrix's; no base */
+    struct choice base_choice, tuned_choice; /* what they come to for each side (choices.h) */
+    const char *logits_base, *logits_tuned;  /* NULL where there are none */
+    const struct steps *steps;               /* its paths whose step may be padded (study/steps.h); NULL */
     int npublished;
     struct published *published;
     int kept; /* a checkpoint of it is gone, and what was read of it stands (`missing: kept`) */
@@ -56,6 +59,7 @@ struct ctx {
     const char *label;               /* what it works on: cell, checkpoint or base */
     const struct cell *cell;         /* cell scope; checkpoint scope: the first cell that uses it */
     const char *checkpoint;          /* checkpoint scope: its path */
+    struct choice choice;            /* checkpoint scope: what is taken of it */
     const char *role;                /* checkpoint scope: "tuned" if some cell is tuned to it, else "base" */
     const char *base;                /* base scope: its path */
     const struct cell *const *cells; /* base scope: all cells on it; study scope: all cells */

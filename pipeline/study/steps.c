@@ -1,5 +1,6 @@
 #include "study/steps.h"
 
+#include "study/choices.h"
 #include "study/dag.h"
 
 #include <limits.h>
@@ -23,13 +24,16 @@ static int fill(const char *marked, int64_t step, int digits, char *out, int siz
     return used > 0;
 }
 
-/* Is it on disk, or was it read when it was? */
-static int is_known(const struct config *config, const char *path, struct arena *scratch, struct err *e)
+/* Is it on disk, or was it read when it was, by a cell that chooses so? */
+static int is_known(const struct config *config, const char *path, const struct cell *cell,
+                    struct arena *scratch, struct err *e)
 {
     if (access(path, F_OK) == 0)
         return 1;
-    const char *folder = dag_checkpoint_folder(config, path, scratch, e);
-    return folder && access(folder, F_OK) == 0;
+    struct choice all = cell->choice;
+    all.base = cell->base;
+    const char *folder = dag_checkpoint_folder(config, path, NULL, scratch, e);
+    return folder && (access(folder, F_OK) == 0 || choices_catalogued(config, path, &all, scratch, e) >= 0);
 }
 
 /* The digits with which the path is there; 0: as it is, or not at all. */
@@ -39,10 +43,10 @@ static err_t find_digits(const struct config *config, const struct cell *cell, c
     char path[PATH_MAX], first[PATH_MAX], number[24];
     int shortest = snprintf(number, sizeof number, "%lld", (long long)cell->step);
     *digits = 0;
-    if (is_known(config, plain, scratch, e))
+    if (is_known(config, plain, cell, scratch, e))
         return e->code;
     for (int n = shortest + 1; n <= STEPS_DIGITS && e->code == ERR_OK; n++) {
-        if (!fill(marked, cell->step, n, path, sizeof path) || !is_known(config, path, scratch, e))
+        if (!fill(marked, cell->step, n, path, sizeof path) || !is_known(config, path, cell, scratch, e))
             continue;
         if (*digits > 0)
             return err_set(

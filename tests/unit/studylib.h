@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "engine/fresh.h"
+#include "study/choices.h"
 #include "study/dag.h"
 
 #include <mpi.h>
@@ -58,12 +59,14 @@ __attribute__((format(printf, 2, 3))) static inline char *in_folder(struct study
 static inline void study_read(struct study *s, const char *yaml)
 {
     struct bench *b = &s->bench;
+    struct comm self = {.mpi = MPI_COMM_SELF, .np = 1};
     setenv("DIR", b->folder, 1);
     err_t code =
         config_parse(&s->config, "s.yaml", yaml, (int64_t)strlen(yaml), &s->problems, &b->arena, &b->err);
     for (int i = 0; i < s->problems.n; i++)
         print_message("  %s\n", s->problems.list[i].text);
     assert_int_equal(code, ERR_OK);
+    assert_int_equal(choices_settle(&self, &s->config, &b->arena, &b->err), ERR_OK);
     assert_int_equal(dag_build(&s->dag, &s->config, &b->arena, &b->err), ERR_OK);
     assert_int_equal(arena_array(&b->arena, "test", s->dag.nnodes, &s->all, &b->err), ERR_OK);
 }

@@ -206,6 +206,14 @@ static void keys(void **state)
            "cells[0].logits: unknown key \"bse\"; did you mean base?");
     REFUSE(b, HEAD "cells: [{}]\n" STAGES, "missing key family", "missing key algorithm", "missing key base",
            "missing key tuned");
+    REFUSE(
+        b, HEAD AXES PATHS "  weights: mastres\n  adapter: [exact]\n" STAGES,
+        "9:12: matrix.weights: expected one of default, masters, model, found \"mastres\"; did you mean masters?",
+        "10:12: matrix.adapter: expected one of default, merged, exact, found a list");
+    REFUSE(b,
+           HEAD "cells: [{family: f, algorithm: a, base: b, tuned: t, weigths: model, merge: ''}]\n" STAGES,
+           "cells[0]: unknown key \"weigths\"; did you mean weights?",
+           "cells[0].merge: expected one of default, safe, found \"\"");
     REFUSE(b, HEAD CELLS "stages: {load: {}, delta: {need: load}}\n",
            "unknown key \"need\"; did you mean needs?");
     REFUSE(b, HEAD CELLS "stages: {load: {}, d: {kid: delta, needs: load}}\n",

@@ -71,7 +71,7 @@ static void ask(struct cache *s, const char *name, int64_t parameters, int opene
     struct checkpoint *c;
     int64_t before = s->headers.opened;
     headers_round(&s->headers);
-    assert_int_equal(headers_get(&s->headers, in_folder(s, name), &c, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, in_folder(s, name), NULL, &c, &s->bench.err), ERR_OK);
     assert_int_equal(c->parameters, parameters);
     assert_int_equal(s->headers.opened - before, opened);
     headers_put(&s->headers, c);
@@ -90,14 +90,40 @@ static void opened_once(void **state)
     ask(s, "one.safetensors", 20, 0);
     ask(s, "m", 10, 0);
     const char *path = in_folder(s, "m");
-    assert_int_equal(headers_get(&s->headers, path, &a, &s->bench.err), ERR_OK);
-    assert_int_equal(headers_get(&s->headers, path, &b, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, path, NULL, &a, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, path, NULL, &b, &s->bench.err), ERR_OK);
     assert_ptr_equal(a, b);
     assert_string_equal(a->path, path);
     headers_put(&s->headers, b);
     headers_put(&s->headers, a);
     headers_put(&s->headers, NULL);
     assert_int_equal(s->headers.opened, 2);
+}
+
+/* What is taken of it makes two of one path. */
+static void by_choice(void **state)
+{
+    struct cache *s = *state;
+    struct checkpoint *a, *b, *c;
+    struct choice masters = {.weights = CHOICE_WEIGHTS_MASTERS}, on = {.base = "here"}, none = {0};
+    const char *path = in_folder(s, "one.safetensors");
+    put_file(s, "one.safetensors", "x", 20);
+    ask(s, "one.safetensors", 20, 1);
+    assert_int_equal(headers_get(&s->headers, path, &none, &a, &s->bench.err), ERR_OK);
+    assert_int_equal(s->headers.opened, 1);
+    assert_int_equal(headers_get(&s->headers, path, &masters, &b, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, path, &on, &c, &s->bench.err), ERR_OK);
+    assert_true(a != b && b != c && a != c);
+    headers_put(&s->headers, c);
+    headers_put(&s->headers, b);
+    char *again = strdup("here");
+    on.base = again;
+    assert_int_equal(headers_get(&s->headers, path, &on, &b, &s->bench.err), ERR_OK);
+    assert_ptr_equal(b, c);
+    free(again);
+    headers_put(&s->headers, b);
+    headers_put(&s->headers, a);
+    assert_int_equal(s->headers.opened, 3);
 }
 
 static void read_through(void **state)
@@ -107,7 +133,7 @@ static void read_through(void **state)
     float values[10];
     put_file(s, "one.safetensors", "x", 10);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), &c, &s->bench.err),
+        assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), NULL, &c, &s->bench.err),
                          ERR_OK);
         assert_int_equal(checkpoint_read(c, &c->tensors[0], 0, 10, values, &s->bench.err), ERR_OK);
         assert_int_equal(c->nopen, 1);
@@ -168,10 +194,10 @@ static void rounds(void **state)
     put_file(s, "one.safetensors", "x", 10);
     ask(s, "one.safetensors", 10, 1);
     put_file(s, "one.safetensors", "x", 11);
-    assert_int_equal(headers_get(&s->headers, path, &a, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, path, NULL, &a, &s->bench.err), ERR_OK);
     assert_int_equal(a->parameters, 10);
     headers_round(&s->headers);
-    assert_int_equal(headers_get(&s->headers, path, &b, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, path, NULL, &b, &s->bench.err), ERR_OK);
     assert_ptr_equal(a, b);
     headers_put(&s->headers, b);
     headers_put(&s->headers, a);
@@ -186,7 +212,7 @@ static void refusals(void **state)
         struct checkpoint *c = (void *)s;
         struct err e;
         err_clear(&e);
-        assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), &c, &e), ERR_DATA);
+        assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), NULL, &c, &e), ERR_DATA);
         assert_null(c);
         assert_non_null(strstr(e.text, "no checkpoint"));
     }
@@ -198,7 +224,7 @@ static void refusals(void **state)
     struct err e;
     err_clear(&e);
     headers_round(&s->headers);
-    assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), &c, &e), ERR_DATA);
+    assert_int_equal(headers_get(&s->headers, in_folder(s, "one.safetensors"), NULL, &c, &e), ERR_DATA);
 }
 
 /* Under the budget's pressure those that nobody has borrowed go, the longest held first. */
@@ -216,7 +242,7 @@ static void pressure(void **state)
     }
     size_t held = s->headers.bytes, one = held / MANY;
     const char *first = in_folder(s, "0.safetensors");
-    assert_int_equal(headers_get(&s->headers, first, &kept, &s->bench.err), ERR_OK);
+    assert_int_equal(headers_get(&s->headers, first, NULL, &kept, &s->bench.err), ERR_OK);
     m->budget_bytes = m->live_bytes + FREE;
     assert_int_equal(mem_room(m, FREE), 1);
     assert_int_equal(s->headers.bytes, held);
@@ -252,7 +278,7 @@ static void no_memory(void **state)
         err_clear(&e);
         headers_round(&s->headers);
         m->budget_bytes = m->live_bytes + more + 1;
-        err_t code = headers_get(&s->headers, path, &c, &e);
+        err_t code = headers_get(&s->headers, path, NULL, &c, &e);
         m->budget_bytes = 0;
         assert_true(more < 1000000 && (code == ERR_OK || code == ERR_SYSTEM));
         headers_put(&s->headers, c);
@@ -265,8 +291,8 @@ static void no_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(opened_once), TEST(read_through), TEST(changes),
-                                       TEST(shards),      TEST(rounds),       TEST(refusals),
-                                       TEST(pressure),    TEST(no_memory)};
+    const struct CMUnitTest tests[] = {TEST(opened_once), TEST(by_choice), TEST(read_through),
+                                       TEST(changes),     TEST(shards),    TEST(rounds),
+                                       TEST(refusals),    TEST(pressure),  TEST(no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

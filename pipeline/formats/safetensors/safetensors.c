@@ -406,11 +406,13 @@ const struct format format_safetensors = {
     .stem = "model",
     .model = "model.safetensors",
     .index = "model.safetensors.index.json",
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .open = open_list,
 };
 
 const struct format format_safetensors_single = {
     .name = "safetensors",
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .finds = "a single model*.safetensors",
     .find = find_single,
     .open = open_list,

@@ -132,5 +132,6 @@ const struct format format_torch = {
     .stem = "pytorch_model",
     .model = "pytorch_model.bin",
     .index = "pytorch_model.bin.index.json",
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .open = open_list,
 };
