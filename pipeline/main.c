@@ -36,13 +36,17 @@ static int is_first_process(void)
     return 1;
 }
 
-/* A command line that is wrong, or a verb that says something and reads no study. */
-static int end_without_mpi(const struct cli *cli, const struct err *e)
+/* A command line that is wrong, or a verb that says or looks at something and reads no study. */
+static int end_without_mpi(const struct cli *cli, struct arena *a, struct err *e)
 {
-    if (is_first_process() && e->code != ERR_OK)
-        print_error(e);
-    else if (is_first_process())
+    if (!is_first_process())
+        return err_status(e->code);
+    if (e->code == ERR_OK && cli->verb->say)
         cli->verb->say(cli);
+    else if (e->code == ERR_OK)
+        cli->verb->look(cli, a, e);
+    if (e->code != ERR_OK)
+        print_error(e);
     return err_status(e->code);
 }
 
@@ -65,8 +69,8 @@ int main(int argc, char **argv)
     mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);
     err_clear(&e);
-    if (cli_parse(&cli, argc, argv, &arena, &e) != ERR_OK || cli.verb->say) {
-        int status = end_without_mpi(&cli, &e);
+    if (cli_parse(&cli, argc, argv, &arena, &e) != ERR_OK || cli.verb->say || cli.verb->look) {
+        int status = end_without_mpi(&cli, &arena, &e);
         arena_release(&arena);
         return status;
     }

@@ -15,6 +15,8 @@ struct cli {
     struct selection selection;
     struct export_request export;
     const char *export_format; /* as it was given; NULL: it was not */
+    char **folders;            /* that init looks in */
+    int nfolders;
     int verbose, quiet;
 };
 

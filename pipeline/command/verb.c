@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-extern const struct verb verb_check, verb_plan, verb_run, verb_status, verb_report, verb_export, verb_manual;
+extern const struct verb verb_init, verb_check, verb_plan, verb_run, verb_status, verb_report, verb_export,
+    verb_manual;
 
 const struct verb *const verb_table[] = {
-    &verb_check,  &verb_plan, &verb_run,     &verb_status, &verb_report,
-    &verb_export, &verb_help, &verb_version, &verb_manual, NULL,
+    &verb_init,   &verb_check, &verb_plan,    &verb_run,    &verb_status, &verb_report,
+    &verb_export, &verb_help,  &verb_version, &verb_manual, NULL,
 };
 
 enum { MOST_VERBS = 32 }; /* that a misspelt word is compared with */

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 
+struct arena;
 struct cli;
 struct runner;
 struct verb;
@@ -37,7 +38,7 @@ enum verb_place {
     VERB_HIDDEN  /* found */
 };
 
-/* Either says something, or runs on a study. */
+/* Says something, looks at something, or runs on a study. */
 struct verb {
     const char *name, *args, *brief;
     const char *more; /* lines behind its options; "": there are none */
@@ -50,6 +51,9 @@ struct verb {
 
     /* Local, on stdout, before MPI is started; then no study is read. */
     void (*say)(const struct cli *c);
+
+    /* Local, on stdout, likewise, for what may fail. a: its memory. Errors: as it says. */
+    err_t (*look)(const struct cli *c, struct arena *a, struct err *e);
 
     /* Collective. */
     err_t (*run)(struct runner *r, const struct cli *c, struct err *e);

@@ -104,8 +104,7 @@ static char *listed(const char *const *words, int n, const char *last, struct ar
     return most ? arena_printf(a, e, "%s %s %s", most, last, words[n - 1]) : NULL;
 }
 
-/* What is looked for in a folder. */
-static char *looked_for(struct arena *a, struct err *e)
+char *format_wanted(struct arena *a, struct err *e)
 {
     const char *words[MAX_WORDS];
     int n = 0;
@@ -154,7 +153,7 @@ err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
         TRY(unread_refuse_beside(dir, a, e));
     char *list = n > 0 ? text_join(a, names, n < MAX_LISTED ? (int)n : MAX_LISTED, ", ", e)
                        : arena_strdup(a, "nothing", e);
-    char *wanted = list ? looked_for(a, e) : NULL;
+    char *wanted = list ? format_wanted(a, e) : NULL;
     if (!wanted)
         return e->code;
     for (char *p = list; *p; p++)

@@ -61,6 +61,10 @@ int format_ignored(const char *path);
  * reason. */
 int format_has_entry(const char *dir, const char *name);
 
+/* Local. What is looked for in a folder, as words: "model.safetensors, ... and ...". Arena-owned; NULL when e
+ * is set. */
+char *format_wanted(struct arena *a, struct err *e);
+
 /* Local. DATA: what was looked for in a folder, and what is there instead; SYSTEM if it cannot be listed. */
 err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e);
 
