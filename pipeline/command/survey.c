@@ -183,7 +183,7 @@ static err_t list_names(struct survey *s, const char *path, const char ***out, i
 }
 
 /* What a folder is taken for. */
-struct look {
+struct glance {
     int is_checkpoint;
     int is_step;             /* its name has a step */
     char part[NAME_MAX + 1]; /* the folder in it that holds the checkpoint's files; "" */
@@ -191,12 +191,12 @@ struct look {
 
 /* A folder of a run is recognised by some formats too, by the step that the trainer wrote down as its last.
  * The steps themselves are wanted then, not the run. */
-static void look_at(struct look *l, const char *path)
+static void look_at(struct glance *l, const char *path)
 {
     const struct format *format;
     char name[PATH_MAX];
     const char *last = path_last(path);
-    *l = (struct look){.is_step = guess_name(last, (int)strlen(last)).step >= 0};
+    *l = (struct glance){.is_step = guess_name(last, (int)strlen(last)).step >= 0};
     l->is_checkpoint = format_look(path, &format, name, sizeof name) != FORMAT_NONE;
     size_t n = l->is_checkpoint ? strcspn(name, "/") : 0;
     if (n == 0 || name[n] != '/' || n > NAME_MAX)
@@ -207,7 +207,7 @@ static void look_at(struct look *l, const char *path)
 }
 
 /* Is a folder of this name in one that was looked at to be walked into? */
-static int is_walked(const struct look *l, const char *name)
+static int is_walked(const struct glance *l, const char *name)
 {
     if (!l->is_checkpoint)
         return 1;
@@ -243,8 +243,8 @@ static err_t put_off(struct survey *s, struct sighting x, struct err *e)
 static err_t look_in(struct survey *s, struct sighting here, int depth, struct err *e);
 
 /* One name in a folder. */
-static err_t look_entry(struct survey *s, const struct sighting *here, const struct look *l, const char *name,
-                        int depth, int *nfiles, struct err *e)
+static err_t look_entry(struct survey *s, const struct sighting *here, const struct glance *l,
+                        const char *name, int depth, int *nfiles, struct err *e)
 {
     struct sighting x = {.root = here->root, .known = here->known};
     struct stat st;
@@ -270,7 +270,7 @@ static err_t look_entry(struct survey *s, const struct sighting *here, const str
 static err_t look_in(struct survey *s, struct sighting here, int depth, struct err *e)
 {
     struct stat st;
-    struct look l;
+    struct glance l;
     if (depth > SURVEY_DEPTH || s->nfolders >= SURVEY_FOLDERS)
         return survey_add_note(s, here.path,
                                depth > SURVEY_DEPTH
@@ -349,7 +349,7 @@ err_t survey_end(struct survey *s, struct err *e)
 {
     for (int64_t i = 0; i < s->nlinks; i++) {
         struct stat st;
-        struct look l;
+        struct glance l;
         if (stat(s->links[i].path, &st) != 0)
             continue;
         look_at(&l, s->links[i].path);
