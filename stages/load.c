@@ -380,6 +380,18 @@ static const char *why_copied(const struct stored_tensor *t)
                         : "its pieces do not lie one behind the other in row-major order: copied";
 }
 
+/* What the cell chose to take of the checkpoint, as attributes; none where it left all to the default. */
+static err_t write_choice(struct h5 *f, const struct choice *c, struct err *e)
+{
+    if (c->weights != CHOICE_WEIGHTS_DEFAULT)
+        TRY(h5_set_text(f, "/", "weights", choice_weights_words[c->weights], e));
+    if (c->adapter != CHOICE_ADAPTER_DEFAULT)
+        TRY(h5_set_text(f, "/", "adapter", choice_adapter_words[c->adapter], e));
+    if (c->merge != CHOICE_MERGE_DEFAULT)
+        TRY(h5_set_text(f, "/", "merge", choice_merge_words[c->merge], e));
+    return c->base ? h5_set_text(f, "/", "base", c->base, e) : ERR_OK;
+}
+
 /* Process 0. Tables, and what a reader of the file needs to know. */
 static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, struct err *e)
 {
@@ -421,6 +433,7 @@ static err_t write_tables(struct ctx *ctx, struct checkpoint *c, int copied, str
         f, "/", "description",
         "Catalogue of one checkpoint: its files, every tensor with its place, and the tensors as datasets.",
         e));
+    TRY(write_choice(f, &ctx->choice, e));
     return catalogue_write(c, f, ctx->arena, e);
 }
 

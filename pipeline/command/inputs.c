@@ -67,11 +67,13 @@ static err_t open_logits(const char *path, struct arena *a, struct err *e)
     return code;
 }
 
-static err_t open_checkpoint(struct headers *h, const char *path, const struct choice *choice, struct err *e)
+static err_t open_checkpoint(struct inputs *in, const char *path, const char *name, struct err *e)
 {
     struct checkpoint *c;
-    err_t code = headers_get(h, path, choice, &c, e);
-    headers_put(h, c);
+    err_t code = headers_get(in->headers, path, &in->ctx->choice, &c, e);
+    if (code == ERR_OK && c->note)
+        code = text_add(&in->notes, e, "%s: %s\n", name, c->note);
+    headers_put(in->headers, c);
     return code;
 }
 
@@ -92,7 +94,7 @@ static err_t open_input(void *arg, const char *path, struct err *e)
     if (is_logits(in, own, &scratch, &bad))
         open_logits(own, &scratch, &bad);
     else if (bad.code == ERR_OK)
-        open_checkpoint(in->headers, own, &in->ctx->choice, &bad);
+        open_checkpoint(in, own, name, &bad);
     arena_release(&scratch);
     in->n++;
     if (bad.code != ERR_OK)
@@ -228,6 +230,7 @@ static err_t list_cells(const struct inputs *in, const struct dag *d, struct err
 err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e)
 {
     headers_round(in->headers);
+    in->notes.arena = in->arena;
     TRY(note_paths(in, d, e));
     TRY(open_inputs(in, d, e));
     TRY(match_inputs(in, d, e));

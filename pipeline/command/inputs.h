@@ -17,6 +17,7 @@ struct inputs {
         made; /* checkpoints and logits that nodes of the study write, or that were read and may be gone */
     struct dict logits; /* paths of logits as cells have them */
     int n;              /* that open */
+    struct text notes;  /* what was taken of checkpoints that say so, a line each; text NULL: none does */
     int problems;
     struct err first;
 };

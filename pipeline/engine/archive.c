@@ -56,6 +56,7 @@ struct archive_build {
     size_t gather_to;          /* bytes in memory up to which the first pass takes rows along; 0: no more */
     struct table files;        /* that the study reads */
     struct table timings;      /* of the nodes */
+    struct text notes;         /* of checkpoints, what was taken, a line each; text NULL: nothing to say */
     char *seen;                /* per cell: has a row in table cells */
     int ncheckpoints, nsimulated;
     char simulated[512]; /* what a simulated checkpoint says of itself */
@@ -122,6 +123,9 @@ static err_t note_provenance(struct archive_build *b, const struct node *n, stru
                   V_REAL(mean), V_REAL(max), V_REAL(bytes), V_REAL(peak)));
     if (n->stage->writes_files || n->stage->scope != SCOPE_CHECKPOINT || !h5_has_table(h, "files"))
         return ERR_OK;
+    char *note;
+    if (h5_get_text(h, "/", "note", &note, &ignored) == ERR_OK && note[0])
+        TRY(text_add(&b->notes, e, "%s: %s\n", n->label, note));
     return h5_table_read(h, "files", &b->files, 0, -1, NULL, e);
 }
 
@@ -341,6 +345,10 @@ static err_t write_provenance(struct archive_build *b, const struct provenance *
         TRY(h5_set_text(f, "/provenance", texts[i][0], texts[i][1], e));
     TRY(h5_set_int(f, "/provenance", "processes", p->processes, e));
     TRY(h5_table_write(f, "/provenance/inputs", &b->files, e));
+    if (b->notes.text)
+        TRY(h5_write_text(f, "/provenance/notes", b->notes.text,
+                          "what was taken of checkpoints that could mean more than one thing, a line each",
+                          e));
     return h5_table_write(f, "/provenance/timings", &b->timings, e);
 }
 
@@ -415,6 +423,7 @@ static err_t fill(struct archive_build *b, const struct provenance *p, const cha
     const struct config *c = b->dag->config;
     TRY(write_root(b, key, e));
     table_init(&b->files, "files", keep);
+    b->notes.arena = keep;
     table_init(&b->timings, "timings", keep);
     TRY(each_artifact(b, NULL, survey, e));
     TRY(write_simulated(b, e));

@@ -160,6 +160,22 @@ static err_t share_keys(struct work *w, int from, int to, struct err *e)
     return ERR_OK;
 }
 
+/* Process 0. A line of the log on what is taken of each checkpoint that is about to be read and says so. */
+static void tell_notes(const struct work *w, int from, int to)
+{
+    for (int i = from; i < to && w->r->log->level >= LOG_INFO; i++) {
+        const struct node *n = &w->r->dag->nodes[i];
+        struct checkpoint *c = NULL;
+        struct err no; /* what cannot be opened is the stage's to report */
+        err_clear(&no);
+        if (!w->todo[i] || !n->checkpoint || n->stage->writes_files || !checkpoint_exists(n->checkpoint))
+            continue;
+        if (headers_get(w->r->headers, n->checkpoint, &n->choice, &c, &no) == ERR_OK && c->note)
+            log_info(w->r->log, "%s: %s", n->label, c->note);
+        headers_put(w->r->headers, c);
+    }
+}
+
 /* Collective. Decides which of nodes [from, to) run, and where. */
 static err_t decide(struct work *w, int from, int to, struct err *e)
 {
@@ -176,6 +192,7 @@ static err_t decide(struct work *w, int from, int to, struct err *e)
     }
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
+        tell_notes(w, from, to);
         arena_init(&scratch, w->r->mem);
         schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots, &w->nslots, &scratch, e);
         arena_release(&scratch);

@@ -9,9 +9,10 @@ static err_t check_run(struct runner *r, const struct cli *c, struct err *e)
     (void)c;
     struct inputs in = {.arena = r->arena, .headers = r->headers};
     if (r->comm->me == 0 && inputs_check(&in, r->dag, e) == ERR_OK)
-        printf("%s: study %s: %d cells, %d stages, %d nodes; %d inputs open and match; nothing was written\n",
-               r->dag->config->file, r->dag->config->study, r->dag->config->ncells, r->dag->config->nnodes,
-               r->dag->nnodes, in.n);
+        printf(
+            "%s%s: study %s: %d cells, %d stages, %d nodes; %d inputs open and match; nothing was written\n",
+            in.notes.text ? in.notes.text : "", r->dag->config->file, r->dag->config->study,
+            r->dag->config->ncells, r->dag->config->nnodes, r->dag->nnodes, in.n);
     return comm_agree(r->comm, e);
 }
 
