@@ -104,6 +104,20 @@ char *path_relative(struct arena *a, const char *from_dir, const char *to, struc
     return way.text ? way.text : arena_strdup(a, ".", e);
 }
 
+const char *path_fault(const char *name)
+{
+    if (name[0] == '\0')
+        return "is empty";
+    if (name[0] == '/')
+        return "is an absolute path";
+    for (const char *p = name; p; p = strchr(p, '/')) {
+        p += *p == '/';
+        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
+            return "leaves the folder";
+    }
+    return NULL;
+}
+
 char *path_absolute(struct arena *a, const char *path, struct err *e)
 {
     if (path[0] == '/')

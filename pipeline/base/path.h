@@ -21,6 +21,11 @@ char *path_dir(struct arena *a, const char *path, struct err *e);
  * absolute where that cannot be told from the text. Arena-owned. */
 char *path_relative(struct arena *a, const char *from_dir, const char *to, struct err *e);
 
+/* Local, pure. Why a name that a file gives, relative to its folder, is no file there or below, to stand
+ * behind the name ("is an absolute path"); NULL: it is one. Such a file is as untrusted as any other input.
+ */
+const char *path_fault(const char *name);
+
 /* Local. The path made absolute with the current folder (no links are followed). Arena-owned. */
 char *path_absolute(struct arena *a, const char *path, struct err *e);
 

@@ -43,22 +43,6 @@ static int has_control(const char *text)
     return 0;
 }
 
-/* A shard must lie in the folder (or below): an index is as untrusted as any other input. NULL: the name is
- * fine. */
-static const char *path_fault(const char *file)
-{
-    if (file[0] == '\0')
-        return "is empty";
-    if (file[0] == '/')
-        return "is an absolute path";
-    for (const char *p = file; p; p = strchr(p, '/')) {
-        p += *p == '/';
-        if (strncmp(p, "..", 2) == 0 && (p[2] == '/' || p[2] == '\0'))
-            return "leaves the folder";
-    }
-    return NULL;
-}
-
 static const char *copy_to(char **at, const char *text)
 {
     char *start = *at;
@@ -93,7 +77,7 @@ static err_t read_weight_map(struct index *x, const struct json_item *root, stru
         if (json_item_kind(value) != JSON_KIND_TEXT)
             return err_set(e, ERR_DATA, "%s: tensor %.300s: expected a file name, found %s", x->path,
                            entry->tensor, json_item_kind_text(value));
-        const char *fault = path_fault(entry->file);
+        const char *fault = path_fault(entry->file); /* a shard lies in the folder or below */
         char other[40];
         if (!fault && format_of(entry->file) != x->format) {
             snprintf(other, sizeof other, "is no %s file", x->format->endings[0]);

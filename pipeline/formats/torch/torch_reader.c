@@ -106,10 +106,9 @@ static err_t check_head(const struct torch_reader *r, int fd, struct err *e)
                    n > 0 && head[0] == 0x80 ? " that begin as a bare pickle" : " of something else");
 }
 
-static err_t read_archive(struct torch_reader *r, int fd, struct err *e)
+static err_t read_archive(struct torch_reader *r, int fd, int64_t start_bytes, struct err *e)
 {
-    TRY(check_head(r, fd, e));
-    TRY(zip_open(&r->zip, r->path, fd, r->file_bytes, r->scratch, e));
+    TRY(zip_open_at(&r->zip, r->path, fd, start_bytes, r->file_bytes, r->scratch, e));
     const struct zip_entry *entry = NULL;
     TRY(find_pickle(r, &entry, e));
     TRY(check_beside(r, e));
@@ -135,8 +134,19 @@ err_t torch_reader_open(struct torch_reader *r, const char *path, struct arena *
     TRY(file_open(path, &fd, &stamp, e));
     r->file_bytes = stamp.size_bytes;
     r->mtime_ns = stamp.mtime_ns;
-    err_t code = read_archive(r, fd, e);
+    err_t code = check_head(r, fd, e);
+    if (code == ERR_OK)
+        code = read_archive(r, fd, 0, e);
     close(fd);
+    r->zip.fd = -1;
+    return code;
+}
+
+err_t torch_reader_open_at(struct torch_reader *r, const char *what, int fd, int64_t start_bytes,
+                           int64_t size_bytes, struct arena *keep, struct arena *scratch, struct err *e)
+{
+    *r = (struct torch_reader){.path = what, .file_bytes = size_bytes, .keep = keep, .scratch = scratch};
+    err_t code = read_archive(r, fd, start_bytes, e);
     r->zip.fd = -1;
     return code;
 }

@@ -21,6 +21,11 @@
 err_t torch_reader_open(struct torch_reader *r, const char *path, struct arena *keep, struct arena *scratch,
                         struct err *e);
 
+/* Local. The same of an archive that is a part of an open file, as zip_open_at has it; `what` names it in
+ * messages. Borrowed: what, as long as r is used. r has no mtime. */
+err_t torch_reader_open_at(struct torch_reader *r, const char *what, int fd, int64_t start_bytes,
+                           int64_t size_bytes, struct arena *keep, struct arena *scratch, struct err *e);
+
 /* Local. Gives t the name that a key of a map is, with its layer and module, owned by r->keep. Errors: DATA
  * for a key that is no text, or a name that is empty, too long, no UTF-8 or holds control characters. */
 err_t torch_reader_name(struct torch_reader *r, struct stored_tensor *t, const struct pickle_value *key,
