@@ -15,6 +15,7 @@ struct cli {
     struct selection selection;
     struct export_request export;
     const char *export_format; /* as it was given; NULL: it was not */
+    int list_cells;            /* check tells of each cell where its checkpoints are, and no more */
     char **folders;            /* that init looks in */
     int nfolders;
     int verbose, quiet;

@@ -176,6 +176,33 @@ static void tell(const struct config *config, const struct log *log, int nkept, 
                  config->ncells, config->missing == MISSING_KEPT ? "kept" : "skip");
 }
 
+/* Collective. Marks the cells, the same on all processes. */
+static err_t look(struct presence *p, const struct comm *c, struct config *config, const struct dag *d,
+                  const struct selection *s, struct headers *headers, char **marks, struct arena *a,
+                  struct err *e)
+{
+    if (arena_array(a, "presence", config->ncells, marks, e) == ERR_OK)
+        presence_index(p, d, a, e);
+    TRY_ALL(c, e);
+    if (c->me == 0)
+        mark_cells(p, config, s, *marks, headers, a, e);
+    TRY_ALL(c, e);
+    comm_bcast(c, *marks, config->ncells, 0);
+    for (int i = 0; i < config->ncells; i++)
+        config->cells[i].kept = (*marks)[i] == PRESENCE_KEPT;
+    return ERR_OK;
+}
+
+err_t presence_look(const struct comm *c, struct config *config, const struct dag *d, struct headers *headers,
+                    struct arena *a, struct err *e)
+{
+    static const struct selection all = {0};
+    struct presence presence;
+    char *marks = NULL;
+    config->missing = MISSING_KEPT;
+    return look(&presence, c, config, d, &all, headers, &marks, a, e);
+}
+
 err_t presence_settle(const struct comm *c, struct config *config, struct dag *d, const struct selection *s,
                       struct headers *headers, const struct log *log, int *nmissing, struct arena *a,
                       struct err *e)
@@ -184,16 +211,10 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
     struct presence presence;
     int nkept = 0;
     *nmissing = 0;
-    if (arena_array(a, "presence", config->ncells, &marks, e) == ERR_OK)
-        presence_index(&presence, d, a, e);
-    TRY_ALL(c, e);
-    if (c->me == 0)
-        mark_cells(&presence, config, s, marks, headers, a, e);
-    TRY_ALL(c, e);
-    comm_bcast(c, marks, config->ncells, 0);
+    TRY(look(&presence, c, config, d, s, headers, &marks, a, e));
     for (int i = 0; i < config->ncells; i++) {
         *nmissing += marks[i] == PRESENCE_ABSENT;
-        nkept += config->cells[i].kept = marks[i] == PRESENCE_KEPT;
+        nkept += marks[i] == PRESENCE_KEPT;
     }
     if ((*nmissing == 0 && nkept == 0) || config->missing == MISSING_FAIL ||
         s->cells.n > 0) /* a picked cell is not left out in silence */

@@ -25,6 +25,11 @@ const char *presence_lacks(const struct presence *p, const struct cell *cell);
 const char *presence_why_absent(const struct presence *p, const struct cell *cell, struct arena *a,
                                 struct err *e);
 
+/* Collective. Looks for the checkpoints of all cells as with `missing: kept`, and only tells: sets `kept` of
+ * all cells, and `lost` on process 0. Errors: SYSTEM (memory). */
+err_t presence_look(const struct comm *c, struct config *config, const struct dag *d, struct headers *headers,
+                    struct arena *a, struct err *e);
+
 /* Collective. Looks for the checkpoints of all cells (of the picked ones, if some are picked). With `missing:
  * skip` the cells that lack one are moved behind the others in config->cells and counted in config->nabsent,
  * ncells shrinks and the DAG is built anew; a line of the log says so. With `missing: kept` a cell with a

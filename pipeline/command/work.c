@@ -93,7 +93,9 @@ err_t work_do(const struct comm *c, const struct cli *cli, const char *command, 
     mem->budget_bytes = (size_t)config.memory_bytes;
     headers_init(&headers, mem);
     r.headers = &headers;
-    err_t code = presence_settle(c, &config, &dag, &cli->selection, &headers, &log, &r.nmissing, a, e);
+    err_t code = cli->list_cells
+                     ? presence_look(c, &config, &dag, &headers, a, e)
+                     : presence_settle(c, &config, &dag, &cli->selection, &headers, &log, &r.nmissing, a, e);
     if (code == ERR_OK)
         code = run_verb(&r, cli, command, e);
     headers_release(&headers);
