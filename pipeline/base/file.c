@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 enum { READ_STEP = 65536 };
@@ -163,6 +164,12 @@ err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err 
 
 err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t size_bytes, struct err *e)
 {
+    if (n >= 8 && (strncasecmp(head, "<!doctyp", 8) == 0 || strncasecmp(head, "<html", 5) == 0))
+        return err_set(
+            e, ERR_DATA,
+            "%s: is a web page, saved in place of the file (found %lld bytes); fetch the file itself, "
+            "as hf download ORG/NAME --local-dir FOLDER does",
+            path, (long long)size_bytes);
     if (n < 8 || memcmp(head, "version ", 8) != 0)
         return ERR_OK;
     return err_set(e, ERR_DATA,

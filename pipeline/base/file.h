@@ -25,8 +25,8 @@ int file_stamp_of(const char *path, struct file_stamp *stamp);
 struct file_stamp file_stamp_from(const struct stat *st);
 int file_stamp_same(const struct file_stamp *a, const struct file_stamp *b);
 
-/* Local. DATA where the first n bytes of a file of size_bytes are those of a git-lfs pointer, which a clone
- * without git-lfs leaves in place of the weights. */
+/* Local. DATA where the first n bytes of a file of size_bytes are those of what is left in place of the
+ * weights: a git-lfs pointer, by a clone without git-lfs, or a web page, by a download that was refused. */
 err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t size_bytes, struct err *e);
 
 /* Local. The whole file, NUL-terminated, arena-owned; at most max_bytes. Errors: SYSTEM not readable, DATA

@@ -233,7 +233,23 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
     return comm_agree(c, e);
 }
 
-static err_t refuse(const struct presence *p, const struct selection *s, int nmissing, struct err *e)
+/* Something is at the path, but no checkpoint: what it is, and in how many cells. */
+static err_t refuse_other(const struct presence *p, const struct cell *cell, const char *path, int nmissing,
+                          struct arena *scratch, struct err *e)
+{
+    struct checkpoint c;
+    struct err why;
+    err_clear(&why);
+    if (checkpoint_open(&c, path, NULL, scratch, &why) == ERR_OK) /* since we looked, it has come */
+        checkpoint_close(&c);
+    return err_set(e, ERR_DATA,
+                   "%.1100s; %d of %d cells lack a checkpoint, first %s: 'sinew check %s' lists them all",
+                   why.code == ERR_OK ? path : why.text, nmissing, p->dag->config->ncells, cell->name,
+                   p->dag->config->file);
+}
+
+static err_t refuse(const struct presence *p, const struct selection *s, int nmissing, struct arena *scratch,
+                    struct err *e)
 {
     const struct config *config = p->dag->config;
     for (int i = 0; i < config->ncells; i++) {
@@ -242,6 +258,8 @@ static err_t refuse(const struct presence *p, const struct selection *s, int nmi
         if (cell->lost)
             return err_set(e, ERR_DATA, "%d of %d cells lack a checkpoint, first %s: %s", nmissing,
                            config->ncells, cell->name, cell->lost);
+        if (path && access(path, F_OK) == 0)
+            return refuse_other(p, cell, path, nmissing, scratch, e);
         if (path)
             return err_set(
                 e, ERR_DATA,
@@ -257,5 +275,5 @@ err_t presence_refuse(const struct dag *d, const struct selection *s, int nmissi
 {
     struct presence presence;
     TRY(presence_index(&presence, d, scratch, e));
-    return refuse(&presence, s, nmissing, e);
+    return refuse(&presence, s, nmissing, scratch, e);
 }

@@ -1,6 +1,8 @@
 #include "formats/checkpoint.h"
 
 #include "formats/decoder.h"
+#include "formats/folders/hub.h"
+#include "formats/folders/unread.h"
 #include "formats/format.h"
 #include "formats/index.h"
 #include "formats/strided.h"
@@ -21,32 +23,44 @@ int checkpoint_exists(const char *path)
 {
     struct stat st;
     const struct format *format;
+    const char *to, *note;
     char name[PATH_MAX];
-    if (stat(path, &st) != 0)
-        return 0;
-    return S_ISREG(st.st_mode) ||
-           (S_ISDIR(st.st_mode) && format_look(path, &format, name, sizeof name) != FORMAT_NONE);
+    struct mem m;
+    struct arena a = {0};
+    struct err e;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    if (format_look(path, &format, name, sizeof name) != FORMAT_NONE)
+        return 1;
+    mem_init(&m, 0);
+    arena_init(&a, &m);
+    err_clear(&e);
+    int exists = hub_resolve(path, &to, &note, &a, &e) != ERR_OK ||
+                 format_look(to, &format, name, sizeof name) != FORMAT_NONE || unread_knows(to);
+    arena_release(&a);
+    return exists;
 }
 
 /* What the path leads to, as one list. */
-static err_t open_list(struct stored_list *out, struct checkpoint *c, int is_dir, const struct choice *choice,
-                       struct arena *a, struct err *e)
+static err_t open_list(struct stored_list *out, struct checkpoint *c, const char *path, int is_dir,
+                       const struct choice *choice, struct arena *a, struct err *e)
 {
-    const struct format *format = format_of(c->path);
+    const struct format *format = format_of(path);
     char name[PATH_MAX];
     if (!is_dir) {
         if (!format)
-            return format_refuse_file(c->path, a, e);
+            return format_refuse_file(path, a, e);
+        TRY(unread_refuse_file(path, a, e));
         c->format = format->name;
-        return format->open(out, c->path, choice, a, e);
+        return format->open(out, path, choice, a, e);
     }
-    enum format_source source = format_look(c->path, &format, name, sizeof name);
+    enum format_source source = format_look(path, &format, name, sizeof name);
     c->format = format->name;
     if (source == FORMAT_NONE)
-        return format_refuse_folder(c->path, a, e);
+        return format_refuse_folder(path, a, e);
     if (source == FORMAT_INDEX)
-        return index_open(out, format, c->path, choice, a, e);
-    char *file = path_join(a, c->path, name, e);
+        return index_open(out, format, path, choice, a, e);
+    char *file = path_join(a, path, name, e);
     return file ? format->open(out, file, choice, a, e) : e->code;
 }
 
@@ -55,6 +69,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
 {
     static const struct choice unasked;
     struct stored_list list = {0};
+    const char *note;
     struct stat st;
     *c = (struct checkpoint){.format = format_table[0]->name};
     c->path = arena_strdup(a, path, e);
@@ -63,11 +78,14 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     if (stat(path, &st) != 0)
         return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
                        "%s: no checkpoint: %s", path, strerror(errno));
-    TRY(open_list(&list, c, S_ISDIR(st.st_mode), choice ? choice : &unasked, a, e));
+    TRY(hub_resolve(c->path, &path, &note, a, e));
+    TRY(open_list(&list, c, path, S_ISDIR(st.st_mode), choice ? choice : &unasked, a, e));
     TRY(model_config_read(&c->config, list.config_dir ? list.config_dir : path, a, e));
     stored_sort(&list);
     TRY(decoder_resolve(&list, &c->config, a, e));
-    c->note = list.note;
+    c->note = note && list.note ? arena_printf(a, e, "%s; %s", note, list.note) : note ? note : list.note;
+    if (e->code != ERR_OK)
+        return e->code;
     c->simulated = list.simulated;
     c->nfiles = list.nfiles;
     c->files = list.files;

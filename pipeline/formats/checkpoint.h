@@ -48,7 +48,8 @@ enum { CHECKPOINT_MAX_OPEN = 64 };
 err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choice *choice, struct arena *a,
                       struct err *e);
 
-/* Local. Where checkpoint_open would look, without reading: 1 if something is there. */
+/* Local. Where checkpoint_open would look, without reading: 1 if something is there, also what is of a kind
+ * that is known and not read (unread.h), so that opening it gives the reason. */
 int checkpoint_exists(const char *path);
 
 /* Local. One tensor by name; NULL if there is none. Binary search. */

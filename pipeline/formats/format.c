@@ -1,6 +1,7 @@
 #include "formats/format.h"
 
 #include "base/text.h"
+#include "formats/folders/unread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -146,7 +147,10 @@ err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
 {
     const char **names = NULL;
     int64_t n, nmodels;
+    TRY(unread_refuse_folder(dir, a, e));
     TRY(list_folder(dir, &names, &n, &nmodels, a, e));
+    if (nmodels == 0)
+        TRY(unread_refuse_beside(dir, a, e));
     char *list = n > 0 ? text_join(a, names, n < MAX_LISTED ? (int)n : MAX_LISTED, ", ", e)
                        : arena_strdup(a, "nothing", e);
     char *wanted = list ? format_wanted(a, e) : NULL;
@@ -163,6 +167,7 @@ err_t format_refuse_file(const char *path, struct arena *a, struct err *e)
 {
     const char *words[MAX_WORDS];
     int n = 0;
+    TRY(unread_refuse_file(path, a, e));
     for (const struct format *const *f = format_table; *f; f++)
         for (int k = 0; k < FORMAT_ENDINGS && (*f)->endings[k] && n < MAX_WORDS; k++)
             words[n++] = (*f)->endings[k];

@@ -212,6 +212,55 @@ err_t json_doc_parse(struct json_doc **d, const char *what, const char *text, in
     return refuse(what, text, n, &j, e);
 }
 
+/* How many bytes of a word that Python alone knows stand at p, of at most n; 0: none. */
+static int64_t python_word(const char *p, int64_t n)
+{
+    static const char *const words[] = {"NaN", "Infinity", "-Infinity"};
+    for (int i = 0; i < 3; i++) {
+        int64_t length = (int64_t)strlen(words[i]);
+        if (length <= n && memcmp(p, words[i], (size_t)length) == 0)
+            return length;
+    }
+    return 0;
+}
+
+/* The text with those words as null, outside of texts, in `to` (room for 4/3 of n); its length. The longer
+ * ones keep their places, so that what is said of bytes and columns holds. */
+static int64_t tame(const char *text, int64_t n, char *to)
+{
+    int64_t used = 0, word;
+    int quoted = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!quoted && (word = python_word(text + i, n - i)) > 0) {
+            memcpy(to + used, "null", 4);
+            used += 4;
+            for (i += word - 1; word > 4; word--)
+                to[used++] = ' ';
+            continue;
+        }
+        to[used++] = text[i];
+        if (quoted && text[i] == '\\' && i + 1 < n)
+            to[used++] = text[++i];
+        else if (text[i] == '"')
+            quoted = !quoted;
+    }
+    return used;
+}
+
+err_t json_doc_parse_python(struct json_doc **d, const char *what, const char *text, int64_t n,
+                            struct arena *a, struct err *e)
+{
+    char *tamed;
+    if (n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        n -= 3;
+    }
+    TRY(arena_array(a, "JSON text", n + n / 3 + 1, &tamed, e));
+    err_t code = json_doc_parse(d, what, tamed, tame(text, n, tamed), a, e);
+    arena_drop(a, tamed);
+    return code;
+}
+
 void json_doc_release(struct json_doc *d)
 {
     if (!d)

@@ -32,6 +32,11 @@ enum json_kind {
 err_t json_doc_parse(struct json_doc **d, const char *what, const char *text, int64_t n, struct arena *a,
                      struct err *e);
 
+/* Local. The same of JSON as Python writes it, which config files hold: a byte order mark in front is passed
+ * over, and NaN, Infinity and -Infinity, which are no JSON, are null. */
+err_t json_doc_parse_python(struct json_doc **d, const char *what, const char *text, int64_t n,
+                            struct arena *a, struct err *e);
+
 /* Local. Frees the document and gives its bytes back to the budget. NULL is fine. */
 void json_doc_release(struct json_doc *d);
 

@@ -57,7 +57,7 @@ err_t model_config_read(struct model_config *m, const char *path, struct arena *
     if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
         err_set(&bad, ERR_DATA, "%s: expected a file", file);
     else if (file_read(a, file, MAX_BYTES, &text, &n, &bad) == ERR_OK)
-        json_doc_parse(&doc, file, text, n, a, &bad);
+        json_doc_parse_python(&doc, file, text, n, a, &bad);
     arena_drop(a, text);
     if (bad.code == ERR_OK)
         take(m, json_doc_root(doc), a, e);

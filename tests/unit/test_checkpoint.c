@@ -309,10 +309,11 @@ static void test_choice(void **state)
     expect(f, ERR_DATA, "git-lfs pointer", NULL);
 
     static const char *const files[][2] = {
+        {"weights.gguf", "a GGUF file of llama.cpp"},
         {"pytorch_model.bin", "no torch file"},
         {"model.safetensors.index.json", "name its folder instead"},
-        {"weights.gguf", "expected a .safetensors, .bin, .pt or .pth file or a folder"}};
-    for (int i = 0; i < 3; i++) {
+        {"weights.dat", "expected a .safetensors, .bin, .pt or .pth file or a folder"}};
+    for (int i = 0; i < 4; i++) {
         write_text(f, files[i][0], "x");
         err_clear(&f->bench.err);
         assert_int_equal(

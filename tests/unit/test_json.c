@@ -269,13 +269,48 @@ static void memory_anywhere(void **state)
     }
 }
 
+/* As Python writes it: its own words for numbers that JSON lacks, outside of texts, and a byte order mark. */
+static void python(void **state)
+{
+    struct bench *b = *state;
+    struct json_doc *d;
+    const char *text =
+        "\xef\xbb\xbf{\"a\": NaN, \"b\": [-Infinity,Infinity,NaN], \"NaN\": \"\\\"NaN\\\\\", \"i\": 3}";
+    assert_int_equal(json_doc_parse_python(&d, "f", text, (int64_t)strlen(text), &b->arena, &b->err), ERR_OK);
+    const struct json_item *root = json_doc_root(d);
+    assert_int_equal(json_item_count(root), 4);
+    assert_int_equal(json_item_kind(json_item_get(root, "a")), JSON_KIND_NULL);
+    assert_int_equal(json_item_count(json_item_get(root, "b")), 3);
+    assert_string_equal(json_item_text(json_item_get(root, "NaN")), "\"NaN\\");
+    assert_int_equal(json_item_int(json_item_get(root, "i")), 3);
+    json_doc_release(d);
+    static const char *const bad[] = {"{\"a\": NaNNaN}", "{\"a\": Infinit}", "{\"a\": \"NaN}",
+                                      "\xef\xbb",        "{\"a\\",           "{NaN: 1}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err_clear(&b->err);
+        assert_int_equal(json_doc_parse_python(&d, "f", bad[i], (int64_t)strlen(bad[i]), &b->arena, &b->err),
+                         ERR_DATA);
+        assert_non_null(strstr(b->err.text, "no valid JSON"));
+    }
+    assert_int_equal(b->mem.live_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_BENCH(kinds),          TEST_BENCH(wrong_questions), TEST_BENCH(order_of_the_file),
-        TEST_BENCH(integers),       TEST_BENCH(beyond_integers), TEST_BENCH(numbers_refused),
-        TEST_BENCH(syntax_refused), TEST_BENCH(texts_refused),   TEST_BENCH(duplicate_keys),
-        TEST_BENCH(deep),           TEST_BENCH(memory_counted),  TEST_BENCH(memory_anywhere),
+        TEST_BENCH(kinds),
+        TEST_BENCH(python),
+        TEST_BENCH(wrong_questions),
+        TEST_BENCH(order_of_the_file),
+        TEST_BENCH(integers),
+        TEST_BENCH(beyond_integers),
+        TEST_BENCH(numbers_refused),
+        TEST_BENCH(syntax_refused),
+        TEST_BENCH(texts_refused),
+        TEST_BENCH(duplicate_keys),
+        TEST_BENCH(deep),
+        TEST_BENCH(memory_counted),
+        TEST_BENCH(memory_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
