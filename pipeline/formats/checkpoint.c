@@ -82,7 +82,9 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     TRY(open_list(&list, c, path, S_ISDIR(st.st_mode), choice ? choice : &unasked, a, e));
     TRY(model_config_read(&c->config, list.config_dir ? list.config_dir : path, a, e));
     stored_sort(&list);
-    TRY(decoder_resolve(&list, &c->config, a, e));
+    err_t code = decoder_resolve(&list, &c->config, a, e);
+    err_item(e, "%s", path);
+    TRY(code);
     c->note = note && list.note ? arena_printf(a, e, "%s; %s", note, list.note) : note ? note : list.note;
     if (e->code != ERR_OK)
         return e->code;

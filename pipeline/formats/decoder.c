@@ -41,6 +41,11 @@ static const struct decoder *taking(const struct stored_tensor *t)
     return NULL;
 }
 
+static int is_taken(const struct stored_tensor *t)
+{
+    return !t->decoding && !t->serves && taking(t) != NULL;
+}
+
 /* Those of its helpers that stand in the list serve it and nothing else. */
 static void mark(struct stored_list *list, const struct decoding *d)
 {
@@ -51,26 +56,39 @@ static void mark(struct stored_list *list, const struct decoding *d)
     }
 }
 
-err_t decoder_resolve(struct stored_list *list, const struct model_config *config, struct arena *a,
+/* What is taken, and what a decoder replaces before and adds afterwards. */
+static err_t take_all(struct stored_list *list, const struct model_config *config, struct arena *a,
                       struct err *e)
 {
     struct decoding *room = NULL;
     int64_t n = 0;
+    for (const struct decoder *const *d = decoder_table; *d; d++)
+        if ((*d)->derive)
+            TRY((*d)->derive(list, config, a, e));
     for (int64_t i = 0; i < list->ntensors; i++)
-        n += !list->tensors[i].decoding && taking(&list->tensors[i]) != NULL;
+        n += is_taken(&list->tensors[i]);
     if (n > 0)
         TRY(arena_array(a, "checkpoint.decodings", n, &room, e));
     for (int64_t i = 0; i < list->ntensors; i++) {
         struct stored_tensor *t = &list->tensors[i];
-        const struct decoder *by = t->decoding ? NULL : taking(t);
-        if (by) {
-            *room = (struct decoding){.by = by, .of = t};
-            TRY(by->resolve(room, list, config, a, e));
-            t->decoding = room++;
+        if (is_taken(t)) {
+            *room = (struct decoding){.by = taking(t), .of = t};
+            TRY(room->by->resolve(room, list, config, a, e));
+            t->decoding = room->by ? room++ : NULL;
         } else if (t->decoding && t->decoding->of != t) {
             t->decoding->of = t; /* it was moved when the list was sorted */
         }
     }
+    for (const struct decoder *const *d = decoder_table; *d; d++)
+        if ((*d)->complete)
+            TRY((*d)->complete(list, a, e));
+    return ERR_OK;
+}
+
+err_t decoder_resolve(struct stored_list *list, const struct model_config *config, struct arena *a,
+                      struct err *e)
+{
+    TRY(take_all(list, config, a, e));
     for (int64_t i = 0; i < list->ntensors; i++)
         if (list->tensors[i].decoding)
             mark(list, list->tensors[i].decoding);

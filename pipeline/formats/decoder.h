@@ -57,14 +57,23 @@ struct decoder {
     const char *name;
     const char *helper; /* what serves a tensor is called: "scale" */
 
+    /* Local. Before any tensor is taken: replaces what stands in a list, sorted by name, for a tensor of
+     * another name or shape; it is sorted again. NULL: nothing does. Errors: DATA, SYSTEM over budget. */
+    err_t (*derive)(struct stored_list *list, const struct model_config *config, struct arena *a,
+                    struct err *e);
+
     /* Local, pure, cheap: asked of each tensor of a model. Does it decode t? NULL: only a format says so. */
     int (*takes)(const struct stored_tensor *t);
 
     /* Local. Of what it takes: finds what serves d->of in a list sorted by name, says d->out, or what is
-     * wrong in d->problem: that is an error only for those who want the numbers. Errors: SYSTEM over budget.
-     */
+     * wrong in d->problem: that is an error only for those who want the numbers. d->by NULL: it does not take
+     * it after all. Errors: SYSTEM over budget. */
     err_t (*resolve)(struct decoding *d, const struct stored_list *list, const struct model_config *config,
                      struct arena *a, struct err *e);
+
+    /* Local. Once all decodings of a list are known: gives them more helpers, which are used by nobody and
+     * are no parameters. NULL: there are none. Errors: SYSTEM over budget. */
+    err_t (*complete)(struct stored_list *list, struct arena *a, struct err *e);
 
     /* Local, pure. Is what a catalogue gives back one of its own, every number and helper as `read` expects
      * them? A catalogue is a file like any other. */

@@ -25,6 +25,8 @@ static err_t take(struct model_config *m, const struct json_item *root, struct a
     if (json_item_kind(root) != JSON_KIND_MAP)
         m->problem =
             arena_printf(a, e, "%s: expected a JSON map, found %s", m->path, json_item_kind_text(root));
+    else
+        TRY(quant_config_take(&m->quant, root, a, e));
     if (json_item_kind(tied) == JSON_KIND_BOOL)
         m->tied = json_item_int(tied) ? MODEL_TIED_YES : MODEL_TIED_NO;
     if (json_item_kind(layers) == JSON_KIND_INT && json_item_int(layers) > 0 &&

@@ -1,5 +1,5 @@
 /* What a checkpoint's config.json says of the model, as far as comparing two checkpoints needs it: how many
- * layers the model proper has, and whether its head is its embedding.
+ * layers the model proper has, whether its head is its embedding, and how its weights are quantized.
  *
  * The file is a published one beside the weights, as untrusted as they are, and nothing depends on it where
  * it is not asked: one that cannot be used is a problem kept as text, which is told when the answer is
@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "formats/decoders/quant_config.h"
 
 #include <stdint.h>
 
@@ -16,13 +17,14 @@ enum model_tied { MODEL_TIED_UNKNOWN, MODEL_TIED_NO, MODEL_TIED_YES };
 
 /* Zeroed: nothing is known. */
 struct model_config {
-    const char *path;     /* of the file; NULL where there is none */
-    const char *problem;  /* why it cannot be used, path included; NULL where it can */
-    int64_t layers;       /* num_hidden_layers; 0 where it is not said */
-    enum model_tied tied; /* tie_word_embeddings */
+    const char *path;          /* of the file; NULL where there is none */
+    const char *problem;       /* why it cannot be used, path included; NULL where it can */
+    int64_t layers;            /* num_hidden_layers; 0 where it is not said */
+    enum model_tied tied;      /* tie_word_embeddings */
+    struct quant_config quant; /* known while a checkpoint is opened; a catalogue does not keep it */
 };
 
-/* Local. Reads config.json of the checkpoint at `path`, a folder or a file in one. Both keys are looked for
+/* Local. Reads config.json of the checkpoint at `path`, a folder or a file in one. The keys are looked for
  * at the top, then in text_config, where models of several parts have them. Errors: SYSTEM (memory) only. */
 err_t model_config_read(struct model_config *m, const char *path, struct arena *a, struct err *e);
 

@@ -1,5 +1,7 @@
 #include "formats/stored.h"
 
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +72,19 @@ const struct stored_tensor *stored_find(const struct stored_tensor *tensors, int
             low = middle + 1;
     }
     return NULL;
+}
+
+const struct stored_tensor *stored_find_named(const struct stored_list *list, const char *name,
+                                              const char *end, const char *by, struct arena *a, struct err *e)
+{
+    const struct stored_tensor *t = NULL;
+    if (!text_ends_with(name, end))
+        return NULL;
+    char *other = arena_printf(a, e, "%.*s%s", (int)(strlen(name) - strlen(end)), name, by);
+    if (other)
+        t = stored_find(list->tensors, list->ntensors, other);
+    arena_drop(a, other);
+    return t;
 }
 
 /* ---- places ---- */

@@ -92,6 +92,12 @@ void stored_sort(struct stored_list *list);
 /* Local. One of n tensors sorted by name; NULL if there is none. Binary search. Pure. */
 const struct stored_tensor *stored_find(const struct stored_tensor *tensors, int64_t n, const char *name);
 
+/* Local. The one whose name is `name` with its end replaced; NULL: the name ends otherwise, there is none, or
+ * e is set (memory). */
+const struct stored_tensor *stored_find_named(const struct stored_list *list, const char *name,
+                                              const char *end, const char *by, struct arena *a,
+                                              struct err *e);
+
 /* Local. Completes t, whose name, type and shape are filled in, from its n pieces: elements, size, and place
  * or cut. v and what its strides point to are the arena's, and t's from now on. flat: pieces are runs of the
  * row-major order of all elements. The same box twice (a replica) is taken once, the first that is given; an

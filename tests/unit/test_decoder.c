@@ -4,7 +4,7 @@
 
 #include "formats/catalogue.h"
 #include "formats/checkpoint.h"
-#include "formats/decoders/fp8.h"
+#include "formats/decoders/scaled.h"
 #include "formats/decoders/view.h"
 #include "formats/safetensors/safetensors.h"
 #include "hdf5/table.h"
@@ -38,7 +38,7 @@ static int setup(void **state)
     for (int64_t i = 0; i < n; i++) {
         w->plain[i] = (float)(int64_t)(next_random(&seed) % 2000003) * 0x1p-17f - 7;
         w->codes[i] = (uint8_t)next_random(&seed) & 0xbe;
-        w->number[i] = bf16_from_float(fp8_to_float(w->codes[i]) * scales[i % COLS / 128]);
+        w->number[i] = bf16_from_float(codes_value(CODES_E4M3, w->codes[i]) * scales[i % COLS / 128]);
     }
     const void *const bytes[] = {w->plain, w->codes, scales};
     snprintf(w->path, sizeof w->path, "%s/model.safetensors", w->bench.folder);
@@ -312,7 +312,7 @@ static void test_damaged(void **state)
         {"view", "F32", "1,0,4,0,0,0,0,0,0,0,1,0,0,0,0,0,0,0,0,0,0,0,0,0,0", 0, 1},
         {"join", "BF16", "", 0, 1},
         {"cast", "BF16", "", 0, 1},
-        {"fp8", "BF16", "", 0, 1},
+        {"scaled", "BF16", "", 0, 1},
         {NULL, "", "", 0, 1},
     };
     struct world *w = *state;

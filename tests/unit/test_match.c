@@ -342,7 +342,7 @@ static void test_fp8(void **state)
     x.tensors[1].dims[0] = 2;
     refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
             "tensor x.weight of the base checkpoint BASE is F8_E4M3: its scales");
-    x.tensors[1].name = "x.weight_scale";
+    x.tensors[1].name = "x.weight_scales";
     policy.skip_unmatched = 1;
     refused(b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
             "its scales x.weight_scale_inv are not there");
