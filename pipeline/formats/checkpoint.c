@@ -41,6 +41,19 @@ int checkpoint_exists(const char *path)
     return exists;
 }
 
+/* An index beside the one file that was taken could be meant as well: which of them it was, is said. */
+static err_t note_index(struct stored_list *list, const struct format *format, const char *dir,
+                        const char *name, struct arena *a, struct err *e)
+{
+    if (!format->model || !format->index || strcmp(name, format->model) != 0 ||
+        !format_has_entry(dir, format->index))
+        return ERR_OK;
+    list->note =
+        arena_printf(a, e, "%s was taken, as transformers takes it, not %s and its shards beside it%s%s",
+                     name, format->index, list->note ? "; " : "", list->note ? list->note : "");
+    return list->note ? ERR_OK : e->code;
+}
+
 /* What the path leads to, as one list. */
 static err_t open_list(struct stored_list *out, struct checkpoint *c, const char *path, int is_dir,
                        const struct choice *choice, struct arena *a, struct err *e)
@@ -61,7 +74,8 @@ static err_t open_list(struct stored_list *out, struct checkpoint *c, const char
     if (source == FORMAT_INDEX)
         return index_open(out, format, path, choice, a, e);
     char *file = path_join(a, path, name, e);
-    return file ? format->open(out, file, choice, a, e) : e->code;
+    TRY(file ? format->open(out, file, choice, a, e) : e->code);
+    return note_index(out, format, path, name, a, e);
 }
 
 err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choice *choice, struct arena *a,

@@ -1,6 +1,7 @@
 #include "formats/format.h"
 
 #include "base/text.h"
+#include "formats/folders/shards.h"
 #include "formats/folders/unread.h"
 
 #include <dirent.h>
@@ -143,9 +144,23 @@ static err_t list_folder(const char *dir, const char ***out, int64_t *n, int64_t
     return e->code;
 }
 
+/* Of what look like parts of a model: what is missing of them. */
+static void lacking(const char *dir, int64_t nmodels, char *text, int size)
+{
+    char missing[400] = "";
+    for (const struct format *const *f = format_table; *f && !missing[0]; f++)
+        if ((*f)->stem && (*f)->endings[0])
+            shards_lacking(dir, (*f)->stem, (*f)->endings[0], missing, sizeof missing);
+    text[0] = '\0';
+    if (nmodels > 0)
+        snprintf(text, (size_t)size, "; the index of these shards is missing, copy it too%s%s",
+                 missing[0] ? "; " : "", missing);
+}
+
 err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
 {
     const char **names = NULL;
+    char missing[500];
     int64_t n, nmodels;
     TRY(unread_refuse_folder(dir, a, e));
     TRY(list_folder(dir, &names, &n, &nmodels, a, e));
@@ -158,9 +173,9 @@ err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
         return e->code;
     for (char *p = list; *p; p++)
         *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
+    lacking(dir, nmodels, missing, sizeof missing);
     return err_set(e, ERR_DATA, "%s: no model found: looked for %s; found %.600s%s%s", dir, wanted, list,
-                   n > MAX_LISTED ? ", ..." : "",
-                   nmodels > 0 ? "; the index of these shards is missing, copy it too" : "");
+                   n > MAX_LISTED ? ", ..." : "", missing);
 }
 
 err_t format_refuse_file(const char *path, struct arena *a, struct err *e)

@@ -1,9 +1,18 @@
 #include "formats/format.h"
 
-extern const struct format format_safetensors, format_torch, format_safetensors_single, format_dcp,
-    format_sharded;
+/* clang-format off: a line a row */
+extern const struct format format_safetensors, format_safetensors_shards, format_safetensors_single;
+extern const struct format format_torch, format_torch_shards;
+extern const struct format format_dcp, format_sharded;
 
-/* The order is transformers', and one more look at the end. */
+/* The order is transformers', and more looks at the end. */
 const struct format *const format_table[] = {
-    &format_safetensors, &format_torch, &format_safetensors_single, &format_dcp, &format_sharded, NULL,
+    &format_safetensors,
+    &format_torch,
+    &format_safetensors_shards,
+    &format_torch_shards,
+    &format_safetensors_single,
+    &format_dcp,
+    &format_sharded,
+    NULL,
 };

@@ -2,9 +2,11 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "formats/folders/shards.h"
 #include "formats/json.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +96,25 @@ static err_t read_weight_map(struct index *x, const struct json_item *root, stru
     return ERR_OK;
 }
 
+/* A whole set of other shards beside the index says that this is not theirs. */
+static err_t refuse_missing(const struct index *x, const struct entry *first, int64_t of_first,
+                            int64_t missing, struct err *e)
+{
+    char name[NAME_MAX + 1], other[NAME_MAX + 200] = "";
+    int64_t n;
+    if (shards_find(x->dir, x->format->stem, x->format->endings[0], name, sizeof name, &n))
+        snprintf(
+            other, sizeof other,
+            "; the index is of another set than the %lld shards that are there (%s, ...): move it away, and they are "
+            "read by their names",
+            (long long)n, name);
+    return err_set(e, ERR_DATA,
+                   "%s/%s: missing shard: %s names it for %lld tensors (%.300s, ...); expected %lld "
+                   "shards, found %lld%s",
+                   x->dir, first->file, x->path, (long long)of_first, first->tensor, (long long)x->nfiles,
+                   (long long)(x->nfiles - missing), other);
+}
+
 /* The distinct files, which must all be there; then the entries by tensor. */
 static err_t list_shards(struct index *x, struct arena *a, struct err *e)
 {
@@ -113,40 +134,48 @@ static err_t list_shards(struct index *x, struct arena *a, struct err *e)
         of_first += first && strcmp(first->file, entry->file) == 0;
     }
     if (missing > 0)
-        return err_set(e, ERR_DATA,
-                       "%s/%s: missing shard: %s names it for %lld tensors (%.300s, ...); expected %lld "
-                       "shards, found %lld",
-                       x->dir, first->file, x->path, (long long)of_first, first->tensor, (long long)x->nfiles,
-                       (long long)(x->nfiles - missing));
+        return refuse_missing(x, first, of_first, missing, e);
     qsort(x->entries, (size_t)x->n, sizeof *x->entries, by_tensor);
     return ERR_OK;
 }
 
-/* The index and the shards must name the same tensors at the same places, each once. Both lists are sorted by
- * tensor. */
-static err_t match_index(const struct stored_list *c, const struct index *x, struct err *e)
+/* One more sentence behind what the list says of itself. */
+static err_t add_note(struct stored_list *list, struct arena *a, struct err *e, int64_t n, const char *what,
+                      const struct stored_tensor *first, const char *file)
 {
-    for (int64_t k = 1; k < c->ntensors; k++)
-        if (strcmp(c->tensors[k - 1].name, c->tensors[k].name) == 0)
-            return err_set(e, ERR_DATA, "%s: tensor %s: expected in one shard, found in two: %s and %s",
-                           x->path, c->tensors[k].name, x->files[c->tensors[k - 1].file],
-                           x->files[c->tensors[k].file]);
-    for (int64_t i = 0, k = 0; i < x->n || k < c->ntensors;) {
-        int order = i == x->n ? 1 : k == c->ntensors ? -1 : strcmp(x->entries[i].tensor, c->tensors[k].name);
+    if (n == 0)
+        return ERR_OK;
+    list->note = arena_printf(a, e, "%s%s%lld tensors %s (first %s in %s)", list->note ? list->note : "",
+                              list->note ? "; " : "", (long long)n, what, first->name, file);
+    return list->note ? ERR_OK : e->code;
+}
+
+/* Every tensor that the index names must be in a shard. What it omits, or has elsewhere, is read as
+ * transformers reads it, which takes all that the shards hold; that is said. Both lists are sorted by tensor.
+ */
+static err_t match_index(struct stored_list *c, const struct index *x, struct arena *a, struct err *e)
+{
+    const struct stored_tensor *first_omitted = NULL, *first_moved = NULL;
+    int64_t omitted = 0, moved = 0, i = 0;
+    for (int64_t k = 0; i < x->n || k < c->ntensors; k++) {
+        const struct stored_tensor *t = &c->tensors[k];
+        int order = i == x->n ? 1 : k == c->ntensors ? -1 : strcmp(x->entries[i].tensor, t->name);
         if (order < 0)
-            return err_set(e, ERR_DATA, "%s: tensor %.300s: expected in shard %s, found in no shard", x->path,
-                           x->entries[i].tensor, x->entries[i].file);
-        const char *file = x->files[c->tensors[k].file];
-        if (order > 0)
-            return err_set(e, ERR_DATA, "%s: tensor %s: found in shard %s, but not in the index", x->path,
-                           c->tensors[k].name, file);
-        if (strcmp(x->entries[i].file, file) != 0)
-            return err_set(e, ERR_DATA, "%s: tensor %s: expected in shard %s, found in shard %s", x->path,
-                           c->tensors[k].name, x->entries[i].file, file);
-        i++;
-        k++;
+            return err_set(
+                e, ERR_DATA,
+                "%s: tensor %.300s: expected in shard %s, found in no shard: fetch the index and its shards "
+                "again, one of them is of another set",
+                x->path, x->entries[i].tensor, x->entries[i].file);
+        if (order > 0 && omitted++ == 0)
+            first_omitted = t;
+        if (order == 0 && strcmp(x->entries[i].file, x->files[t->file]) != 0 && moved++ == 0)
+            first_moved = t;
+        i += order == 0;
     }
-    return ERR_OK;
+    TRY(add_note(c, a, e, omitted, "that the index omits are read too, as transformers reads them",
+                 first_omitted, omitted > 0 ? x->files[first_omitted->file] : ""));
+    return add_note(c, a, e, moved, "lie in another shard than the index says", first_moved,
+                    moved > 0 ? x->files[first_moved->file] : "");
 }
 
 /* A pipe would be waited for, a device never end. */
@@ -177,19 +206,8 @@ err_t index_open(struct stored_list *out, const struct format *format, const cha
     json_doc_release(doc);
     TRY(code);
     TRY(list_shards(&x, a, e));
-    struct stored_list *shards;
-    TRY(arena_array(a, "checkpoint.shards", x.nfiles, &shards, e));
-    for (int64_t i = 0; i < x.nfiles; i++) {
-        char *path = path_join(a, dir, x.files[i], e);
-        if (!path)
-            return e->code;
-        TRY(format->open(&shards[i], path, choice, a, e));
-        if (shards[i].nfiles != 1)
-            return err_set(e, ERR_BUG, "%s: a shard of %lld files", path, (long long)shards[i].nfiles);
-    }
-    TRY(stored_join(out, shards, x.nfiles, a, e));
-    TRY(match_index(out, &x, e));
-    arena_drop(a, shards);
+    TRY(shards_join(out, format, dir, x.files, x.nfiles, choice, a, e));
+    TRY(match_index(out, &x, a, e));
     arena_drop(a, x.files);
     arena_drop(a, x.names);
     arena_drop(a, x.entries);

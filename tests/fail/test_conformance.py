@@ -334,7 +334,7 @@ class Conformance(lib.Case):
                                                 "a.safetensors": lambda path: os.symlink("a.safetensors", path)}, ["a.safetensors"]),
                 ("one shard by two names", {name: index({"w": "a.safetensors", "v": "./a.safetensors"}), "a.safetensors": w}, ["w"]),
                 ("tensor in two shards", {name: index({"w": "a.safetensors", "v": "b.safetensors"}), "a.safetensors": w,
-                                          "b.safetensors": w}, ["found in two"]),
+                                          "b.safetensors": w[:-1] + b"\1"}, ["found in two"]),
                 ("tensor in no shard", {name: index({"w": "a.safetensors", "v": "a.safetensors"}), "a.safetensors": w}, ["found in no shard"]),
                 ("tensor that the index lacks", {name: index({"v": "a.safetensors"}), "a.safetensors": w}, ["a.safetensors"]),
                 ("duplicate entry", {name: b'{"weight_map": {"w": "a.safetensors", "w": "b.safetensors"}}'}, ["w"]),

@@ -1,5 +1,6 @@
 #include "formats/safetensors/safetensors.h"
 
+#include "formats/folders/shards.h"
 #include "formats/format.h"
 #include "base/hash.h"
 #include "formats/json.h"
@@ -408,6 +409,26 @@ const struct format format_safetensors = {
     .index = "model.safetensors.index.json",
     .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .open = open_list,
+};
+
+static int find_shards(const char *dir, char *name, int size)
+{
+    int64_t n;
+    return shards_find(dir, format_safetensors.stem, format_safetensors.endings[0], name, size, &n);
+}
+
+static err_t open_shards(struct stored_list *out, const char *path, const struct choice *choice,
+                         struct arena *a, struct err *e)
+{
+    return shards_open_set(out, &format_safetensors, path, choice, a, e);
+}
+
+const struct format format_safetensors_shards = {
+    .name = "safetensors",
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
+    .finds = "all shards model-*-of-*.safetensors",
+    .find = find_shards,
+    .open = open_shards,
 };
 
 const struct format format_safetensors_single = {

@@ -1,6 +1,7 @@
 #include "formats/torch/torchfile.h"
 
 #include "base/text.h"
+#include "formats/folders/shards.h"
 #include "formats/format.h"
 #include "formats/torch/torch_reader.h"
 
@@ -134,4 +135,24 @@ const struct format format_torch = {
     .index = "pytorch_model.bin.index.json",
     .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .open = open_list,
+};
+
+static int find_shards(const char *dir, char *name, int size)
+{
+    int64_t n;
+    return shards_find(dir, format_torch.stem, format_torch.endings[0], name, size, &n);
+}
+
+static err_t open_shards(struct stored_list *out, const char *path, const struct choice *choice,
+                         struct arena *a, struct err *e)
+{
+    return shards_open_set(out, &format_torch, path, choice, a, e);
+}
+
+const struct format format_torch_shards = {
+    .name = "torch",
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
+    .finds = "all shards pytorch_model-*-of-*.bin",
+    .find = find_shards,
+    .open = open_shards,
 };
