@@ -338,10 +338,27 @@ static err_t put_stages(struct text *t, const struct proposal *p, struct err *e)
                     w.dynamics ? ", dynamics" : "", w.logits ? ", token-entropy" : "");
 }
 
-static err_t put_notes(struct text *t, const struct survey *s, struct err *e)
+/* Was it said already, or is it in the study after all, as a base? */
+static int is_settled(const struct proposal *p, int64_t note)
 {
+    const struct survey_note *notes = p->survey->notes;
+    for (int64_t i = 0; i < note; i++)
+        if (strcmp(notes[i].path, notes[note].path) == 0)
+            return 1;
+    for (int64_t i = 0; i < p->n; i++)
+        if (strcmp(p->cells[i].base->path, notes[note].path) == 0)
+            return 1;
+    return 0;
+}
+
+static err_t put_notes(struct text *t, const struct proposal *p, struct err *e)
+{
+    const struct survey *s = p->survey;
+    int said = 0;
     for (int64_t i = 0; i < s->nnotes; i++) {
-        TRY(text_add(t, e, "%s#   ", i ? "" : "\n# Seen, and not in the study:\n"));
+        if (is_settled(p, i))
+            continue;
+        TRY(text_add(t, e, "%s#   ", said++ ? "" : "\n# Seen, and not in the study:\n"));
         TRY(put_comment(t, s->notes[i].path, e));
         TRY(text_add(t, e, ": "));
         TRY(put_comment(t, s->notes[i].why, e));
@@ -363,5 +380,5 @@ err_t draft_write(struct text *out, const struct proposal *p, const char *name, 
     TRY(put_matrix(out, &matrix, p->arena, e));
     TRY(put_cells(out, p, &matrix, e));
     TRY(put_stages(out, p, e));
-    return put_notes(out, p->survey, e);
+    return put_notes(out, p, e);
 }

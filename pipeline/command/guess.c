@@ -25,9 +25,12 @@ static const char *const base_words[] = {"base", "base_model", "base-model", "pr
                                          "ref",  "reference",  "instruct",   NULL};
 
 static const char *const ordinary_words[] = {
-    "actor",  "policy",  "model",   "models", "checkpoint", "checkpoints", "ckpt",        "ckpts",
-    "output", "outputs", "trainer", "runs",   "run",        "results",     "huggingface", "hf",
-    "final",  "weights", "merged",  "saves",  "latest",     "snapshots",   "adapter",     NULL,
+    "actor",        "policy",    "model",   "models",        "checkpoint",
+    "checkpoints",  "ckpt",      "ckpts",   "output",        "outputs",
+    "trainer",      "runs",      "run",     "results",       "huggingface",
+    "hf",           "final",     "weights", "merged",        "saves",
+    "latest",       "snapshots", "adapter", "pytorch_model", "pytorch_model_fsdp",
+    "consolidated", NULL,
 };
 static const char *const part_words[] = {"optimizer", "optim", "original", "sharded",     "huggingface",
                                          "tokenizer", "wandb", "logs",     "tensorboard", "dataloader",

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_PADDED = 12, NUMBER = 24 };
+enum { MOST_PADDED = 12, NUMBER = 24, NAMES_ABOVE = 5 };
 
 /* The next name of a path from *at on, which is moved behind it; n is 0 at the end. */
 static struct span next_name(const char *path, int *at)
@@ -68,6 +68,24 @@ struct naming naming_of(const struct sighting *s)
     return all;
 }
 
+err_t naming_folder(const char *path, char **out, struct arena *a, struct err *e)
+{
+    int end = (int)strlen(path);
+    while (end > 0) {
+        int at = end;
+        while (at > 0 && path[at - 1] != '/')
+            at--;
+        struct guess g = guess_name(path + at, end - at);
+        if (end > at && !g.ordinary && !g.base && g.step < 0 && g.seed < 0) {
+            *out = guess_word(a, path + at, end - at, e);
+            return e->code;
+        }
+        end = at > 0 ? at - 1 : 0;
+    }
+    *out = guess_word(a, "", 0, e);
+    return e->code;
+}
+
 /* The folder that a relative path begins in. */
 static err_t name_of_here(const char *path, char **out, struct arena *a, struct err *e)
 {
@@ -75,9 +93,7 @@ static err_t name_of_here(const char *path, char **out, struct arena *a, struct 
     char *dir = path_dir(a, path, e);
     if (!dir)
         return e->code;
-    const char *last = realpath(dir, real) ? path_last(real) : "";
-    *out = guess_word(a, last, (int)strlen(last), e);
-    return e->code;
+    return realpath(dir, real) ? naming_folder(real, out, a, e) : naming_folder("", out, a, e);
 }
 
 err_t naming_family(const struct sighting *base, struct span *raw, char **out, struct arena *a, struct err *e)
@@ -131,6 +147,27 @@ err_t naming_rest(const struct sighting *tuned, const struct sighting *base, con
     }
     *out = rest.used ? guess_word(a, rest.text, (int)rest.used, e) : rest.text;
     return e->code;
+}
+
+err_t naming_above(const struct sighting *tuned, char **out, struct arena *a, struct err *e)
+{
+    char real[PATH_MAX];
+    *out = NULL;
+    if (!realpath(tuned->path, real))
+        return ERR_OK;
+    int end = (int)strlen(real);
+    for (int names = 0; names < NAMES_ABOVE && end > 0; names++) {
+        int at = end;
+        while (at > 0 && real[at - 1] != '/')
+            at--;
+        struct guess g = guess_name(real + at, end - at);
+        if (g.algorithm_at.n > 0) {
+            *out = arena_strndup(a, real + at + g.algorithm_at.at, (size_t)g.algorithm_at.n, e);
+            return e->code;
+        }
+        end = at > 0 ? at - 1 : 0;
+    }
+    return ERR_OK;
 }
 
 /* ---- patterns ---- */

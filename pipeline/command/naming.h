@@ -17,16 +17,26 @@ struct naming {
 struct naming naming_of(const struct sighting *s);
 
 /* Local. The family of a model by the path of its base: the last name that is neither ordinary nor a base's,
- * a hub's NAME, else the folder the base lies in. raw: the same as it stands in the path; n 0 where it does
- * not stand there. *out is owned by the arena. Errors: SYSTEM (memory). */
+ * a hub's NAME, else the folder that the base lies in (naming_folder). raw: the same as it stands in the
+ * path; n 0 where it does not stand there. *out is owned by the arena. Errors: SYSTEM (memory). */
 err_t naming_family(const struct sighting *base, struct span *raw, char **out, struct arena *a,
                     struct err *e);
+
+/* Local. What a folder is called by: its name, or where that says nothing the nearest one above that does.
+ * path: absolute. *out is owned by the arena. Errors: SYSTEM (memory). */
+err_t naming_folder(const char *path, char **out, struct arena *a, struct err *e);
 
 /* Local. What of a tuned model's path is not said otherwise: its own names behind the way it shares with its
  * base, without ordinary ones, the family and what has a step or seed, joined by '-'; "" where nothing is
  * left. *out is owned by the arena. Errors: SYSTEM (memory). */
 err_t naming_rest(const struct sighting *tuned, const struct sighting *base, const char *family, char **out,
                   struct arena *a, struct err *e);
+
+/* Local. The algorithm that one of the nearest folders around a tuned model is called by, where its path as
+ * it was given does not say it: of what lies above. *out is owned by the arena; NULL where none says it.
+ * Errors: SYSTEM (memory).
+ */
+err_t naming_above(const struct sighting *tuned, char **out, struct arena *a, struct err *e);
 
 /* What stands for a name in a pattern. */
 struct naming_words {

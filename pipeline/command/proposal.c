@@ -14,7 +14,7 @@
 /* ---- bases ---- */
 
 /* How a base was found. */
-enum base_source { BASE_NAMED, BASE_NEAR, BASE_FIRST, BASE_STEP };
+enum base_source { BASE_NAMED, BASE_NEAR, BASE_FIRST, BASE_STEP, BASE_INSTEAD };
 
 /* A tuned checkpoint while it is thought about. */
 struct candidate {
@@ -286,12 +286,13 @@ static const char *const guesses[] = {
     [BASE_NAMED] = NULL,
     [BASE_FIRST] = "its base is the first folder that was given",
     [BASE_STEP] = "no base was found: the run's first step stands in for it",
+    [BASE_INSTEAD] = "it does not match the base that was found: the run's first step stands in for it",
 };
 
 static err_t name_cell(struct thought *w, const struct candidate *c, struct proposed *cell, struct span *raw,
                        struct err *e)
 {
-    char *family, *rest;
+    char *family, *rest, *above = NULL;
     TRY(naming_family(cell->base, raw, &family, w->arena, e));
     cell->family = family;
     TRY(naming_rest(cell->tuned, cell->base, family, &rest, w->arena, e));
@@ -299,10 +300,11 @@ static err_t name_cell(struct thought *w, const struct candidate *c, struct prop
     cell->step = c->naming.step;
     cell->guessed = guesses[c->source];
     if (c->naming.algorithm.n > 0)
-        cell->algorithm = arena_strndup(w->arena, cell->tuned->path + c->naming.algorithm.at,
-                                        (size_t)c->naming.algorithm.n, e);
-    else
-        cell->algorithm = rest[0] ? rest : cell->tuned->adapter ? "lora" : "tuned";
+        above = arena_strndup(w->arena, cell->tuned->path + c->naming.algorithm.at,
+                              (size_t)c->naming.algorithm.n, e);
+    else if (!rest[0])
+        TRY(naming_above(cell->tuned, &above, w->arena, e));
+    cell->algorithm = above ? above : rest[0] ? rest : cell->tuned->adapter ? "lora" : "tuned";
     return e->code;
 }
 
@@ -370,11 +372,10 @@ static err_t propose(struct thought *w, struct candidate *c, struct held *base, 
         if (!first || try_pair(p, &cell, base, tuned, &again) != ERR_OK)
             return survey_add_note(w->survey, c->s->path, bad.text, e);
         TRY(survey_add_note(w->survey, c->base->path, bad.text, e));
-        c->source = BASE_STEP;
+        c->source = BASE_INSTEAD;
     }
     if (cell.unmatched)
-        cell.unmatched_why =
-            arena_strdup(w->arena, c->source == BASE_STEP && again.text[0] ? again.text : bad.text, e);
+        cell.unmatched_why = arena_strdup(w->arena, c->source == BASE_INSTEAD ? again.text : bad.text, e);
     TRY(name_cell(w, c, &cell, &raw, e));
     TRY(part_names(w, &cell, e));
     TRY(make_patterns(w, &cell, raw, e));

@@ -260,7 +260,8 @@ static err_t look_entry(struct survey *s, const struct sighting *here, const str
         return l->is_checkpoint ? ERR_OK : take_file(s, x, &st, nfiles, e);
     if (!S_ISDIR(st.st_mode))
         return ERR_OK;
-    if (l->is_checkpoint && l->is_step && strcmp(l->part, name) != 0 && checkpoint_exists(x.path))
+    if (l->is_checkpoint && l->is_step && strcmp(l->part, name) != 0 && !guess_is_part(name) &&
+        checkpoint_exists(x.path))
         return survey_add_note(s, x.path, "lies in a step's checkpoint, which was taken by itself", e);
     if (!is_walked(l, name))
         return ERR_OK;
@@ -307,7 +308,7 @@ err_t survey_look(struct survey *s, const char *path, struct err *e)
         return e->code;
     const char *last = path_last(x.path);
     x.known = (int)(last - x.path);
-    if (strcmp(last, ".") == 0 || strcmp(last, "..") == 0) /* says nothing */
+    if (strcmp(last, "..") == 0) /* says nothing */
         x.known = (int)strlen(x.path);
     if (S_ISDIR(st.st_mode))
         return look_in(s, x, 0, e);

@@ -67,13 +67,13 @@ class Init(lib.Case):
     def test_steps_of_a_run(self):
         for pattern, words in (("global_step_%d", ("actor",)), ("checkpoint-%d", ()), ("iter_%07d", ()), ("epoch_%d", ())):
             with self.subTest(pattern):
-                shutil.rmtree(self.path("run"), ignore_errors=True)
-                self.checkpoint("run", "base")
+                shutil.rmtree(self.path("mine"), ignore_errors=True)
+                self.checkpoint("mine", "base")
                 for step in (9, 10, 100):
-                    self.checkpoint("run", "grpo", pattern % step, *words)
-                text, cells = self.init("run")
-                self.assertEqual([c[0] for c in cells], ["run/grpo/0@10", "run/grpo/0@100", "run/grpo/0@9"])
-                self.assertEqual(cells[2][2], os.path.join("run", "grpo", pattern % 9, *words))
+                    self.checkpoint("mine", "grpo", pattern % step, *words)
+                text, cells = self.init("mine")
+                self.assertEqual([c[0] for c in cells], ["mine/grpo/0@10", "mine/grpo/0@100", "mine/grpo/0@9"])
+                self.assertEqual(cells[2][2], os.path.join("mine", "grpo", pattern % 9, *words))
                 self.assertIn("  steps: [9, 10, 100]\n", text)
                 self.assertIn("dynamics", self.stages(text))
 

@@ -50,6 +50,25 @@ class Verbs(Case):
         self.assertEqual((run.returncode, run.stderr), (0, ""))
         self.assertIn("NAME", re.sub(r".[\b]", "", run.stdout))
 
+    def complete(self, *words):
+        """What bash offers for the last of these words."""
+        script = self.write("completion.bash", self.sinew(["completion"]).stdout)
+        program = ". %s; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _sinew 2>/dev/null; printf '%%s\\n' \"${COMPREPLY[@]}\"" % script
+        run = subprocess.run(["bash", "-c", program, "bash", *words], capture_output=True, text=True, cwd=self.dir)
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        return run.stdout.split()
+
+    def test_completion(self):
+        listed = [name for name, _ in self.verbs()]
+        self.assertLessEqual(set(listed), set(self.complete("sinew", "")))
+        self.assertIn("init", self.complete("sinew", "in"))
+        self.assertNotIn("manual", self.complete("sinew", ""))
+        for name in listed:
+            options = {"--" + o for _, o in OPTION.findall(self.sinew([name, "--help"]).stdout)}
+            self.assertLessEqual(options, set(self.complete("sinew", name, "--")))
+        self.write("study.yaml", "")
+        self.assertEqual(self.complete("sinew", "run", "stu"), ["study.yaml"])
+
     def test_manual_is_no_study(self):
         self.assertNotIn("manual", self.sinew(["--help"]).stdout)
         self.sinew(["manual", "study.yaml"], status=2)

@@ -2,11 +2,10 @@
 
 #include "base/path.h"
 #include "command/draft.h"
-#include "command/guess.h"
+#include "command/naming.h"
 #include "formats/format.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static err_t init_words(struct cli *c, int n, char **words, struct err *e)
 {
@@ -19,11 +18,10 @@ static err_t init_words(struct cli *c, int n, char **words, struct err *e)
 }
 
 /* After the folder that was given last: the others are its base, more often than not. */
-static char *study_name(const struct cli *c, struct arena *a, struct err *e)
+static err_t study_name(const struct cli *c, char **out, struct arena *a, struct err *e)
 {
     char *path = path_absolute(a, c->folders[c->nfolders - 1], e);
-    const char *last = path ? path_last(path) : NULL;
-    return last ? guess_word(a, last, (int)strlen(last), e) : NULL;
+    return path ? naming_folder(path, out, a, e) : e->code;
 }
 
 static err_t refuse_nothing(const struct cli *c, const struct survey *s, struct arena *a, struct err *e)
@@ -53,9 +51,8 @@ static err_t init_look(const struct cli *c, struct arena *a, struct err *e)
     if (s.n == 0)
         return refuse_nothing(c, &s, a, e);
     TRY(proposal_make(&p, e));
-    char *name = study_name(c, a, e);
-    if (!name)
-        return e->code;
+    char *name;
+    TRY(study_name(c, &name, a, e));
     TRY(draft_write(&study, &p, name, e));
     fputs(study.text, stdout);
     return fflush(stdout) == 0 ? ERR_OK
