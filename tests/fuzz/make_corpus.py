@@ -304,6 +304,7 @@ def make_config():
     seed("config", "matrix", STUDY)
     seed("config", "cells", CELLS)
     seed("config", "axes", STUDY.replace("  base:", "  data: [a, b]\n  steps: [1, 2]\n  base:"))
+    seed("config", "choices", STUDY.replace("  exclude:", "  weights: masters\n  adapter: merged\n  merge: safe\n  exclude:"))
     seed("config", "cycle", STUDY.replace("load: {}", "load: {needs: [report]}"))
     seed("config", "typo", STUDY.replace("tolerance:", "tolerence:").replace("arithmetic", "arithmetik"))
     seed("config", "twice", STUDY + "study: again\n")

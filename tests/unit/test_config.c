@@ -30,7 +30,10 @@ static void check_full(const struct config *c)
     assert_string_equal(cell->logits_base, "l/tiny-llama");
     assert_string_equal(cell->logits_tuned, "l/dpo");
     assert_int_equal(cell->npublished, 0);
+    assert_int_equal(cell->choice.weights, CHOICE_WEIGHTS_MASTERS);
+    assert_int_equal(cell->choice.adapter, CHOICE_ADAPTER_DEFAULT);
     cell = &c->cells[4];
+    assert_int_equal(cell->choice.weights, CHOICE_WEIGHTS_DEFAULT); /* the matrix's are its own cells' */
     assert_string_equal(cell->base, "/models/b{x}");
     assert_string_equal(cell->data, "");
     assert_int_equal(cell->step, -1);
@@ -41,6 +44,10 @@ static void check_full(const struct config *c)
     assert_true(cell->published[1].value == 99.8);
     cell = &c->cells[5];
     assert_string_equal(cell->tuned, "${t}/$x");
+    assert_int_equal(cell->choice.weights, CHOICE_WEIGHTS_DEFAULT);
+    assert_int_equal(cell->choice.adapter, CHOICE_ADAPTER_EXACT);
+    assert_int_equal(cell->choice.merge, CHOICE_MERGE_SAFE);
+    assert_null(cell->choice.base);
     assert_null(cell->logits_base);
     assert_string_equal(cell->logits_tuned, "l");
     assert_int_equal(cell->npublished, 2);
@@ -81,7 +88,7 @@ static void full_config(void **state)
     check_full(&b->config);
     assert_string_equal(b->config.text, full);
     assert_string_equal(b->config.file, "s.yaml");
-    assert_int_equal(b->config.nodes[0].mark.line, 26);
+    assert_int_equal(b->config.nodes[0].mark.line, 30);
     assert_int_equal(b->config.nodes[0].mark.column, 3);
 }
 
