@@ -82,6 +82,8 @@ int choices_catalogued(const struct config *c, const char *path, const struct ch
         const char *folder = dag_checkpoint_folder(c, path, &choice, scratch, e);
         if (folder)
             found = catalogued(c, folder, scratch);
+        if (found >= 0 && !choice_same(&choice, &none)) /* what was chosen was looked at then */
+            found = (*f)->ignores;
     }
     return found;
 }
