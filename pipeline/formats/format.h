@@ -19,8 +19,9 @@ struct format {
                                             them; the first is what an index's shards have */
     const char *stem;          /* how its files' names begin in a model's folder; NULL: in no special way */
     const char *model, *index; /* in a folder: the file that holds all, else the one that names the shards */
-    int ignores;               /* CHOICE_OF_...: what it does not look at of a choice */
-    const char *finds;         /* what `find` looks for, for a message: "a single model*.safetensors" */
+    int ignores;       /* CHOICE_OF_...: what it does not look at of a choice; never the adapter where it may
+                          hold a state dict, which may have one in it */
+    const char *finds; /* what `find` looks for, for a message: "a single model*.safetensors" */
 
     /* Local. Another file or folder by which the model of a folder is opened: 1 and its path from there on,
      * at most size - 1 bytes. NULL: there is none. */

@@ -101,6 +101,8 @@ static struct choice meant(const struct look *l, int i, int is_tuned)
 {
     const struct cell *c = &l->config->cells[i];
     struct choice choice = c->choice;
+    if (choice.adapter == CHOICE_ADAPTER_MERGED) /* what the default is */
+        choice.adapter = CHOICE_ADAPTER_DEFAULT;
     if (is_tuned) {
         choice.base = c->base;
         return choice;

@@ -312,7 +312,7 @@ static err_t open_list(struct stored_list *out, const char *path, const struct c
 
 const struct format format_sharded = {
     .name = "safetensors shards of a distributed checkpoint",
-    .ignores = CHOICE_OF_ALL,
+    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .finds = "shard-*-model-*-of-*.safetensors",
     .find = find_sharded,
     .open = open_list,

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""What a cell's keys weights, adapter and merge choose, as a user meets it: one folder as two checkpoints, what is said of it, what
+is fresh, and a folder that was removed. The folders are those packed in tests/trainers."""
+import os
+import shutil
+import tarfile
+
+import h5py
+
+import sinewlib as lib
+
+PACKED = os.path.join(lib.ROOT, "tests", "trainers")
+HEAD = "study: s\noutput: out\nmissing: %s\ncells:\n"
+CELL = "  - {family: f, algorithm: %s, seed: 0, base: %s, tuned: %s%s}\n"
+STAGES = "stages: {load: {}, delta: {needs: load, arithmetic: %s}, mask: {needs: delta}, overlap: {needs: mask}}\n"
+
+
+class Choices(lib.Case):
+    def unpack(self, kind):
+        with tarfile.open(os.path.join(PACKED, kind + ".tar.xz")) as t:
+            t.extractall(self.dir)
+
+    def study(self, cells, missing="fail", arithmetic="f32"):
+        """cells: (algorithm, base, tuned, more keys)."""
+        self.write("s.yaml", HEAD % missing + "".join(CELL % c for c in cells) + STAGES % arithmetic)
+
+    def rows(self, name, *columns):
+        return [tuple(row[c] for c in columns) for row in lib.table(self.path("out", "s.h5"), name)]
+
+    def notes(self):
+        with h5py.File(self.path("out", "s.h5"), "r") as f:
+            return f["provenance/notes"][()].decode().splitlines() if "notes" in f["provenance"] else None
+
+    def test_one_folder_is_several_checkpoints(self):
+        self.unpack("dcp")
+        base, tuned = "dcp-tp2xdp2/base", "dcp-tp2xdp2/trainer/step-3"
+        cells = [("plain", base, tuned, ""), ("masters", base, tuned, ", weights: masters"), ("model", base, tuned, ", weights: model")]
+        self.study(cells)
+        checked = self.sinew(["check", "s.yaml"])
+        self.assertIn("3 cells, 4 stages, 11 nodes; 4 inputs", checked.stdout)  # the base is one
+        said = [line for line in checked.stdout.splitlines() if line.startswith(tuned)]
+        self.assertEqual([line.split(": torch")[0] for line in said],
+                         [tuned, tuned + " (weights: masters)", tuned + " (weights: model)"])
+        run = self.sinew(["run", "s.yaml"])
+        for line in said:
+            self.assertEqual(run.stdout.count("] " + line + "\n"), 1, run.stdout)
+        self.assertEqual(self.notes(), said)
+        plain, masters, model = (n for _, n in self.rows("cells", "cell", "bit_changed"))
+        self.assertTrue(plain == masters > model, (plain, masters, model))  # bf16 hides most of what changed
+        self.assertEqual(len(self.rows("overlap", "cell_1")), len(set(self.rows("overlap", "cell_1", "cell_2", "scope"))))
+        self.assertIn("11 nodes: 11 fresh", self.sinew(["status", "s.yaml"]).stdout)
+        shown = self.sinew(["run", "s.yaml", "--cell", "f/model/0", "--force"]).stdout
+        self.assertIn("2 of 4 checkpoints", shown)
+        one = self.sinew(["plan", "s.yaml"], np=2).stdout
+        self.assertRegex(one, "total +11 +11")
+
+    def test_a_cell_alone_is_named_as_before(self):
+        """Where nothing is chosen, artifacts lie where they lay, and the archive says nothing of it."""
+        self.unpack("experts")
+        base = "experts-qwen3moe/base"
+        self.study([("same", base, base, "")])
+        self.sinew(["run", "s.yaml"])
+        before = sorted(os.listdir(self.path("out", "checkpoints")))
+        self.assertIsNone(self.notes())
+        self.study([("same", base, base, ", weights: masters, adapter: merged")])  # safetensors have neither
+        run = self.sinew(["run", "s.yaml"])
+        self.assertNotIn("to do", run.stdout)
+        with h5py.File(self.path("out", "s.h5"), "r") as f:
+            self.assertIn(", weights: masters, adapter: merged}", f["resolved"][()].decode())
+        self.assertTrue(set(before) <= set(os.listdir(self.path("out", "checkpoints"))))
+
+    def test_a_removed_folder_is_what_it_was(self):
+        self.unpack("dcp")
+        base, tuned = "dcp-tp2xdp2/base", "dcp-tp2xdp2/trainer/step-3"
+        cells = [("masters", base, tuned, ", weights: masters"), ("model", base, tuned, ", weights: model")]
+        self.study(cells, missing="kept")
+        self.sinew(["run", "s.yaml"])
+        before = lib.tables(self.path("out", "s.h5"))
+        shutil.rmtree(self.path(os.path.dirname(tuned)))
+        self.assertIn("8 nodes: 8 fresh", self.sinew(["status", "s.yaml"]).stdout)
+        os.unlink(self.path("out", "s.h5"))
+        self.sinew(["run", "s.yaml"], np=2)
+        after = lib.tables(self.path("out", "s.h5"))
+        self.assertTrue(all(lib.same(before[name][c], after[name][c]).all() for name in ("cells", "tensor_sparsity", "overlap")
+                            for c in before[name].dtype.names))
+        # What was never read is not there, whatever else was read of the folder.
+        self.study(cells + [("plain", base, tuned, "")], missing="fail")
+        self.assertIn("1 of 3 cells lack a checkpoint, first f/plain/0", self.sinew(["run", "s.yaml"], status=3).stderr)
+
+    def test_words(self):
+        base = "b"
+        self.study([("x", base, base, ", weights: mastres"), ("y", base, base, ", adaptor: exact")])
+        run = self.sinew(["check", "s.yaml"], status=2)
+        self.assertIn("cells[0].weights: expected one of default, masters, model, found \"mastres\"; did you mean masters?", run.stderr)
+        self.assertIn("cells[1]: unknown key \"adaptor\"; did you mean adapter?", run.stderr)
+
+
+if __name__ == "__main__":
+    lib.main()
