@@ -108,6 +108,23 @@ float f16_to_float(uint16_t bits)
     return bits_float(widen_half(bits));
 }
 
+/* What is kept of a mantissa is rounded to nearest even; below the smallest normal number it is a multiple of
+ * 2^-24, which an addition of floats rounds to. */
+uint16_t f16_from_float(float x)
+{
+    uint32_t bits = float_bits(x), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00u);
+    if (magnitude >= 0x477ff000u) /* 65520: halfway to what would come after 65504 */
+        return (uint16_t)(sign | 0x7c00u);
+    if (magnitude < 0x38800000u) { /* 2^-14 */
+        uint32_t tiny = float_bits(bits_float(magnitude) + 0.5f);
+        return (uint16_t)(sign | (tiny - float_bits(0.5f)));
+    }
+    uint32_t rounded = magnitude + 0xfffu + (magnitude >> 13 & 1);
+    return (uint16_t)(sign | ((rounded - (112u << 23)) >> 13));
+}
+
 /* An element is read before it is written at the same place, so in and out may be one buffer: no dependence
  * crosses elements. */
 static void f32_to_bf16(const uint32_t *in, int64_t n, uint16_t *out)

@@ -65,6 +65,7 @@ void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t 
 uint16_t bf16_from_float(float x);
 float bf16_to_float(uint16_t bits);
 float f16_to_float(uint16_t bits);
+uint16_t f16_from_float(float x);
 
 /* Local. delta[i] = new - old of n elements in the compare type, in the compare arithmetic: for bf16 the
  * difference of the two bf16 values rounded to bf16, as float. delta overlaps neither. */

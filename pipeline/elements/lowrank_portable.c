@@ -1,0 +1,18 @@
+/* The plain loops of lowrank.c: the reference. */
+#include "elements/lowrank_loops.h"
+
+#include <math.h>
+
+void lowrank_rows_portable(const float *left, int64_t rows, int64_t rank, const float *right, int64_t cols,
+                           int64_t stride, float scale, float *out, int64_t step)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++) {
+            float sum = 0;
+            for (int64_t k = 0; k < rank; k++)
+                sum = fmaf(left[i * rank + k], right[k * stride + j], sum);
+            out[i * step + j] = sum * scale;
+        }
+}
+
+const struct lowrank_loops lowrank_portable = {.rows = lowrank_rows_portable};
