@@ -117,6 +117,12 @@ enum dtype decoder_type(const struct stored_tensor *t)
     return t->decoding ? t->decoding->out : t->dtype;
 }
 
+const struct stored_tensor *decoder_change(const struct stored_tensor *t)
+{
+    const struct decoding *d = t->decoding;
+    return d && !d->problem && d->by->change ? d->by->change(d) : NULL;
+}
+
 int64_t decoder_scratch_bytes(const struct stored_tensor *t, int64_t n)
 {
     const struct decoding *d = t->decoding;

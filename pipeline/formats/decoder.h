@@ -86,6 +86,10 @@ struct decoder {
     /* Local. Elements [first, first+n) of d->of as numbers, 0 < n <= s->most. Errors: those of the source. */
     err_t (*read)(const struct decoding *d, const struct stored_source *from, int64_t first, int64_t n,
                   struct decoder_scratch *s, void *out, struct err *e);
+
+    /* Local, pure. Of a tensor that another was added to and that has lost it by rounding: what was added.
+     * NULL, here and returned: there is no such thing. */
+    const struct stored_tensor *(*change)(const struct decoding *d);
 };
 
 /* NULL behind the last. */
@@ -126,6 +130,10 @@ const struct decoding *decoder_served(const struct stored_tensor *t);
 /* Local, pure. Are t's elements numbers that can be compared, once they are decoded? Of which type? */
 int decoder_is_number(const struct stored_tensor *t);
 enum dtype decoder_type(const struct stored_tensor *t);
+
+/* Local, pure. What t is more than the base's tensor of its name, as a tensor of its own, in float32; the
+ * difference of the two is this and not their numbers'. NULL: the difference is that of their numbers. */
+const struct stored_tensor *decoder_change(const struct stored_tensor *t);
 
 /* Local, pure. Scratch to read at most n elements of t at a time; 0 where it is not decoded. */
 int64_t decoder_scratch_bytes(const struct stored_tensor *t, int64_t n);
