@@ -56,7 +56,10 @@ err_t pair_read_by(struct pair *p, const struct readahead_setting *how, struct e
 void pair_expect(struct pair *p, const struct match_set *set, int64_t from, int64_t to);
 
 /* Local. Elements [first, first+n) of the main layout's tensor t from both sides, n <= LAYOUT_BLOCK, in the
- * compare type. */
+ * compare type. Where the tuned side knows what was added to its base (decoder_change, an adapter read
+ * exactly), w0 is zero and w1 that update: so every figure is the update's own. What depends on |w0|, the
+ * bins of magnitude and the criterion `relative`, then knows nothing of the base: bin 0, and all that is not
+ * zero. */
 err_t pair_read(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e);
 
 /* Local. The same of the layout aside; integers and bools as they are. */

@@ -14,10 +14,10 @@ static const struct lowrank_loops *loops_of(enum isa isa)
     return isa_choose(sets, isa);
 }
 
-void lowrank_rows(enum isa isa, const float *left, int64_t rows, int64_t rank, const float *right,
-                  int64_t cols, int64_t stride, float scale, float *out)
+void lowrank_rows(enum isa isa, const float *left, int64_t rows, int64_t r, const float *right, int64_t cols,
+                  int64_t stride, float scale, float *out)
 {
-    loops_of(isa)->rows(left, rows, rank, right, cols, stride, scale, out, cols);
+    loops_of(isa)->rows(left, rows, r, right, cols, stride, scale, out, cols);
 }
 
 int64_t lowrank_stride(int64_t cols)

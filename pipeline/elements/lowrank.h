@@ -13,8 +13,8 @@
 
 /* Local. out[i * cols + j] = scale * sum over k of left[i * rank + k] * right[k * stride + j], for rows i and
  * columns j; stride >= cols. Every instruction set gives the same bits. */
-void lowrank_rows(enum isa isa, const float *left, int64_t rows, int64_t rank, const float *right,
-                  int64_t cols, int64_t stride, float scale, float *out);
+void lowrank_rows(enum isa isa, const float *left, int64_t rows, int64_t r, const float *right, int64_t cols,
+                  int64_t stride, float scale, float *out);
 
 /* Local, pure. A stride for rows of so many columns, by which rows do not fall on each other in a cache. */
 int64_t lowrank_stride(int64_t cols);

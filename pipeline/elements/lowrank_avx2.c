@@ -7,19 +7,19 @@
 enum { WIDE = 8, VECTORS = 3, ROWS = 4 };
 
 /* `rows` rows of `vectors` vectors of columns, both constants where it is inlined. */
-AVX2_INLINE void tile(const int rows, const int vectors, const float *left, int64_t rank, const float *right,
+AVX2_INLINE void tile(const int rows, const int vectors, const float *left, int64_t r, const float *right,
                       int64_t stride, float scale, float *out, int64_t step)
 {
     __m256 sum[ROWS][VECTORS];
     for (int i = 0; i < rows; i++)
         for (int v = 0; v < vectors; v++)
             sum[i][v] = _mm256_setzero_ps();
-    for (int64_t k = 0; k < rank; k++) {
+    for (int64_t k = 0; k < r; k++) {
         __m256 right_k[VECTORS];
         for (int v = 0; v < vectors; v++)
             right_k[v] = _mm256_loadu_ps(right + k * stride + v * WIDE);
         for (int i = 0; i < rows; i++) {
-            __m256 left_k = _mm256_set1_ps(left[i * rank + k]);
+            __m256 left_k = _mm256_set1_ps(left[i * r + k]);
             for (int v = 0; v < vectors; v++)
                 sum[i][v] = _mm256_fmadd_ps(left_k, right_k[v], sum[i][v]);
         }
@@ -30,26 +30,26 @@ AVX2_INLINE void tile(const int rows, const int vectors, const float *left, int6
 }
 
 /* All rows of `vectors` vectors of columns, which stay in the nearest cache meanwhile. */
-AVX2_INLINE void column(const int vectors, const float *left, int64_t rows, int64_t rank, const float *right,
+AVX2_INLINE void column(const int vectors, const float *left, int64_t rows, int64_t r, const float *right,
                         int64_t stride, float scale, float *out, int64_t step)
 {
     int64_t i = 0;
     for (; i + ROWS <= rows; i += ROWS)
-        tile(ROWS, vectors, left + i * rank, rank, right, stride, scale, out + i * step, step);
+        tile(ROWS, vectors, left + i * r, r, right, stride, scale, out + i * step, step);
     for (; i < rows; i++)
-        tile(1, vectors, left + i * rank, rank, right, stride, scale, out + i * step, step);
+        tile(1, vectors, left + i * r, r, right, stride, scale, out + i * step, step);
 }
 
-AVX2 static void rows_avx2(const float *left, int64_t rows, int64_t rank, const float *right, int64_t cols,
+AVX2 static void rows_avx2(const float *left, int64_t rows, int64_t r, const float *right, int64_t cols,
                            int64_t stride, float scale, float *out, int64_t step)
 {
     int64_t j = 0;
     for (; j + VECTORS * WIDE <= cols; j += VECTORS * WIDE)
-        column(VECTORS, left, rows, rank, right + j, stride, scale, out + j, step);
+        column(VECTORS, left, rows, r, right + j, stride, scale, out + j, step);
     for (; j + WIDE <= cols; j += WIDE)
-        column(1, left, rows, rank, right + j, stride, scale, out + j, step);
+        column(1, left, rows, r, right + j, stride, scale, out + j, step);
     if (j < cols)
-        lowrank_rows_portable(left, rows, rank, right + j, cols - j, stride, scale, out + j, step);
+        lowrank_rows_portable(left, rows, r, right + j, cols - j, stride, scale, out + j, step);
 }
 
 const struct lowrank_loops lowrank_avx2 = {.rows = rows_avx2};

@@ -6,14 +6,14 @@
 
 struct lowrank_loops {
     /* lowrank_rows, of which out's rows are `step` apart: what vectors leave over is a narrower product. */
-    void (*rows)(const float *left, int64_t rows, int64_t rank, const float *right, int64_t cols,
-                 int64_t stride, float scale, float *out, int64_t step);
+    void (*rows)(const float *left, int64_t rows, int64_t r, const float *right, int64_t cols, int64_t stride,
+                 float scale, float *out, int64_t step);
 };
 
 ISA_TABLES(struct lowrank_loops, lowrank);
 
 /* Local. The reference. */
-void lowrank_rows_portable(const float *left, int64_t rows, int64_t rank, const float *right, int64_t cols,
+void lowrank_rows_portable(const float *left, int64_t rows, int64_t r, const float *right, int64_t cols,
                            int64_t stride, float scale, float *out, int64_t step);
 
 #endif

@@ -2,9 +2,10 @@
 
 #include "formats/decoder.h"
 #include "formats/folders/hub.h"
+#include "formats/folders/opening.h"
 #include "formats/folders/unread.h"
 #include "formats/format.h"
-#include "formats/index.h"
+#include "formats/lora/lora.h"
 #include "formats/strided.h"
 #include "base/path.h"
 
@@ -41,65 +42,29 @@ int checkpoint_exists(const char *path)
     return exists;
 }
 
-/* An index beside the one file that was taken could be meant as well: which of them it was, is said. */
-static err_t note_index(struct stored_list *list, const struct format *format, const char *dir,
-                        const char *name, struct arena *a, struct err *e)
-{
-    if (!format->model || !format->index || strcmp(name, format->model) != 0 ||
-        !format_has_entry(dir, format->index))
-        return ERR_OK;
-    list->note =
-        arena_printf(a, e, "%s was taken, as transformers takes it, not %s and its shards beside it%s%s",
-                     name, format->index, list->note ? "; " : "", list->note ? list->note : "");
-    return list->note ? ERR_OK : e->code;
-}
-
-/* What the path leads to, as one list. */
-static err_t open_list(struct stored_list *out, struct checkpoint *c, const char *path, int is_dir,
-                       const struct choice *choice, struct arena *a, struct err *e)
-{
-    const struct format *format = format_of(path);
-    char name[PATH_MAX];
-    if (!is_dir) {
-        if (!format)
-            return format_refuse_file(path, a, e);
-        TRY(unread_refuse_file(path, a, e));
-        c->format = format->name;
-        return format->open(out, path, choice, a, e);
-    }
-    enum format_source source = format_look(path, &format, name, sizeof name);
-    c->format = format->name;
-    if (source == FORMAT_NONE)
-        return format_refuse_folder(path, a, e);
-    if (source == FORMAT_INDEX)
-        return index_open(out, format, path, choice, a, e);
-    char *file = path_join(a, path, name, e);
-    TRY(file ? format->open(out, file, choice, a, e) : e->code);
-    return note_index(out, format, path, name, a, e);
-}
-
 err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choice *choice, struct arena *a,
                       struct err *e)
 {
     static const struct choice unasked;
     struct stored_list list = {0};
-    const char *note;
-    struct stat st;
+    struct opening o;
+    choice = choice ? choice : &unasked;
     *c = (struct checkpoint){.format = format_table[0]->name};
     c->path = arena_strdup(a, path, e);
     if (!c->path)
         return e->code;
-    if (stat(path, &st) != 0)
-        return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
-                       "%s: no checkpoint: %s", path, strerror(errno));
-    TRY(hub_resolve(c->path, &path, &note, a, e));
-    TRY(open_list(&list, c, path, S_ISDIR(st.st_mode), choice ? choice : &unasked, a, e));
-    TRY(model_config_read(&c->config, list.config_dir ? list.config_dir : path, a, e));
-    stored_sort(&list);
-    err_t code = decoder_resolve(&list, &c->config, a, e);
-    err_item(e, "%s", path);
+    err_t code = opening_list(&o, &list, c->path, choice, a, e);
+    c->format = o.format->name;
     TRY(code);
-    c->note = note && list.note ? arena_printf(a, e, "%s; %s", note, list.note) : note ? note : list.note;
+    TRY(lora_complete(&list, o.path, choice, a, e));
+    TRY(model_config_read(&c->config, list.config_dir ? list.config_dir : o.path, a, e));
+    stored_sort(&list);
+    code = decoder_resolve(&list, &c->config, a, e);
+    err_item(e, "%s", o.path);
+    TRY(code);
+    c->note = o.note && list.note ? arena_printf(a, e, "%s; %s", o.note, list.note)
+              : o.note            ? o.note
+                                  : list.note;
     if (e->code != ERR_OK)
         return e->code;
     c->simulated = list.simulated;

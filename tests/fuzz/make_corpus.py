@@ -72,6 +72,45 @@ def make_index():
     seed("index", "control", text.replace("b\"", "\\u0007\""))
 
 
+def adapter_of(parts):
+    """{name: shape} of float32 as a safetensors file with small numbers."""
+    header, data = {}, b""
+    for name, shape in parts.items():
+        n = 1
+        for x in shape:
+            n *= x
+        more = struct.pack("<%df" % n, *((i % 5 - 2) / 64 for i in range(n)))
+        header["base_model.model.model." + name] = entry("F32", shape, len(data), len(data) + len(more))
+        data += more
+    return b"\0" + safetensors(header, data)
+
+
+def make_lora():
+    plain = b'{"peft_type": "LORA", "r": 2, "lora_alpha": 4}'
+    q = {"layers.0.q_proj.lora_A.weight": [2, 4], "layers.0.q_proj.lora_B.weight": [3, 2]}
+    experts = {"layers.0.mlp.experts.base_layer.lora_A.weight": [4, 4], "layers.0.mlp.experts.base_layer.lora_B.weight": [2, 4],
+               "layers.0.mlp.experts.lora_A.weight": [4, 1], "layers.0.mlp.experts.lora_B.weight": [4, 4]}
+    named = b'{"r": 2, "target_parameters": ["experts.gate_up_proj", "experts.down_proj"]}'
+    single = {"layers.1.mlp.experts.lora_A.weight": [2, 4], "layers.1.mlp.experts.lora_B.weight": [2, 2]}
+    embedding = {"embed_tokens.lora_embedding_A": [2, 5], "embed_tokens.lora_embedding_B": [4, 2],
+                 "embed_tokens.lora_magnitude_vector": [4]}
+    seed("lora", "plain", plain + adapter_of(q))
+    seed("lora", "dora", b'{"r": 2, "use_dora": true}' + adapter_of(dict(q, **{"layers.0.q_proj.lora_magnitude_vector": [3]})))
+    seed("lora", "embedding", plain + adapter_of(embedding))
+    seed("lora", "bias", plain + adapter_of(dict(q, **{"layers.0.q_proj.lora_B.bias": [3]})))
+    seed("lora", "experts", named + adapter_of(experts))
+    seed("lora", "expert-by-expert", b'{"r": 2, "target_parameters": ["experts.gate_up_proj"]}' + adapter_of(single))
+    seed("lora", "saved", plain + adapter_of(dict(q, **{"layers.0.q_proj.base_layer.bias": [3], "norm.weight": [2]})))
+    seed("lora", "tokens", b'{"r": 2, "trainable_token_indices": [4, 0, 2]}' +
+         adapter_of({"embed_tokens.token_adapter.trainable_tokens_delta": [3, 4]}))
+    seed("lora", "patterns", b'{"rank_pattern": {"(q|v)_proj": 2, "layers\\\\.[0-9]+": 3}, "alpha_pattern": {".*_proj$": 5}}' +
+         adapter_of(q))
+    seed("lora", "unequal", plain + adapter_of({"layers.0.q_proj.lora_A.weight": [2, 4], "layers.0.q_proj.lora_B.weight": [3, 3]}))
+    seed("lora", "no-b", plain + adapter_of({"layers.0.q_proj.lora_A.weight": [2, 4]}))
+    seed("lora", "pissa", b'{"init_lora_weights": "pissa"}' + adapter_of(q))
+    seed("lora", "no-weights", plain)
+
+
 def make_model():
     seed("model", "llama", json.dumps({"architectures": ["LlamaForCausalLM"], "num_hidden_layers": 2,
                                        "tie_word_embeddings": False, "rope_theta": 1e4}))
@@ -316,5 +355,5 @@ def make_config():
     seed("config", "block", "study: >-\n  a\n  b\n? output\n: |\n  o\n---\nx\n")
 
 
-for make in (make_safetensors, make_index, make_model, make_zip, make_torch, make_npy, make_llama, make_config):
+for make in (make_safetensors, make_index, make_lora, make_model, make_zip, make_torch, make_npy, make_llama, make_config):
     make()

@@ -40,20 +40,20 @@ static void zeros(void **state)
     }
 }
 
-static void compare(int64_t rows, int64_t rank, int64_t cols, int64_t stride)
+static void compare(int64_t rows, int64_t r, int64_t cols, int64_t stride)
 {
     static float left[ROOM], right[ROOM], expected[ROOM], got[ROOM + 1];
-    uint64_t seed = (uint64_t)(rows * 1000 + rank * 100 + cols);
+    uint64_t seed = (uint64_t)(rows * 1000 + r * 100 + cols);
     enum isa isa;
-    assert_true(rows * rank <= ROOM && rank * stride <= ROOM && rows * cols <= ROOM);
-    for (int64_t i = 0; i < rows * rank; i++)
+    assert_true(rows * r <= ROOM && r * stride <= ROOM && rows * cols <= ROOM);
+    for (int64_t i = 0; i < rows * r; i++)
         left[i] = number(&seed);
-    for (int64_t i = 0; i < rank * stride; i++)
+    for (int64_t i = 0; i < r * stride; i++)
         right[i] = number(&seed);
-    lowrank_rows(ISA_PORTABLE, left, rows, rank, right, cols, stride, 0.7f, expected);
+    lowrank_rows(ISA_PORTABLE, left, rows, r, right, cols, stride, 0.7f, expected);
     for (int choice = 0; isa_choice(choice, &isa); choice++) {
         memset(got, 0x55, sizeof got);
-        lowrank_rows(isa, left, rows, rank, right, cols, stride, 0.7f, got);
+        lowrank_rows(isa, left, rows, r, right, cols, stride, 0.7f, got);
         assert_memory_equal(got, expected, (size_t)(rows * cols) * sizeof *got);
         uint32_t behind;
         memcpy(&behind, got + rows * cols, sizeof behind);
@@ -67,8 +67,8 @@ static void every_shape(void **state)
     for (int64_t cols = 1; cols < 130; cols++)
         for (int64_t rows = 1; rows < 10; rows += 1 + rows / 4)
             compare(rows, 5, cols, cols + cols % 3);
-    for (int64_t rank = 1; rank < 70; rank += 7)
-        compare(6, rank, 200, lowrank_stride(200));
+    for (int64_t r = 1; r < 70; r += 7)
+        compare(6, r, 200, lowrank_stride(200));
 }
 
 static void strides(void **state)

@@ -43,10 +43,10 @@ static int lora_valid(const struct decoding *d)
     int64_t in = p.transposed ? p.rows : p.cols, out = p.transposed ? p.cols : p.rows, of_b;
     if (!multiplies_to(p.nexperts, p.rows, p.cols, d->of->elements) || p.expert < 0 || p.out_start < 0 ||
         p.experts < p.nexperts || p.expert > p.experts - p.nexperts || !isfinite(p.scale) ||
-        !multiplies_to(p.experts, p.rank, in, d->helpers[A_FACTOR]->elements) ||
+        !multiplies_to(p.experts, p.r, in, d->helpers[A_FACTOR]->elements) ||
         __builtin_add_overflow(p.out_start, out, &of_b))
         return 0;
-    int64_t across = p.rank * p.experts;
+    int64_t across = p.r * p.experts;
     return d->helpers[B_FACTOR]->elements % across == 0 && of_b <= d->helpers[B_FACTOR]->elements / across;
 }
 
@@ -60,7 +60,7 @@ err_t lora_make(struct stored_tensor *t, const struct stored_tensor *a_factor,
     TRY(decoder_derive(t, &decoder_lora, DTYPE_F32, a, &d, e));
     TRY(decoding_add_helper(d, a_factor, a, e));
     TRY(decoding_add_helper(d, b_factor, a, e));
-    const int64_t numbers[] = {part->rank, part->experts, part->expert,    part->nexperts,
+    const int64_t numbers[] = {part->r,    part->experts, part->expert,    part->nexperts,
                                part->rows, part->cols,    part->out_start, part->transposed};
     memcpy(d->numbers, numbers, sizeof numbers);
     d->reals[0] = part->scale;
@@ -72,7 +72,7 @@ err_t lora_make(struct stored_tensor *t, const struct stored_tensor *a_factor,
         "experts",
         t->name, shape_text(t->ndim, t->dims, shape[0], sizeof shape[0]), a_factor->name,
         shape_text(a_factor->ndim, a_factor->dims, shape[1], sizeof shape[1]), b_factor->name,
-        shape_text(b_factor->ndim, b_factor->dims, shape[2], sizeof shape[2]), (long long)part->rank,
+        shape_text(b_factor->ndim, b_factor->dims, shape[2], sizeof shape[2]), (long long)part->r,
         (long long)part->experts);
 }
 
@@ -106,12 +106,12 @@ static int64_t left_bytes(const struct lora_product *p, int64_t n)
 {
     int64_t rows = n / p->cols + 2;
     rows = rows < p->rows ? rows : p->rows;
-    return up(rows * p->rank * (int64_t)sizeof(float));
+    return up(rows * p->r * (int64_t)sizeof(float));
 }
 
 static int64_t right_bytes(const struct lora_product *p)
 {
-    return up(p->rank * lowrank_stride(p->cols) * (int64_t)sizeof(float));
+    return up(p->r * lowrank_stride(p->cols) * (int64_t)sizeof(float));
 }
 
 static int64_t whole_bytes(const struct decoding *d)
@@ -183,10 +183,10 @@ static err_t keep_whole(const struct lora_work *w, struct err *e)
 static err_t take_b_row(const struct lora_work *w, int64_t row, int64_t expert, float *out, int64_t step,
                         struct err *e)
 {
-    const int64_t experts = w->p.experts, across = w->p.rank * experts;
+    const int64_t experts = w->p.experts, across = w->p.r * experts;
     const int64_t at_once = experts > CHUNK ? 1 : CHUNK / experts; /* ranks */
-    for (int64_t k = 0, n; k < w->p.rank; k += n) {
-        n = w->p.rank - k < at_once ? w->p.rank - k : at_once;
+    for (int64_t k = 0, n; k < w->p.r; k += n) {
+        n = w->p.r - k < at_once ? w->p.r - k : at_once;
         const float *v = w->chunk;
         if (w->whole)
             v = w->whole + row * across + k * experts + expert;
@@ -209,9 +209,8 @@ static err_t keep_right(const struct lora_work *w, const struct decoding *d, int
         for (int64_t j = 0; j < w->p.cols; j++)
             TRY(take_b_row(w, w->p.out_start + j, expert, w->right + j, w->stride, e));
     } else {
-        for (int64_t k = 0; k < w->p.rank; k++)
-            TRY(read_run(w, w->a, (expert * w->p.rank + k) * w->p.cols, w->p.cols, w->right + k * w->stride,
-                         e));
+        for (int64_t k = 0; k < w->p.r; k++)
+            TRY(read_run(w, w->a, (expert * w->p.r + k) * w->p.cols, w->p.cols, w->right + k * w->stride, e));
     }
     kept->right_of = d->of;
     kept->right_expert = expert;
@@ -221,21 +220,21 @@ static err_t keep_right(const struct lora_work *w, const struct decoding *d, int
 /* Rows [from, to) of the left factor of an expert, rows x rank. */
 static err_t take_left(const struct lora_work *w, int64_t expert, int64_t from, int64_t to, struct err *e)
 {
-    const int64_t rank = w->p.rank;
+    const int64_t r = w->p.r;
     if (w->p.transposed) {
-        for (int64_t k = 0; k < rank; k++)
+        for (int64_t k = 0; k < r; k++)
             for (int64_t i = from, n; i < to; i += n) {
                 n = to - i < CHUNK ? to - i : CHUNK;
-                TRY(read_chunk(w, w->a, (expert * rank + k) * w->p.rows + i, n, w->chunk, e));
+                TRY(read_chunk(w, w->a, (expert * r + k) * w->p.rows + i, n, w->chunk, e));
                 for (int64_t j = 0; j < n; j++)
-                    w->left[(i - from + j) * rank + k] = w->chunk[j];
+                    w->left[(i - from + j) * r + k] = w->chunk[j];
             }
         return ERR_OK;
     }
     if (w->p.experts == 1)
-        return read_run(w, w->b, (w->p.out_start + from) * rank, (to - from) * rank, w->left, e);
+        return read_run(w, w->b, (w->p.out_start + from) * r, (to - from) * r, w->left, e);
     for (int64_t i = from; i < to; i++)
-        TRY(take_b_row(w, w->p.out_start + i, expert, w->left + (i - from) * rank, 1, e));
+        TRY(take_b_row(w, w->p.out_start + i, expert, w->left + (i - from) * r, 1, e));
     return ERR_OK;
 }
 
@@ -249,7 +248,7 @@ static void multiply(const struct lora_work *w, int64_t first, int64_t n, float 
         int64_t rows = col == 0 && n - done >= cols ? (n - done) / cols : 1;
         int64_t wide = rows > 1 || n - done >= cols - col ? cols - col : n - done;
         part = rows * wide;
-        lowrank_rows(isa, w->left + row * w->p.rank, rows, w->p.rank, w->right + col, wide, w->stride,
+        lowrank_rows(isa, w->left + row * w->p.r, rows, w->p.r, w->right + col, wide, w->stride,
                      (float)w->p.scale, out + done);
     }
 }

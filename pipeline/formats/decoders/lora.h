@@ -12,7 +12,7 @@
 
 /* Which part of s B A a tensor is. */
 struct lora_product {
-    int64_t rank, experts;    /* r and E of the factors */
+    int64_t r, experts;       /* r and E of the factors */
     int64_t expert, nexperts; /* the tensor holds nexperts of them from `expert` on, along its first axis
                                  where there are several */
     int64_t rows, cols;       /* of each */
