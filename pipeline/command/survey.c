@@ -31,27 +31,45 @@ err_t survey_add_note(struct survey *s, const char *path, const char *why, struc
 
 /* ---- small files beside the weights ---- */
 
+/* A small regular file whole; what is no such file, or cannot be read, is none: *text is NULL then. A pipe
+ * would be waited for. */
+static int64_t read_small(const char *path, int64_t max_bytes, char **text, struct arena *scratch)
+{
+    struct err bad;
+    struct file_stamp stamp;
+    int fd;
+    int64_t n = 0;
+    *text = NULL;
+    err_clear(&bad);
+    if (file_open(path, &fd, &stamp, &bad) != ERR_OK)
+        return 0;
+    close(fd);
+    if (stamp.size_bytes <= max_bytes)
+        file_read(scratch, path, max_bytes, text, &n, &bad);
+    return n;
+}
+
 /* The text of a key of a JSON file in a folder; NULL where there is none. What is wrong with the file is for
  * those to say who need it. */
 static const char *json_text(struct survey *s, const char *dir, const char *file, const char *key,
                              struct err *e)
 {
     struct err bad;
+    struct arena scratch;
     struct json_doc *doc = NULL;
-    char *text = NULL;
     const char *found = NULL;
-    int64_t n = 0;
+    char *text = NULL;
     err_clear(&bad);
-    char *path = path_join(s->arena, dir, file, e);
-    if (!path || access(path, R_OK) != 0)
-        return NULL;
-    if (file_read(s->arena, path, JSON_MAX_BYTES, &text, &n, &bad) == ERR_OK &&
-        json_doc_parse(&doc, path, text, n, s->arena, &bad) == ERR_OK) {
+    arena_init(&scratch, s->arena->mem);
+    const char *path = path_join(&scratch, dir, file, &bad);
+    int64_t n = path ? read_small(path, JSON_MAX_BYTES, &text, &scratch) : 0;
+    if (text && json_doc_parse(&doc, path, text, n, &scratch, &bad) == ERR_OK) {
         const struct json_item *item = json_item_get(json_doc_root(doc), key);
         if (json_item_kind(item) == JSON_KIND_TEXT)
             found = arena_strdup(s->arena, json_item_text(item), e);
     }
     json_doc_release(doc);
+    arena_release(&scratch);
     return found;
 }
 
@@ -61,28 +79,24 @@ static const char *branch_of(struct survey *s, const char *snapshots, const char
 {
     char refs[PATH_MAX];
     const char *found = NULL;
+    struct arena scratch;
     int n = snprintf(refs, sizeof refs, "%.*s/refs", (int)(path_last(snapshots) - snapshots), snapshots);
     DIR *d = n > 0 && n < (int)sizeof refs ? opendir(refs) : NULL;
-    for (struct dirent *entry = d ? readdir(d) : NULL; entry && !found && e->code == ERR_OK;
-         entry = readdir(d)) {
-        char *text = NULL, *path = path_join(s->arena, refs, entry->d_name, e);
-        struct err bad;
-        struct file_stamp stamp;
-        int fd;
-        int64_t length;
-        err_clear(&bad);
-        if (entry->d_name[0] == '.' || !path || file_open(path, &fd, &stamp, &bad) != ERR_OK)
-            continue;
-        close(fd); /* it is a regular file, and of that size */
-        if (stamp.size_bytes <= REF_MAX_BYTES &&
-            file_read(s->arena, path, REF_MAX_BYTES, &text, &length, &bad) == ERR_OK) {
+    if (!d)
+        return NULL;
+    arena_init(&scratch, s->arena->mem);
+    for (struct dirent *entry = readdir(d); entry && !found && e->code == ERR_OK; entry = readdir(d)) {
+        char *text = NULL,
+             *path = entry->d_name[0] == '.' ? NULL : path_join(&scratch, refs, entry->d_name, e);
+        if (path && read_small(path, REF_MAX_BYTES, &text, &scratch) > 0 && text) {
             text[strcspn(text, " \n")] = '\0';
             if (strcmp(text, revision) == 0)
                 found = arena_strdup(s->arena, entry->d_name, e);
         }
+        arena_reset(&scratch);
     }
-    if (d)
-        closedir(d);
+    arena_release(&scratch);
+    closedir(d);
     return found;
 }
 
