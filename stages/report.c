@@ -333,6 +333,18 @@ static const char *attribute(struct report *r, const char *name)
     return h5_get_text(r->archive, "/", name, &value, &missing) == ERR_OK && value ? value : "";
 }
 
+/* What the archive says was taken of checkpoints; most archives have nothing to say. */
+static const char *notes(struct report *r)
+{
+    static const char name[] = "/provenance/notes";
+    struct err missing;
+    char *text = NULL;
+    err_clear(&missing);
+    if (!h5_has(r->archive, name) || h5_read_text(r->archive, name, &text, &missing) != ERR_OK)
+        return "";
+    return text;
+}
+
 /* Local, process 0. */
 static err_t write_report(struct report *r, const struct report_params *p, struct err *e)
 {
@@ -346,6 +358,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     sum->simulated = attribute(r, "simulated");
     sum->created = attribute(r, "created");
     sum->version = attribute(r, "sinew_version");
+    sum->notes = notes(r);
     int n = r->ctx->ntables;
     TRY(figures_keep(&r->gather, r->ctx->tables, n, e));
     for (int i = 0; i < n; i++) {

@@ -429,6 +429,7 @@ void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, i
                             .detail = detail,
                             .study = "",
                             .simulated = "",
+                            .notes = "",
                             .created = "",
                             .version = ""};
     struct keys *const keys[] = {&sum->cell_keys,       &sum->families,      &sum->algorithms,

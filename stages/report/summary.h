@@ -41,6 +41,7 @@ struct summary {
     struct arena *scratch; /* reset by the caller between ranges and between page tables */
     int64_t detail;        /* up to so many cells (or pairs) a page has a row each */
     const char *study, *simulated, *created, *version; /* root attributes; "" where there is none */
+    const char *notes; /* what was taken of checkpoints, a line each; "" where there is nothing to say */
     struct table cells, entropy, published;
     struct table pairs; /* the first `detail` rows of overlap at scope model, of npairs */
     int64_t npairs;

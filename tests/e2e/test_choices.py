@@ -12,7 +12,8 @@ import sinewlib as lib
 PACKED = os.path.join(lib.ROOT, "tests", "trainers")
 HEAD = "study: s\noutput: out\nmissing: %s\ncells:\n"
 CELL = "  - {family: f, algorithm: %s, seed: 0, base: %s, tuned: %s%s}\n"
-STAGES = "stages: {load: {}, delta: {needs: load, arithmetic: %s}, mask: {needs: delta}, overlap: {needs: mask}}\n"
+STAGES = ("stages: {load: {}, delta: {needs: load, arithmetic: %s}, mask: {needs: delta}, overlap: {needs: mask},\n"
+          "  report: {needs: [mask, overlap], figures: false}}\n")
 
 
 class Choices(lib.Case):
@@ -37,7 +38,7 @@ class Choices(lib.Case):
         cells = [("plain", base, tuned, ""), ("masters", base, tuned, ", weights: masters"), ("model", base, tuned, ", weights: model")]
         self.study(cells)
         checked = self.sinew(["check", "s.yaml"])
-        self.assertIn("3 cells, 4 stages, 11 nodes; 4 inputs", checked.stdout)  # the base is one
+        self.assertIn("3 cells, 5 stages, 12 nodes; 4 inputs", checked.stdout)  # the base is one
         said = [line for line in checked.stdout.splitlines() if line.startswith(tuned)]
         self.assertEqual([line.split(": torch")[0] for line in said],
                          [tuned, tuned + " (weights: masters)", tuned + " (weights: model)"])
@@ -45,14 +46,18 @@ class Choices(lib.Case):
         for line in said:
             self.assertEqual(run.stdout.count("] " + line + "\n"), 1, run.stdout)
         self.assertEqual(self.notes(), said)
+        with open(self.path("out", "report", "report.md")) as f:
+            report = f.read()
+        for line in said:
+            self.assertEqual(report.count("\n- " + line + "\n"), 1, line)
         plain, masters, model = (n for _, n in self.rows("cells", "cell", "bit_changed"))
         self.assertTrue(plain == masters > model, (plain, masters, model))  # bf16 hides most of what changed
         self.assertEqual(len(self.rows("overlap", "cell_1")), len(set(self.rows("overlap", "cell_1", "cell_2", "scope"))))
-        self.assertIn("11 nodes: 11 fresh", self.sinew(["status", "s.yaml"]).stdout)
+        self.assertIn("12 nodes: 12 fresh", self.sinew(["status", "s.yaml"]).stdout)
         shown = self.sinew(["run", "s.yaml", "--cell", "f/model/0", "--force"]).stdout
         self.assertIn("2 of 4 checkpoints", shown)
         one = self.sinew(["plan", "s.yaml"], np=2).stdout
-        self.assertRegex(one, "total +11 +11")
+        self.assertRegex(one, "total +12 +12")
 
     def test_a_cell_alone_is_named_as_before(self):
         """Where nothing is chosen, artifacts lie where they lay, and the archive says nothing of it."""
@@ -62,6 +67,8 @@ class Choices(lib.Case):
         self.sinew(["run", "s.yaml"])
         before = sorted(os.listdir(self.path("out", "checkpoints")))
         self.assertIsNone(self.notes())
+        with open(self.path("out", "report", "report.md")) as f:
+            self.assertNotIn("could mean more", f.read())
         self.study([("same", base, base, ", weights: masters, adapter: merged")])  # safetensors have neither
         run = self.sinew(["run", "s.yaml"])
         self.assertNotIn("to do", run.stdout)
@@ -77,7 +84,7 @@ class Choices(lib.Case):
         self.sinew(["run", "s.yaml"])
         before = lib.tables(self.path("out", "s.h5"))
         shutil.rmtree(self.path(os.path.dirname(tuned)))
-        self.assertIn("8 nodes: 8 fresh", self.sinew(["status", "s.yaml"]).stdout)
+        self.assertIn("9 nodes: 9 fresh", self.sinew(["status", "s.yaml"]).stdout)
         os.unlink(self.path("out", "s.h5"))
         self.sinew(["run", "s.yaml"], np=2)
         after = lib.tables(self.path("out", "s.h5"))

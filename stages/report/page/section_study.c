@@ -2,6 +2,7 @@
 #include "report/page/sections.h"
 
 #include <math.h>
+#include <string.h>
 
 static void say_axis(struct page *p, const struct keys *k, const char *one, const char *many, struct err *e)
 {
@@ -29,6 +30,26 @@ static const char *covered_words(struct summary *sum, struct err *e)
     return text ? text : "";
 }
 
+/* What was taken of folders that could mean more than one thing: the first lines, and how many there are
+ * more. */
+static void say_notes(struct page *p, const char *notes, struct err *e)
+{
+    enum { SHOWN = 12 };
+    long long n = 0;
+    if (!notes[0])
+        return;
+    body_say(&p->body, BODY_PARAGRAPH, e, "Of checkpoints that could mean more than one thing was taken:");
+    for (const char *line = notes; *line; n++) {
+        size_t length = strcspn(line, "\n");
+        if (n < SHOWN)
+            body_say(&p->body, BODY_ITEM, e, "%.*s", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    if (n > SHOWN)
+        body_say(&p->body, BODY_ITEM, e, "and of %lld more, as /provenance/notes of the archive lists",
+                 n - SHOWN);
+}
+
 int section_study(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
@@ -47,6 +68,7 @@ int section_study(struct page *p, struct err *e)
     say_axis(p, &sum->seeds, "seed", "seeds", e);
     say_axis(p, &sum->data, "training-data name", "training-data names", e);
     say_axis(p, &sum->steps, "training step", "training steps", e);
+    say_notes(p, sum->notes, e);
     body_say(&p->body, BODY_PARAGRAPH, e,
              "Update sparsity is the share of parameters that were not updated. Figures are percent unless "
              "said otherwise;\n"
