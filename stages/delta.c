@@ -51,7 +51,8 @@ static const struct param delta_params[] = {
      "tensors on one side only: fail; skip: left out; a head that is tied to the embedding on the other side "
      "always is"},
     {"rename", PARAM_TEXTS, offsetof(struct delta_params, rename), NULL, "[]", 0, 0, NULL,
-     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names"},
+     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names; or "
+     "torchtitan: its names and orders of rows as the base has them"},
     {"mtp", PARAM_CHOICE, offsetof(struct delta_params, mtp), NULL, "exclude", 0, 0, mtp_choices,
      "layers beyond num_hidden_layers of the base's config.json, for multi-token prediction: exclude from "
      "all "
@@ -478,6 +479,9 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     }
     TRY_OUT(code, comm_agree(c, e));
     const struct match *m = &d->pair.match;
+    if (c->me == 0 && m->preset)
+        log_info(ctx->log, "%s: the tuned checkpoint's names are %s's, brought to the base's",
+                 ctx->cell->name, m->preset);
     int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks;
     if (d->p->store == STORE_UPDATE)
         TRY_OUT(code,

@@ -165,9 +165,14 @@ static err_t match_cell(struct inputs *in, const struct cell *cell, const struct
     arena_init(&scratch, in->arena->mem);
     for (int i = 0; i < npolicies && code == ERR_OK; i++) {
         struct err bad;
+        const char *preset = NULL;
         err_clear(&bad);
-        if (pair_check(base, tuned, &policies[i], cell->name, &scratch, &bad) != ERR_OK)
+        if (pair_check(base, tuned, &policies[i], cell->name, &preset, &scratch, &bad) != ERR_OK)
             complain(in, &bad);
+        else if (preset)
+            code =
+                text_add(&in->notes, e, "%s: the tuned checkpoint's names are %s's, brought to the base's\n",
+                         cell->name, preset);
         arena_reset(&scratch);
     }
     arena_release(&scratch);

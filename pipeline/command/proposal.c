@@ -266,7 +266,7 @@ static err_t try_pair(const struct proposal *p, struct proposed *cell, struct he
         return bad->code;
     }
     arena_init(&scratch, p->arena->mem);
-    err_t code = pair_check(&base->c, &tuned->c, &strict, cell->tuned->path, &scratch, &first);
+    err_t code = pair_check(&base->c, &tuned->c, &strict, cell->tuned->path, NULL, &scratch, &first);
     if (code != ERR_OK) {
         cell->unmatched = 1;
         arena_reset(&scratch);

@@ -1,5 +1,6 @@
 #include "compare/match.h"
 
+#include "compare/preset.h"
 #include "formats/decoder.h"
 
 #include <inttypes.h>
@@ -9,12 +10,6 @@
 
 static const char *const side_names[] = {"base", "tuned"};
 enum { BASE, TUNED, SIDES };
-
-/* A tensor under the name it is matched by. */
-struct named_tensor {
-    const char *name;
-    const struct stored_tensor *tensor;
-};
 
 struct side {
     const struct checkpoint *checkpoint;
@@ -100,6 +95,16 @@ static int parse_rule(const char *text, struct rule *r, char *problem, int size)
 int match_rule_check(const char *rule, char *problem, int size)
 {
     struct rule r;
+    struct text_hint hint;
+    int presets = 0;
+    if (preset_is(rule))
+        return 0;
+    while (preset_words[presets])
+        presets++;
+    if (!strstr(rule, "->") && text_meant(&hint, rule, preset_words, presets, "", "\"", "")[0]) {
+        snprintf(problem, (size_t)size, "\"%.100s\" is no preset: %s", rule, hint.text);
+        return -1;
+    }
     return parse_rule(rule, &r, problem, size);
 }
 
@@ -110,27 +115,48 @@ static int rule_matches(const struct rule *r, const char *name, size_t n)
            (!r->star || memcmp(name + n - tail, r->tail, tail) == 0);
 }
 
+/* Applies a rule; *found: to how many names. */
+static err_t apply_rule(struct matching *g, struct side *s, const char *text, int64_t *found, struct err *e)
+{
+    struct rule r;
+    char problem[300];
+    if (parse_rule(text, &r, problem, sizeof problem) != 0)
+        return err_set(e, ERR_CONFIG, "rename: %s", problem);
+    for (int64_t i = 0; i < s->n; i++) {
+        const char *name = s->v[i].name;
+        size_t n = strlen(name), head = (size_t)r.head_bytes;
+        if (!rule_matches(&r, name, n))
+            continue;
+        int rest = (int)(n - head) - (r.star ? r.tail_bytes : 0);
+        s->v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
+                                    name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
+        if (!s->v[i].name)
+            return e->code;
+        ++*found;
+    }
+    return ERR_OK;
+}
+
+static err_t apply_preset(struct matching *g, struct side *s, const char *word, int64_t *found, struct err *e)
+{
+    return preset_apply(word, &s->v, &s->n, found, g->side[BASE].checkpoint, s->checkpoint, g->arena, e);
+}
+
+/* By the policy's rules; without any by a preset, where the names are a training library's. */
 static err_t rename_side(struct matching *g, struct side *s, struct err *e)
 {
     const struct text_list *rules = &g->policy->rename;
+    int64_t found = 0;
+    if (rules->n == 0) {
+        g->m->preset = preset_guess(g->side[BASE].checkpoint, s->checkpoint);
+        return g->m->preset ? apply_preset(g, s, g->m->preset, &found, e) : ERR_OK;
+    }
     for (int k = 0; k < rules->n; k++) {
-        struct rule r;
-        char problem[300];
-        int64_t found = 0;
-        if (parse_rule(rules->v[k], &r, problem, sizeof problem) != 0)
-            return err_set(e, ERR_CONFIG, "rename: %s", problem);
-        for (int64_t i = 0; i < s->n; i++) {
-            const char *name = s->v[i].name;
-            size_t n = strlen(name), head = (size_t)r.head_bytes;
-            if (!rule_matches(&r, name, n))
-                continue;
-            int rest = (int)(n - head) - (r.star ? r.tail_bytes : 0);
-            s->v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
-                                        name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
-            if (!s->v[i].name)
-                return e->code;
-            found++;
-        }
+        found = 0;
+        if (preset_is(rules->v[k]))
+            TRY(apply_preset(g, s, rules->v[k], &found, e));
+        else
+            TRY(apply_rule(g, s, rules->v[k], &found, e));
         if (found == 0)
             return err_set(e, ERR_CONFIG,
                            "rename: \"%s\" matches none of the %" PRId64
@@ -158,9 +184,11 @@ static err_t list_side(struct matching *g, int which, const struct checkpoint *c
         const struct stored_tensor *t = &c->tensors[i];
         s->v[i] = (struct named_tensor){t->name, t};
     }
-    if (which == BASE || g->policy->rename.n == 0)
+    if (which == BASE)
         return ERR_OK;
     TRY(rename_side(g, s, e));
+    if (g->policy->rename.n == 0 && !g->m->preset)
+        return ERR_OK;
     if (s->n > 0)
         qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
     for (int64_t i = 1; i < s->n; i++)
@@ -220,10 +248,14 @@ static err_t skip_helper(struct matching *g, const struct stored_tensor *x, cons
 
 /* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
  * head: the other side's. */
-static const struct named_tensor *tied_to(const struct side *s, const struct stored_tensor *head)
+static const struct named_tensor *tied_to(const struct side *s, const struct named_tensor *x)
 {
+    static const char lm_head[] = "lm_head.weight";
+    const struct stored_tensor *head = x->tensor;
     const struct named_tensor *embedding = NULL;
-    if (!text_ends_with(head->name, "lm_head.weight") || s->checkpoint->config.tied == MODEL_TIED_NO)
+    if (!text_ends_with(head->name, lm_head) && !text_ends_with(x->name, lm_head))
+        return NULL;
+    if (s->checkpoint->config.tied == MODEL_TIED_NO)
         return NULL;
     for (int64_t i = 0; i < s->n && !embedding; i++)
         if (s->v[i].tensor->layer < 0 && (text_ends_with(s->v[i].name, "embed_tokens.weight") ||
@@ -245,7 +277,7 @@ static const struct side *lacking(const struct matching *g, const struct match_w
 static err_t skip_unmatched(struct matching *g, const struct match_walk *w, struct err *e)
 {
     const struct named_tensor *x = w->base ? w->base : w->tuned;
-    const struct named_tensor *embedding = tied_to(lacking(g, w), x->tensor);
+    const struct named_tensor *embedding = tied_to(lacking(g, w), x);
     char *reason;
     if (embedding)
         reason = arena_printf(g->arena, e, "tied to %s on the %s side", embedding->name,
@@ -265,7 +297,7 @@ static err_t check_names(const struct matching *g, struct err *e)
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
         int has = w.base ? BASE : TUNED;
-        if ((w.base && w.tuned) || decoder_served(x->tensor) || tied_to(lacking(g, &w), x->tensor))
+        if ((w.base && w.tuned) || decoder_served(x->tensor) || tied_to(lacking(g, &w), x))
             continue;
         if (n[has]++ == 0)
             first[has] = x;

@@ -20,7 +20,7 @@ struct match_policy {
     enum match_rows rows;
     int skip_unmatched;      /* a tensor on one side only is left out, rather than refused */
     int include_mtp;         /* layers of multi-token prediction count like all others */
-    struct text_list rename; /* "PATTERN -> REPLACEMENT", of tuned names; see match_rule_check */
+    struct text_list rename; /* "PATTERN -> REPLACEMENT", or a preset, of tuned names; see match_rule_check */
 };
 
 struct match_set {
@@ -30,6 +30,7 @@ struct match_set {
 
 struct match {
     struct match_set main, aside;
+    const char *preset;         /* by which tuned names became the base's, unasked; NULL: none was needed */
     int64_t skipped_parameters; /* elements in neither set or aside; what serves another tensor has none */
 };
 
@@ -41,9 +42,9 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
                   const struct match_policy *policy, const char *cell, const char *node,
                   struct table *skipped, struct arena *a, struct err *e);
 
-/* Local, pure. Is the text a rename? "PATTERN -> REPLACEMENT": with one * on both sides, a whole name, where
- * * stands for any text; with none, the beginning of a name. Each rule is applied to what the ones before it
- * have made of a name. Returns 0, or -1 with what is wrong in problem. */
+/* Local, pure. Is the text a rename? A preset (preset.h), or "PATTERN -> REPLACEMENT": with one * on both
+ * sides, a whole name, where * stands for any text; with none, the beginning of a name. Each rule is applied
+ * to what the ones before it have made of a name. Returns 0, or -1 with what is wrong in problem. */
 int match_rule_check(const char *rule, char *problem, int size);
 
 /* Local, pure. Do both say the same? */

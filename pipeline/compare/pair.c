@@ -7,11 +7,14 @@
 /* ---- pairs ---- */
 
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, struct arena *a, struct err *e)
+                 const struct match_policy *policy, const char *cell, const char **preset, struct arena *a,
+                 struct err *e)
 {
     struct match m;
     err_t code = match_build(&m, base, tuned, policy, cell, "", NULL, a, e);
     err_item(e, "%s", cell);
+    if (preset)
+        *preset = m.preset;
     return code;
 }
 

@@ -42,9 +42,11 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
                 enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
                 const char *node, struct table *skipped, struct arena *a, struct err *e);
 
-/* Local. Would pair_open match these two opened checkpoints? Errors: DATA as there. */
+/* Local. Would pair_open match these two opened checkpoints? preset (may be NULL): as match.preset. Errors:
+ * DATA as there. */
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, struct arena *a, struct err *e);
+                 const struct match_policy *policy, const char *cell, const char **preset, struct arena *a,
+                 struct err *e);
 
 /* Local. How to read it; before the first read. */
 err_t pair_read_by(struct pair *p, const struct readahead_setting *how, struct err *e);

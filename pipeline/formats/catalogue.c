@@ -100,6 +100,9 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
     TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
     TRY(h5_set_int(f, "/", "config_tied", c->config.tied, e));
+    TRY(h5_set_text(f, "/", "config_type", c->config.type ? c->config.type : "", e));
+    TRY(h5_set_int(f, "/", "config_heads", c->config.heads, e));
+    TRY(h5_set_int(f, "/", "config_kv_heads", c->config.kv_heads, e));
     TRY(h5_set_int(f, "/", "tensors", c->ntensors, e));
     return h5_set_int(f, "/", "parameters", c->parameters, e);
 }
@@ -293,12 +296,16 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
 
 static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
 {
-    char *path, *problem;
+    char *path, *problem, *type;
     int64_t tied;
     TRY(h5_get_text(f, "/", "config", &path, e));
     TRY(h5_get_text(f, "/", "config_problem", &problem, e));
     TRY(h5_get_int(f, "/", "config_layers", &m->layers, e));
     TRY(h5_get_int(f, "/", "config_tied", &tied, e));
+    TRY(h5_get_text(f, "/", "config_type", &type, e));
+    TRY(h5_get_int(f, "/", "config_heads", &m->heads, e));
+    TRY(h5_get_int(f, "/", "config_kv_heads", &m->kv_heads, e));
+    m->type = type[0] ? type : NULL;
     m->path = path[0] ? path : NULL;
     m->problem = problem[0] ? problem : NULL;
     m->tied = tied == MODEL_TIED_YES  ? MODEL_TIED_YES

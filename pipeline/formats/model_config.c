@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_BYTES = 4 << 20, MAX_LAYERS = 1000000 };
+enum { MAX_BYTES = 4 << 20, MAX_LAYERS = 1000000, MAX_HEADS = 1000000, MAX_TYPE = 60 };
 
 static const struct json_item *find(const struct json_item *root, const char *key)
 {
@@ -16,6 +16,31 @@ static const struct json_item *find(const struct json_item *root, const char *ke
         return NULL;
     const struct json_item *v = json_item_get(root, key), *part = json_item_get(root, "text_config");
     return v || json_item_kind(part) != JSON_KIND_MAP ? v : json_item_get(part, key);
+}
+
+/* A count that a model can have; 0 where there is none. */
+static int64_t count_of(const struct json_item *root, const char *key, int64_t most)
+{
+    const struct json_item *v = find(root, key);
+    int64_t n = json_item_kind(v) == JSON_KIND_INT ? json_item_int(v) : 0;
+    return n > 0 && n <= most ? n : 0;
+}
+
+/* Of a text model within another the inner type: it is the inner layers that are compared. */
+static err_t take_attention(struct model_config *m, const struct json_item *root, struct arena *a,
+                            struct err *e)
+{
+    const struct json_item *part = json_item_get(root, "text_config"),
+                           *type = json_item_kind(part) == JSON_KIND_MAP ? json_item_get(part, "model_type")
+                                                                         : NULL;
+    if (json_item_kind(type) != JSON_KIND_TEXT)
+        type = json_item_get(root, "model_type");
+    m->heads = count_of(root, "num_attention_heads", MAX_HEADS);
+    m->kv_heads = count_of(root, "num_key_value_heads", MAX_HEADS);
+    if (json_item_kind(type) != JSON_KIND_TEXT || strlen(json_item_text(type)) > MAX_TYPE)
+        return ERR_OK;
+    m->type = arena_strdup(a, json_item_text(type), e);
+    return e->code;
 }
 
 static err_t take(struct model_config *m, const struct json_item *root, struct arena *a, struct err *e)
@@ -36,7 +61,8 @@ static err_t take(struct model_config *m, const struct json_item *root, struct a
         m->problem = arena_printf(
             a, e, "%s: num_hidden_layers: expected a number of layers, found %s", m->path,
             json_item_kind(layers) == JSON_KIND_INT ? "one that no model has" : json_item_kind_text(layers));
-    return e->code;
+    TRY(e->code);
+    return json_item_kind(root) == JSON_KIND_MAP ? take_attention(m, root, a, e) : ERR_OK;
 }
 
 err_t model_config_read(struct model_config *m, const char *path, struct arena *a, struct err *e)

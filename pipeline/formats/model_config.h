@@ -1,5 +1,6 @@
 /* What a checkpoint's config.json says of the model, as far as comparing two checkpoints needs it: how many
- * layers the model proper has, whether its head is its embedding, and how its weights are quantized.
+ * layers the model proper has, whether its head is its embedding, how its weights are quantized, and what the
+ * order of its rows hangs on.
  *
  * The file is a published one beside the weights, as untrusted as they are, and nothing depends on it where
  * it is not asked: one that cannot be used is a problem kept as text, which is told when the answer is
@@ -22,6 +23,8 @@ struct model_config {
     int64_t layers;            /* num_hidden_layers; 0 where it is not said */
     enum model_tied tied;      /* tie_word_embeddings */
     struct quant_config quant; /* known while a checkpoint is opened; a catalogue does not keep it */
+    const char *type;          /* model_type; NULL where it is not said */
+    int64_t heads, kv_heads;   /* num_attention_heads, num_key_value_heads; 0 where they are not said */
 };
 
 /* Local. Reads config.json of the checkpoint at `path`, a folder or a file in one. The keys are looked for

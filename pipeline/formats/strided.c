@@ -42,6 +42,10 @@ static err_t look(struct strided_walk *g, int64_t at, int64_t n, int ahead, cons
 static void copy(const unsigned char *in, int64_t from, unsigned char *out, int64_t to, int64_t n,
                  int64_t width)
 {
+    if (from == width && to == width) { /* a row of a box */
+        memcpy(out, in, (size_t)(n * width));
+        return;
+    }
     switch (width) { /* of known size, so that the copies become moves */
     case 1:
         for (int64_t i = 0; i < n; i++)

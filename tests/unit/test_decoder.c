@@ -270,6 +270,9 @@ static void write_said(struct world *w, const char *path, const struct said *x)
         assert_int_equal(h5_set_text(h, "/", texts[i], "", e), ERR_OK);
     h5_set_int(h, "/", "config_layers", 0, e);
     h5_set_int(h, "/", "config_tied", 0, e);
+    h5_set_text(h, "/", "config_type", "", e);
+    h5_set_int(h, "/", "config_heads", 0, e);
+    h5_set_int(h, "/", "config_kv_heads", 0, e);
     table_init(&t, "files", a);
     TABLE_ADD(&t, e, V_TEXT("/here"), V_INT(16), V_INT(0), V_TEXT("0"));
     h5_table_write(h, "files", &t, e);

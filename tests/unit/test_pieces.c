@@ -426,6 +426,9 @@ static void write_catalogue(struct bench *b, const char *path, int64_t file_byte
         assert_int_equal(h5_set_text(h, "/", texts[i], "", e), ERR_OK);
     h5_set_int(h, "/", "config_layers", 0, e);
     h5_set_int(h, "/", "config_tied", 0, e);
+    h5_set_text(h, "/", "config_type", "", e);
+    h5_set_int(h, "/", "config_heads", 0, e);
+    h5_set_int(h, "/", "config_kv_heads", 0, e);
     table_init(&t, "files", &b->arena);
     TABLE_ADD(&t, e, V_TEXT("/here"), V_INT(file_bytes), V_INT(0), V_TEXT("0"));
     h5_table_write(h, "files", &t, e);
