@@ -7,7 +7,11 @@ import os
 import re
 import struct
 import sys
+import tempfile
 import zipfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import dcplib  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -51,6 +55,66 @@ def make_safetensors():
     seed("safetensors", "deep", safetensors(b"[" * 3000))
     seed("safetensors", "lfs", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n")
     seed("safetensors", "length", struct.pack("<Q", (1 << 64) - 1) + b"{}")
+
+
+# ---- distributed checkpoints ----
+
+def two_parts(first, second):
+    return struct.pack("<I", len(first)) + first + second
+
+
+def dcp(change=lambda w: None, boxes=(((0, 0), (2, 3)), ((2, 0), (2, 3)))):
+    """A matrix of 4 x 3 in chunks and a scalar, beside an optimiser; change: what is done to the writer before its metadata is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        w = dcplib.Writer(folder)
+        name = w.tensor(("model", "layers.0.w"), "F32", (4, 3))
+        for offsets, sizes in boxes:
+            w.chunk(name, "__0_0.distcp", "F32", offsets, sizes, bytes(4 * sizes[0] * sizes[1]))
+        w.chunk(w.tensor(("model", "s"), "BF16", ()), "__0_0.distcp", "BF16", (), (), bytes(2))
+        w.value(("optimizer", "lr"))
+        change(w)
+        w.close()
+        with open(os.path.join(folder, ".metadata"), "rb") as f, open(os.path.join(folder, "__0_0.distcp"), "rb") as g:
+            return two_parts(f.read(), g.read())
+
+
+def make_dcp():
+    def place(**values):
+        return lambda w: w.places[0][1].__dict__.update(values)
+    seed("dcp", "rows", dcp())
+    seed("dcp", "boxes", dcp(boxes=(((0, 0), (2, 2)), ((0, 2), (4, 1)), ((2, 0), (2, 2)))))
+    seed("dcp", "gap", dcp(boxes=(((0, 0), (2, 3)),)))
+    seed("dcp", "overlap", dcp(boxes=(((0, 0), (3, 3)), ((2, 0), (2, 3)))))
+    seed("dcp", "empty", dcp(boxes=(((0, 0), (4, 3)), ((4, 0), (0, 3)))))
+    seed("dcp", "parent", dcp(place(relative_path="../x")))
+    seed("dcp", "beyond", dcp(place(offset=1 << 62)))
+    seed("dcp", "negative", dcp(place(length=-1)))
+    seed("dcp", "transformed", dcp(place(transform_descriptors=["stream.zstd"])))
+    seed("dcp", "no-paths", dcp(lambda w: w.paths.clear()))
+    seed("dcp", "two-models", dcp(lambda w: w.paths.update({"model.s": ("a", "model", "s"), "model.layers.0.w": ("b", "model", "w")})))
+    seed("dcp", "huge", dcp(lambda w: w.entries["model.layers.0.w"].__dict__.update(size=dcplib.Size((1 << 40, 1 << 40)))))
+    seed("dcp", "foreign", two_parts(b"\x80\x04cposix\nsystem\n\x8c\x04true\x85R.", b""))
+
+
+def make_sharded():
+    def shard(name, shape, offsets, end, info=None):
+        text = info if info is not None else json.dumps({name: {"saved_offsets": offsets}})
+        return safetensors({"__metadata__": {"format": "pt", "DCP_SHARDING_INFO": text}, name: entry("F32", shape, 0, end)}, bytes(end))
+    first = shard("w", [1, 3], [0, 0], 12)
+    seed("sharded", "rows", two_parts(first, shard("w", [2, 3], [1, 0], 24)))
+    seed("sharded", "columns", two_parts(first, shard("w", [1, 2], [0, 3], 8)))
+    seed("sharded", "gap", two_parts(first, shard("w", [1, 3], [2, 0], 12)))
+    seed("sharded", "overlap", two_parts(first, shard("w", [1, 3], [0, 1], 12)))
+    seed("sharded", "other-axes", two_parts(first, shard("w", [3], [1], 12)))
+    seed("sharded", "huge", two_parts(first, shard("w", [1, 3], [(1 << 63) - 1, 0], 12)))
+    seed("sharded", "negative", two_parts(first, shard("w", [1, 3], [-1, 0], 12)))
+    seed("sharded", "no-info", two_parts(first, safetensors({"v": entry("F32", [2], 0, 8)}, bytes(8))))
+    seed("sharded", "no-json", two_parts(first, shard("w", [1, 3], None, 12, info="{")))
+    seed("sharded", "a-list", two_parts(first, shard("w", [1, 3], None, 12, info="[0]")))
+
+
+for make in (make_dcp, make_sharded):
+    make()
 
 
 def make_index():
