@@ -172,6 +172,21 @@ static err_t put_logits(struct text *t, const struct group *g, struct arena *a, 
     return text_add(t, e, "}\n");
 }
 
+/* The keys by which more could be taken of a checkpoint than is by default. */
+static err_t put_choices(struct text *t, const struct proposed *c, const char *indent, struct err *e)
+{
+    if (c->masters)
+        TRY(text_add(
+            t, e,
+            "%s# weights: masters or model: the trainer kept both; 'sinew check' says which is taken by default\n",
+            indent));
+    if (c->tuned->adapter)
+        TRY(text_add(
+            t, e, "%s# adapter: exact, for its own update instead of the merged weights, which bf16 rounds\n",
+            indent));
+    return ERR_OK;
+}
+
 /* What of the product is not there. */
 static err_t put_excluded(struct text *t, const struct group *g, struct arena *a, struct err *e)
 {
@@ -239,6 +254,7 @@ static err_t put_matrix(struct text *t, const struct group *g, struct arena *a, 
     TRY(put_pattern(t, g, g->cells[0]->tuned_pattern, a, e));
     TRY(text_add(t, e, "\n"));
     TRY(put_logits(t, g, a, e));
+    TRY(put_choices(t, g->cells[0], "  ", e));
     return put_excluded(t, g, a, e);
 }
 
@@ -247,6 +263,7 @@ static err_t put_matrix(struct text *t, const struct group *g, struct arena *a, 
 static err_t put_cell(struct text *t, const struct proposed *c, struct err *e)
 {
     TRY(put_guess(t, c, "  ", e));
+    TRY(put_choices(t, c, "  ", e));
     TRY(text_add(t, e, "  - {family: "));
     TRY(put_name(t, c->family, e));
     TRY(text_add(t, e, ", algorithm: "));

@@ -4,6 +4,7 @@
 #include "command/naming.h"
 #include "compare/pair.h"
 #include "formats/checkpoint.h"
+#include "formats/format.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -235,6 +236,33 @@ static int is_f32(const struct checkpoint *c)
     return 2 * n > c->parameters;
 }
 
+/* What a choice of weights comes to: a number that differs where the types or the places of tensors do; 0:
+ * they cannot be had. */
+static uint64_t weights_under(const struct proposed *cell, enum choice_weights weights, struct mem *m)
+{
+    const struct choice choice = {.weights = weights, .base = cell->base->path};
+    struct arena scratch;
+    struct checkpoint c;
+    struct err bad;
+    uint64_t sum = 1;
+    err_clear(&bad);
+    arena_init(&scratch, m);
+    if (checkpoint_open(&c, cell->tuned->path, &choice, &scratch, &bad) != ERR_OK)
+        sum = 0;
+    for (int64_t i = 0; sum > 0 && i < c.ntensors; i++)
+        sum = 31 * sum + (uint64_t)c.tensors[i].dtype;
+    arena_release(&scratch);
+    return sum;
+}
+
+/* Does it hold the optimiser's weights beside the model's? */
+static int has_masters(const struct proposed *cell, const struct checkpoint *c, struct mem *m)
+{
+    const struct format *format = format_named(c->format);
+    return format && !(format->ignores & CHOICE_OF_WEIGHTS) && !cell->tuned->adapter &&
+           weights_under(cell, CHOICE_WEIGHTS_MASTERS, m) != weights_under(cell, CHOICE_WEIGHTS_MODEL, m);
+}
+
 /* With tensors left out that have no partner, as long as most have one: where the names differ, the few that
  * happen to be alike are no comparison, and strictly is what is said. */
 static err_t try_loose(const struct checkpoint *base, const struct checkpoint *tuned,
@@ -273,6 +301,7 @@ static err_t try_pair(const struct proposal *p, struct proposed *cell, struct he
         code = try_loose(&base->c, &tuned->c, &first, &scratch, bad);
     }
     arena_release(&scratch);
+    cell->masters = code == ERR_OK && has_masters(cell, &tuned->c, p->arena->mem);
     cell->f32 = code == ERR_OK && is_f32(&tuned->c) && !is_f32(&base->c);
     if (code == ERR_OK && cell->unmatched)
         *bad = first;

@@ -20,7 +20,8 @@ struct proposed {
     const char *guessed; /* what was guessed of it, a sentence; NULL */
     int unmatched;       /* some tensors are on one side only, or differ in rows: */
     const char *unmatched_why;
-    int f32; /* its tuned weights are float32, its base's are not */
+    int masters; /* it holds weights to choose among (key weights) */
+    int f32;     /* its tuned weights are float32, its base's are not */
 };
 
 struct proposal {

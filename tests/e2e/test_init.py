@@ -224,6 +224,16 @@ class Init(lib.Case):
         self.checkpoint("m", "ppo")
         self.assertEqual(self.sinew(["init", "m"], np=3).stdout, self.sinew(["init", "m"]).stdout)
 
+    def test_the_readmes_trainers(self):
+        """What README has a user of each trainer type: init, check, run, on a folder that the trainer wrote."""
+        if not os.path.isdir(TRAINERS):
+            self.skipTest("no %s" % TRAINERS)
+        for name, ncells in (("verl-fsdp1-w2-run", 3), ("trl-grpo-lora", 2), ("zero2-w3", 1), ("titan-llama3-w2", 1)):
+            with self.subTest(name):
+                text, cells = self.init(os.path.join(TRAINERS, name, "base"), os.path.join(TRAINERS, name, "trainer"))
+                self.assertGreaterEqual(len(cells), ncells, text)
+                self.assertEqual("dynamics" in self.stages(text), len(cells) > 1)
+
     def test_genuine_folders(self):
         """A study that passes check, or a refusal with a reason."""
         if not os.path.isdir(TRAINERS):
