@@ -461,10 +461,13 @@ err_t proposal_make(struct proposal *p, struct err *e)
     TRY(settle_unmatched(&w, e));
     if (p->n > 0)
         return ERR_OK;
-    const struct survey_note *last = s->nnotes > 0 ? &s->notes[s->nnotes - 1] : NULL;
+    for (int64_t i = 0; i < s->nnotes; i++)
+        if (s->n > 1 || strcmp(s->notes[i].path, s->found[0].path) != 0)
+            return err_set(
+                e, ERR_DATA, "%lld checkpoint%s found, first %s, and no two that can be compared; %s: %s",
+                (long long)s->n, s->n == 1 ? "" : "s", s->found[0].path, s->notes[i].path, s->notes[i].why);
     return err_set(
         e, ERR_DATA,
-        "%lld checkpoint%s found, first %s, and no pair of a base and a tuned one that can be compared%s%s%s%s",
-        (long long)s->n, s->n == 1 ? "" : "s", s->found[0].path, last ? "; " : "", last ? last->path : "",
-        last ? ": " : "", last ? last->why : "; give the base's folder first");
+        "%lld checkpoint%s found, first %s, and nothing to compare it with: give the base's folder too, first",
+        (long long)s->n, s->n == 1 ? "" : "s", s->found[0].path);
 }

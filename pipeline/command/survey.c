@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "command/guess.h"
 #include "formats/checkpoint.h"
+#include "formats/folders/unread.h"
 #include "formats/format.h"
 #include "formats/json.h"
 #include "formats/logits/logits.h"
@@ -254,6 +255,19 @@ static err_t put_off(struct survey *s, struct sighting x, struct err *e)
     return ERR_OK;
 }
 
+/* A folder in which nothing was found: what it is, where that is known. */
+static err_t note_other(struct survey *s, const char *path, struct err *e)
+{
+    struct arena scratch;
+    struct err why;
+    err_clear(&why);
+    arena_init(&scratch, s->arena->mem);
+    err_t code =
+        unread_refuse_folder(path, &scratch, &why) == ERR_OK ? ERR_OK : survey_add_note(s, path, why.text, e);
+    arena_release(&scratch);
+    return code;
+}
+
 static err_t look_in(struct survey *s, struct sighting here, int depth, struct err *e);
 
 /* One name in a folder. */
@@ -302,11 +316,14 @@ static err_t look_in(struct survey *s, struct sighting here, int depth, struct e
     const char **list;
     int64_t n;
     int nfiles = 0;
+    int64_t found = s->n, noted = s->nnotes;
     arena_init(&names, s->arena->mem);
     err_t code = list_names(s, here.path, &list, &n, &names, e);
     for (int64_t i = 0; i < n && code == ERR_OK; i++)
         code = look_entry(s, &here, &l, list[i], depth, &nfiles, e);
     arena_release(&names);
+    if (code == ERR_OK && !l.is_checkpoint && s->n == found && s->nnotes == noted)
+        code = note_other(s, here.path, e);
     return code;
 }
 

@@ -34,7 +34,7 @@ static err_t refuse_nothing(const struct cli *c, const struct survey *s, struct 
         e, ERR_DATA,
         "%s%s: no checkpoint in it or below it: looked for %s in %lld folder%s, %d levels deep%s%s%s%s",
         c->folders[0], c->nfolders > 1 ? " and the other folders" : "", wanted, (long long)s->nfolders,
-        s->nfolders == 1 ? "" : "s", SURVEY_DEPTH, note ? "; " : "", note ? note->path : "", note ? " " : "",
+        s->nfolders == 1 ? "" : "s", SURVEY_DEPTH, note ? "; " : "", note ? note->path : "", note ? ": " : "",
         note ? note->why : "");
 }
 
