@@ -3,6 +3,7 @@
 #include "study/stage.h"
 
 #include "kernels/change/change.h"
+#include "kernels/size/size.h"
 #include "elements/magnitude.h"
 #include "compare/pair.h"
 #include "base/text.h"
@@ -70,7 +71,7 @@ SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
        C_REAL("mean_abs", "weight units",
               "mean of |difference| over all elements, non-finite ones counted as zero"),
        C_REAL("l2", "weight units", "Euclidean norm of the difference, non-finite ones left out"),
-       C_INT("nan_count", "elements that are NaN on either side"));
+       C_INT("nan_count", "elements that are NaN on either side"), C_NORMS);
 
 SCHEMA(histograms_table, "histograms", KEPT_AT_END, "Distributions over all compared elements of a cell.",
        C_CELL, C_NODE,
@@ -134,6 +135,12 @@ static int delta_check(const void *params, char *problem, int size)
     return -1;
 }
 
+/* What a tensor adds up to. */
+struct delta_sums {
+    struct change change;
+    struct size_sums size;
+};
+
 static void delta_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base || !view->tuned)
@@ -153,7 +160,8 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     held = held < n ? held : n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
-                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct change)) + 500 * ntensors + 1e6;
+                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 500 * ntensors +
+                         1e6;
     out->known = 1;
 }
 
@@ -171,9 +179,10 @@ struct delta {
     double tolerance[CHANGE_TOLERANCES];
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
-    struct change *total; /* of the cell */
-    int64_t *nonzero[2];  /* per tensor of main and aside */
-    double read_bytes;    /* by this process, since the last progress */
+    struct delta_sums *total;       /* of the cell */
+    int64_t *nonzero[2];            /* per tensor of main and aside, as are the next */
+    struct square_sums *squares[2]; /* NaN where a tensor has no difference */
+    double read_bytes;              /* by this process, since the last progress */
 };
 
 /* Is the pass that of the tensors aside? */
@@ -200,8 +209,9 @@ static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t byt
 
 /* Reads and compares one piece of a block. */
 static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, int64_t first, int64_t n,
-                           struct change *c, struct err *e)
+                           struct delta_sums *s, struct err *e)
 {
+    struct change *c = &s->change;
     if (is_aside(d))
         TRY(pair_read_aside(&d->pair, t, first, n, d->w0, d->w1, e));
     else
@@ -213,6 +223,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
         c->counts.nonzero += unequal;
         return ERR_OK;
     }
+    size_add_base(&s->size, p->isa, d->arithmetic, d->w0, n);
     return update_part_add(p, d->w0, d->w1, n, c->counts.bin_elements, e);
 }
 
@@ -220,7 +231,8 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
-    struct change *c = walk_sums(&d->walk, at.tensor);
+    struct delta_sums *s = walk_sums(&d->walk, at.tensor);
+    struct change *c = &s->change;
     int64_t bytes = arithmetic_bytes(d->arithmetic);
     if (d->p->store != STORE_UPDATE) /* nobody asks for the blocks before: their room is used again */
         TRY(update_part_start(p, b, b + 1, e));
@@ -228,12 +240,15 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
     update_part_block(p, b);
     for (int64_t done = 0; done < at.n; done += PIECE) {
         int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
-        TRY(compare_piece(d, p, at.tensor, at.first + done, n, c, e));
+        TRY(compare_piece(d, p, at.tensor, at.first + done, n, s, e));
     }
     update_part_block(p, b + 1);
     d->read_bytes += 4.0 * (double)at.n;
-    change_add(c, p->isa, d->arithmetic, (char *)p->old_bits + value * bytes,
-               (char *)p->new_bits + value * bytes, p->nvalues - value, d->tolerance, d->p->tolerances.n);
+    const char *old_bits = (char *)p->old_bits + value * bytes,
+               *new_bits = (char *)p->new_bits + value * bytes;
+    change_add(c, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
+               d->p->tolerances.n);
+    size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
     change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
                          d->p->tolerances.n);
     return ERR_OK;
@@ -259,14 +274,23 @@ static err_t compare_share(struct delta *d, struct update_part *p, struct update
     return writer && from == to ? update_writer_flush(writer, e) : ERR_OK;
 }
 
-/* Process 0. The rows of one finished tensor. */
-static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err *e)
+static struct square_sums squares_of(const struct size_sums *s)
 {
+    return (struct square_sums){xsum_value(&s->base), xsum_value(&s->delta), xsum_value(&s->gain)};
+}
+
+/* Process 0. The rows of one finished tensor. */
+static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct err *e)
+{
+    struct change *c = &s->change;
     const struct layout_tensor *x = &d->set->layout.tensors[t];
     const struct change_counts *k = &c->counts;
     const char *cell = d->ctx->cell->name;
     const int bits = is_bits(d, t);
     char shape[200];
+    struct square_sums *squares = &d->squares[is_aside(d)][t];
+    *squares = bits ? (struct square_sums){NAN, NAN, NAN} : squares_of(&s->size);
+    const struct norms norms = norms_of(squares);
     TRY(TABLE_ADD_OF(tensors_table, &d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer),
                      V_TEXT(x->module), V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
                      V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
@@ -274,7 +298,8 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
                      V_REAL(bits              ? NAN
                             : x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements
                                               : 0),
-                     V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count)));
+                     V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count),
+                     V_NORMS(norms)));
     TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name), V_TEXT("bits"),
                   V_REAL(0), V_INT(k->bit_changed)));
     for (int i = 0; i < d->p->tolerances.n && !bits; i++)
@@ -297,9 +322,10 @@ static err_t add_tensor(struct delta *d, int64_t t, struct change *c, struct err
                              V_INT(b - 1), V_INT(k->steps[b])));
     if (k->inf_count > 0)
         TRY(TABLE_ADD_OF(inf_counts_table, &d->infs, e, V_INT(t), V_INT(k->inf_count)));
-    change_merge(d->total, c);
-    xsum_normalise(&d->total->counts.sum_abs);
-    xsum_normalise(&d->total->counts.sum_squares);
+    change_merge(&d->total->change, c);
+    xsum_normalise(&d->total->change.counts.sum_abs);
+    xsum_normalise(&d->total->change.counts.sum_squares);
+    size_merge(&d->total->size, &s->size);
     return ERR_OK;
 }
 
@@ -308,12 +334,15 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 {
     struct delta *d = arg;
     const struct comm *c = d->ctx->comm;
-    struct change none = {0}, *x = sums ? sums : &none;
+    struct delta_sums none = {.change = {.max_abs = 0}}, *x = sums ? sums : &none;
     if (sums) {
-        xsum_normalise(&x->counts.sum_abs);
-        xsum_normalise(&x->counts.sum_squares);
-        comm_sum_to_root(c, (int64_t *)&x->counts, CHANGE_WORDS);
-        comm_max_real_to_root(c, &x->max_abs, 1);
+        struct change *change = &x->change;
+        xsum_normalise(&change->counts.sum_abs);
+        xsum_normalise(&change->counts.sum_squares);
+        size_normalise(&x->size);
+        comm_sum_to_root(c, (int64_t *)&change->counts, CHANGE_WORDS);
+        comm_sum_to_root(c, (int64_t *)&x->size, SIZE_WORDS);
+        comm_max_real_to_root(c, &change->max_abs, 1);
     }
     if (c->me == 0 && e->code == ERR_OK)
         add_tensor(d, t, x, e);
@@ -333,6 +362,8 @@ static err_t allocate(struct delta *d, struct err *e)
     if (d->ctx->comm->me == 0) {
         TRY(arena_array(a, "delta.nonzero", m->main.layout.ntensors, &d->nonzero[0], e));
         TRY(arena_array(a, "delta.nonzero", m->aside.layout.ntensors, &d->nonzero[1], e));
+        TRY(arena_array(a, "delta.squares", m->main.layout.ntensors, &d->squares[0], e));
+        TRY(arena_array(a, "delta.squares", m->aside.layout.ntensors, &d->squares[1], e));
         TRY(arena_array(a, "delta.total", 1, &d->total, e));
         table_start(&d->tensors, &tensors_table, a);
         table_init(&d->tensor_sparsity, "tensor_sparsity", a);
@@ -352,15 +383,18 @@ static err_t add_layers_aside(const struct delta *d, struct table *layers, struc
     struct layout l = {.ntensors = 0};
     struct table rows, modules;
     int64_t *nonzero;
+    struct square_sums *squares;
     TRY(arena_array(a, "delta.aside", s->layout.ntensors, &l.tensors, e));
     TRY(arena_array(a, "delta.aside", s->layout.ntensors, &nonzero, e));
+    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &squares, e));
     for (int64_t t = 0; t < s->layout.ntensors; t++)
         if (!dtype_is_bits(decoder_type(s->base[t]))) {
             l.tensors[l.ntensors] = s->layout.tensors[t];
+            squares[l.ntensors] = d->squares[1][t];
             nonzero[l.ntensors++] = d->nonzero[1][t];
         }
     layout_number(&l);
-    TRY(scopes_tables(&l, nonzero, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
+    TRY(scopes_tables(&l, nonzero, squares, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
     return table_add_all(layers, &rows, e);
 }
 
@@ -369,7 +403,9 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     struct ctx *ctx = d->ctx;
     struct arena *a = ctx->arena;
     const struct layout *l = &d->pair.match.main.layout;
-    const struct change_counts *k = &d->total->counts;
+    const struct change_counts *k = &d->total->change.counts;
+    const struct square_sums squares = squares_of(&d->total->size);
+    const struct norms norms = norms_of(&squares);
     const struct cell *cell = ctx->cell;
     struct h5 *f;
     TRY(artifact_tables(ctx->out, &f, e));
@@ -390,7 +426,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                   V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
                   V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows),
                   V_INT(d->pair.match.skipped_parameters), V_INT(l->elements), V_INT(k->bit_changed),
-                  V_INT(k->nonzero)));
+                  V_INT(k->nonzero), V_NORMS(norms)));
     double n = l->elements > 0 ? (double)l->elements : 1;
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("bits"), V_REAL(0),
                   V_INT(l->elements), V_INT(k->bit_changed), V_REAL(1 - (double)k->bit_changed / n)));
@@ -414,7 +450,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
             TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
                              V_TEXT("magnitude"), V_INT(b), V_REAL(magnitude_bin_lower(b)),
                              V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
-    TRY(scopes_tables(l, d->nonzero[0], cell->name, ctx->node, &layers, &modules, a, e));
+    TRY(scopes_tables(l, d->nonzero[0], d->squares[0], cell->name, ctx->node, &layers, &modules, a, e));
     TRY(add_layers_aside(d, &layers, e));
     const struct table *all[] = {
         &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
@@ -431,7 +467,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
 {
     struct ctx *ctx = d->ctx;
     struct walk *w = &d->walk;
-    const struct walk_sums sums = {.bytes = sizeof(struct change), .end = end_tensor, .arg = d};
+    const struct walk_sums sums = {.bytes = sizeof(struct delta_sums), .end = end_tensor, .arg = d};
     int turn = 0;
     d->set = set;
     walk_start(w, ctx->comm, &set->layout,
@@ -500,7 +536,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 3,
+                                  .version = 4,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

@@ -197,7 +197,7 @@ static err_t write_tables(struct mask *m, const char *delta_artifact, struct err
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(criterion), V_REAL(tolerance),
                   V_INT(l->elements), V_INT(updated),
                   V_REAL(l->elements > 0 ? 1 - (double)updated / (double)l->elements : 1)));
-    TRY(scopes_tables(l, m->updated, cell, ctx->node, &layers, &modules, a, e));
+    TRY(scopes_tables(l, m->updated, NULL, cell, ctx->node, &layers, &modules, a, e));
     const struct table *all[] = {&sparsity, &tensors, &layers, &modules};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
@@ -254,7 +254,7 @@ out:
 
 const struct stage stage_mask = {.kind = "mask",
                                  .brief = "one bit per element: updated or not, by a criterion",
-                                 .version = 1,
+                                 .version = 2,
                                  .scope = SCOPE_CELL,
                                  .params = mask_params,
                                  .params_size = sizeof(struct mask_params),

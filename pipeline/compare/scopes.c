@@ -2,6 +2,7 @@
 
 #include "base/text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,18 +58,21 @@ err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, st
     return ERR_OK;
 }
 
-err_t scopes_tables(const struct layout *l, const int64_t *updated, const char *cell, const char *node,
-                    struct table *layers, struct table *modules, struct arena *a, struct err *e)
+err_t scopes_tables(const struct layout *l, const int64_t *updated, const struct square_sums *squares,
+                    const char *cell, const char *node, struct table *layers, struct table *modules,
+                    struct arena *a, struct err *e)
 {
     struct scopes s;
     int64_t *sum, *tensors;
     double *density;
+    struct square_sums *of;
     table_init(layers, "layers", a);
     table_init(modules, "modules", a);
     TRY(scopes_build(&s, l, a, e));
     TRY(arena_array(a, "scopes.updated", s.n, &sum, e));
     TRY(arena_array(a, "scopes.tensors", s.n, &tensors, e));
     TRY(arena_array(a, "scopes.density", s.n, &density, e));
+    TRY(arena_array(a, "scopes.squares", s.n, &of, e));
     for (int64_t i = 0; i < l->ntensors; i++)
         for (int k = 0; k < 2; k++) {
             int64_t at = s.of_tensor[2 * i + k];
@@ -77,17 +81,21 @@ err_t scopes_tables(const struct layout *l, const int64_t *updated, const char *
             sum[at] += updated[i];
             tensors[at]++;
             density[at] += (double)updated[i] / (double)l->tensors[i].elements;
+            of[at].base += squares ? squares[i].base : NAN;
+            of[at].delta += squares ? squares[i].delta : NAN;
+            of[at].gain += squares ? squares[i].gain : NAN;
         }
     for (int64_t i = 1; i < s.n; i++) {
         double sparsity = s.parameters[i] > 0 ? 1 - (double)sum[i] / (double)s.parameters[i] : 1;
         const char *colon = strchr(s.name[i], ':') + 1;
+        const struct norms norms = norms_of(&of[i]);
         if (s.name[i][0] == 'l')
             TRY(TABLE_ADD(layers, e, V_TEXT(cell), V_TEXT(node), V_INT(strtoll(colon, NULL, 10)),
                           V_INT(s.parameters[i]), V_INT(sum[i]), V_REAL(sparsity),
-                          V_REAL(tensors[i] > 0 ? density[i] / (double)tensors[i] : 0)));
+                          V_REAL(tensors[i] > 0 ? density[i] / (double)tensors[i] : 0), V_NORMS(norms)));
         else
             TRY(TABLE_ADD(modules, e, V_TEXT(cell), V_TEXT(node), V_TEXT(colon), V_INT(s.parameters[i]),
-                          V_INT(sum[i]), V_REAL(sparsity)));
+                          V_INT(sum[i]), V_REAL(sparsity), V_NORMS(norms)));
     }
     return ERR_OK;
 }

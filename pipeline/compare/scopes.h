@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "compare/layout.h"
+#include "compare/norms.h"
 #include "hdf5/table.h"
 
 /* Scopes of a model: the whole, each layer, each module; index 0 is the whole model. Results given "per
@@ -20,9 +21,10 @@ struct scopes {
 err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, struct err *e);
 
 /* Local. Fills (and initialises) the tables "layers" and "modules" of a cell from each tensor's count of
- * updated elements. The mean tensor density is the unweighted mean over a layer's non-empty tensors, in the
- * order of the layout. */
-err_t scopes_tables(const struct layout *l, const int64_t *updated, const char *cell, const char *node,
-                    struct table *layers, struct table *modules, struct arena *a, struct err *e);
+ * updated elements and its sums of squares (NULL: not known, the norms are NaN). The mean tensor density is
+ * the unweighted mean over a layer's non-empty tensors, in the order of the layout. */
+err_t scopes_tables(const struct layout *l, const int64_t *updated, const struct square_sums *squares,
+                    const char *cell, const char *node, struct table *layers, struct table *modules,
+                    struct arena *a, struct err *e);
 
 #endif

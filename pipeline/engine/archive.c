@@ -1,5 +1,6 @@
 #include "engine/archive.h"
 
+#include "compare/norms.h"
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -7,6 +8,7 @@
 #include "study/tables.h"
 #include "version.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,6 +306,7 @@ static err_t config_rows(struct archive_build *b, struct table *cells, struct ta
                          struct table *skipped, struct err *e)
 {
     const struct config *c = b->dag->config;
+    const struct norms unmeasured = norms_of(&(struct square_sums){NAN, NAN, NAN});
     for (int i = 0; i < c->ncells + c->nabsent; i++) {
         const struct cell *x = &c->cells[i];
         for (int k = 0; k < x->npublished; k++)
@@ -313,7 +316,7 @@ static err_t config_rows(struct archive_build *b, struct table *cells, struct ta
         if (!b->seen[i])
             TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
                           V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),
-                          V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_INT(0)));
+                          V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_NORMS(unmeasured)));
         if (i >= c->ncells)
             TRY(TABLE_ADD(skipped, e, V_TEXT(x->name), V_TEXT(""), V_TEXT(""), V_INT(0),
                           V_TEXT("not measured: its checkpoints are not on disk")));

@@ -51,6 +51,14 @@ enum { SCHEMA_MAX_COLUMNS = 32 }; /* every declaration is held to it by the comp
 #define C_LAYER C_INT("layer", "transformer layer; -1 where there is none")
 #define C_MODULE C_TEXT("module", "owner of the parameter: q_proj, lm_head, ...")
 #define C_PARAMETERS C_INT("parameters", "elements")
+#define C_NORMS                                                                                              \
+    C_REAL("norm_base", "weight units",                                                                      \
+           "Euclidean norm of the base's elements, those left out that are not finite on either side"),      \
+        C_REAL("norm_tuned", "weight units", "the same of the tuned"),                                       \
+        C_REAL("norm_delta", "weight units", "the same of the difference, not rounded to the compare type"), \
+        C_REAL("relative_norm", "1", "norm_delta / norm_base; NaN where that is 0"),                         \
+        C_REAL("cosine", "1", "cosine of the angle between base and tuned"),                                 \
+        C_REAL("one_minus_cosine", "1", "1 - cosine, computed without cancellation")
 #define C_SPARSITY C_REAL("sparsity", "1", "share of parameters not updated, 0 to 1")
 
 /* ---- datasets ---- */

@@ -1,0 +1,59 @@
+#include "kernels/size/size.h"
+
+#include "kernels/size/size_loops.h"
+
+/* The best first. */
+static const struct isa_row sets[] = {
+    ISA_ROW_AVX512(size_avx512),
+    ISA_ROW_AVX2(size_avx2),
+    ISA_ROW_PORTABLE(size_portable),
+};
+
+static const struct size_loops *loops_of(enum isa isa)
+{
+    return isa_choose(sets, isa);
+}
+
+void size_add_base(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *bits, int64_t n)
+{
+    struct size_lanes lanes = {{0}, {0}, {0}};
+    if (arithmetic == ARITHMETIC_BF16)
+        loops_of(isa)->base_bf16(&lanes, bits, n);
+    else
+        loops_of(isa)->base_f32(&lanes, bits, n);
+    for (int i = 0; i < SIZE_LANES; i++)
+        xsum_add(&s->base, lanes.base[i]);
+}
+
+void size_add_changed(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
+                      const void *new_bits, int64_t n)
+{
+    struct size_lanes lanes = {{0}, {0}, {0}};
+    if (n == 0)
+        return;
+    if (arithmetic == ARITHMETIC_BF16)
+        loops_of(isa)->changed_bf16(&lanes, old_bits, new_bits, n);
+    else
+        loops_of(isa)->changed_f32(&lanes, old_bits, new_bits, n);
+    for (int i = 0; i < SIZE_LANES; i++) {
+        xsum_add(&s->base, lanes.base[i]);
+        xsum_add(&s->delta, lanes.delta[i]);
+        xsum_add(&s->gain, lanes.gain[i]);
+    }
+}
+
+void size_normalise(struct size_sums *s)
+{
+    xsum_normalise(&s->base);
+    xsum_normalise(&s->delta);
+    xsum_normalise(&s->gain);
+}
+
+void size_merge(struct size_sums *dst, const struct size_sums *src)
+{
+    int64_t *to = (int64_t *)dst;
+    const int64_t *from = (const int64_t *)src;
+    for (int i = 0; i < SIZE_WORDS; i++)
+        to[i] += from[i];
+    size_normalise(dst);
+}
