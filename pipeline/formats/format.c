@@ -64,31 +64,58 @@ static int offers(const char *dir, const char *file, char *name, int size)
     return 1;
 }
 
+/* What the folder offers of one format. */
+static enum format_source look(const struct format *f, const char *dir, char *name, int size)
+{
+    if (offers(dir, f->model, name, size))
+        return FORMAT_FILE;
+    if (offers(dir, f->index, name, size))
+        return FORMAT_INDEX;
+    return f->find && f->find(dir, name, size) ? FORMAT_FILE : FORMAT_NONE;
+}
+
 enum format_source format_look(const char *dir, const struct format **format, char *name, int size)
 {
     for (const struct format *const *f = format_table; *f; f++) {
+        enum format_source source = look(*f, dir, name, size);
         *format = *f;
-        if (offers(dir, (*f)->model, name, size))
-            return FORMAT_FILE;
-        if (offers(dir, (*f)->index, name, size))
-            return FORMAT_INDEX;
-        if ((*f)->find && (*f)->find(dir, name, size))
-            return FORMAT_FILE;
+        if (source != FORMAT_NONE)
+            return source;
     }
     *format = format_table[0];
     return FORMAT_NONE;
 }
 
+enum format_source format_look_masters(const char *dir, const struct format **format, char *name, int size)
+{
+    for (const struct format *const *f = format_table; *f; f++) {
+        enum format_source source = (*f)->masters ? look(*f, dir, name, size) : FORMAT_NONE;
+        *format = *f;
+        if (source != FORMAT_NONE)
+            return source;
+    }
+    return FORMAT_NONE;
+}
+
+/* Of a folder. A model's file may lie beside a trainer's: which is taken is a choice then. */
+static int ignored_in(const char *dir)
+{
+    const struct format *format, *other;
+    char name[PATH_MAX];
+    if (format_look(dir, &format, name, sizeof name) == FORMAT_NONE)
+        return -1;
+    int beside = format_look_masters(dir, &other, name, sizeof name) != FORMAT_NONE;
+    return beside ? format->ignores & ~CHOICE_OF_WEIGHTS : format->ignores;
+}
+
 int format_ignored(const char *path)
 {
     struct stat st;
-    const struct format *format;
-    char name[PATH_MAX];
     if (stat(path, &st) != 0)
         return -1;
     if (S_ISDIR(st.st_mode))
-        return format_look(path, &format, name, sizeof name) == FORMAT_NONE ? -1 : format->ignores;
-    format = format_of(path);
+        return ignored_in(path);
+    const struct format *format = format_of(path);
     return format ? format->ignores : -1;
 }
 

@@ -23,6 +23,8 @@ struct format {
                           hold a state dict, which may have one in it */
     const char *finds; /* what `find` looks for, for a message: "a single model*.safetensors" */
 
+    int masters; /* its folders hold an optimiser's float32 masters: looked at first where these are wanted */
+
     /* Local. Another file or folder by which the model of a folder is opened: 1 and its path from there on,
      * at most size - 1 bytes. NULL: there is none. */
     int (*find)(const char *dir, char *name, int size);
@@ -57,6 +59,9 @@ enum format_source format_look(const char *dir, const struct format **format, ch
 /* Local. What is ignored of a choice by the format of what stands at `path`, told by names alone; -1 where
  * nothing stands there. */
 int format_ignored(const char *path);
+
+/* Local. The same among the formats that hold masters: their name for it, or FORMAT_NONE. */
+enum format_source format_look_masters(const char *dir, const struct format **format, char *name, int size);
 
 /* Local. Is there a directory entry of that name? A link that leads nowhere counts: opening it then gives the
  * reason. */

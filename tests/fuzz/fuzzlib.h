@@ -86,7 +86,7 @@ static inline const char *fuzz_path(int fd, char path[FUZZ_PATH])
 /* dir/name leads to the file in memory. */
 static inline void fuzz_link(int fd, const char *dir, const char *name)
 {
-    char to[FUZZ_PATH], path[256];
+    char to[FUZZ_PATH], path[512];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     FUZZ_CHECK(symlink(fuzz_path(fd, to), path) == 0);
 }

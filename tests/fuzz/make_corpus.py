@@ -321,6 +321,72 @@ def make_torch():
     seed("statedict", "genuine-linear", data)
 
 
+# ---- DeepSpeed ----
+
+def mapped(pairs):
+    return b"}(" + b"".join(text(k) + v for k, v in pairs) + b"u"
+
+
+def listed(items):
+    return b"](" + b"".join(items) + b"e"
+
+
+def byte(x):
+    return b"K" + bytes([x])
+
+
+def zero_model(stage, shapes=((4, 2), (3,)), **more):
+    """Parameters a and b, a name that shares a, a frozen one, a buffer; of stage 3 without elements in the module."""
+    size = [b"ctorch\nSize\n" + numbers(x) + b"\x85R" for x in shapes]
+    empty = view("1", "BFloat16", (0,), (1,), elements=5)
+    whole = [view("0", "Float", x, (2, 1) if len(x) == 2 else (1,)) for x in shapes]
+    a, b = [empty, empty] if stage == 3 else whole
+    frozen = view("0", "Float", (2,), (1,), offset=14)
+    pairs = {"module": mapped([("a", a), ("b", b), ("t", a), ("f", empty if stage == 3 else frozen), ("m", view("0", "Float", (1,), (1,)))]),
+             "buffer_names": listed([text("m")]), "param_shapes": listed([mapped([("a", size[0]), ("b", size[1])])]),
+             "frozen_param_shapes": mapped([("f", numbers((2,)))] if stage > 1 else []),
+             "frozen_param_fragments": mapped([("f", frozen)] if stage > 1 else []), "shared_params": mapped([("t", text("a"))]),
+             "dp_world_size": byte(1), "global_steps": byte(3), "ds_autoep_layers": b"N",
+             "lr_scheduler": b"cother\nScheduler\n)\x81}" + text("last") + byte(3) + b"sb"}
+    pairs.update(more)
+    return b"\x80\x02" + mapped(pairs.items()) + b"."
+
+
+def zero_optim(stage, elements=11, **more):
+    flat = view("0", "Float", (elements,), (1,))
+    if stage == 3:
+        flat = (b"ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._utils\n_rebuild_tensor_v2\nctorch\nTensor\n"
+                + flat[flat.index(b"("):-1] + mapped([("ds_id", byte(0))]) + b"tR")
+    pairs = {"zero_stage": b"cdeepspeed.runtime.zero.config\nZeroStageEnum\n" + byte(stage) + b"\x85R",
+             "partition_count": byte(1) if stage == 3 else listed([byte(1)]), "group_paddings": listed([byte(0)]),
+             "base_optimizer_state": mapped([("state", b"}" + byte(0) + mapped([("step", view("0", "Float", (), ()))]) + b"s")]),
+             "fp32_flat_groups" if stage == 3 else "single_partition_of_fp32_groups": listed([flat]), "ds_version": text("0.19.8")}
+    pairs.update(more)
+    return b"\x80\x02" + mapped([("optimizer_state_dict", mapped(pairs.items()))]) + b"."
+
+
+def make_zero():
+    def both(name, stage, model, optim, weights=0):
+        seed("zero", name, bytes([(stage == 3) | weights]) + struct.pack("<H", len(model)) + model + optim)
+
+    for stage in (1, 2, 3):
+        both("stage-%d" % stage, stage, zero_model(stage), zero_optim(stage))
+        both("stage-%d-model" % stage, stage, zero_model(stage), zero_optim(stage), weights=2)
+    both("padded", 2, zero_model(2), zero_optim(2, 15, param_alignment_paddings=listed([listed([byte(3), byte(1)])])))
+    both("paddings-of-others", 2, zero_model(2), zero_optim(2, 15, param_alignment_paddings=listed([listed([byte(3)])])))
+    both("too-short", 1, zero_model(1), zero_optim(1, 9))
+    both("too-long", 3, zero_model(3), zero_optim(3, 13))
+    both("huge-shape", 3, zero_model(3, param_shapes=listed([mapped([("a", numbers((255,) * 8)), ("b", numbers((3,)))])])), zero_optim(3))
+    both("overflow", 3, zero_model(3, param_shapes=listed([mapped([("a", b"(" + b"\x8a\x08" + b"\xff" * 7 + b"\x7f" + byte(4) + b"t")])])),
+         zero_optim(3))
+    both("no-groups", 1, zero_model(1, param_shapes=listed([])), zero_optim(1, single_partition_of_fp32_groups=listed([])))
+    both("ranks", 1, zero_model(1), zero_optim(1, partition_count=listed([byte(4)])))
+    both("neither", 1, zero_model(1), b"\x80\x02" + mapped([("optimizer_state_dict", b"}")]) + b".")
+    both("code", 3, zero_model(3), zero_optim(3, fp32_flat_groups=listed([b"cposix\nsystem\n" + text("true") + b"\x85R"])))
+    both("pipeline", 1, zero_model(1, module=b"N"), zero_optim(1))
+    both("self", 1, b"\x80\x02}q\0" + text("module") + b"h\0s" + text("param_shapes") + b"h\0s.", zero_optim(1))
+
+
 # ---- logits ----
 
 def npy(header, data=b"", version=1):
@@ -419,5 +485,5 @@ def make_config():
     seed("config", "block", "study: >-\n  a\n  b\n? output\n: |\n  o\n---\nx\n")
 
 
-for make in (make_safetensors, make_index, make_lora, make_model, make_zip, make_torch, make_npy, make_llama, make_config):
+for make in (make_safetensors, make_index, make_lora, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
     make()

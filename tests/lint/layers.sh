@@ -26,7 +26,7 @@ rooms=(
     "elements"
     "linalg"
     "hdf5"
-    "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/logits formats/lora"
+    "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"
     "compare"
     "study"
     "engine"

@@ -550,6 +550,7 @@ static err_t open_list(struct stored_list *out, const char *path, const struct c
 const struct format format_dcp = {
     .name = "torch distributed checkpoint",
     .ignores = CHOICE_OF_BASE,
+    .masters = 1,
     .finds = "a torch distributed checkpoint (.metadata and *.distcp)",
     .find = find_dcp,
     .open = open_list,

@@ -2,6 +2,7 @@
 
 #include "base/path.h"
 #include "formats/folders/hub.h"
+#include "formats/folders/placeholders.h"
 #include "formats/folders/unread.h"
 #include "formats/index.h"
 
@@ -18,7 +19,8 @@ static err_t open_file(struct opening *o, struct stored_list *out, const struct 
         return format_refuse_file(o->path, a, e);
     TRY(unread_refuse_file(o->path, a, e));
     o->format = format;
-    return format->open(out, o->path, choice, a, e);
+    TRY(format->open(out, o->path, choice, a, e));
+    return placeholders_refuse(out, o->path, e);
 }
 
 /* An index beside the one file that was taken could be meant as well: which of them it was, is said. */
@@ -34,11 +36,10 @@ static err_t note_index(struct stored_list *list, const struct format *format, c
     return list->note ? ERR_OK : e->code;
 }
 
-static err_t open_folder(struct opening *o, struct stored_list *out, const struct choice *choice,
-                         struct arena *a, struct err *e)
+/* What the folder offers as `name` of a format. */
+static err_t open_found(struct opening *o, struct stored_list *out, enum format_source source,
+                        const char *name, const struct choice *choice, struct arena *a, struct err *e)
 {
-    char name[PATH_MAX];
-    enum format_source source = format_look(o->path, &o->format, name, sizeof name);
     if (source == FORMAT_NONE)
         return format_refuse_folder(o->path, a, e);
     if (source == FORMAT_INDEX)
@@ -46,6 +47,40 @@ static err_t open_folder(struct opening *o, struct stored_list *out, const struc
     char *file = path_join(a, o->path, name, e);
     TRY(file ? o->format->open(out, file, choice, a, e) : e->code);
     return note_index(out, o->format, o->path, name, a, e);
+}
+
+/* Beside the weights that were taken lie a trainer's own files: who wants its masters is told how. */
+static err_t note_masters(struct stored_list *list, const struct format *format, const struct format *beside,
+                          struct arena *a, struct err *e)
+{
+    list->note = arena_printf(
+        a, e, "its %s weights; beside them lie files of %s, whose masters weights: masters takes%s%s",
+        format->name, beside->name, list->note ? "; " : "", list->note ? list->note : "");
+    return list->note ? ERR_OK : e->code;
+}
+
+/* Masters come from a trainer's own files where there are any. Else what is deployed is taken, but where that
+ * has placeholders alone: then these files again. */
+static err_t open_folder(struct opening *o, struct stored_list *out, const struct choice *choice,
+                         struct arena *a, struct err *e)
+{
+    const struct format *beside;
+    char name[PATH_MAX], other[PATH_MAX];
+    enum format_source masters = format_look_masters(o->path, &beside, other, sizeof other);
+    if (masters != FORMAT_NONE && choice->weights == CHOICE_WEIGHTS_MASTERS) {
+        o->format = beside;
+        return open_found(o, out, masters, other, choice, a, e);
+    }
+    enum format_source source = format_look(o->path, &o->format, name, sizeof name);
+    TRY(open_found(o, out, source, name, choice, a, e));
+    if (o->format->masters)
+        return ERR_OK;
+    if (placeholders_count(out) > 0 && masters != FORMAT_NONE) {
+        o->format = beside;
+        return open_found(o, out, masters, other, choice, a, e);
+    }
+    TRY(placeholders_refuse(out, o->path, e));
+    return masters != FORMAT_NONE ? note_masters(out, o->format, beside, a, e) : ERR_OK;
 }
 
 err_t opening_list(struct opening *o, struct stored_list *out, const char *path, const struct choice *choice,

@@ -83,9 +83,8 @@ static err_t refuse(const struct torch_reader *r, const struct stored_tensor *t,
                    t->name, what, expected, pickle_told(&r->pickle, v, told), v ? (long long)v->at : -1LL);
 }
 
-/* A tuple of at most TENSOR_MAX_NDIM integers >= 0, or torch.Size of one. */
-static err_t read_numbers(const struct torch_reader *r, const struct stored_tensor *t,
-                          const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e)
+err_t rebuild_numbers(const struct torch_reader *r, const struct stored_tensor *t,
+                      const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e)
 {
     const struct pickle *p = &r->pickle;
     if (v && v->kind != PICKLE_NAME && pickle_id(p, v) == SIZE)
@@ -278,8 +277,8 @@ static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
         return refuse(r, t, offset, "offset", "an integer not below 0", e);
     int64_t strides[TENSOR_MAX_NDIM];
     int nstrides = 0;
-    TRY(read_numbers(r, t, pickle_item(p, arguments, 2), "size", t->dims, &t->ndim, e));
-    TRY(read_numbers(r, t, pickle_item(p, arguments, 3), "stride", strides, &nstrides, e));
+    TRY(rebuild_numbers(r, t, pickle_item(p, arguments, 2), "size", t->dims, &t->ndim, e));
+    TRY(rebuild_numbers(r, t, pickle_item(p, arguments, 3), "stride", strides, &nstrides, e));
     if (nstrides != t->ndim)
         return err_set(e, ERR_DATA, "%s: tensor %s: stride: expected %d numbers, one per axis, found %d",
                        r->path, t->name, t->ndim, nstrides);

@@ -37,4 +37,9 @@ int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v);
 err_t rebuild_tensor(struct torch_reader *r, struct stored_tensor *t, const struct pickle_value *v,
                      struct err *e);
 
+/* Local. Reads v, a tuple of at most TENSOR_MAX_NDIM integers >= 0, or torch.Size of one: a shape or strides
+ * of t, which messages name with `what` it is. Errors: DATA. */
+err_t rebuild_numbers(const struct torch_reader *r, const struct stored_tensor *t,
+                      const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e);
+
 #endif
