@@ -52,6 +52,9 @@ static err_t take(struct model_config *m, const struct json_item *root, struct a
             arena_printf(a, e, "%s: expected a JSON map, found %s", m->path, json_item_kind_text(root));
     else
         TRY(quant_config_take(&m->quant, root, a, e));
+    const struct json_item *dtype = find(root, "dtype");
+    const char *type = json_item_text(dtype ? dtype : find(root, "torch_dtype"));
+    m->is_bf16 = strcmp(type, "bfloat16") == 0 || strcmp(type, "torch.bfloat16") == 0;
     if (json_item_kind(tied) == JSON_KIND_BOOL)
         m->tied = json_item_int(tied) ? MODEL_TIED_YES : MODEL_TIED_NO;
     if (json_item_kind(layers) == JSON_KIND_INT && json_item_int(layers) > 0 &&

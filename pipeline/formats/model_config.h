@@ -25,6 +25,7 @@ struct model_config {
     struct quant_config quant; /* known while a checkpoint is opened; a catalogue does not keep it */
     const char *type;          /* model_type; NULL where it is not said */
     int64_t heads, kv_heads;   /* num_attention_heads, num_key_value_heads; 0 where they are not said */
+    int is_bf16;               /* its weights are deployed so: dtype, or torch_dtype, is bfloat16 */
 };
 
 /* Local. Reads config.json of the checkpoint at `path`, a folder or a file in one. The keys are looked for

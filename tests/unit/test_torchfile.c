@@ -108,6 +108,42 @@ static const struct one {
      ERR_OK,
      {0}},
     {"under model", BYTES(HEAD "}" TEXT("\5", "model") "}" TEXT("\1", "w") WHOLE "ss."), ERR_OK, {0}},
+    {"beside an optimizer",
+     BYTES(HEAD "}" TEXT("\5", "model") "}" TEXT("\1", "w") WHOLE "ss" TEXT("\3", "opt") "}" TEXT("\1", "m")
+               WHOLE "ss."),
+     ERR_OK,
+     {0}},
+    {"beside an object of any class",
+     BYTES(HEAD "}" TEXT("\20", "model_state_dict") "}" TEXT("\1", "w") WHOLE "ss" TEXT("\4", "args")
+               GLOBAL("posix", "system") TEXT("\2", "id") "\x85R}bs."),
+     ERR_OK,
+     {0}},
+    {"under module", BYTES(HEAD "}" TEXT("\6", "module") "}" TEXT("\1", "w") WHOLE "ss."), ERR_OK, {0}},
+    {"one more level down",
+     BYTES(HEAD "}" TEXT("\5", "model") "}" TEXT("\12", "state_dict") "}" TEXT("\1", "w") WHOLE "sss."),
+     ERR_OK,
+     {0}},
+    {"a map of a class of its own",
+     BYTES(HEAD GLOBAL("my", "StateDict") ")R" TEXT("\1", "w") WHOLE "s."),
+     ERR_OK,
+     {0}},
+    {"an extra state beside tensors",
+     BYTES(HEAD DICT "(" TEXT("\1", "w") WHOLE TEXT("\16", "m._extra_state") GLOBAL("io", "BytesIO") ")Ru."),
+     ERR_OK,
+     {0}},
+    {"two state dicts",
+     BYTES(HEAD "}" TEXT("\5", "model") "}" TEXT("\1", "w") WHOLE
+           "ss" TEXT("\6", "module") "}" TEXT("\1", "m") WHOLE "ss."),
+     ERR_DATA,
+     {"under \"model\" and under \"module\"", "['model'], 'NEW')"}},
+    {"a model",
+     BYTES(HEAD GLOBAL("my", "Model") ")\x81}" TEXT("\1", "w") WHOLE "sb."),
+     ERR_DATA,
+     {"found an object of my.Model", "save its state_dict() instead"}},
+    {"a tensor with a state",
+     BYTES(MODEL(WHOLE "}b")),
+     ERR_DATA,
+     {"tensor w: state behind it: expected none"}},
     {"a tensor called model", BYTES(HEAD "}" TEXT("\5", "model") WHOLE "s."), ERR_OK, {0}},
     {"expanded",
      BYTES(MODEL(VIEW(STORAGE("BFloat16Storage", "0", "\6"), "\3", PAIR("\377", "\3"), PAIR("\0", "\1")))),
@@ -119,11 +155,6 @@ static const struct one {
      {0}},
     {"a scalar", BYTES(MODEL(VIEW(STORAGE("BFloat16Storage", "0", "\6"), "\5", ")", ")"))), ERR_OK, {0}},
     /* refused */
-    {"beside an optimizer",
-     BYTES(HEAD "}" TEXT("\5", "model") "}" TEXT("\1", "w") WHOLE "ss" TEXT("\3", "opt") "}" TEXT("\1", "m")
-               WHOLE "ss."),
-     ERR_DATA,
-     {"beside its map \"model\" it holds a map \"opt\"", "['model'], 'NEW')"}},
     {"a list", BYTES(HEAD "]."), ERR_DATA, {"no state dict", "found a list"}},
     {"a tensor alone", BYTES(HEAD WHOLE "."), ERR_DATA, {"found a tensor"}},
     {"a number for a tensor",
@@ -353,6 +384,42 @@ static void test_values(void **state)
     assert_true(f->c.files[0].header_hash != hash);
 }
 
+/* What wrappers put before names is taken off, and what was done is said; not in a file of an index, whose
+ * names are the index's. */
+static void test_wrapped_names(void **state)
+{
+    struct fixture *f = *state;
+    static const char compiled[] = HEAD "}" TEXT("\5", "model") "}(" TEXT("\13", "_orig_mod.a")
+        WHOLE TEXT("\34", "layers.3._orig_mod.up.weight") WHOLE "us" TEXT("\4", "step") "K\7s.";
+    static const char parallel[] =
+        HEAD DICT "(" TEXT("\10", "module.a") WHOLE TEXT("\10", "module.b") WHOLE "u.";
+    static const char mixed[] = HEAD DICT "(" TEXT("\10", "module.a") WHOLE TEXT("\1", "b") WHOLE "u.";
+    static const char twice[] = HEAD DICT "(" TEXT("\13", "_orig_mod.a") WHOLE TEXT("\1", "a") WHOLE "u.";
+    begin(f, compiled, sizeof compiled - 1);
+    assert_int_equal(finish(f), ERR_OK);
+    const struct stored_tensor *t = checkpoint_find(&f->c, "layers.3.up.weight");
+    assert_true(checkpoint_find(&f->c, "a") && t && t->layer == 3 && strcmp(t->module, "up") == 0);
+    assert_string_equal(f->c.note,
+                        "The tensors are those of its map model; step beside it is left alone. Names "
+                        "are without torch.compile's \"_orig_mod.\".");
+    begin(f, parallel, sizeof parallel - 1);
+    assert_int_equal(finish(f), ERR_OK);
+    assert_true(checkpoint_find(&f->c, "a") && checkpoint_find(&f->c, "b"));
+    assert_non_null(strstr(f->c.note, "\"module.\" that all begin with"));
+    begin(f, mixed, sizeof mixed - 1);
+    assert_int_equal(finish(f), ERR_OK);
+    assert_true(checkpoint_find(&f->c, "module.a") && !f->c.note);
+    begin(f, twice, sizeof twice - 1);
+    assert_int_equal(finish(f), ERR_DATA);
+    check_message(&f->bench.err, "twice", (const char *const[4]){"tensor a stands in the state dict twice"});
+    char index[220];
+    snprintf(index, sizeof index, "%s/pytorch_model.bin.index.json", f->bench.folder);
+    bytes_write(index, "{}", 2);
+    begin(f, parallel, sizeof parallel - 1);
+    assert_int_equal(finish(f), ERR_OK);
+    assert_true(checkpoint_find(&f->c, "module.a") && !f->c.note);
+}
+
 /* What is around the pickle. */
 static void test_archives(void **state)
 {
@@ -521,7 +588,7 @@ static void test_every_byte(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_cases), TEST(test_values), TEST(test_archives),
-                                       TEST(test_strides), TEST(test_every_byte)};
+    const struct CMUnitTest tests[] = {TEST(test_cases),    TEST(test_values),  TEST(test_wrapped_names),
+                                       TEST(test_archives), TEST(test_strides), TEST(test_every_byte)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

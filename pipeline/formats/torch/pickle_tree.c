@@ -67,7 +67,22 @@ const struct pickle_value *pickle_state(const struct pickle *p, const struct pic
 const struct pickle_value *pickle_attribute(const struct pickle *p, const struct pickle_value *v,
                                             const char *name)
 {
-    const struct pickle_value *state = pickle_state(p, v), *found;
+    return pickle_in_state(p, pickle_state(p, v), name);
+}
+
+const struct pickle_value *pickle_in_state(const struct pickle *p, const struct pickle_value *state,
+                                           const char *name)
+{
+    enum {
+        MAX_ATTRIBUTES = 1 << 10
+    }; /* a class has some ten: to search many for each of many is an attack */
+    const struct pickle_value *found;
+    if (state && state->kind == PICKLE_TUPLE)
+        for (int64_t i = 0; i < state->n && i < 2; i++)
+            if (pickle_item(p, state, i)->n > MAX_ATTRIBUTES)
+                return NULL;
+    if (state && state->kind != PICKLE_TUPLE && state->n > MAX_ATTRIBUTES)
+        return NULL;
     if (!state || state->kind != PICKLE_TUPLE)
         return pickle_get(p, state, name);
     if (state->n != 2)

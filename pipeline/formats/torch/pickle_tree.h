@@ -84,9 +84,13 @@ const struct pickle_value *pickle_get(const struct pickle *p, const struct pickl
 const struct pickle_value *pickle_state(const struct pickle *p, const struct pickle_value *v);
 
 /* Local. An attribute in v's state, which is a map, or the pair (map or None, map of slots); NULL where there
- * is none. */
+ * is none, or more than 1024 attributes. */
 const struct pickle_value *pickle_attribute(const struct pickle *p, const struct pickle_value *v,
                                             const char *name);
+
+/* Local. The same of a state that is at hand: a call may be given one among its arguments. */
+const struct pickle_value *pickle_in_state(const struct pickle *p, const struct pickle_value *state,
+                                           const char *name);
 
 /* Local. The id of a name that the caller knows, or of the one that a call or object is of; -1: unknown to
  * it, or no such value. */

@@ -39,8 +39,17 @@ const struct pickle_name rebuild_names[] = {
     STORAGE("Bool", DTYPE_BOOL),
     STORAGE("Untyped", STORAGE_BYTES),
     {"torch.storage", "UntypedStorage", STORAGE_BYTES, 0},
-    DTYPE("float8_e4m3fn",
-          DTYPE_F8_E4M3), /* types younger than typed storages: of _rebuild_tensor_v3 alone */
+    DTYPE("bfloat16", DTYPE_BF16),
+    DTYPE("float16", DTYPE_F16),
+    DTYPE("float32", DTYPE_F32),
+    DTYPE("float64", DTYPE_F64),
+    DTYPE("int8", DTYPE_I8),
+    DTYPE("int16", DTYPE_I16),
+    DTYPE("int32", DTYPE_I32),
+    DTYPE("int64", DTYPE_I64),
+    DTYPE("uint8", DTYPE_U8),
+    DTYPE("bool", DTYPE_BOOL),
+    DTYPE("float8_e4m3fn", DTYPE_F8_E4M3), /* types younger than typed storages */
     DTYPE("float8_e5m2", DTYPE_F8_E5M2),
     DTYPE("float8_e8m0fnu", DTYPE_F8_E8M0),
     DTYPE("float8_e4m3fnuz", DTYPE_F8_E4M3FNUZ),
@@ -67,6 +76,17 @@ static int id_of(const struct pickle *p, const struct pickle_value *v)
     return v && v->kind == PICKLE_NAME ? pickle_id(p, v) : -1;
 }
 
+enum dtype rebuild_dtype(const struct pickle *p, const struct pickle_value *v)
+{
+    int id = id_of(p, v);
+    return id >= 0 && id < DTYPE_COUNT ? (enum dtype)id : DTYPE_COUNT;
+}
+
+int rebuild_is_parameter(const struct pickle *p, const struct pickle_value *v)
+{
+    return v && v->kind == PICKLE_CALL && pickle_id(p, v) == PARAMETER;
+}
+
 int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v)
 {
     return v && v->kind == PICKLE_CALL && pickle_id(p, v) >= TENSOR;
@@ -74,9 +94,8 @@ int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v)
 
 /* ---- one tensor ---- */
 
-/* `what` says which part of the tensor, e.g. "size". */
-static err_t refuse(const struct torch_reader *r, const struct stored_tensor *t, const struct pickle_value *v,
-                    const char *what, const char *expected, struct err *e)
+err_t rebuild_refuse(const struct torch_reader *r, const struct stored_tensor *t,
+                     const struct pickle_value *v, const char *what, const char *expected, struct err *e)
 {
     char told[PICKLE_TOLD];
     return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected %s, found %s (byte %lld of data.pkl)", r->path,
@@ -89,22 +108,35 @@ err_t rebuild_numbers(const struct torch_reader *r, const struct stored_tensor *
     const struct pickle *p = &r->pickle;
     if (v && v->kind != PICKLE_NAME && pickle_id(p, v) == SIZE)
         v = pickle_item(p, pickle_item(p, v, 0), 0);
-    if (!v || v->kind != PICKLE_TUPLE)
-        return refuse(r, t, v, what, "a tuple of integers", e);
+    if (!v || (v->kind != PICKLE_TUPLE && v->kind != PICKLE_LIST))
+        return rebuild_refuse(r, t, v, what, "a tuple of integers", e);
     if (v->n > TENSOR_MAX_NDIM)
         return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected at most %d numbers, found %lld", r->path,
                        t->name, what, TENSOR_MAX_NDIM, (long long)v->n);
     *n = (int)v->n;
+    const struct pickle_cell *at = NULL;
     for (int i = 0; i < *n; i++) {
         const struct pickle_value *x = pickle_item(p, v, i);
+        if (v->kind == PICKLE_LIST)
+            at = pickle_next(p, v, at, NULL, &x);
         if (x->kind != PICKLE_INT)
-            return refuse(r, t, x, what, "an integer", e);
+            return rebuild_refuse(r, t, x, what, "an integer", e);
         if (x->i < 0)
             return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected an integer not below 0, found %lld",
                            r->path, t->name, what, (long long)x->i);
         out[i] = x->i;
     }
     return ERR_OK;
+}
+
+/* A dtype has the same id, and is no storage. */
+static int is_storage_type(const struct pickle *p, const struct pickle_value *v)
+{
+    static const char end[] = "Storage";
+    const struct pickle_value *module, *name;
+    int64_t n = (int64_t)sizeof end - 1;
+    return id_of(p, v) >= 0 && id_of(p, v) <= STORAGE_BYTES && pickle_names(p, v, &module, &name) &&
+           name->n > n && memcmp(name->text + name->n - n, end, (size_t)n) == 0;
 }
 
 /* The storage a persistent id names: its type, its place, and that the archive has as many bytes for it as it
@@ -114,20 +146,20 @@ static err_t read_storage(const struct torch_reader *r, struct stored_tensor *t,
 {
     const struct pickle *p = &r->pickle;
     if (!v || v->kind != PICKLE_PERSISTENT)
-        return refuse(r, t, v, "storage", "a storage", e);
+        return rebuild_refuse(r, t, v, "storage", "a storage", e);
     const struct pickle_value *id = pickle_item(p, v, 0), *type, *key, *numel;
     if (id->kind != PICKLE_TUPLE || id->n != 5 || !pickle_is(pickle_item(p, id, 0), "storage"))
-        return refuse(r, t, id, "storage", "('storage', type, key, location, elements)", e);
+        return rebuild_refuse(r, t, id, "storage", "('storage', type, key, location, elements)", e);
     type = pickle_item(p, id, 1);
     key = pickle_item(p, id, 2);
     numel = pickle_item(p, id, 4);
-    if (id_of(p, type) < 0 || id_of(p, type) > STORAGE_BYTES)
-        return refuse(r, t, type, "storage", "a storage type", e);
+    if (!is_storage_type(p, type))
+        return rebuild_refuse(r, t, type, "storage", "a storage type", e);
     if (key->kind != PICKLE_TEXT || key->n == 0 || key->n > MAX_KEY_BYTES ||
         memchr(key->text, '\0', (size_t)key->n))
-        return refuse(r, t, key, "storage", "a key of 1 to 100 bytes", e);
+        return rebuild_refuse(r, t, key, "storage", "a key of 1 to 100 bytes", e);
     if (numel->kind != PICKLE_INT || numel->i < 0)
-        return refuse(r, t, numel, "storage", "a number of elements not below 0", e);
+        return rebuild_refuse(r, t, numel, "storage", "a number of elements not below 0", e);
     char name[1200], shown[SHOWN];
     pickle_shown(key->text, key->n, shown, sizeof shown);
     snprintf(name, sizeof name, "%.*sdata/%.*s", r->top_bytes, r->top, (int)key->n, key->text);
@@ -244,11 +276,20 @@ static err_t check_rest(const struct torch_reader *r, const struct stored_tensor
 {
     const struct pickle_value *hooks = pickle_item(&r->pickle, arguments, i);
     if (hooks->kind != PICKLE_NONE && (hooks->kind != PICKLE_DICT || hooks->n > 0))
-        return refuse(r, t, hooks, "backward hooks", "none", e);
+        return rebuild_refuse(r, t, hooks, "backward hooks", "none", e);
     const struct pickle_value *metadata = pickle_item(&r->pickle, arguments, more);
     if (metadata && metadata->kind != PICKLE_NONE && (metadata->kind != PICKLE_DICT || metadata->n > 0))
-        return refuse(r, t, metadata, "metadata", "none: a conjugate or negative view is not read", e);
+        return rebuild_refuse(r, t, metadata, "metadata", "none: a conjugate or negative view is not read",
+                              e);
     return ERR_OK;
+}
+
+/* A view's are a tuple. */
+static err_t view_numbers(const struct torch_reader *r, const struct stored_tensor *t,
+                          const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e)
+{
+    return v && v->kind == PICKLE_LIST ? rebuild_refuse(r, t, v, what, "a tuple of integers", e)
+                                       : rebuild_numbers(r, t, v, what, out, n, e);
 }
 
 static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
@@ -267,18 +308,20 @@ static err_t read_view(struct torch_reader *r, struct stored_tensor *t, int id,
     if (id == TENSOR_V3) {
         const struct pickle_value *type = pickle_item(p, arguments, 6);
         if (t->dtype != DTYPE_COUNT || id_of(p, type) < 0 || id_of(p, type) >= DTYPE_COUNT)
-            return refuse(r, t, type, "dtype", "a dtype of an untyped storage", e);
+            return rebuild_refuse(r, t, type, "dtype", "a dtype of an untyped storage", e);
         t->dtype = (enum dtype)id_of(p, type);
     }
     if (t->dtype == DTYPE_COUNT)
         t->dtype = DTYPE_U8;
     const struct pickle_value *offset = pickle_item(p, arguments, 1);
     if (offset->kind != PICKLE_INT || offset->i < 0)
-        return refuse(r, t, offset, "offset", "an integer not below 0", e);
+        return rebuild_refuse(r, t, offset, "offset", "an integer not below 0", e);
     int64_t strides[TENSOR_MAX_NDIM];
     int nstrides = 0;
     TRY(rebuild_numbers(r, t, pickle_item(p, arguments, 2), "size", t->dims, &t->ndim, e));
     TRY(rebuild_numbers(r, t, pickle_item(p, arguments, 3), "stride", strides, &nstrides, e));
+    TRY(view_numbers(r, t, pickle_item(p, arguments, 2), "size", t->dims, &t->ndim, e));
+    TRY(view_numbers(r, t, pickle_item(p, arguments, 3), "stride", strides, &nstrides, e));
     if (nstrides != t->ndim)
         return err_set(e, ERR_DATA, "%s: tensor %s: stride: expected %d numbers, one per axis, found %d",
                        r->path, t->name, t->ndim, nstrides);
@@ -309,16 +352,16 @@ err_t rebuild_tensor(struct torch_reader *r, struct stored_tensor *t, const stru
 {
     const struct pickle *p = &r->pickle;
     if (!rebuild_is_tensor(p, v))
-        return refuse(r, t, v, "value", "a tensor", e);
+        return rebuild_refuse(r, t, v, "value", "a tensor", e);
     if (pickle_state(p, v))
-        return refuse(r, t, pickle_state(p, v), "state behind it", "none", e);
+        return rebuild_refuse(r, t, pickle_state(p, v), "state behind it", "none", e);
     int id = pickle_id(p, v);
     const struct pickle_value *arguments = pickle_item(p, v, 0);
     for (int depth = 0; depth < MAX_WRAPPERS; depth++) {
         if (id == TENSOR || id == TENSOR_V2 || id == TENSOR_V3)
             return read_view(r, t, id, arguments, e);
         if (!unwrap(p, &id, &arguments))
-            return refuse(r, t, pickle_item(p, arguments, 0), "value", "a tensor within", e);
+            return rebuild_refuse(r, t, pickle_item(p, arguments, 0), "value", "a tensor within", e);
     }
-    return refuse(r, t, v, "value", "a tensor wrapped less often", e);
+    return rebuild_refuse(r, t, v, "value", "a tensor wrapped less often", e);
 }

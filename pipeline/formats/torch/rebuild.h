@@ -31,6 +31,20 @@ extern const int rebuild_nnames;
 /* Local, pure. Is it a tensor, as far as its call says? */
 int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v);
 
+/* Local, pure. Is it a parameter, which wraps its first argument? The type that a name of one is;
+ * DTYPE_COUNT: none. */
+int rebuild_is_parameter(const struct pickle *p, const struct pickle_value *v);
+enum dtype rebuild_dtype(const struct pickle *p, const struct pickle_value *v);
+
+/* Local. DATA: of tensor t, `what` ("size") is v where something else was expected. */
+err_t rebuild_refuse(const struct torch_reader *r, const struct stored_tensor *t,
+                     const struct pickle_value *v, const char *what, const char *expected, struct err *e);
+
+/* Local. A tuple or list of at most TENSOR_MAX_NDIM integers >= 0, or torch.Size of one, into out and *n.
+ * Errors: DATA. */
+err_t rebuild_numbers(const struct torch_reader *r, const struct stored_tensor *t,
+                      const struct pickle_value *v, const char *what, int64_t *out, int *n, struct err *e);
+
 /* Local. Fills in t, whose name is set, from value v: type, shape, elements, size, place and strides (where
  * the view is not row-major); .file is 0. Errors: DATA naming file, tensor and byte for what is no tensor, or
  * a view that leaves its storage, overlaps itself, or makes the file say more than it could mean. */

@@ -156,10 +156,10 @@ err_t torch_reader_open_at(struct torch_reader *r, const char *what, int fd, int
 static err_t check_name(const struct torch_reader *r, const struct pickle_value *key, struct err *e)
 {
     char shown[SHOWN];
-    if (key->kind != PICKLE_TEXT)
+    if (!key || key->kind != PICKLE_TEXT)
         return err_set(e, ERR_DATA,
                        "%s: a key of the state dict: expected a text, found %s (byte %d of data.pkl)",
-                       r->path, pickle_kind_text(key), (int)key->at);
+                       r->path, pickle_kind_text(key), key ? (int)key->at : -1);
     if (key->n == 0)
         return err_set(e, ERR_DATA, "%s: a tensor has the empty name", r->path);
     pickle_shown(key->text, key->n, shown, sizeof shown);

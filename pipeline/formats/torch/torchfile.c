@@ -1,92 +1,70 @@
 #include "formats/torch/torchfile.h"
 
+#include "base/path.h"
 #include "base/text.h"
 #include "formats/folders/shards.h"
 #include "formats/format.h"
+#include "formats/torch/shard.h"
+#include "formats/torch/state_dict.h"
 #include "formats/torch/torch_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHOWN = 101 };
-
 /* ---- the state dict ---- */
-
-static int is_plain(const struct pickle_value *v)
-{
-    switch (v->kind) {
-    case PICKLE_NONE:
-    case PICKLE_BOOL:
-    case PICKLE_INT:
-    case PICKLE_REAL:
-    case PICKLE_TEXT:
-        return 1;
-    case PICKLE_TUPLE:
-    case PICKLE_LIST:
-    case PICKLE_DICT:
-        return v->n == 0;
-    default:
-        return 0;
-    }
-}
-
-/* The map that holds the tensors: the top one, or the one under a name of old among plain values. */
-static err_t find_state_dict(const struct torch_reader *r, const struct pickle_value **out, struct err *e)
-{
-    static const char *const nested[] = {"state_dict", "model"};
-    const struct pickle *p = &r->pickle;
-    const struct pickle_value *key = NULL, *value = NULL, *found = NULL;
-    const char *name = NULL;
-    char told[PICKLE_TOLD];
-    if (p->root->kind != PICKLE_DICT)
-        return err_set(
-            e, ERR_DATA,
-            "%s: no state dict: expected a map of names to tensors, found %s (byte %d of data.pkl)", r->path,
-            rebuild_is_tensor(p, p->root) ? "a tensor" : pickle_told(p, p->root, told), (int)p->root->at);
-    *out = p->root;
-    for (int k = 0; k < 2 && !found; k++)
-        for (const struct pickle_cell *at = pickle_next(p, p->root, NULL, &key, &value); at && !found;
-             at = pickle_next(p, p->root, at, &key, &value))
-            if (pickle_is(key, nested[k]) && value->kind == PICKLE_DICT) {
-                found = value;
-                name = nested[k];
-            }
-    if (!found)
-        return ERR_OK;
-    for (const struct pickle_cell *at = pickle_next(p, p->root, NULL, &key, &value); at;
-         at = pickle_next(p, p->root, at, &key, &value)) {
-        char shown[SHOWN];
-        if (value != found && !is_plain(value))
-            return err_set(
-                e, ERR_DATA,
-                "%s: beside its map \"%s\" it holds %s \"%s\": expected a state dict alone; write one with: "
-                "python3 -c \"import torch; torch.save(" TORCH_LOAD "['%s'], 'NEW')\"",
-                r->path, name, rebuild_is_tensor(p, value) ? "a tensor" : pickle_kind_text(value),
-                pickle_shown(key->kind == PICKLE_TEXT ? key->text : "", key->kind == PICKLE_TEXT ? key->n : 0,
-                             shown, sizeof shown),
-                name);
-    }
-    *out = found;
-    return ERR_OK;
-}
 
 static int by_name(const void *a, const void *b)
 {
     return strcmp(((const struct stored_tensor *)a)->name, ((const struct stored_tensor *)b)->name);
 }
 
+/* A rank's part that is all of a tensor: what a run on one process saves. */
+static err_t read_part(struct shard_reader *k, struct stored_tensor *t, const struct pickle_value *value,
+                       struct shard *part, struct err *e)
+{
+    TRY(shard_read(k, t->name, value, part, e));
+    struct stored_tensor whole = part->nparts > 0 ? part->parts[0].local : *t;
+    int64_t elements = 1;
+    for (int i = 0; i < part->ndim; i++)
+        elements = part->dims[i] == 0 ? 0 : elements;
+    int same = elements == 0 || (part->nparts == 1 && memcmp(whole.dims, part->dims, sizeof whole.dims) == 0);
+    if (!same)
+        return err_set(e, ERR_DATA,
+                       "%s: tensor %s: this file has a part of it: name the folder of all ranks' files, "
+                       "model_world_size_W_rank_R.pt",
+                       k->r->path, t->name);
+    if (elements == 0) {
+        whole.ndim = part->ndim;
+        memcpy(whole.dims, part->dims, sizeof whole.dims);
+        whole.dtype = part->dtype == DTYPE_COUNT ? DTYPE_F32 : part->dtype;
+        whole.elements = whole.size_bytes = 0;
+    }
+    whole.name = t->name;
+    whole.module = t->module;
+    whole.layer = t->layer;
+    *t = whole;
+    return ERR_OK;
+}
+
 static err_t read_tensors(struct torch_reader *r, struct torchfile *out, struct err *e)
 {
     const struct pickle *p = &r->pickle;
     const struct pickle_value *map = NULL, *key, *value;
-    TRY(find_state_dict(r, &map, e));
+    struct shard_reader k = {.r = r, .me = -1, .world = 1};
+    struct shard part = {0};
+    TRY(state_dict_find(r, &map, &out->note, e));
     TRY(arena_array(r->keep, "torchfile.tensors", map->n, &out->tensors, e));
     for (const struct pickle_cell *at = pickle_next(p, map, NULL, &key, &value); at;
          at = pickle_next(p, map, at, &key, &value)) {
+        if (state_dict_passes_over(p, key, value))
+            continue;
         struct stored_tensor *t = &out->tensors[out->ntensors++];
         TRY(torch_reader_name(r, t, key, e));
-        TRY(rebuild_tensor(r, t, value, e));
+        if (shard_is_part(p, value))
+            TRY(read_part(&k, t, value, &part, e));
+        else
+            TRY(rebuild_tensor(r, t, value, e));
     }
     if (out->ntensors > 0)
         qsort(out->tensors, (size_t)out->ntensors, sizeof *out->tensors, by_name);
@@ -117,14 +95,34 @@ err_t torchfile_open(struct torchfile *t, const char *path, struct arena *a, str
 
 /* ---- as a format ---- */
 
+extern const struct format format_torch;
+
+/* One of several files of a model has the names that the others have, and that the index says. */
+static int is_shard(const char *path, struct arena *a, struct err *e)
+{
+    const char *dir = path_dir(a, path, e);
+    return dir && (strstr(path_last(path), "-of-") || format_has_entry(dir, format_torch.index));
+}
+
+/* What trainers write beside their own files (accelerate, FULL_STATE_DICT). */
+static int find(const char *dir, char *name, int size)
+{
+    static const char accelerate[] = "pytorch_model_fsdp.bin";
+    if (!format_has_entry(dir, accelerate))
+        return 0;
+    snprintf(name, (size_t)size, "%s", accelerate);
+    return 1;
+}
+
 static err_t open_list(struct stored_list *out, const char *path, const struct choice *choice,
                        struct arena *a, struct err *e)
 {
     (void)choice;
     struct torchfile t;
     TRY(torchfile_open(&t, path, a, e));
-    *out = (struct stored_list){.ntensors = t.ntensors, .tensors = t.tensors};
-    return stored_add_file(out, t.path, t.size_bytes, t.mtime_ns, t.header_hash, a, e);
+    *out = (struct stored_list){.note = t.note, .ntensors = t.ntensors, .tensors = t.tensors};
+    TRY(stored_add_file(out, t.path, t.size_bytes, t.mtime_ns, t.header_hash, a, e));
+    return is_shard(path, a, e) ? e->code : state_dict_unwrap(out, path, a, e);
 }
 
 const struct format format_torch = {
@@ -133,6 +131,8 @@ const struct format format_torch = {
     .stem = "pytorch_model",
     .model = "pytorch_model.bin",
     .index = "pytorch_model.bin.index.json",
+    .finds = "pytorch_model_fsdp.bin",
+    .find = find,
     .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
     .open = open_list,
 };

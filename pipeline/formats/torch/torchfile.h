@@ -4,9 +4,10 @@
  * caffe2/serialize/inline_container.cc. The archive holds TOP/data.pkl, a pickle of the state dict whose
  * tensors name storages, and TOP/data/KEY, the bytes of each storage, stored as they are. A tensor is a view
  * of a storage: offset, shape and strides; several tensors may share one. Nothing is executed (pickle.h), and
- * every view is checked against its storage's bytes. Taken: a map of names to tensors, or such a map under
- * "state_dict" or "model" beside plain values. Refused with how to convert: the formats before torch 1.6
- * (five pickles in a row, tar), TorchScript, big-endian bytes. */
+ * every view is checked against its storage's bytes. Taken: a map of names to tensors, alone or beside other
+ * things (state_dict.h); a tensor that is a rank's part of a larger one only where that is all of it. Refused
+ * with how to convert: the formats before torch 1.6 (five pickles in a row, tar), TorchScript, big-endian
+ * bytes. */
 #ifndef SINEW_TORCHFILE_H
 #define SINEW_TORCHFILE_H
 
@@ -18,6 +19,7 @@ struct torchfile {
     int64_t size_bytes, mtime_ns;
     uint64_t header_hash; /* of data.pkl, of the archive's directory and of the entries' places */
     int64_t ntensors;
+    const char *note;              /* what of the file was taken; NULL: all of it */
     struct stored_tensor *tensors; /* sorted by name; .file is 0; strides where a view is not row-major */
 };
 
