@@ -34,6 +34,7 @@ REFUSED = [
      ["consolidated.01.pth: the parts of a model", "cut for tensor parallelism"]),
     ("mistral", {"t/consolidated.safetensors": b"", "t/params.json": b"{}", "t/tekken.json": b"{}"}, "t",
      ["Mistral's own format", "convert_mistral_weights_to_hf", "--is_v3"]),
+    ("adapter", {"t/adapter_model.safetensors": b"", "t/README.md": b""}, "t", ["the weights of an adapter (PEFT) without its adapter_config.json"]),
     ("megatron", {"t/mp_rank_00/model_optim_rng.pt": b"PK"}, "t", ["a legacy checkpoint of Megatron-LM", "--ckpt-convert-format torch_dist"]),
     ("megatron-run", {"t/iter_0000100/mp_rank_01_003/model_optim_rng.pt": b"PK", "t/latest_checkpointed_iteration.txt": b"100"}, "t/iter_0000100",
      ["(mp_rank_01_003/model_optim_rng.pt)", "--ckpt-convert-save OUT"]),

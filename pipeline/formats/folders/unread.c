@@ -73,6 +73,11 @@ static const struct unread_kind formats[] = {
         .others = "consolidated.[0-9]*.pth",
     },
     {
+        .what = "the weights of an adapter (PEFT) without its adapter_config.json",
+        .cure = "copy adapter_config.json beside them: without it neither rank nor scale is known",
+        .entries = {"adapter_model.safetensors", "adapter_model.bin"},
+    },
+    {
         .what = "Mistral's own format, with other names and another order of rows than Hugging Face's",
         .cure = "name the folder with model*.safetensors of the same model, or convert it: pip install torch "
                 "'transformers==4.46.3'; python -m transformers.models.mistral.convert_mistral_weights_to_hf "
