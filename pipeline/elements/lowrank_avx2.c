@@ -1,4 +1,5 @@
-/* The loops of lowrank.c for AVX2: tiles of four rows by three vectors, whose sums stay in registers. */
+/* The loops of lowrank.c for AVX2: tiles of four rows by three vectors, whose sums stay in registers: all
+ * loops over a tile are written out. */
 #include "elements/lowrank_loops.h"
 
 #if defined(__x86_64__)
@@ -11,20 +12,27 @@ AVX2_INLINE void tile(const int rows, const int vectors, const float *left, int6
                       int64_t stride, float scale, float *out, int64_t step)
 {
     __m256 sum[ROWS][VECTORS];
+#pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             sum[i][v] = _mm256_setzero_ps();
     for (int64_t k = 0; k < r; k++) {
         __m256 right_k[VECTORS];
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             right_k[v] = _mm256_loadu_ps(right + k * stride + v * WIDE);
+#pragma GCC unroll 4
         for (int i = 0; i < rows; i++) {
             __m256 left_k = _mm256_set1_ps(left[i * r + k]);
+#pragma GCC unroll 4
             for (int v = 0; v < vectors; v++)
                 sum[i][v] = _mm256_fmadd_ps(left_k, right_k[v], sum[i][v]);
         }
     }
+#pragma GCC unroll 4
     for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             _mm256_storeu_ps(out + i * step + v * WIDE, _mm256_mul_ps(sum[i][v], _mm256_set1_ps(scale)));
 }

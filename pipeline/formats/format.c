@@ -16,8 +16,22 @@ enum { MAX_LISTED = 8 }; /* names from a folder shown in a message */
 
 /* ---- recognising ---- */
 
+/* The format that has this name of a file to itself. */
+static const struct format *by_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    for (const struct format *const *f = format_table; *f; f++)
+        for (const char *const *own = (*f)->names; own && *own; own++)
+            if (strcmp(slash ? slash + 1 : name, *own) == 0)
+                return *f;
+    return NULL;
+}
+
 const struct format *format_of(const char *name)
 {
+    const struct format *own = by_name(name);
+    if (own)
+        return own;
     for (const struct format *const *f = format_table; *f; f++)
         for (int k = 0; k < FORMAT_ENDINGS && (*f)->endings[k]; k++)
             if (text_ends_with(name, (*f)->endings[k]))

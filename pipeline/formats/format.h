@@ -17,6 +17,8 @@ struct format {
     const char *name;
     const char *endings[FORMAT_ENDINGS]; /* of its files' names, NULL behind the last: a file is recognised by
                                             them; the first is what an index's shards have */
+    const char *const *names;  /* whole names of files that are its own, whatever other format has their
+                                  ending, NULL  behind the last; NULL: none */
     const char *stem;          /* how its files' names begin in a model's folder; NULL: in no special way */
     const char *model, *index; /* in a folder: the file that holds all, else the one that names the shards */
     int ignores;       /* CHOICE_OF_...: what it does not look at of a choice; never the adapter where it may

@@ -322,6 +322,8 @@ static const struct refused {
      SET(Q "lora_A.weight F32 2x6", Q "lora_B.weight F32 7x2", Q "base_layer.lora_A.weight F32 2x6",
          Q "base_layer.lora_B.weight F32 7x2")},
     {"two tensors", config, SET("base_model.model.score.weight F32 2x6", "module.score.weight F32 2x6")},
+    {"so does another", config,
+     SET("base_model.model.model.norm.weight F32 6", "module.model.norm.weight F32 6")},
     {"PiSSA", "{\"init_lora_weights\": \"pissa_niter_4\"}", SET(Q "lora_A.weight F32 2x6")},
     {"OLoRA", "{\"init_lora_weights\": \"olora\"}", SET(Q "lora_A.weight F32 2x6")},
     {"CorDA", "{\"init_lora_weights\": \"corda\"}", SET(Q "lora_A.weight F32 2x6")},

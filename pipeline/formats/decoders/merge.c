@@ -139,23 +139,31 @@ static err_t take(const struct merge_work *m, int helper, int64_t first, int64_t
 {
     const struct stored_tensor *t = m->d->helpers[helper];
     struct decoder_scratch *s = helper == UPDATE ? m->update : helper == WEIGHT ? m->weight : NULL;
+    if (decoder_type(t) == DTYPE_F32)
+        return decoder_numbers(t, m->from, first, n, s, out, e);
     TRY(decoder_numbers(t, m->from, first, n, s, m->raw, e));
     tensor_to_compare(ARITHMETIC_F32, decoder_type(t), m->raw, n, out);
     return ERR_OK;
 }
 
-/* Weight and update, scaled. */
-static err_t take_both(const struct merge_work *m, int64_t first, int64_t n, struct err *e)
+/* The update, scaled. */
+static err_t take_update(const struct merge_work *m, int64_t first, int64_t n, struct err *e)
 {
     const float scale = (float)m->d->reals[0];
     TRY(take(m, UPDATE, first, n, m->u, e));
     if (scale != 1)
         for (int64_t i = 0; i < n; i++)
             m->u[i] *= scale;
-    return m->d->nhelpers > 1 ? take(m, WEIGHT, first, n, m->w, e) : ERR_OK;
+    return ERR_OK;
 }
 
-/* n floats, which may be `x` itself where out is F32, as a type that is added to. */
+static err_t take_both(const struct merge_work *m, int64_t first, int64_t n, struct err *e)
+{
+    TRY(take_update(m, first, n, e));
+    return take(m, WEIGHT, first, n, m->w, e);
+}
+
+/* n floats as a type that is added to. */
 static void round_to(enum dtype type, const float *x, int64_t n, void *out)
 {
     if (type == DTYPE_BF16)
@@ -163,41 +171,67 @@ static void round_to(enum dtype type, const float *x, int64_t n, void *out)
     else if (type == DTYPE_F16)
         for (int64_t i = 0; i < n; i++)
             ((uint16_t *)out)[i] = f16_from_float(x[i]);
-    else if (out != x)
+    else
         memcpy(out, x, (size_t)n * sizeof *x);
+}
+
+/* ---- plain sums ---- */
+
+enum { NEAR = 4096 }; /* elements whose steps follow each other in the nearest cache */
+
+/* u is what is added, w as it is stored; so many elements that both, and the sum, stay near. */
+static void add(const struct merge_work *m, const void *stored, float *u, int64_t n, void *out)
+{
+    const enum dtype type = m->d->out == DTYPE_F32 ? decoder_type(m->d->helpers[WEIGHT]) : m->d->out;
+    if (m->d->numbers[MODE] == MERGE_SAFE) {
+        round_to(m->d->out, u, n, m->w);
+        tensor_to_compare(ARITHMETIC_F32, m->d->out, m->w, n, u);
+    }
+    tensor_to_compare(ARITHMETIC_F32, type, stored, n, m->w);
+    for (int64_t i = 0; i < n; i++)
+        m->w[i] += u[i];
+    round_to(m->d->out, m->w, n, out);
 }
 
 static err_t read_plain(const struct merge_work *m, int64_t first, int64_t n, void *out, struct err *e)
 {
-    const int64_t mode = m->d->numbers[MODE];
-    TRY(take_both(m, first, n, e));
-    if (mode == MERGE_SAFE) {
-        round_to(m->d->out, m->u, n, m->raw);
-        tensor_to_compare(ARITHMETIC_F32, m->d->out, m->raw, n, m->u);
+    const int64_t mode = m->d->numbers[MODE], width = dtype_bits(m->d->out) / 8;
+    TRY(take_update(m, first, n, e));
+    if (mode == MERGE_COPY || mode == MERGE_ADDED) {
+        round_to(m->d->out, m->u, n, out);
+        return ERR_OK;
     }
-    if (mode != MERGE_COPY && mode != MERGE_ADDED)
-        for (int64_t i = 0; i < n; i++)
-            m->u[i] = m->w[i] + m->u[i];
-    round_to(m->d->out, m->u, n, out);
+    const struct stored_tensor *weight = m->d->helpers[WEIGHT];
+    const int64_t wide = dtype_bits(decoder_type(weight)) / 8;
+    TRY(decoder_numbers(weight, m->from, first, n, m->weight, m->raw, e));
+    for (int64_t i = 0; i < n; i += NEAR)
+        add(m, (const char *)m->raw + i * wide, m->u + i, n - i < NEAR ? n - i : NEAR,
+            (char *)out + i * width);
     return ERR_OK;
 }
 
 /* ---- magnitudes ---- */
 
-/* The sum of the weight with its update, as the library has it; where nothing is to be lost, in double. */
-static double sum_at(const struct merge_work *m, int64_t i)
+/* The sum of the weight with its update, as the library has it; `exact`: in double, where nothing is to be
+ * lost. */
+static inline double sum_at(int exact, const struct merge_work *m, int64_t i)
 {
-    return m->d->numbers[MODE] == MERGE_ADDED ? (double)m->w[i] + (double)m->u[i]
-                                              : (double)(m->w[i] + m->u[i]);
+    return exact ? (double)m->w[i] + (double)m->u[i] : (double)(m->w[i] + m->u[i]);
+}
+
+static int is_exact(const struct merge_work *m)
+{
+    return m->d->numbers[MODE] == MERGE_ADDED;
 }
 
 /* Squares in the order of LANES sums, the same for every length of range that begins at a row. */
-static double squares(const struct merge_work *m, int64_t n, double before)
+static inline __attribute__((always_inline)) double squares_of(int exact, const struct merge_work *m,
+                                                               int64_t n, double before)
 {
     enum { LANES = 8 };
     double sum[LANES] = {before};
     for (int64_t i = 0; i < n; i++) {
-        double x = sum_at(m, i);
+        double x = sum_at(exact, m, i);
         sum[i % LANES] += x * x;
     }
     double all = 0;
@@ -206,13 +240,22 @@ static double squares(const struct merge_work *m, int64_t n, double before)
     return all;
 }
 
-/* Element i of the range times its factor. */
-static float scaled_at(const struct merge_work *m, int64_t i, float magnitude, double norm)
+static double squares(const struct merge_work *m, int64_t n, double before)
 {
-    if (m->d->numbers[MODE] == MERGE_ADDED)
-        return (float)((double)magnitude / norm * sum_at(m, i) - (double)m->w[i]);
-    float factor = magnitude / (float)norm;
-    return factor * (m->w[i] + m->u[i]);
+    return is_exact(m) ? squares_of(1, m, n, before) : squares_of(0, m, n, before);
+}
+
+/* n elements of the range from `at` on times one factor, into w: never behind what was written. */
+static void scale_all(const struct merge_work *m, int64_t at, int64_t n, float magnitude, double norm)
+{
+    const float factor = magnitude / (float)norm, *w = m->w + at, *u = m->u + at;
+    const double exactly = (double)magnitude / norm;
+    if (is_exact(m))
+        for (int64_t i = 0; i < n; i++)
+            m->w[i] = (float)(exactly * ((double)w[i] + (double)u[i]) - (double)w[i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            m->w[i] = factor * (w[i] + u[i]);
 }
 
 /* The norm of a whole row, which is in w and u afterwards where it fits. */
@@ -239,8 +282,7 @@ static err_t read_row(const struct merge_work *m, int64_t row, int64_t col, int6
     int64_t at = m->cols <= m->most ? col : 0;
     if (m->cols > m->most)
         TRY(take_both(m, row * m->cols + col, n, e));
-    for (int64_t i = 0; i < n; i++)
-        m->w[i] = scaled_at(m, at + i, magnitude, norm); /* at + i is never behind what was written */
+    scale_all(m, at, n, magnitude, norm);
     round_to(m->d->out, m->w, n, out);
     return ERR_OK;
 }
@@ -257,7 +299,7 @@ static err_t keep_norms(const struct merge_work *m, struct err *e)
         part = all - done < m->most ? all - done : m->most;
         TRY(take_both(m, done, part, e));
         for (int64_t i = 0, col = done % m->cols; i < part; i++) {
-            double x = sum_at(m, i);
+            double x = sum_at(is_exact(m), m, i);
             m->norms[col] += x * x;
             col = col + 1 < m->cols ? col + 1 : 0;
         }
@@ -277,8 +319,11 @@ static err_t read_columns(const struct merge_work *m, int64_t row, int64_t col, 
     TRY(keep_norms(m, e));
     TRY(take_both(m, row * m->cols + col, n, e));
     TRY(take(m, MAGNITUDE, col, n, magnitude, e));
-    for (int64_t i = 0; i < n; i++)
-        m->w[i] = scaled_at(m, i, magnitude[i], m->norms[col + i]);
+    for (int64_t i = 0; i < n; i++) {
+        double sum = sum_at(is_exact(m), m, i), norm = m->norms[col + i];
+        m->w[i] = is_exact(m) ? (float)((double)magnitude[i] / norm * sum - (double)m->w[i])
+                              : magnitude[i] / (float)norm * (float)sum;
+    }
     round_to(m->d->out, m->w, n, out);
     return ERR_OK;
 }

@@ -28,7 +28,7 @@ static err_t replace(struct graft *g, const struct graft_part *p, int64_t at, st
 {
     struct stored_tensor *of = &g->list->tensors[at], old = *of, *brought;
     g->nreplaced++;
-    if (of->file == STORED_NOWHERE && of->decoding && of->decoding->by == &decoder_merge)
+    if (g->replaced[at]++)
         return err_set(e, ERR_DATA, "%s: tensor %s takes the place of %s, and so does another", g->path,
                        p->t->name, of->name);
     *of = *p->t;
@@ -61,16 +61,39 @@ static err_t add_new(struct graft *g, const struct graft_part *p, struct arena *
     return e->code;
 }
 
+/* Is a tensor of the base brought by some part under its own name? */
+static int is_brought(const struct graft *g, const struct target_base *base, int64_t at)
+{
+    for (int64_t i = 0; i < g->nparts; i++)
+        if (g->parts[i].key.kind == LORA_WHOLE && target_find(base, g->parts[i].key.module) == at)
+            return 1;
+    return 0;
+}
+
+/* A tensor that the base does not have: a new one, or, where it is a copy of a head that is the embedding,
+ * the embedding: in the library both are one parameter, which is loaded twice. */
+static err_t bring_other(struct graft *g, const struct graft_part *p, const struct target_base *base,
+                         struct arena *a, struct err *e)
+{
+    int64_t tied = p->key.kind == LORA_WHOLE ? target_find_tied(base, p->key.module) : -1;
+    if (tied < 0)
+        return add_new(g, p, a, e);
+    if (is_brought(g, base, tied))
+        return ERR_OK;
+    return p->key.wrapped ? replace(g, p, tied, a, e) : add_new(g, p, a, e);
+}
+
 /* Before anything is decoded, so that new tensors find their place among the others. */
 static err_t bring_whole(struct graft *g, struct arena *a, struct err *e)
 {
     const struct target_base base = base_of(g);
+    TRY(arena_array(a, "adapter.replaced", base.n, &g->replaced, e));
     for (int64_t i = 0; i < g->nparts; i++) {
         const struct graft_part *p = &g->parts[i];
         if (p->key.kind != LORA_WHOLE && p->key.kind != LORA_SAVED)
             continue;
         int64_t at = target_find(&base, p->key.module);
-        TRY(at >= 0 ? replace(g, p, at, a, e) : add_new(g, p, a, e));
+        TRY(at >= 0 ? replace(g, p, at, a, e) : bring_other(g, p, &base, a, e));
     }
     stored_sort(g->list);
     for (int64_t i = 1; i < g->list->ntensors; i++)

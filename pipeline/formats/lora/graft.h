@@ -26,6 +26,7 @@ struct graft {
     const struct graft_part *parts;
     struct stored_list *list;   /* the base's, sorted by name, with room for as many tensors more as there are
                                    parts;   becomes the result */
+    char *replaced;             /* of each tensor that the base had: is it another's now? */
     int64_t nmerged, nreplaced; /* out: weights that are derived, tensors that were replaced or are new */
 };
 

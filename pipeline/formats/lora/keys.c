@@ -148,7 +148,7 @@ static err_t read_whole(struct lora_key *k, const char *name, struct arena *a, s
         return ERR_OK;
     }
     k->kind = take_out_named(own, "modules_to_save", &k->adapter, a, e) ? LORA_SAVED : LORA_WHOLE;
-    take_out(own, "base_layer");
+    k->wrapped = take_out(own, "base_layer") > 0;
     take_out(own, "token_adapter");
     k->module = own;
     return e->code;

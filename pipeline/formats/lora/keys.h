@@ -27,6 +27,7 @@ struct lora_key {
     enum lora_kind kind;
     int depth; /* how many base_layer stand behind the module: experts' weights are wrapped one in another */
     const char *module;  /* of parts of an adapter: the module's name; else the tensor's */
+    int wrapped;         /* of a tensor: base_layer stood in its name, so that it is a copy of the base's */
     const char *adapter; /* its name; "" where it is not said */
 };
 

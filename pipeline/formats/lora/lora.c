@@ -5,6 +5,7 @@
 #include "formats/decoder.h"
 #include "formats/folders/opening.h"
 #include "formats/lora/graft.h"
+#include "formats/lora/target.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -225,7 +226,7 @@ static err_t put_on_base(struct stored_list *list, const struct graft_part *part
         return err_set(e, ERR_DATA,
                        "%s: the parts of an adapter, and no %s beside them: its r and alpha are not known",
                        path, CONFIG);
-    TRY(read_config(&x, config_path, a, e));
+    TRY(adapter_read(&x, config_path, a, e));
     if (!choice->base)
         return refuse_alone(path, e);
     TRY(open_base(&model, list, choice, a, e));
@@ -240,6 +241,23 @@ static err_t put_on_base(struct stored_list *list, const struct graft_part *part
 }
 
 /* ---- a model with an adapter in it ---- */
+
+/* A state dict names a head that is the embedding a second time, which a saved model does not: what is added
+ * to either is added to both. */
+static void drop_head(struct stored_list *list)
+{
+    static const char *const heads[] = {"lm_head.weight", "embed_out.weight", NULL};
+    const struct target_base base = {list->tensors, list->ntensors};
+    for (const char *const *head = heads; *head; head++) {
+        const struct stored_tensor *found = stored_find(list->tensors, list->ntensors, *head);
+        if (!found || target_find_tied(&base, *head) < 0)
+            continue;
+        struct stored_tensor *t = &list->tensors[found - list->tensors];
+        list->ntensors--;
+        memmove(t, t + 1, (size_t)(list->ntensors - (t - list->tensors)) * sizeof *t);
+        return;
+    }
+}
 
 /* list: the model's weights and the parts of an adapter. */
 static err_t put_together(struct stored_list *list, struct graft_part *parts, const char *path,
@@ -266,6 +284,8 @@ static err_t put_together(struct stored_list *list, struct graft_part *parts, co
     }
     stored_sort(&model);
     TRY(model_config_read(&config, model.config_dir ? model.config_dir : path, a, e));
+    if (config.tied == MODEL_TIED_YES)
+        drop_head(&model);
     struct graft g = {
         .path = path, .adapter = &x, .choice = choice, .nparts = nparts, .parts = parts, .list = &model};
     TRY(graft_apply(&g, &config, a, e));
@@ -282,11 +302,23 @@ static err_t add_note(struct stored_list *list, const char *path, const char *wh
     return e->code;
 }
 
+/* Is a file of an adapter's weights one of the list's? */
+static int is_in(const struct stored_list *list)
+{
+    for (int64_t i = 0; i < list->nfiles; i++)
+        for (const char *const *p = weights; *p; p++)
+            if (strcmp(path_last(list->files[i].path), *p) == 0)
+                return 1;
+    return 0;
+}
+
 /* Weights beside an adapter that is not in them. */
 static err_t look_beside(struct stored_list *list, const char *path, struct arena *a, struct err *e)
 {
     char name[PATH_MAX];
     struct stat st;
+    if (is_in(list))
+        return ERR_OK;
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode) ||
         (!find(path, name, sizeof name) && !find_below(path, name, sizeof name)))
         return ERR_OK;
@@ -327,32 +359,47 @@ err_t lora_complete(struct stored_list *list, const char *path, const struct cho
 
 /* ---- as a format ---- */
 
-/* path: of adapter_config.json; the weights lie beside it. */
+/* The weights of the adapter whose config lies in a folder. NULL where there are none. */
+static char *weights_of(const char *folder, struct arena *a, struct err *e)
+{
+    for (const char *const *p = weights; *p; p++)
+        if (format_has_entry(folder, *p))
+            return path_join(a, folder, *p, e);
+    return NULL;
+}
+
+/* path: of adapter_config.json or of the weights; the other lies beside it. */
 static err_t open_adapter(struct stored_list *out, const char *path, const struct choice *choice,
                           struct arena *a, struct err *e)
 {
-    char *folder = path_dir(a, path, e), *file = NULL;
-    const char *adapter, *several;
+    const int is_config = strcmp(path_last(path), CONFIG) == 0;
+    const char *folder = path_dir(a, path, e), *adapter, *several;
+    const char *config_path = folder ? path_join(a, folder, CONFIG, e) : NULL;
     struct graft_part *parts;
     struct adapter x;
-    TRY(folder ? adapter_read(&x, path, a, e) : e->code); /* what is refused is refused before the weights */
-    for (const char *const *p = weights; *p && !file; p++)
-        if (format_has_entry(folder, *p))
-            file = path_join(a, folder, *p, e);
+    if (!config_path)
+        return e->code;
+    if (!format_has_entry(folder, CONFIG))
+        return err_set(e, ERR_DATA,
+                       "%s: the parts of an adapter, and no %s beside them: its r and alpha are not known",
+                       path, CONFIG);
+    TRY(adapter_read(&x, config_path, a, e)); /* what is refused is refused before the weights */
+    const char *file = is_config ? weights_of(folder, a, e) : path;
     TRY(e->code);
     if (!file)
         return err_set(e, ERR_DATA, "%s: the adapter has no weights: expected %s or %s beside its %s", folder,
                        weights[0], weights[1], CONFIG);
-    TRY(format_of(file)->open(out, file, choice, a, e));
+    TRY(format_named(text_ends_with(file, ".bin") ? "torch" : "safetensors")->open(out, file, choice, a, e));
     TRY(arena_array(a, "adapter.parts", out->ntensors, &parts, e));
     TRY(read_keys(parts, out, &adapter, &several, a, e));
     if (several)
         return err_set(e, ERR_DATA, "%s: two adapters in one file, %.60s and %.60s", file, adapter, several);
-    return put_on_base(out, parts, folder, path, choice, a, e);
+    return put_on_base(out, parts, folder, config_path, choice, a, e);
 }
 
 const struct format format_lora = {
     .name = "lora",
+    .names = weights,
     .finds = "an adapter's adapter_config.json",
     .find = find,
     .open = open_adapter,

@@ -54,8 +54,7 @@ int64_t target_find_weight(const struct target_base *base, const char *module)
     return snprintf(name, sizeof name, "%s.weight", module) < NAME ? target_find(base, name) : -1;
 }
 
-/* The embedding of a base whose head is none of its own. */
-static int64_t find_tied(const struct target_base *base, const char *name)
+int64_t target_find_tied(const struct target_base *base, const char *name)
 {
     static const char *const embeddings[] = {"model.embed_tokens.weight",
                                              "model.language_model.embed_tokens.weight",
@@ -363,7 +362,7 @@ err_t target_weights(struct target_weight **out, int64_t *n, const struct target
         return err_set(e, ERR_DATA, "%s: module %.100s...: a name of at most %d characters was expected",
                        path, t->module, NAME);
     int64_t at = target_find(base, name);
-    at = at < 0 ? find_tied(base, name) : at;
+    at = at < 0 ? target_find_tied(base, name) : at;
     if (at < 0)
         return err_set(e, ERR_DATA,
                        "%s: tensor %s is for %s, which the base does not have: is it another model's?", path,

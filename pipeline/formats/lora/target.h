@@ -37,6 +37,10 @@ int64_t target_find(const struct target_base *base, const char *name);
 /* Local, pure. The weight of a module; -1: the base has none. */
 int64_t target_find_weight(const struct target_base *base, const char *module);
 
+/* Local, pure. The embedding that a head is, by the head's name, in a base that has no such tensor; -1: none.
+ */
+int64_t target_find_tied(const struct target_base *base, const char *name);
+
 /* Local, pure. Is the target a parameter that the adapter names (target_parameters), rather than a weight? */
 int target_is_parameter(const struct target *t, const struct adapter *x, const struct target_base *base);
 
