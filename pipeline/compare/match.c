@@ -1,5 +1,6 @@
 #include "compare/match.h"
 
+#include "compare/packing.h"
 #include "compare/preset.h"
 #include "formats/decoder.h"
 
@@ -13,8 +14,7 @@ enum { BASE, TUNED, SIDES };
 
 struct side {
     const struct checkpoint *checkpoint;
-    int64_t n;
-    struct named_tensor *v; /* sorted by name, bytewise */
+    struct named_list list;
 };
 
 /* The work of match_build. */
@@ -24,6 +24,7 @@ struct matching {
     struct side side[SIDES];
     const char *cell, *node;
     struct table *skipped;
+    struct packing packing;
     int64_t cap[2][3];      /* of main's and aside's arrays */
     char first_reason[400]; /* for the message that nothing is left */
     struct arena *arena;
@@ -122,15 +123,15 @@ static err_t apply_rule(struct matching *g, struct side *s, const char *text, in
     char problem[300];
     if (parse_rule(text, &r, problem, sizeof problem) != 0)
         return err_set(e, ERR_CONFIG, "rename: %s", problem);
-    for (int64_t i = 0; i < s->n; i++) {
-        const char *name = s->v[i].name;
+    for (int64_t i = 0; i < s->list.n; i++) {
+        const char *name = s->list.v[i].name;
         size_t n = strlen(name), head = (size_t)r.head_bytes;
         if (!rule_matches(&r, name, n))
             continue;
         int rest = (int)(n - head) - (r.star ? r.tail_bytes : 0);
-        s->v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
-                                    name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
-        if (!s->v[i].name)
+        s->list.v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
+                                         name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
+        if (!s->list.v[i].name)
             return e->code;
         ++*found;
     }
@@ -139,7 +140,8 @@ static err_t apply_rule(struct matching *g, struct side *s, const char *text, in
 
 static err_t apply_preset(struct matching *g, struct side *s, const char *word, int64_t *found, struct err *e)
 {
-    return preset_apply(word, &s->v, &s->n, found, g->side[BASE].checkpoint, s->checkpoint, g->arena, e);
+    return preset_apply(word, &s->list.v, &s->list.n, found, g->side[BASE].checkpoint, s->checkpoint,
+                        g->arena, e);
 }
 
 /* By the policy's rules; without any by a preset, where the names are a training library's. */
@@ -161,7 +163,8 @@ static err_t rename_side(struct matching *g, struct side *s, struct err *e)
             return err_set(e, ERR_CONFIG,
                            "rename: \"%s\" matches none of the %" PRId64
                            " tensors of the tuned checkpoint %s (the first is %s)",
-                           rules->v[k], s->n, s->checkpoint->path, s->n > 0 ? s->v[0].name : "");
+                           rules->v[k], s->list.n, s->checkpoint->path,
+                           s->list.n > 0 ? s->list.v[0].name : "");
     }
     return ERR_OK;
 }
@@ -178,24 +181,24 @@ static int by_name(const void *a, const void *b)
 static err_t list_side(struct matching *g, int which, const struct checkpoint *c, struct err *e)
 {
     struct side *s = &g->side[which];
-    *s = (struct side){.checkpoint = c, .n = c->ntensors};
-    TRY(arena_array(g->arena, "match.names", s->n, &s->v, e));
-    for (int64_t i = 0; i < s->n; i++) {
+    *s = (struct side){.checkpoint = c, .list = {.n = c->ntensors}};
+    TRY(arena_array(g->arena, "match.names", s->list.n, &s->list.v, e));
+    for (int64_t i = 0; i < s->list.n; i++) {
         const struct stored_tensor *t = &c->tensors[i];
-        s->v[i] = (struct named_tensor){t->name, t};
+        s->list.v[i] = (struct named_tensor){t->name, t};
     }
     if (which == BASE)
         return ERR_OK;
     TRY(rename_side(g, s, e));
     if (g->policy->rename.n == 0 && !g->m->preset)
         return ERR_OK;
-    if (s->n > 0)
-        qsort(s->v, (size_t)s->n, sizeof *s->v, by_name);
-    for (int64_t i = 1; i < s->n; i++)
-        if (strcmp(s->v[i - 1].name, s->v[i].name) == 0)
-            return err_set(e, ERR_CONFIG,
-                           "rename: tensors %s and %s of the tuned checkpoint %s would both become %s",
-                           s->v[i - 1].tensor->name, s->v[i].tensor->name, c->path, s->v[i].name);
+    if (s->list.n > 0)
+        qsort(s->list.v, (size_t)s->list.n, sizeof *s->list.v, by_name);
+    for (int64_t i = 1; i < s->list.n; i++)
+        if (strcmp(s->list.v[i - 1].name, s->list.v[i].name) == 0)
+            return err_set(
+                e, ERR_CONFIG, "rename: tensors %s and %s of the tuned checkpoint %s would both become %s",
+                s->list.v[i - 1].tensor->name, s->list.v[i].tensor->name, c->path, s->list.v[i].name);
     return ERR_OK;
 }
 
@@ -208,10 +211,10 @@ struct match_walk {
 static int next(const struct matching *g, struct match_walk *w)
 {
     const struct side *b = &g->side[BASE], *t = &g->side[TUNED];
-    int more_base = w->at[BASE] < b->n, more_tuned = w->at[TUNED] < t->n;
+    int more_base = w->at[BASE] < b->list.n, more_tuned = w->at[TUNED] < t->list.n;
     if (!more_base && !more_tuned)
         return 0;
-    const struct named_tensor *x = &b->v[w->at[BASE]], *y = &t->v[w->at[TUNED]];
+    const struct named_tensor *x = &b->list.v[w->at[BASE]], *y = &t->list.v[w->at[TUNED]];
     int order = !more_base ? 1 : !more_tuned ? -1 : strcmp(x->name, y->name);
     w->base = order <= 0 ? x : NULL;
     w->tuned = order >= 0 ? y : NULL;
@@ -246,6 +249,27 @@ static err_t skip_helper(struct matching *g, const struct stored_tensor *x, cons
     return reason ? skip(g, x ? x->name : y->name, 0, reason, e) : e->code;
 }
 
+/* What a model computes from its config and keeps beside its parameters: GPT-2's and GPT-NeoX's causal mask,
+ * positions, frequencies of rotary embeddings. Libraries save it or not. */
+static int is_buffer(const struct stored_tensor *t)
+{
+    static const char *const ends[] = {"attn.masked_bias",       "attention.masked_bias",
+                                       "rotary_emb.inv_freq",    "rotary_emb.original_inv_freq",
+                                       "rotary_emb.cos_cached",  "rotary_emb.sin_cached",
+                                       "embeddings.position_ids"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (text_ends_with(t->name, ends[i]))
+            return 1;
+    return (text_ends_with(t->name, "attn.bias") || text_ends_with(t->name, "attention.bias")) &&
+           t->ndim == 4 && t->dims[0] == 1 && t->dims[1] == 1 && t->dims[2] == t->dims[3];
+}
+
+/* Of two checkpoints whose weights are integers of the same kind, these are compared; scales are not. */
+static int is_beside_integers(const struct matching *g, const struct stored_tensor *t)
+{
+    return g->side[BASE].checkpoint->quantized.integers && quantized_is_beside(t->name) && !t->decoding;
+}
+
 /* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
  * head: the other side's. */
 static const struct named_tensor *tied_to(const struct side *s, const struct named_tensor *x)
@@ -257,10 +281,10 @@ static const struct named_tensor *tied_to(const struct side *s, const struct nam
         return NULL;
     if (s->checkpoint->config.tied == MODEL_TIED_NO)
         return NULL;
-    for (int64_t i = 0; i < s->n && !embedding; i++)
-        if (s->v[i].tensor->layer < 0 && (text_ends_with(s->v[i].name, "embed_tokens.weight") ||
-                                          text_ends_with(s->v[i].name, "wte.weight")))
-            embedding = &s->v[i];
+    for (int64_t i = 0; i < s->list.n && !embedding; i++)
+        if (s->list.v[i].tensor->layer < 0 && (text_ends_with(s->list.v[i].name, "embed_tokens.weight") ||
+                                               text_ends_with(s->list.v[i].name, "wte.weight")))
+            embedding = &s->list.v[i];
     if (!embedding || s->checkpoint->config.tied == MODEL_TIED_YES)
         return embedding;
     const struct stored_tensor *t = embedding->tensor;
@@ -279,6 +303,8 @@ static err_t skip_unmatched(struct matching *g, const struct match_walk *w, stru
     const struct named_tensor *x = w->base ? w->base : w->tuned;
     const struct named_tensor *embedding = tied_to(lacking(g, w), x);
     char *reason;
+    if (is_buffer(x->tensor))
+        return skip(g, x->tensor->name, 0, "a buffer, which is no parameter, on one side only", e);
     if (embedding)
         reason = arena_printf(g->arena, e, "tied to %s on the %s side", embedding->name,
                               side_names[w->base ? TUNED : BASE]);
@@ -297,7 +323,8 @@ static err_t check_names(const struct matching *g, struct err *e)
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
         int has = w.base ? BASE : TUNED;
-        if ((w.base && w.tuned) || decoder_served(x->tensor) || tied_to(lacking(g, &w), x))
+        if ((w.base && w.tuned) || decoder_served(x->tensor) || is_buffer(x->tensor) ||
+            is_beside_integers(g, x->tensor) || tied_to(lacking(g, &w), x))
             continue;
         if (n[has]++ == 0)
             first[has] = x;
@@ -305,12 +332,14 @@ static err_t check_names(const struct matching *g, struct err *e)
     if (n[BASE] + n[TUNED] == 0 || g->policy->skip_unmatched)
         return ERR_OK;
     int has = n[BASE] > 0 ? BASE : TUNED, lacks = TUNED - has;
-    return err_set(e, ERR_DATA,
-                   "tensor %s is in the %s checkpoint %s, but not in the %s checkpoint %s; tensors in the "
-                   "base only: %lld, in the tuned only: %lld; expected the same names on both sides: "
-                   "\"rename\" of delta matches names that differ, \"unmatched: skip\" leaves the others out",
-                   first[has]->name, side_names[has], g->side[has].checkpoint->path, side_names[lacks],
-                   g->side[lacks].checkpoint->path, (long long)n[BASE], (long long)n[TUNED]);
+    return err_set(
+        e, ERR_DATA,
+        "tensor %s is in the %s checkpoint %s, but not in the %s checkpoint %s; tensors in the "
+        "base only: %lld, in the tuned only: %lld; expected the same names on both sides: "
+        "\"rename\" of delta matches names that differ, \"unmatched: skip\" leaves the others out%s%s",
+        first[has]->name, side_names[has], g->side[has].checkpoint->path, side_names[lacks],
+        g->side[lacks].checkpoint->path, (long long)n[BASE], (long long)n[TUNED], g->packing.hint ? "; " : "",
+        g->packing.hint ? g->packing.hint : "");
 }
 
 /* ---- shapes and types ---- */
@@ -454,11 +483,15 @@ static err_t match_all(struct matching *g, struct err *e)
         const struct stored_tensor *x = w.base ? w.base->tensor : NULL, *y = w.tuned ? w.tuned->tensor : NULL;
         if ((x && decoder_served(x)) || (y && decoder_served(y)))
             TRY(skip_helper(g, x, y, e));
+        else if (is_beside_integers(g, x ? x : y))
+            TRY(skip(g, x ? x->name : y->name, 0, "scale of integers", e));
         else if (w.base && w.tuned)
             TRY(match_tensors(g, &w, e));
         else
             TRY(skip_unmatched(g, &w, e));
     }
+    for (int64_t i = 0; i < g->packing.nnotes; i++)
+        TRY(skip(g, g->packing.notes[i].tensor, 0, g->packing.notes[i].reason, e));
     layout_number(&g->m->main.layout);
     layout_number(&g->m->aside.layout);
     return ERR_OK;
@@ -476,6 +509,22 @@ static err_t check_config(const struct checkpoint *base, const struct match_poli
         base->config.problem);
 }
 
+/* Codes of a quantizer are no weights, whatever the policy says; but of two sides whose weights are integers
+ * of one kind the bits can be compared. */
+static err_t check_quantized(const struct matching *g, struct err *e)
+{
+    const struct checkpoint *both[] = {g->side[BASE].checkpoint, g->side[TUNED].checkpoint};
+    int which = both[TUNED]->quantized.by ? TUNED : BASE;
+    if (!both[which]->quantized.by ||
+        quantized_same_integers(&both[BASE]->quantized, &both[TUNED]->quantized))
+        return ERR_OK;
+    return err_set(
+        e, ERR_DATA,
+        "the %s checkpoint %s is quantized after training (%s): comparing measures the quantizer, not "
+        "the training; expected the weights that the quantizer was given",
+        side_names[which], both[which]->path, both[which]->quantized.by);
+}
+
 err_t match_build(struct match *m, const struct checkpoint *base, const struct checkpoint *tuned,
                   const struct match_policy *policy, const char *cell, const char *node,
                   struct table *skipped, struct arena *a, struct err *e)
@@ -488,6 +537,8 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
     TRY(check_config(base, policy, e));
     TRY(list_side(g, BASE, base, e));
     TRY(list_side(g, TUNED, tuned, e));
+    TRY(check_quantized(g, e));
+    TRY(packing_align(&g->packing, &g->side[BASE].list, &g->side[TUNED].list, a, e));
     TRY(check_names(g, e));
     TRY(match_all(g, e));
     if (m->main.layout.ntensors == 0)
@@ -496,70 +547,8 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
             "nothing to compare: of the tensors of %s (%lld) and %s (%lld) none is a number on both "
             "sides%s",
             base->path, (long long)base->ntensors, tuned->path, (long long)tuned->ntensors, g->first_reason);
-    arena_drop(a, g->side[BASE].v);
-    arena_drop(a, g->side[TUNED].v);
+    arena_drop(a, g->side[BASE].list.v);
+    arena_drop(a, g->side[TUNED].list.v);
     arena_drop(a, g);
-    return ERR_OK;
-}
-
-/* ---- policies ---- */
-
-int match_policy_same(const struct match_policy *p, const struct match_policy *q)
-{
-    int same = p->rows == q->rows && p->skip_unmatched == q->skip_unmatched &&
-               p->include_mtp == q->include_mtp && p->rename.n == q->rename.n;
-    for (int i = 0; same && i < p->rename.n; i++)
-        same = strcmp(p->rename.v[i], q->rename.v[i]) == 0;
-    return same;
-}
-
-static const char *const rows_words[] = {"fail", "common", "skip"};
-
-err_t match_policy_write(const struct match_policy *p, struct h5 *f, struct err *e)
-{
-    TRY(h5_set_text(f, "/", "rows", rows_words[p->rows], e));
-    TRY(h5_set_text(f, "/", "unmatched", p->skip_unmatched ? "skip" : "fail", e));
-    TRY(h5_set_text(f, "/", "mtp", p->include_mtp ? "include" : "exclude", e));
-    TRY(h5_set_int(f, "/", "renames", p->rename.n, e));
-    for (int i = 0; i < p->rename.n; i++) {
-        char name[32];
-        snprintf(name, sizeof name, "rename_%d", i);
-        TRY(h5_set_text(f, "/", name, p->rename.v[i], e));
-    }
-    return ERR_OK;
-}
-
-static err_t read_choice(struct h5 *f, const char *name, const char *const *words, int nwords, int *out,
-                         struct err *e)
-{
-    char *text;
-    TRY(h5_get_text(f, "/", name, &text, e));
-    for (*out = 0; *out < nwords; ++*out)
-        if (strcmp(words[*out], text) == 0)
-            return ERR_OK;
-    return err_set(e, ERR_DATA, "attribute %s: \"%.60s\" is unknown", name, text);
-}
-
-err_t match_policy_read(struct match_policy *p, struct h5 *f, struct arena *a, struct err *e)
-{
-    static const char *const unmatched_words[] = {"fail", "skip"}, *const mtp_words[] = {"exclude",
-                                                                                         "include"};
-    int rows;
-    int64_t n;
-    *p = (struct match_policy){.rows = MATCH_ROWS_FAIL};
-    TRY(read_choice(f, "rows", rows_words, 3, &rows, e));
-    p->rows = (enum match_rows)rows;
-    TRY(read_choice(f, "unmatched", unmatched_words, 2, &p->skip_unmatched, e));
-    TRY(read_choice(f, "mtp", mtp_words, 2, &p->include_mtp, e));
-    TRY(h5_get_int(f, "/", "renames", &n, e));
-    if (n < 0 || n > 1000)
-        return err_set(e, ERR_DATA, "attribute renames: %lld is no number of rules", (long long)n);
-    TRY(arena_array(a, "match.rename", n, &p->rename.v, e));
-    for (p->rename.n = 0; p->rename.n < n; p->rename.n++) {
-        char name[32], *text;
-        snprintf(name, sizeof name, "rename_%d", p->rename.n);
-        TRY(h5_get_text(f, "/", name, &text, e));
-        p->rename.v[p->rename.n] = text;
-    }
     return ERR_OK;
 }

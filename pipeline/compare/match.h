@@ -10,18 +10,8 @@
 #include "formats/checkpoint.h"
 #include "hdf5/h5.h"
 #include "compare/layout.h"
-#include "base/text.h"
+#include "compare/match_policy.h"
 #include "hdf5/table.h"
-
-/* What to do with tensors whose shapes differ in the number of rows only. */
-enum match_rows { MATCH_ROWS_FAIL, MATCH_ROWS_COMMON, MATCH_ROWS_SKIP };
-
-struct match_policy {
-    enum match_rows rows;
-    int skip_unmatched;      /* a tensor on one side only is left out, rather than refused */
-    int include_mtp;         /* layers of multi-token prediction count like all others */
-    struct text_list rename; /* "PATTERN -> REPLACEMENT", or a preset, of tuned names; see match_rule_check */
-};
 
 struct match_set {
     struct layout layout;
@@ -46,12 +36,5 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
  * sides, a whole name, where * stands for any text; with none, the beginning of a name. Each rule is applied
  * to what the ones before it have made of a name. Returns 0, or -1 with what is wrong in problem. */
 int match_rule_check(const char *rule, char *problem, int size);
-
-/* Local, pure. Do both say the same? */
-int match_policy_same(const struct match_policy *p, const struct match_policy *q);
-
-/* Local, serial file. The policy as attributes of an artifact, and back. */
-err_t match_policy_write(const struct match_policy *p, struct h5 *f, struct err *e);
-err_t match_policy_read(struct match_policy *p, struct h5 *f, struct arena *a, struct err *e);
 
 #endif

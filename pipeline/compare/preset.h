@@ -9,13 +9,8 @@
 #ifndef SINEW_PRESET_H
 #define SINEW_PRESET_H
 
+#include "compare/named.h"
 #include "formats/checkpoint.h"
-
-/* A tensor under the name it is matched by. */
-struct named_tensor {
-    const char *name;
-    const struct stored_tensor *tensor;
-};
 
 /* Local, pure. Is the word a preset's name? NULL behind the last of preset_words. */
 int preset_is(const char *word);

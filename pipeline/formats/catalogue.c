@@ -96,6 +96,8 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     TRY(h5_set_text(f, "/", "format", c->format, e));
     TRY(h5_set_text(f, "/", "simulated", c->simulated ? c->simulated : "", e));
     TRY(h5_set_text(f, "/", "note", c->note ? c->note : "", e));
+    TRY(h5_set_text(f, "/", "quantized", c->quantized.by ? c->quantized.by : "", e));
+    TRY(h5_set_int(f, "/", "quantized_integers", c->quantized.integers, e));
     TRY(h5_set_text(f, "/", "config", c->config.path ? c->config.path : "", e));
     TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
     TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
@@ -294,6 +296,16 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
     return kept_read(c->tensors, c->ntensors, sources, nsources, f, artifact, a, e);
 }
 
+static err_t take_quantized(struct quantized *q, struct h5 *f, struct err *e)
+{
+    char *by;
+    int64_t integers;
+    TRY(h5_get_text(f, "/", "quantized", &by, e));
+    TRY(h5_get_int(f, "/", "quantized_integers", &integers, e));
+    *q = (struct quantized){by[0] ? by : NULL, integers != 0};
+    return ERR_OK;
+}
+
 static err_t take_config(struct model_config *m, struct h5 *f, struct err *e)
 {
     char *path, *problem, *type;
@@ -329,6 +341,8 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
         code = h5_get_text(f, "/", "note", &note, e);
     if (code == ERR_OK)
         code = take_config(&c->config, f, e);
+    if (code == ERR_OK)
+        code = take_quantized(&c->quantized, f, e);
     if (code == ERR_OK) {
         c->path = path;
         c->format = format;

@@ -62,6 +62,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     code = decoder_resolve(&list, &c->config, a, e);
     err_item(e, "%s", o.path);
     TRY(code);
+    TRY(quantized_find(&c->quantized, &list, &c->config.quant, a, e));
     c->note = o.note && list.note ? arena_printf(a, e, "%s; %s", o.note, list.note)
               : o.note            ? o.note
                                   : list.note;

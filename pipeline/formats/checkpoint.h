@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "formats/choice.h"
 #include "formats/decoder.h"
+#include "formats/decoders/quantized.h"
 #include "formats/model_config.h"
 #include "formats/readahead.h"
 #include "formats/stored.h"
@@ -24,6 +25,7 @@ struct checkpoint {
     const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
     const char *note;      /* what was taken, a sentence or two; NULL: nothing to say */
     struct model_config config;
+    struct quantized quantized; /* after training; zeroed: it is not */
     int64_t ntensors, nfiles, parameters;
     struct stored_tensor *tensors; /* sorted by name, bytewise */
     struct stored_file *files;

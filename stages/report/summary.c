@@ -288,6 +288,7 @@ static const struct {
     const char *begins, *kind;
 } reason_kinds[] = {
     {"scale of ", "scales of FP8 tensors, used with them"},
+    {"packed: ", "packed in other ways on the two sides, and compared"},
     {"tied to ", "tied to an embedding on the other side"},
     {"only in the base checkpoint, renamed", "only in the base checkpoint, renamed"},
     {"only in the tuned checkpoint, renamed", "only in the tuned checkpoint, renamed"},

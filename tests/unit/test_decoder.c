@@ -271,6 +271,8 @@ static void write_said(struct world *w, const char *path, const struct said *x)
     h5_set_int(h, "/", "config_layers", 0, e);
     h5_set_int(h, "/", "config_tied", 0, e);
     h5_set_text(h, "/", "config_type", "", e);
+    h5_set_text(h, "/", "quantized", "", e);
+    h5_set_int(h, "/", "quantized_integers", 0, e);
     h5_set_int(h, "/", "config_heads", 0, e);
     h5_set_int(h, "/", "config_kv_heads", 0, e);
     table_init(&t, "files", a);
