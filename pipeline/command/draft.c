@@ -178,7 +178,7 @@ static err_t put_choices(struct text *t, const struct proposed *c, const char *i
     if (c->masters)
         TRY(text_add(
             t, e,
-            "%s# weights: masters or model: the trainer kept both; 'sinew check' says which is taken by default\n",
+            "%s# weights: masters or model, to take what the trainer trained or what is deployed; 'sinew check' says which is taken\n",
             indent));
     if (c->tuned->adapter)
         TRY(text_add(

@@ -232,11 +232,11 @@ static int is_f32(const struct checkpoint *c)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < c->ntensors; i++)
-        n += c->tensors[i].dtype == DTYPE_F32 ? c->tensors[i].elements : 0;
+        n += decoder_type(&c->tensors[i]) == DTYPE_F32 ? c->tensors[i].elements : 0;
     return 2 * n > c->parameters;
 }
 
-/* What a choice of weights comes to: a number that differs where the types or the places of tensors do; 0:
+/* What a choice of weights comes to: a number that differs where the types of tensors do; 0:
  * they cannot be had. */
 static uint64_t weights_under(const struct proposed *cell, enum choice_weights weights, struct mem *m)
 {
@@ -250,7 +250,7 @@ static uint64_t weights_under(const struct proposed *cell, enum choice_weights w
     if (checkpoint_open(&c, cell->tuned->path, &choice, &scratch, &bad) != ERR_OK)
         sum = 0;
     for (int64_t i = 0; sum > 0 && i < c.ntensors; i++)
-        sum = 31 * sum + (uint64_t)c.tensors[i].dtype;
+        sum = 31 * sum + (uint64_t)decoder_type(&c.tensors[i]);
     arena_release(&scratch);
     return sum;
 }
