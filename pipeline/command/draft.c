@@ -124,12 +124,18 @@ static err_t put_name(struct text *t, const char *name, struct err *e)
     return text_add(t, e, quote ? "\"%s\"" : "%s", name);
 }
 
+/* A value as it stands in a config: seeds and steps are numbers. */
+static err_t put_value(struct text *t, int is_number, const char *value, struct err *e)
+{
+    return is_number ? text_add(t, e, "%s", value) : put_name(t, value, e);
+}
+
 static err_t put_axis(struct text *t, const struct group *g, int axis, struct err *e)
 {
     TRY(text_add(t, e, "  %s: [", axis_keys[axis]));
     for (int i = 0; i < g->naxis[axis]; i++) {
         TRY(text_add(t, e, "%s", i ? ", " : ""));
-        TRY(axis < SEED ? put_name(t, g->axis[axis][i], e) : text_add(t, e, "%s", g->axis[axis][i]));
+        TRY(put_value(t, axis == SEED || axis == STEP, g->axis[axis][i], e));
     }
     return text_add(t, e, "]\n");
 }
@@ -213,7 +219,7 @@ static err_t put_excluded(struct text *t, const struct group *g, struct arena *a
             if (g->naxis[k] == 1)
                 continue;
             TRY(text_add(t, e, "%s%s: ", some++ ? ", " : "", axis_words[k]));
-            TRY(k < SEED ? put_name(t, g->axis[k][at[k]], e) : text_add(t, e, "%s", g->axis[k][at[k]]));
+            TRY(put_value(t, k == SEED || k == STEP, g->axis[k][at[k]], e));
         }
         TRY(text_add(t, e, "}\n"));
     }

@@ -213,6 +213,8 @@ static void look_at(struct glance *l, const char *path)
     const char *last = path_last(path);
     *l = (struct glance){.is_step = guess_name(last, (int)strlen(last)).step >= 0};
     l->is_checkpoint = format_look(path, &format, name, sizeof name) != FORMAT_NONE;
+    if (l->is_checkpoint && !l->is_step && strncmp(name, "latest", strlen("latest")) == 0)
+        l->is_checkpoint = 0;
     size_t n = l->is_checkpoint ? strcspn(name, "/") : 0;
     if (n == 0 || name[n] != '/' || n > NAME_MAX)
         return;
