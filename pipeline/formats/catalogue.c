@@ -183,12 +183,14 @@ struct piece_rows {
     int64_t next;
 };
 
+/* near: where to look for its file first; neighbours lie in one, or in the next. */
 static err_t take_piece(struct stored_piece *p, const struct checkpoint *c, const struct stored_tensor *x,
-                        int ndim, const struct table *t, int64_t row, struct arena *a, struct err *e)
+                        int near, int ndim, const struct table *t, int64_t row, struct arena *a,
+                        struct err *e)
 {
     int nstart, nsize;
     *p = (struct stored_piece){.dtype = x->dtype,
-                               .file = find_file(c, table_text(t, row, "file"), x->file),
+                               .file = find_file(c, table_text(t, row, "file"), near),
                                .offset_bytes = table_int(t, row, "offset_bytes")};
     TRY(shape_parse(table_text(t, row, "start"), &nstart, p->start, e));
     TRY(shape_parse(table_text(t, row, "shape"), &nsize, p->dims, e));
@@ -213,7 +215,8 @@ static err_t take_pieces(struct stored_tensor *x, const char *key, const struct 
     TRY(arena_array(a, "checkpoint.pieces", n, &v, e));
     int flat = table_int(t, from, "flat") != 0;
     for (int64_t i = 0; i < n; i++)
-        TRY(take_piece(&v[i], c, x, flat ? 1 : x->ndim, t, from + i, a, e));
+        TRY(take_piece(&v[i], c, x, i > 0 && v[i - 1].file >= 0 ? v[i - 1].file : x->file, flat ? 1 : x->ndim,
+                       t, from + i, a, e));
     rows->next += n;
     const struct stored_list files = {.nfiles = c->nfiles, .files = c->files};
     int64_t elements = x->elements;

@@ -147,6 +147,73 @@ static void test_good(void **state)
     unlink(path);
 }
 
+/* Where trainers put it: in a folder of the step, or in that of the iteration which Megatron's run says is
+ * its last. */
+static void test_folders(void **state)
+{
+    static const char *const folders[] = {"pytorch_model_fsdp_0", "model_and_optim", "dist_ckpt",
+                                          "iter_0000120"};
+    static const char *const files[] = {".metadata", "__0_0.distcp", "__1_0.distcp"};
+    struct fixture *f = *state;
+    struct bench *b = &f->bench;
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+        char dir[300], from[300], to[400], latest[300];
+        int iteration = strncmp(folders[i], "iter", 4) == 0;
+        make(f);
+        assert_int_equal(open_it(f), ERR_OK);
+        assert_int_equal(mkdir(path_in(f, folders[i], dir), 0700), 0);
+        for (int k = 0; k < 3; k++) {
+            snprintf(to, sizeof to, "%s/%s", dir, files[k]);
+            assert_int_equal(rename(path_in(f, files[k], from), to), 0);
+        }
+        path_in(f, "latest_checkpointed_iteration.txt", latest);
+        if (iteration) {
+            static const char *const wrong[] = {"", "-1", "release", "121", "120x", "120/../.."};
+            for (size_t k = 0; k < sizeof wrong / sizeof *wrong; k++) {
+                bytes_write(latest, wrong[k], strlen(wrong[k]));
+                err_clear(&b->err);
+                assert_int_equal(checkpoint_open(&f->c, b->folder, NULL, &b->arena, &b->err), ERR_DATA);
+            }
+            bytes_write(latest, "120\n", 4);
+        }
+        err_clear(&b->err);
+        if (checkpoint_open(&f->c, b->folder, NULL, &b->arena, &b->err) != ERR_OK)
+            fail_msg("%s: %s", folders[i], b->err.text);
+        if (!strstr(f->c.note, folders[i]))
+            fail_msg("%s is not in: %s", folders[i], f->c.note);
+        check_numbers(f, "a.weight", 0, 15);
+        checkpoint_close(&f->c);
+        for (int k = 0; k < 3; k++) {
+            snprintf(to, sizeof to, "%s/%s", dir, files[k]);
+            unlink(to);
+        }
+        unlink(latest);
+        rmdir(dir);
+    }
+}
+
+/* Wrappers leave words in names; masters are rounded for who asks for what is deployed. */
+static void test_names_and_numbers(void **state)
+{
+    struct fixture *f = *state;
+    const struct choice model = {.weights = CHOICE_WEIGHTS_MODEL};
+    make(f);
+    for (int i = 0; i < 4; i++) {
+        static char names[4][60];
+        snprintf(names[i], sizeof names[i], "_orig_mod.%s", f->saved[i].path[1]);
+        f->saved[i].path[1] = names[i];
+    }
+    assert_int_equal(open_it(f), ERR_OK);
+    check_numbers(f, "a.weight", 0, 15);
+    assert_non_null(strstr(f->c.note, "_orig_mod."));
+    checkpoint_close(&f->c);
+    assert_int_equal(checkpoint_open(&f->c, f->bench.folder, &model, &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_int_equal(decoder_type(checkpoint_find(&f->c, "a.weight")), DTYPE_BF16);
+    assert_int_equal(decoder_type(checkpoint_find(&f->c, "e")), DTYPE_BF16);
+    assert_non_null(strstr(f->c.note, "rounded to bf16"));
+    checkpoint_close(&f->c);
+}
+
 /* ---- which names are the model's ---- */
 
 static const struct {
@@ -479,7 +546,8 @@ static void test_metadata(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_good),         TEST(test_trees), TEST(test_no_paths),
-                                       TEST(test_own_metadata), TEST(test_harm),  TEST(test_metadata)};
+    const struct CMUnitTest tests[] = {TEST(test_good),  TEST(test_folders),  TEST(test_names_and_numbers),
+                                       TEST(test_trees), TEST(test_no_paths), TEST(test_own_metadata),
+                                       TEST(test_harm),  TEST(test_metadata)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

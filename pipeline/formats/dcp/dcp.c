@@ -16,10 +16,12 @@
 #include "formats/dcp/dcp_item.h"
 #include "formats/dcp/dcp_metadata.h"
 #include "formats/dcp/dcp_model.h"
+#include "formats/torch/state_dict.h"
 #include "formats/torch/torch_reader.h"
 
 #include <ctype.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,21 +66,43 @@ static struct dcp_seen look(const char *dir)
     return s;
 }
 
-/* Where files are without .metadata, opening says so. */
+/* Is there a checkpoint, or what is left of one, in a folder of dir ("" or ending in a slash)? Then its
+ * metadata is the name. Where files are without it, opening says so. */
+static int find_in(const char *dir, const char *folder, char *name, int size)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, folder);
+    if (n < 0 || n >= (int)sizeof path)
+        return 0;
+    struct dcp_seen s = look(path);
+    if (!s.whole && s.metadata == 0 && s.files == 0)
+        return 0;
+    return snprintf(name, (size_t)size, "%s%s", folder, METADATA) < size;
+}
+
+/* Megatron's run names its last iteration in a file of a few digits beside its folders. */
+static int find_latest(const char *dir, char *name, int size)
+{
+    char path[PATH_MAX], text[24] = "", *end = text;
+    int n = snprintf(path, sizeof path, "%s/latest_checkpointed_iteration.txt", dir);
+    int fd = n > 0 && n < (int)sizeof path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    close(fd);
+    long long iteration = got > 0 && isdigit((unsigned char)text[0]) ? strtoll(text, &end, 10) : -1;
+    if (end == text || (*end != '\0' && *end != '\n') || iteration < 0)
+        return 0;
+    snprintf(path, sizeof path, "iter_%07lld/", iteration);
+    return find_in(dir, path, name, size);
+}
+
 static int find_dcp(const char *dir, char *name, int size)
 {
-    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
-        char path[PATH_MAX];
-        int n = snprintf(path, sizeof path, "%s/%s", dir, folders[k]);
-        if (n < 0 || n >= (int)sizeof path)
-            continue;
-        struct dcp_seen s = look(path);
-        if (s.whole || s.metadata > 0 || s.files > 0) {
-            snprintf(name, (size_t)size, "%s%s", folders[k], METADATA);
+    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++)
+        if (find_in(dir, folders[k], name, size))
             return 1;
-        }
-    }
-    return 0;
+    return find_latest(dir, name, size);
 }
 
 /* ---- the metadata ---- */
@@ -471,23 +495,12 @@ static err_t say_strangers(struct dcp *g, struct err *e)
         strangers += text_ends_with(entry->d_name, ".distcp") && dict_find(&named, entry->d_name) < 0;
     if (d)
         closedir(d);
-    if (strangers > 0)
-        g->out->note = arena_printf(g->keep, e,
-                                    "%s; %lld .distcp files that .metadata does not name, of another save, "
-                                    "are left alone",
-                                    g->out->note, (long long)strangers);
-    return e->code;
-}
-
-/* Paths that differ may still give one name. */
-static err_t check_names(const struct dcp *g, struct err *e)
-{
-    const struct stored_tensor *v = g->out->tensors;
-    stored_sort(g->out);
-    for (int64_t i = 1; i < g->out->ntensors; i++)
-        if (strcmp(v[i - 1].name, v[i].name) == 0)
-            return err_set(e, ERR_DATA, "%s: tensor %s stands in the model twice", g->path, v[i].name);
-    return ERR_OK;
+    if (strangers == 0)
+        return ERR_OK;
+    char *told = arena_printf(
+        g->scratch, e, "%lld .distcp files that .metadata does not name, of another save, are left alone.",
+        (long long)strangers);
+    return told ? state_dict_note(g->out, told, g->keep, e) : e->code;
 }
 
 /* What is deployed of float32 masters is mostly bf16: rounded once, for who asks for the model's weights. */
@@ -499,9 +512,8 @@ static err_t round_masters(struct dcp *g, struct err *e)
         rounded += t->dtype == DTYPE_F32 || t->dtype == DTYPE_F64;
         TRY(cast_make(t, g->keep, e));
     }
-    if (rounded > 0)
-        g->out->note = arena_printf(g->keep, e, "%s; weights of float32 are rounded to bf16", g->out->note);
-    return e->code;
+    return rounded > 0 ? state_dict_note(g->out, "Weights of float32 are rounded to bf16.", g->keep, e)
+                       : ERR_OK;
 }
 
 /* accelerate keeps config.json, if any, in the folder of the step. */
@@ -525,7 +537,7 @@ static err_t read_folder(struct dcp *g, struct err *e)
     for (int64_t i = 0; i < g->out->ntensors; i++)
         TRY(stored_assemble(&g->out->tensors[i], gathered[i].pieces, gathered[i].n, 0, g->out, g->path,
                             g->keep, e));
-    TRY(check_names(g, e));
+    TRY(state_dict_unwrap(g->out, g->path, g->keep, e));
     TRY(find_config(g, e));
     TRY(say_strangers(g, e));
     return g->choice && g->choice->weights == CHOICE_WEIGHTS_MODEL ? round_masters(g, e) : ERR_OK;

@@ -1,6 +1,7 @@
 #include "formats/dcp/dcp_model.h"
 
 #include "base/dict.h"
+#include "base/path.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -308,7 +309,7 @@ static err_t say(const struct dcp_choosing *choosing, const struct dcp_groups *g
 {
     struct text out = {.arena = a};
     char start[PREFIX];
-    TRY(text_add(&out, e, "torch distributed checkpoint: "));
+    TRY(text_add(&out, e, "Torch distributed checkpoint in %s: ", path_last(choosing->dir)));
     if (choosing->depth > 0)
         TRY(text_add(&out, e, "the model is what lies under %s, which its names here lack",
                      start_text(choosing->first, choosing->depth, start)));
@@ -318,6 +319,7 @@ static err_t say(const struct dcp_choosing *choosing, const struct dcp_groups *g
         TRY(text_add(&out, e, "; left out: "));
         TRY(list_left(&out, g, e));
     }
+    TRY(text_add(&out, e, "."));
     *note = out.text;
     return ERR_OK;
 }

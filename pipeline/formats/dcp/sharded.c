@@ -6,6 +6,8 @@
  * parts of tensors. Where a part begins in its tensor is said in the file's own metadata, a JSON text under
  * DCP_SHARDING_INFO: {name: {"saved_offsets": [...]}}; a file without it holds parts that begin at 0. How
  * large a tensor is follows from where its parts end, as torch reads it. */
+#include "formats/dcp/sharded.h"
+
 #include "formats/format.h"
 
 #include "base/path.h"
@@ -72,23 +74,25 @@ static err_t list_names(const char *dir, const char ***out, int64_t *n, struct a
     return e->code;
 }
 
+int sharded_find(const char *dir, const char *in, char *name, int size)
+{
+    char path[PATH_MAX];
+    struct shard_name s;
+    int n = snprintf(path, sizeof path, "%s/%s", dir, in), found = 0;
+    DIR *d = n > 0 && n < (int)sizeof path ? opendir(path) : NULL;
+    for (struct dirent *entry = d ? readdir(d) : NULL; entry && !found; entry = readdir(d))
+        found =
+            parse_name(entry->d_name, &s) && snprintf(name, (size_t)size, "%s%s", in, entry->d_name) < size;
+    if (d)
+        closedir(d);
+    return found;
+}
+
 static int find_sharded(const char *dir, char *name, int size)
 {
-    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++) {
-        char path[PATH_MAX];
-        struct shard_name s;
-        int n = snprintf(path, sizeof path, "%s/%s", dir, folders[k]), found = 0;
-        DIR *d = n > 0 && n < (int)sizeof path ? opendir(path) : NULL;
-        for (struct dirent *entry = d ? readdir(d) : NULL; entry && !found; entry = readdir(d)) {
-            found = parse_name(entry->d_name, &s);
-            if (found)
-                snprintf(name, (size_t)size, "%s%s", folders[k], entry->d_name);
-        }
-        if (d)
-            closedir(d);
-        if (found)
+    for (size_t k = 0; k < sizeof folders / sizeof *folders; k++)
+        if (sharded_find(dir, folders[k], name, size))
             return 1;
-    }
     return 0;
 }
 
@@ -289,8 +293,8 @@ static err_t read_all(struct sharded *g, struct stored_list *out, struct arena *
         TRY(make_tensor(g, out, &g->parts[i], end - i, a, e));
     }
     out->note = arena_printf(a, e,
-                             "shards of %lld processes in %lld files, not consolidated; how large a tensor "
-                             "is follows from where its parts end",
+                             "Shards of %lld processes in %lld files, not consolidated: how large a tensor "
+                             "is follows from where its parts end.",
                              (long long)g->present, (long long)g->nfiles);
     return e->code;
 }

@@ -1,6 +1,7 @@
 #include "formats/folders/opening.h"
 
 #include "base/path.h"
+#include "formats/dcp/sharded.h"
 #include "formats/folders/hub.h"
 #include "formats/folders/placeholders.h"
 #include "formats/folders/unread.h"
@@ -36,17 +37,31 @@ static err_t note_index(struct stored_list *list, const struct format *format, c
     return list->note ? ERR_OK : e->code;
 }
 
+/* Shards that were consolidated may lie beside what was made of them. */
+static err_t note_shards(struct stored_list *list, const char *dir, struct arena *a, struct err *e)
+{
+    char name[PATH_MAX];
+    if (!sharded_find(dir, "sharded/", name, sizeof name))
+        return ERR_OK;
+    list->note = arena_printf(a, e, "the consolidated files were taken, not the shards in sharded/%s%s",
+                              list->note ? "; " : "", list->note ? list->note : "");
+    return list->note ? ERR_OK : e->code;
+}
+
 /* What the folder offers as `name` of a format. */
 static err_t open_found(struct opening *o, struct stored_list *out, enum format_source source,
                         const char *name, const struct choice *choice, struct arena *a, struct err *e)
 {
     if (source == FORMAT_NONE)
         return format_refuse_folder(o->path, a, e);
-    if (source == FORMAT_INDEX)
-        return index_open(out, o->format, o->path, choice, a, e);
+    if (source == FORMAT_INDEX) {
+        TRY(index_open(out, o->format, o->path, choice, a, e));
+        return note_shards(out, o->path, a, e);
+    }
     char *file = path_join(a, o->path, name, e);
     TRY(file ? o->format->open(out, file, choice, a, e) : e->code);
-    return note_index(out, o->format, o->path, name, a, e);
+    TRY(note_index(out, o->format, o->path, name, a, e));
+    return o->format->model && strcmp(name, o->format->model) == 0 ? note_shards(out, o->path, a, e) : ERR_OK;
 }
 
 /* Beside the weights that were taken lie a trainer's own files: who wants its masters is told how. */
