@@ -121,6 +121,48 @@ class Dcp(lib.Case):
         run = self.sinew(["check", "study.yaml"], status=3)
         self.assertIn(".metadata is lost", run.stdout + run.stderr)
 
+    def test_torchtitan(self):
+        """A Llama of torchtitan's: names of its own, rows of queries and keys in pairs; against the base in published names and order."""
+        rng = np.random.default_rng(4)
+        heads, kv, half, width = 4, 2, 3, 8
+        names = {"model.embed_tokens.weight": ("tok_embeddings.weight", 11, 0), "lm_head.weight": ("output.weight", 11, 0),
+                 "model.layers.0.self_attn.q_proj.weight": ("layers.0.attention.wq.weight", 2 * heads * half, heads),
+                 "model.layers.0.self_attn.k_proj.weight": ("layers.0.attention.wk.weight", 2 * kv * half, kv),
+                 "model.layers.0.self_attn.v_proj.weight": ("layers.0.attention.wv.weight", 2 * kv * half, 0),
+                 "model.layers.0.self_attn.o_proj.weight": ("layers.0.attention.wo.weight", width, 0),
+                 "model.layers.0.mlp.gate_proj.weight": ("layers.0.feed_forward.w1.weight", 13, 0)}
+        tensors, ours = {}, {}
+        for theirs, (name, rows_, paired) in names.items():
+            x = rng.standard_normal((rows_, width)).astype(np.float32)
+            y = np.where(rng.random(x.shape) < 0.3, x * np.float32(1.01), x)
+            tensors[theirs] = ("F32", x, y)
+            z = y.reshape(paired, 2, half, width).transpose(0, 2, 1, 3).reshape(y.shape) if paired else y
+            ours[name] = ("F32", None, np.ascontiguousarray(z))
+        self.write_safetensors("base.safetensors", tensors, 1)
+        self.write_safetensors("truth.safetensors", tensors, 2)
+        w = dcplib.Writer(self.path("step-4"))
+        for key, (dtype, _, y) in ours.items():
+            name = w.tensor((key,), dtype, y.shape)
+            for offsets, sizes in pieces(rng, y.shape, 2):
+                box = y[tuple(slice(o, o + n) for o, n in zip(offsets, sizes))]
+                w.chunk(name, "__%d_0.distcp" % rng.integers(2), dtype, offsets, sizes, np.ascontiguousarray(box).tobytes())
+        w.value(("train_state", "step"))
+        w.close()
+        self.write("config.json", '{"model_type": "llama", "num_attention_heads": %d, "num_key_value_heads": %d}' % (heads, kv))
+        self.write("study.yaml", STUDY % "step-4")
+        self.assertIn("names are torchtitan's", self.sinew(["check", "study.yaml"]).stdout)
+        for rule in ("", ", rename: [torchtitan]"):
+            asked = STUDY.replace("  - {family: f, algorithm: truth", "  # - {family: f, algorithm: truth") if rule else STUDY
+            self.write("study.yaml", asked.replace("arithmetic: f32,", "arithmetic: f32%s," % rule).replace("arithmetic: bf16,", "arithmetic: bf16%s," % rule) % "step-4")
+            self.sinew(["run", "study.yaml", "--force"], np=0 if rule else 2)
+            with lib.h5py.File(self.path("out", "s.h5"), "r") as f:
+                archive = {table: f["tables"][table][()] for table in TABLES}
+            for table in TABLES:
+                if not rule:
+                    truth = {t: rows(archive, t, "truth") for t in TABLES}
+                    self.assertTrue(truth[table], table)
+                self.assertEqual(rows(archive, table, "trainer"), truth[table], table + rule)
+
     def test_many_chunks(self):
         """1e4 chunks of 200 tensors over 50 processes: opening them takes no more than seconds, and memory by the chunk."""
         processes, count, n = 50, 200, 4
