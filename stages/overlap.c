@@ -17,6 +17,7 @@
 #include "study/stage.h"
 #include "compare/walk.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -86,6 +87,7 @@ struct overlap {
     struct ctx *ctx;
     int k; /* masks */
     const struct input **mask;
+    char *apart; /* per mask: its cell knows no weights, and has no matched chance */
     struct maskset *masks;
     struct layout layout;
     struct scopes scopes;
@@ -110,6 +112,7 @@ static err_t collect(struct overlap *o, struct err *e)
 {
     struct ctx *ctx = o->ctx;
     TRY(arena_array(ctx->arena, "overlap.masks", ctx->ninputs, &o->mask, e));
+    TRY(arena_array(ctx->arena, "overlap.masks", ctx->ninputs, &o->apart, e));
     for (int i = 0; i < ctx->ninputs; i++) {
         if (strcmp(ctx->inputs[i].kind, "mask") != 0)
             continue;
@@ -119,6 +122,7 @@ static err_t collect(struct overlap *o, struct err *e)
                     e, ERR_CONFIG,
                     "%s: cell %s comes in two masks, %s and %s: overlap needs exactly one mask stage",
                     ctx->node, o->mask[j]->cell->name, o->mask[j]->node, ctx->inputs[i].node);
+        o->apart[o->k] = (char)cell_is_exact(ctx->inputs[i].cell);
         o->mask[o->k++] = &ctx->inputs[i];
     }
     if (o->k == 0)
@@ -375,7 +379,7 @@ static err_t add_strata(struct overlap *o, struct strata *s, int64_t at, int64_t
 /* Local. Sums the matched chance of pairs [pair_from, pair_to) over all strata. */
 static err_t sum_strata(struct overlap *o, struct strata *s, struct arena *scratch, struct err *e)
 {
-    TRY(strata_init(s, o->k, o->pair_from, o->pair_to, window_bytes(o->ctx), o->ctx->arena, e));
+    TRY(strata_init(s, o->k, o->apart, o->pair_from, o->pair_to, window_bytes(o->ctx), o->ctx->arena, e));
     for (int64_t at = 0, whole = 1; s->first >= 0 && whole > 0 && (at == 0 || at < s->total); at += whole) {
         for (int i = s->first; i < o->k; i++)
             if (s->needed[i])
@@ -440,6 +444,8 @@ static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j
     double u1 = (double)n1, u2 = (double)n2, both = (double)o->both[at];
     double uniform = 0, uniform_variance = 0, matched = o->expected[at], matched_variance = o->variance[at];
     overlap_chance(n, n1, n2, &uniform, &uniform_variance);
+    if (o->apart[i] || o->apart[j])
+        matched = matched_variance = NAN;
     char text[CELL_VARIES];
     return TABLE_ADD_OF(
         overlap_table, t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),

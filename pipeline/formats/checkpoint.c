@@ -69,6 +69,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     if (e->code != ERR_OK)
         return e->code;
     c->simulated = list.simulated;
+    c->adapted = list.adapted;
     c->nfiles = list.nfiles;
     c->files = list.files;
     c->ntensors = list.ntensors;

@@ -24,6 +24,7 @@ struct checkpoint {
     const char *format;    /* the name of its row in the table of formats */
     const char *simulated; /* text of the file's own "simulated" metadata, NULL for real weights */
     const char *note;      /* what was taken, a sentence or two; NULL: nothing to say */
+    int adapted;           /* as stored_list's; not known of a catalogue */
     struct model_config config;
     struct quantized quantized; /* after training; zeroed: it is not */
     int64_t ntensors, nfiles, parameters;

@@ -1,5 +1,6 @@
 #include "formats/format.h"
 
+#include "base/path.h"
 #include "base/text.h"
 #include "formats/folders/shards.h"
 #include "formats/folders/unread.h"
@@ -130,7 +131,11 @@ int format_ignored(const char *path)
     if (S_ISDIR(st.st_mode))
         return ignored_in(path);
     const struct format *format = format_of(path);
-    return format ? format->ignores : -1;
+    if (!format)
+        return -1;
+    int adapter =
+        strncmp(path_last(path), "adapter_model.", strlen("adapter_model.")) == 0; /* its file alone */
+    return adapter ? format->ignores & ~CHOICE_OF_BASE : format->ignores;
 }
 
 /* ---- refusing ---- */

@@ -8,8 +8,8 @@ extern const struct format format_dcp, format_sharded;
 extern const struct format format_zero;
 extern const struct format format_fsdp;
 
-/* The order is transformers', an adapter's own folder, and more looks behind. An adapter in a folder below is the last:
- * where there are weights beside it, they are meant. */
+/* The order is transformers', an adapter's own folder, and more looks behind. An adapter in a folder below is
+ * the last: where there are weights beside it, they are meant. */
 const struct format *const format_table[] = {
     &format_safetensors,
     &format_torch,

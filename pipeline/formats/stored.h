@@ -70,6 +70,7 @@ struct stored_file {
 struct stored_list {
     const char *simulated;  /* text of the files' own "simulated" metadata, NULL for real weights */
     const char *note;       /* what was taken, a sentence or two for who compares it; NULL: nothing to say */
+    int adapted;            /* an adapter is part of it: what is chosen of adapters matters */
     const char *config_dir; /* folder of the model's config.json; NULL: the checkpoint's own */
     int64_t ntensors, nfiles;
     struct stored_tensor *tensors;

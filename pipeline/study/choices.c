@@ -1,6 +1,8 @@
 #include "study/choices.h"
 
 #include "base/dict.h"
+#include "formats/checkpoint.h"
+#include "formats/folders/hub.h"
 #include "formats/format.h"
 #include "hdf5/h5.h"
 #include "study/dag.h"
@@ -93,6 +95,7 @@ struct look {
     const struct config *config;
     struct dict tuned; /* path: the first cell that is tuned to it */
     struct dict seen;  /* path: what is ignored there */
+    struct dict asked; /* path: the adapter and merge that the first side of it asks for */
     struct arena *arena;
 };
 
@@ -114,6 +117,21 @@ static struct choice meant(const struct look *l, int i, int is_tuned)
                            .base = as ? as->base : NULL};
 }
 
+/* What is ignored by the format of what is there, a folder of the hub's cache or the thing itself; -1:
+ * nothing is. */
+static int ignored_there(const char *path, struct arena *scratch, struct err *e)
+{
+    const char *found = path, *note;
+    struct err no;
+    err_clear(&no);
+    if (access(path, F_OK) != 0)
+        return -1;
+    hub_resolve(path, &found, &note, scratch, &no);
+    if (no.code == ERR_SYSTEM) /* what else is wrong there is load's to report */
+        *e = no;
+    return no.code == ERR_OK ? format_ignored(found) : -1;
+}
+
 /* Looks at a side of cell i, unless its path was seen. */
 static void look_at(struct look *l, int i, int is_tuned, struct err *e)
 {
@@ -121,16 +139,48 @@ static void look_at(struct look *l, int i, int is_tuned, struct err *e)
     const char *path = is_tuned ? c->tuned : c->base;
     if (dict_find(&l->seen, path) >= 0)
         return;
-    int ignored = format_ignored(path);
-    if (ignored < 0) {
-        const struct choice all = meant(l, i, is_tuned);
-        struct arena scratch;
-        arena_init(&scratch, l->arena->mem);
+    const struct choice all = meant(l, i, is_tuned);
+    struct arena scratch;
+    arena_init(&scratch, l->arena->mem);
+    int ignored = ignored_there(path, &scratch, e);
+    if (ignored < 0)
         ignored = choices_catalogued(l->config, path, &all, &scratch, e);
-        arena_release(&scratch);
-    }
+    arena_release(&scratch);
     if (ignored >= 0) /* else another cell may name what is catalogued */
         dict_put(&l->seen, path, ignored, e);
+}
+
+/* Is no adapter part of the checkpoint? Then none is chosen of. What cannot be opened is left as it is. */
+static int has_no_adapter(const struct look *l, const char *path, const struct choice *choice)
+{
+    struct checkpoint c;
+    struct arena scratch;
+    struct err no;
+    err_clear(&no);
+    arena_init(&scratch, l->arena->mem);
+    int none = checkpoint_open(&c, path, choice, &scratch, &no) == ERR_OK && !c.adapted;
+    arena_release(&scratch);
+    return none;
+}
+
+/* Where sides of one path ask for different things of an adapter, or for its exact update: any format's
+ * tensors may have one among them, and without one it is a checkpoint like others. Only then is it worth
+ * opening it. */
+static void look_for_adapter(struct look *l, int i, int is_tuned, struct err *e)
+{
+    const struct cell *c = &l->config->cells[i];
+    const char *path = is_tuned ? c->tuned : c->base;
+    const struct choice all = meant(l, i, is_tuned);
+    int64_t ignored = dict_find(&l->seen, path), first = dict_find(&l->asked, path);
+    int64_t asks = (int64_t)all.adapter * 2 + (int64_t)all.merge;
+    if (first < 0)
+        dict_put(&l->asked, path, asks, e);
+    int differs = first >= 0 && first != asks, is_exact = all.adapter == CHOICE_ADAPTER_EXACT;
+    if ((!differs && !is_exact) || ignored < 0 || ignored & CHOICE_OF_ADAPTER)
+        return;
+    const struct choice choice = choice_without(all, (int)ignored);
+    if (has_no_adapter(l, path, &choice))
+        dict_put(&l->seen, path, ignored | CHOICE_OF_ADAPTER, e);
 }
 
 static unsigned char ignored_at(const struct look *l, const char *path)
@@ -141,13 +191,15 @@ static unsigned char ignored_at(const struct look *l, const char *path)
 
 err_t choices_settle(const struct comm *m, struct config *c, struct arena *a, struct err *e)
 {
-    struct look l = {.config = c, .tuned.arena = a, .seen.arena = a, .arena = a};
+    struct look l = {.config = c, .tuned.arena = a, .seen.arena = a, .asked.arena = a, .arena = a};
     unsigned char *ignored = NULL; /* of the base and the tuned side of each cell */
     arena_array(a, "choices", 2 * (int64_t)c->ncells, &ignored, e);
     for (int i = c->ncells - 1; i >= 0 && e->code == ERR_OK; i--)
         dict_put(&l.tuned, c->cells[i].tuned, i, e);
     for (int i = 0; i < 2 * c->ncells && m->me == 0 && e->code == ERR_OK; i++)
         look_at(&l, i / 2, i % 2, e);
+    for (int i = 0; i < 2 * c->ncells && m->me == 0 && e->code == ERR_OK; i++)
+        look_for_adapter(&l, i / 2, i % 2, e);
     for (int i = 0; i < c->ncells && m->me == 0 && e->code == ERR_OK; i++) {
         ignored[2 * i] = ignored_at(&l, c->cells[i].base);
         ignored[2 * i + 1] = ignored_at(&l, c->cells[i].tuned);

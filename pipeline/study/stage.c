@@ -21,6 +21,11 @@ const char *cell_varies(const struct cell *a, const struct cell *b, char *text, 
     return text;
 }
 
+int cell_is_exact(const struct cell *c)
+{
+    return c->tuned_choice.adapter == CHOICE_ADAPTER_EXACT;
+}
+
 const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role)
 {
     for (int i = 0; i < ctx->ninputs; i++)

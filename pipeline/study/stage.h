@@ -143,6 +143,10 @@ struct stage {
 enum { CELL_VARIES = sizeof "family+algorithm+seed+data+step" };
 const char *cell_varies(const struct cell *a, const struct cell *b, char *text, int size);
 
+/* Local, pure. Is the cell's update what an adapter adds, not the difference of weights? Then nothing is
+ * known of the weights below it (compare/pair.h). */
+int cell_is_exact(const struct cell *c);
+
 /* Local. The first input of a kind (and role, if role is not NULL); NULL where there is none. */
 const struct input *ctx_input(const struct ctx *ctx, const char *kind, const char *role);
 

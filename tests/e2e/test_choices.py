@@ -6,6 +6,7 @@ import shutil
 import tarfile
 
 import h5py
+import numpy as np
 
 import sinewlib as lib
 
@@ -93,6 +94,38 @@ class Choices(lib.Case):
         # What was never read is not there, whatever else was read of the folder.
         self.study(cells + [("plain", base, tuned, "")], missing="fail")
         self.assertIn("1 of 3 cells lack a checkpoint, first f/plain/0", self.sinew(["run", "s.yaml"], status=3).stderr)
+
+    def test_an_adapter_is_one_on_its_base(self):
+        self.unpack("lora")
+        base, other, tuned = "lora-dora/base", "other", "lora-dora/trainer"
+        shutil.copytree(self.path(base), self.path(other))
+        cells = [("merged", base, tuned, ""), ("exact", base, tuned, ", adapter: exact"), ("said", base, tuned, ", adapter: merged"),
+                 ("other", other, tuned, ""), ("chain", tuned, base, ""), ("file", base, tuned + "/adapter_model.safetensors", "")]
+        self.study(cells, missing="kept")
+        run = self.sinew(["run", "s.yaml"])
+        self.assertIn("load           6 of 6 checkpoints", run.stdout)
+        status = self.sinew(["status", "s.yaml"]).stdout
+        for label in (base, other, tuned + " (base: %s)" % base, tuned + " (base: %s)" % other,
+                      tuned + " (adapter: exact, base: %s)" % base, tuned + "/adapter_model.safetensors (base: %s)" % base):
+            self.assertIn("fresh    load             %s\n" % label, status)
+        counts = {cell.split("/")[1]: n for cell, n in self.rows("cells", "cell", "bit_changed")}
+        self.assertEqual({counts[c] for c in ("said", "other", "chain", "file")}, {counts["merged"]})
+        self.assertGreater(counts["exact"], counts["merged"])
+        # An exact update knows no weights: it overlaps with others, and has no matched chance.
+        for one, two, chance in self.rows("overlap", "cell_1", "cell_2", "matched_intersection"):
+            self.assertEqual(np.isnan(chance), "f/exact/0" in (one, two), (one, two, chance))
+        # One note for each, and the folder's own adapter is none beside weights.
+        self.assertEqual(len(self.notes()), 4, self.notes())
+        self.assertNotIn("beside the weights", "".join(self.notes()))
+        # What stands on a base is stale with it, and with nothing else.
+        os.utime(self.path(other, "model.safetensors"), (1000, 1000))
+        status = self.sinew(["status", "s.yaml"]).stdout
+        self.assertEqual(status.count("stale    load"), 2, status)
+        self.assertIn("stale    load             %s (base: %s)" % (tuned, other), status)
+        self.sinew(["run", "s.yaml"])
+        # The adapter goes, and what was read of it stays.
+        shutil.rmtree(self.path(tuned))
+        self.assertIn("22 nodes: 22 fresh", self.sinew(["status", "s.yaml"]).stdout)
 
     def test_words(self):
         base = "b"

@@ -10,13 +10,33 @@
 
 /* ---- formats that are recognised by one file in a folder, and look at what they say ---- */
 
-static const struct format plain = {
-    .name = "plain", .endings = {".plain"}, .model = "plain", .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE};
+static err_t open_nothing(struct stored_list *out, const char *path, const struct choice *choice,
+                          struct arena *a, struct err *e)
+{
+    (void)path, (void)choice, (void)a, (void)e;
+    *out = (struct stored_list){0};
+    return ERR_OK;
+}
+static err_t open_adapted(struct stored_list *out, const char *path, const struct choice *choice,
+                          struct arena *a, struct err *e)
+{
+    open_nothing(out, path, choice, a, e);
+    out->adapted = 1;
+    return ERR_OK;
+}
+
+static const struct format plain = {.name = "plain",
+                                    .endings = {".plain"},
+                                    .model = "plain",
+                                    .ignores = CHOICE_OF_WEIGHTS | CHOICE_OF_BASE,
+                                    .open = open_nothing};
 static const struct format shards = {.name = "shards",
                                      .endings = {".shards"},
                                      .model = "shards",
-                                     .ignores = CHOICE_OF_ADAPTER | CHOICE_OF_BASE};
-static const struct format adapter = {.name = "adapter", .endings = {".adapter"}, .model = "adapter"};
+                                     .ignores = CHOICE_OF_BASE,
+                                     .open = open_nothing};
+static const struct format adapter = {
+    .name = "adapter", .endings = {".adapter"}, .model = "adapter", .open = open_adapted};
 const struct format *const format_table[] = {&plain, &shards, &adapter, NULL};
 
 #define HEAD "study: s\noutput: ${DIR}/out\n"
@@ -96,7 +116,7 @@ static void weights(void **state)
     put(s, "b", "plain");
     put(s, "t", "shards");
     study_read(s, HEAD "cells:\n" CELL("x", "b", "t", "") CELL("y", "b", "t", ", weights: masters")
-                      CELL("z", "b", "t", ", weights: model, adapter: exact") CELL("v", "t", "b", "") STAGES);
+                      CELL("z", "b", "t", ", weights: model") CELL("v", "t", "b", "") STAGES);
     assert_string_equal(labels(s, "ground"), "b, t, t (weights: masters), t (weights: model)");
     assert_string_equal(labels(s, "joint"), "b, t");
     const struct node *n = &s->dag.nodes[study_node(s, "fake", "f/y/0")];
@@ -120,6 +140,10 @@ static void adapters(void **state)
                       CELL("z", "b", "a", ", adapter: exact") CELL("v", "a", "c", "") STAGES);
     assert_string_equal(labels(s, "ground"), "b, a (base: b), c, a (base: c), a (adapter: exact, base: b)");
     assert_string_equal(labels(s, "joint"), "b, c, a (base: b)");
+    /* whatever is asked of an adapter, one that is none is one checkpoint */
+    study_read(s, HEAD "cells:\n" CELL("x", "b", "c", ", adapter: exact") CELL("y", "b", "c", ", merge: safe")
+                      CELL("z", "c", "b", "") STAGES);
+    assert_string_equal(labels(s, "ground"), "b, c");
     study_read(s,
                HEAD "matrix: {families: f, algorithms: [p, q], seeds: 0, base: \"${DIR}/{family}\", tuned: "
                     "\"${DIR}/{algorithm}\", merge: safe, adapter: merged}\n" STAGES);

@@ -157,6 +157,7 @@ static err_t say(struct stored_list *list, const struct graft *g, const char *ba
         TRY(text_add(&t, e, ". Its config names %.200s as its base", x->base));
     TRY(text_add(&t, e, "."));
     list->note = t.text;
+    list->adapted = 1;
     return ERR_OK;
 }
 
@@ -339,7 +340,7 @@ err_t lora_complete(struct stored_list *list, const char *path, const struct cho
     for (int64_t i = 0; i < list->ntensors; i++)
         factors += lora_key_is_factor(list->tensors[i].name);
     if (factors == 0)
-        return look_beside(list, path, a, e);
+        return list->adapted ? ERR_OK : look_beside(list, path, a, e);
     TRY(arena_array(a, "adapter.parts", list->ntensors, &parts, e));
     TRY(read_keys(parts, list, &adapter, &several, a, e));
     if (several && strcmp(several, "default") != 0 && strcmp(adapter, "default") != 0)

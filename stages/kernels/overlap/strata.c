@@ -8,7 +8,7 @@ static void find_needed(struct strata *s)
     for (int i = 0; i < s->k; i++)
         for (int j = i + 1; j < s->k; j++) {
             int64_t p = overlap_pair(s->k, i, j);
-            if (p >= s->pair_from && p < s->pair_to)
+            if (p >= s->pair_from && p < s->pair_to && !s->apart[i] && !s->apart[j])
                 s->needed[i] = s->needed[j] = 1;
         }
     s->first = -1;
@@ -19,10 +19,10 @@ static void find_needed(struct strata *s)
     }
 }
 
-err_t strata_init(struct strata *s, int k, int64_t pair_from, int64_t pair_to, int64_t window_bytes,
-                  struct arena *a, struct err *e)
+err_t strata_init(struct strata *s, int k, const char *apart, int64_t pair_from, int64_t pair_to,
+                  int64_t window_bytes, struct arena *a, struct err *e)
 {
-    *s = (struct strata){.k = k, .pair_from = pair_from, .pair_to = pair_to};
+    *s = (struct strata){.k = k, .apart = apart, .pair_from = pair_from, .pair_to = pair_to};
     TRY(arena_array(a, "overlap.strata", k, &s->sum, e));
     TRY(arena_array(a, "overlap.strata", k, &s->needed, e));
     find_needed(s);
@@ -96,6 +96,8 @@ void strata_add(struct strata *s, int64_t r0, int64_t r1, const struct strata_ch
             i++;
             j = i + 1;
         }
+        if (s->apart[i] || s->apart[j])
+            continue;
         const int64_t *u1 = s->updated + i * s->room, *u2 = s->updated + j * s->room;
         double mean = 0, variance = 0;
         for (int64_t r = r0; r < r1; r++)

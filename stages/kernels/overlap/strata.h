@@ -18,6 +18,7 @@ struct strata {
     int k;                      /* masks */
     int64_t pair_from, pair_to; /* the pairs of masks that are summed */
     char *needed;               /* per mask: has it a part in one of them */
+    const char *apart;          /* per mask: its elements are no base's, and have no part in any */
     int first;                  /* of the needed ones; -1: there is none */
     int64_t room, n, total;     /* rows: that fit, that are held, that there are */
     int64_t *tensor, *bin, *elements;
@@ -25,9 +26,10 @@ struct strata {
     int64_t *sum;     /* per mask: updated elements seen; -1 where it is not needed */
 };
 
-/* Local. Room for the rows of the masks of pairs [pair_from, pair_to), about window_bytes of it. */
-err_t strata_init(struct strata *s, int k, int64_t pair_from, int64_t pair_to, int64_t window_bytes,
-                  struct arena *a, struct err *e);
+/* Local. Room for the rows of the masks of pairs [pair_from, pair_to), about window_bytes of it. apart: of
+ * each mask, borrowed; of a pair with such a one nothing is summed. */
+err_t strata_init(struct strata *s, int k, const char *apart, int64_t pair_from, int64_t pair_to,
+                  int64_t window_bytes, struct arena *a, struct err *e);
 
 /* Local. Row r of mask i. The first needed mask says what the strata are; the others must say the same. */
 enum strata_fault { STRATA_FINE, STRATA_DIFFERS, STRATA_COUNT };
