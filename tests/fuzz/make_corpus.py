@@ -372,6 +372,13 @@ def make_zero():
     for stage in (1, 2, 3):
         both("stage-%d" % stage, stage, zero_model(stage), zero_optim(stage))
         both("stage-%d-model" % stage, stage, zero_model(stage), zero_optim(stage), weights=2)
+    whole = view("0", "Float", (3, 2), (2, 1))
+    for stage in (1, 3):
+        shapes = ((3, 2), (3, 2)) if stage == 1 else ((2, 3), (6,))
+        master = b"\x80\x02" + (mapped([("cat_dim", byte(0)), ("param", whole)]) if stage == 1 else view("0", "Float", (6,), (1,))) + b"."
+        both("universal-%d" % stage, stage, zero_model(stage, shapes), master, weights=4)
+    both("universal-shape", 1, zero_model(1), b"\x80\x02" + mapped([("param", whole)]) + b".", weights=4)
+    both("universal-none", 1, zero_model(1), b"\x80\x02}.", weights=4)
     both("padded", 2, zero_model(2), zero_optim(2, 15, param_alignment_paddings=listed([listed([byte(3), byte(1)])])))
     both("paddings-of-others", 2, zero_model(2), zero_optim(2, 15, param_alignment_paddings=listed([listed([byte(3)])])))
     both("too-short", 1, zero_model(1), zero_optim(1, 9))

@@ -386,6 +386,82 @@ static void test_model(void **state)
     check_masters(f, &s, 1);
 }
 
+/* ---- universal checkpoints ---- */
+
+/* One parameter's master, numbers from `first` on: in a map with its shape, or flat and alone, as of stage 3.
+ */
+static void write_master(struct fixture *f, const char *name, const int64_t *dims, int ndim, float first,
+                         int flat)
+{
+    char path[400], folder[200];
+    float v[8];
+    const int64_t n[] = {ndim == 2 ? dims[0] * dims[1] : dims[0]};
+    for (int i = 0; i < 8; i++)
+        v[i] = first + (float)i;
+    snprintf(folder, sizeof folder, "global_step3/zero/%s", name);
+    snprintf(path, sizeof path, "%s/%s", f->bench.folder, folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    pk_begin(&f->p);
+    pk(&f->p, flat ? "" : "}(");
+    if (!flat) {
+        pk_key_int(&f->p, "cat_dim", 1);
+        pk_key(&f->p, "param");
+    }
+    pk_tensor(&f->p, "Float", "0", 8, 0, flat ? n : dims, flat ? 1 : ndim);
+    pk(&f->p, flat ? "." : "u.");
+    write_archive(f, folder, "fp32.pt", v, sizeof v);
+}
+
+static void write_universal(struct fixture *f, const struct spec *s)
+{
+    char path[300];
+    write_folder(f, s);
+    snprintf(path, sizeof path, "%s/global_step3/zero", f->bench.folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_master(f, "a.weight", a_dims, 2, 1000, s->stage == 3);
+    write_master(f, "b.weight", b_dims, 1, 2000, s->stage == 3);
+    write_master(f, "c.weight", c_dims, 1, 3000, s->stage == 3);
+}
+
+static void test_universal(void **state)
+{
+    struct fixture *f = *state;
+    for (int stage = 1; stage <= 3; stage++) {
+        struct spec s = plain;
+        s.stage = stage;
+        s.no_optims = 1;
+        write_universal(f, &s);
+        if (open_folder(f, stage == 1 ? "/global_step3" : "", CHOICE_WEIGHTS_MASTERS) != ERR_OK)
+            fail_msg("stage %d: %s", stage, f->bench.err.text);
+        assert_int_equal(f->c.ntensors, 6);
+        assert_int_equal(checkpoint_find(&f->c, "a.weight")->ndim, 2);
+        assert_float_equal(element(f, "a.weight", 5), 1005, 0);
+        assert_float_equal(element(f, "t.weight", 1), 1001, 0);
+        assert_float_equal(element(f, "c.weight", 6), 3006, 0);
+        assert_float_equal(element(f, "f.weight", 3), stage < 3 ? 10021 : 511, 0);
+        assert_int_equal(open_folder(f, "", CHOICE_WEIGHTS_MODEL), ERR_OK);
+        assert_float_equal(element(f, "c.weight", 2),
+                           stage < 3 ? 10013 : bf16_to_float(bf16_from_float(3002)), 0);
+    }
+    struct spec s = plain; /* of a model that was cut: the masters alone are whole */
+    s.no_optims = 1;
+    s.extra = "global_step3/mp_rank_01_model_states.pt";
+    write_universal(f, &s);
+    assert_int_equal(open_folder(f, "", CHOICE_WEIGHTS_DEFAULT), ERR_OK);
+    assert_int_equal(f->c.ntensors, 3);
+    assert_float_equal(element(f, "b.weight", 4), 2004, 0);
+    assert_non_null(strstr(f->c.note, "universal"));
+    assert_int_equal(open_folder(f, "", CHOICE_WEIGHTS_MODEL), ERR_DATA);
+    check_message(&f->bench.err, "a part's weights", (const char *const[4]){"universal", "weights: masters"});
+    s = plain;
+    s.no_optims = 1;
+    s.stage = 3;
+    s.b_elements = 6;
+    write_universal(f, &s);
+    assert_int_equal(open_folder(f, "", CHOICE_WEIGHTS_MASTERS), ERR_DATA);
+    check_message(&f->bench.err, "another shape", (const char *const[4]){"b.weight", "shape 5, expected 6"});
+}
+
 /* ---- what is refused ---- */
 
 /* What a row leaves out is as in `plain`. */
@@ -532,7 +608,8 @@ static void test_beside(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_masters), TEST(test_model), TEST(test_refused),
+    const struct CMUnitTest tests[] = {TEST(test_masters),          TEST(test_model),
+                                       TEST(test_universal),        TEST(test_refused),
                                        TEST(test_shapes_of_module), TEST(test_beside)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "formats/zero/zero_model.h"
 #include "formats/zero/zero_optim.h"
 #include "formats/zero/zero_place.h"
+#include "formats/zero/zero_universal.h"
 
 #include <string.h>
 
@@ -201,6 +202,24 @@ static err_t list_masters(struct zero_opening *o, struct err *e)
     return add_rest(o, e);
 }
 
+/* The masters of a universal checkpoint, which are whole. */
+static err_t list_universal(struct zero_opening *o, struct err *e)
+{
+    struct zero_model *m = &o->model;
+    struct stored_tensor *v;
+    int64_t n;
+    TRY(zero_universal_read(&v, &n, o->folder.universal, o->folder.partial ? NULL : m, o->out, o->a, e));
+    TRY(arena_array(o->a, "checkpoint.tensors", n + m->nfrozen + m->nmodule + m->naliases, &o->out->tensors,
+                    e));
+    for (int64_t i = 0; i < n; i++)
+        TRY(add(o, &v[i], NULL, e));
+    if (o->folder.partial)
+        return ERR_OK;
+    TRY(place_frozen(o, e));
+    TRY(add_aliases(o, e));
+    return add_rest(o, e);
+}
+
 /* ---- the model's weights ---- */
 
 /* Stage 3: each tensor in the module's type, as the engine rounds its masters. */
@@ -254,19 +273,20 @@ static err_t tell(struct zero_opening *o, int masters, struct err *e)
     const struct zero_model *m = &o->model;
     const char *type = m->nmodule > 0 ? dtype_name(m->module[0].dtype) : "no";
     struct stored_list *out = o->out;
+    long long world = (long long)(m->world > 0 ? m->world : o->folder.noptims);
     if (masters)
         out->note = arena_printf(
             o->a, e,
             "DeepSpeed %s of %lld ranks, step %lld: the %s masters of its optimiser; %lld tensors "
             "(frozen, buffers) as the model states have them",
-            o->sharded ? "ZeRO 3" : "ZeRO 1 or 2", (long long)o->folder.noptims, (long long)m->step,
+            o->sharded ? "ZeRO 3" : "ZeRO 1 or 2", world, (long long)m->step,
             m->nparams > 0 ? dtype_name(m->params[0].t.dtype) : "F32", (long long)o->kept);
     else if (o->sharded)
         out->note =
             arena_printf(o->a, e,
                          "DeepSpeed ZeRO 3 of %lld ranks, step %lld: the model's %s weights, which are the "
                          "optimiser's masters rounded once; weights: masters takes these as they are",
-                         (long long)o->folder.noptims, (long long)m->step, type);
+                         world, (long long)m->step, type);
     else
         out->note = arena_printf(
             o->a, e,
@@ -289,25 +309,49 @@ static err_t find_config(struct zero_opening *o, struct err *e)
     return ERR_OK;
 }
 
+/* Of a universal checkpoint whose model states are a part's, the masters alone: of the model's weights
+ * nothing is whole. */
+static err_t open_partial(struct zero_opening *o, const struct choice *choice, struct err *e)
+{
+    if (choice->weights == CHOICE_WEIGHTS_MODEL)
+        return err_set(
+            e, ERR_DATA,
+            "%s: a universal checkpoint of a model that was cut by tensor or pipeline parallelism: it has "
+            "the masters whole, but not the model's weights; name weights: masters",
+            o->folder.dir);
+    TRY(list_universal(o, e));
+    o->out->note =
+        arena_printf(o->a, e,
+                     "DeepSpeed, a universal checkpoint: the masters of %lld parameters; frozen ones and "
+                     "buffers, which lie in the parts of the model, are not read",
+                     (long long)o->out->ntensors);
+    return o->out->note ? find_config(o, e) : e->code;
+}
+
+static err_t open_whole(struct zero_opening *o, const struct choice *choice, struct err *e)
+{
+    struct dict names;
+    int masters = choice->weights == CHOICE_WEIGHTS_MASTERS;
+    o->sharded = !o->folder.whole;
+    TRY(zero_model_read(&o->model, o->sharded ? o->folder.models[0] : o->folder.whole, o->out, o->a, e));
+    TRY(index_module(o, &names, e));
+    if (!masters && !o->sharded)
+        TRY(list_module(o, e));
+    else
+        TRY(o->folder.universal ? list_universal(o, e) : list_masters(o, e));
+    if (!masters && o->sharded)
+        TRY(round_to_module(o, &names, e));
+    TRY(find_config(o, e));
+    return tell(o, masters, e);
+}
+
 static err_t open_list(struct stored_list *out, const char *path, const struct choice *choice,
                        struct arena *a, struct err *e)
 {
     struct zero_opening o = {.out = out, .a = a, .listed = {.arena = a}};
-    struct dict names;
-    int masters = choice->weights == CHOICE_WEIGHTS_MASTERS;
     *out = (struct stored_list){0};
     TRY(zero_folder_read(&o.folder, path, a, e));
-    o.sharded = !o.folder.whole;
-    TRY(zero_model_read(&o.model, o.sharded ? o.folder.models[0] : o.folder.whole, out, a, e));
-    TRY(index_module(&o, &names, e));
-    if (masters || o.sharded)
-        TRY(list_masters(&o, e));
-    else
-        TRY(list_module(&o, e));
-    if (!masters && o.sharded)
-        TRY(round_to_module(&o, &names, e));
-    TRY(find_config(&o, e));
-    return tell(&o, masters, e);
+    return o.folder.partial ? open_partial(&o, choice, e) : open_whole(&o, choice, e);
 }
 
 const struct format format_zero = {

@@ -152,11 +152,15 @@ static int only_step(const char *dir, char *name, int size)
     return found == 1;
 }
 
+/* The files that name a step's folder, in the order in which they are looked for. */
+static const char *const pointers[] = {"latest", "latest_universal"};
+
 int zero_folder_find(const char *dir, char *name, int size)
 {
     char step[NAME_MAX + 1], below[PATH_MAX], file[NAME_MAX + 1];
-    if (kind_of_path(dir, "latest") == 'f')
-        return snprintf(name, (size_t)size, "latest") < size;
+    for (int i = 0; i < 2; i++)
+        if (kind_of_path(dir, pointers[i]) == 'f')
+            return snprintf(name, (size_t)size, "%s", pointers[i]) < size;
     if (first_file(dir, name, size))
         return 1;
     if (!only_step(dir, step, sizeof step) ||
@@ -277,23 +281,33 @@ static err_t list(const struct zero_folder *f, struct zero_file **v, int64_t *n,
     return e->code;
 }
 
-/* Sorts the files into the folder's lists. */
-static err_t sort_out(struct zero_folder *f, const struct zero_file *v, int64_t n, struct arena *a,
-                      struct err *e)
+/* Of a universal checkpoint the model states of the first part are as good as those of the others. */
+static int is_extra(const struct zero_folder *f, const struct zero_file *x)
 {
-    int64_t first[FILE_PIPELINE + 1] = {0}, count[FILE_PIPELINE + 1] = {0};
+    return f->universal && (x->part > 0 || x->kind == FILE_EXPERT || x->kind == FILE_PIPELINE);
+}
+
+/* Sorts the files into the folder's lists. */
+static err_t sort_out(struct zero_folder *f, struct zero_file *v, int64_t n, struct arena *a, struct err *e)
+{
+    int64_t first[FILE_PIPELINE + 1] = {0}, count[FILE_PIPELINE + 1] = {0}, kept = 0;
     for (int64_t i = 0; i < n; i++) {
+        f->partial |= is_extra(f, &v[i]);
+        if (is_extra(f, &v[i]))
+            continue;
         if (v[i].kind == FILE_EXPERT || v[i].kind == FILE_PIPELINE || v[i].part > 0)
             return refuse_kind(f, &v[i], e);
-        if (count[v[i].kind]++ == 0)
-            first[v[i].kind] = i;
+        v[kept] = v[i];
+        if (count[v[kept].kind]++ == 0)
+            first[v[kept].kind] = kept;
+        kept++;
     }
     if (count[FILE_WHOLE] > 0 && count[FILE_MODEL] > 0)
         return err_set(e, ERR_DATA,
                        "%s: holds %s, which stages up to 2 write, and %s, which stage 3 writes: two runs are "
                        "mixed; keep one's files",
                        f->dir, v[first[FILE_WHOLE]].name, v[first[FILE_MODEL]].name);
-    if (count[FILE_WHOLE] + count[FILE_MODEL] == 0)
+    if (count[FILE_WHOLE] + count[FILE_MODEL] == 0 && !f->partial)
         return err_set(e, ERR_DATA,
                        "%s: no model states: expected mp_rank_00_model_states.pt, or "
                        "zero_pp_rank_0_mp_rank_00_model_states.pt and those of the other ranks, found %lld "
@@ -316,8 +330,11 @@ err_t zero_folder_read(struct zero_folder *f, const char *path, struct arena *a,
     f->dir = f->run;
     if (!f->run)
         return e->code;
-    if (strcmp(path_last(path), "latest") == 0)
-        TRY(follow(f, path, a, e));
+    for (int i = 0; i < 2; i++)
+        if (strcmp(path_last(path), pointers[i]) == 0)
+            TRY(follow(f, path, a, e));
+    if (kind_of_path(f->dir, "zero") == 'd' && !(f->universal = path_join(a, f->dir, "zero", e)))
+        return e->code;
     TRY(list(f, &v, &n, a, e));
     if (n == 0)
         return err_set(e, ERR_DATA,

@@ -4,8 +4,9 @@
  * _get_expert_ckpt_name), deepspeed/checkpoint/constants.py. A run's folder holds `latest`, a text that names
  * the step's folder. There stand mp_rank_00_model_states.pt (up to stage 2: one file has the module), or
  * zero_pp_rank_R_mp_rank_00_model_states.pt of each rank (stage 3), and
- * [bf16_]zero_pp_rank_R_mp_rank_00_optim_states.pt of each rank. Names are looked at, no file is opened but
- * `latest`. */
+ * [bf16_]zero_pp_rank_R_mp_rank_00_optim_states.pt of each rank. A universal checkpoint
+ * (deepspeed/checkpoint/ds_to_universal.py), which `latest_universal` names, has the model states and a
+ * folder `zero`. Names are looked at, no file is opened but `latest`. */
 #ifndef SINEW_ZERO_FOLDER_H
 #define SINEW_ZERO_FOLDER_H
 
@@ -20,7 +21,11 @@ struct zero_folder {
     const char *whole;   /* path of the one file of model states, stages up to 2; NULL: there is none */
     int64_t nmodels;     /* files of model states of stage 3, by rank, none left out */
     const char **models; /* their paths */
-    int64_t noptims;     /* files of optimiser states, by rank, none left out; 0: all are gone */
+    const char
+        *universal;  /* the folder `zero` of a universal checkpoint, NAME/fp32.pt in it; NULL: it is none */
+    int partial;     /* of a universal checkpoint: its model states are a part's, or a pipeline's: nothing is
+                        taken of them */
+    int64_t noptims; /* files of optimiser states, by rank, none left out; 0: all are gone */
     const char **optims;
 };
 
