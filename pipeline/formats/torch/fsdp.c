@@ -514,6 +514,7 @@ const struct format format_fsdp = {
     .name = "fsdp",
     .finds = "model_world_size_W_rank_R.pt of all ranks (there, in actor/, or of the latest global_step_N)",
     .ignores = CHOICE_OF_BASE,
+    .masters = 1,
     .find = find,
     .open = open_shards,
 };
