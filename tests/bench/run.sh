@@ -2,7 +2,8 @@
 # Measures sinew against named rivals on this machine: builds release, makes its data with synth, runs each group of rows and ends with
 # one table. Every ratio is taken within one run, against a rival measured in turn with it.
 #   tests/bench/run.sh [OPTION...] [GROUP...]     groups: pair rank overlap entropy memory nodes scaling; without any: all
-#                                                 of them. Only when named: read, the ways of reading files
+#                                                 of them. Only when named: read, the ways of reading files, and
+#                                                 shards, a trainer's layouts of one model (7 GB in memory)
 #   --quick            one run of each on smaller data, a minute or three: do the programs work?
 #   --runs N           counted runs of each row (default 5), but of
 #   --slow-runs N      rank and scaling, of which one takes minutes (default 1 and 2)
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
     --disk) disk=$2 ;;
     --record | --date) record+=("$1" "$2") ;;
     *)
-        case " $all read " in *" $1 "*) groups+=" $1" && shift && continue ;; esac
+        case " $all read shards " in *" $1 "*) groups+=" $1" && shift && continue ;; esac
         usage
         ;;
     esac
@@ -107,6 +108,12 @@ group_nodes() {
 group_scaling() {
     /usr/bin/python3 tests/bench/rival_scaling.py $bin/sinew "$folder" --processes "$np" --runs "${slow_runs:-2}" --json "$json" \
         --overlap $bin/bench_overlap ${quick:+--size 0.0625}
+}
+
+group_shards() {
+    has numpy h5py || return 0
+    /usr/bin/python3 tests/bench/shards.py "$folder/shards" --sinew $bin/sinew --processes "$np" --runs "$runs" --json "$json" \
+        ${quick:+--gib 0.25}
 }
 
 group_read() {
