@@ -11,7 +11,6 @@ import tempfile
 import zipfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import dcplib  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -113,10 +112,6 @@ def make_sharded():
     seed("sharded", "a-list", two_parts(first, shard("w", [1, 3], None, 12, info="[0]")))
 
 
-for make in (make_dcp, make_sharded):
-    make()
-
-
 def make_index():
     both = {"metadata": {"total_size": 16}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
     text = json.dumps(both)
@@ -173,6 +168,40 @@ def make_lora():
     seed("lora", "no-b", plain + adapter_of({"layers.0.q_proj.lora_A.weight": [2, 4]}))
     seed("lora", "pissa", b'{"init_lora_weights": "pissa"}' + adapter_of(q))
     seed("lora", "no-weights", plain)
+
+
+def make_scaled():
+    def both(name, config, tensors):
+        header, data = {}, b""
+        for tensor, (dtype, shape, size) in tensors.items():
+            header[tensor] = entry(dtype, shape, len(data), len(data) + size)
+            data += bytes((37 * i + 56) & 255 for i in range(size))
+        seed("scaled", name, json.dumps(config).encode() + b"\0" + safetensors(header, data))
+
+    def groups(**weights):
+        return {"quantization_config": {"quant_method": "compressed-tensors", "config_groups": {"group_0": {
+            "targets": ["Linear"], "format": "pack-quantized", "weights": weights}}}}
+
+    fp8, w = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [2, 4]}}, "layers.0.up_proj.weight"
+    both("fp8-blocks", fp8, {w: ("F8_E4M3", [3, 6], 18), w + "_scale_inv": ("F32", [2, 2], 16)})
+    both("fp8-e8m0", fp8, {w: ("F8_E4M3", [3, 6], 18), w + "_scale_inv": ("F8_E8M0", [2, 2], 4)})
+    both("fp8-tensor", groups(num_bits=8, type="float", strategy="tensor"), {w: ("F8_E4M3", [3, 6], 18), w + "_scale": ("BF16", [1], 2)})
+    both("fp8-rows", groups(num_bits=8, type="float", strategy="channel"), {w: ("F8_E5M2", [3, 6], 18), w + "_scale": ("F16", [3, 1], 6)})
+    both("fp8-grid", groups(num_bits=8, type="float", strategy="block", block_structure=[2, 4]),
+         {w: ("F8_E4M3", [3, 6], 18), w + "_scale": ("BF16", [2, 2], 8)})
+    both("fp8-without", fp8, {w: ("F8_E4M3", [3, 6], 18)})
+    both("mxfp8", groups(num_bits=8, type="float", strategy="group", group_size=32), {w: ("F8_E4M3", [1, 64], 64), w + "_scale": ("U8", [1, 2], 2)})
+    both("nvfp4", groups(num_bits=4, type="float", strategy="tensor_group", group_size=16),
+         {w + "_packed": ("U8", [2, 16], 32), w + "_scale": ("F8_E4M3", [2, 2], 4), w + "_global_scale": ("F32", [1], 4)})
+    both("mxfp4", groups(num_bits=4, type="float", strategy="group", group_size=32), {w + "_packed": ("U8", [2, 16], 32), w + "_scale": ("U8", [2, 1], 2)})
+    both("gpt-oss", {"quantization_config": {"quant_method": "mxfp4"}},
+         {"experts.down_proj_blocks": ("U8", [2, 3, 1, 16], 96), "experts.down_proj_scales": ("U8", [2, 3, 1], 6)})
+    both("gptq", {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+         {"a.qweight": ("I32", [1, 2], 8), "a.qzeros": ("I32", [1, 1], 4), "a.scales": ("F16", [1, 2], 4), "a.g_idx": ("I32", [8], 32)})
+    both("bitsandbytes", {}, {"a.weight": ("U8", [8, 1], 8), "a.weight.absmax": ("F32", [1], 4), "a.weight.quant_state.bitsandbytes__nf4": ("U8", [3], 3)})
+    both("int8", groups(num_bits=8, type="int", strategy="channel"), {w: ("I8", [2, 2], 4), w + "_scale": ("BF16", [2, 1], 4)})
+    seed("scaled", "huge-blocks", json.dumps({"quantization_config": {"weight_block_size": [10 ** 18, 0]}}).encode() + b"\0"
+         + safetensors({w: entry("F8_E4M3", [3, 6], 0, 18), w + "_scale_inv": entry("F32", [1, 1], 18, 22)}, bytes(22)))
 
 
 def make_model():
@@ -492,5 +521,13 @@ def make_config():
     seed("config", "block", "study: >-\n  a\n  b\n? output\n: |\n  o\n---\nx\n")
 
 
-for make in (make_safetensors, make_index, make_lora, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
+for make in (make_safetensors, make_index, make_lora, make_scaled, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
+    make()
+
+# What stands in for torch's classes there would be in the way of torch itself, and torch in its.
+for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
+    del sys.modules[name]
+import dcplib  # noqa: E402
+
+for make in (make_dcp, make_sharded):
     make()
