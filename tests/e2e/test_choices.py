@@ -41,8 +41,9 @@ class Choices(lib.Case):
         checked = self.sinew(["check", "s.yaml"])
         self.assertIn("3 cells, 5 stages, 12 nodes; 4 inputs", checked.stdout)  # the base is one
         said = [line for line in checked.stdout.splitlines() if line.startswith(tuned)]
-        self.assertEqual([line.split(": torch")[0] for line in said],
-                         [tuned, tuned + " (weights: masters)", tuned + " (weights: model)"])
+        names = [tuned, tuned + " (weights: masters)", tuned + " (weights: model)"]
+        self.assertEqual(len(said), len(names), said)
+        self.assertTrue(all(line.startswith(name + ": ") for line, name in zip(said, names)), said)
         run = self.sinew(["run", "s.yaml"])
         for line in said:
             self.assertEqual(run.stdout.count("] " + line + "\n"), 1, run.stdout)
