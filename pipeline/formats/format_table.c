@@ -1,6 +1,7 @@
 #include "formats/format.h"
 
-/* clang-format off: a line a row */
+/* A line a row. */
+/* clang-format off */
 extern const struct format format_safetensors, format_safetensors_shards, format_safetensors_single;
 extern const struct format format_torch, format_torch_shards;
 extern const struct format format_lora, format_lora_below;
