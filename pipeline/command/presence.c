@@ -197,7 +197,7 @@ err_t presence_look(const struct comm *c, struct config *config, const struct da
                     struct arena *a, struct err *e)
 {
     static const struct selection all = {0};
-    struct presence presence;
+    struct presence presence = {0};
     char *marks = NULL;
     config->missing = MISSING_KEPT;
     return look(&presence, c, config, d, &all, headers, &marks, a, e);
@@ -208,7 +208,7 @@ err_t presence_settle(const struct comm *c, struct config *config, struct dag *d
                       struct err *e)
 {
     char *marks = NULL;
-    struct presence presence;
+    struct presence presence = {0};
     int nkept = 0;
     *nmissing = 0;
     TRY(look(&presence, c, config, d, s, headers, &marks, a, e));

@@ -219,8 +219,10 @@ static void look_at(struct glance *l, const char *path)
     if (n == 0 || name[n] != '/' || n > NAME_MAX)
         return;
     snprintf(l->part, sizeof l->part, "%.*s", (int)n, name);
-    if (!l->is_step && guess_name(name, (int)n).step >= 0)
-        l->is_checkpoint = l->part[0] = 0;
+    if (!l->is_step && guess_name(name, (int)n).step >= 0) {
+        l->is_checkpoint = 0;
+        l->part[0] = '\0';
+    }
 }
 
 /* Is a folder of this name in one that was looked at to be walked into? */

@@ -4,6 +4,7 @@ that are meant; whatever the names hold. Also the genuine folders of ../shared/t
 import os
 import re
 import shutil
+import subprocess
 import unittest
 
 import numpy as np
@@ -208,6 +209,21 @@ class Init(lib.Case):
         self.assertEqual([c[2] for c in cells], ["m/dpo", "m/ppo"])
         self.assertIn("m/round: is a link to a folder", text)
         self.assertIn("too deep", text)
+
+    def test_what_may_not_be_read(self):
+        self.checkpoint("m", "base")
+        self.checkpoint("m", "ppo")
+        os.makedirs(self.path("m", "closed"), mode=0o700)
+        os.chmod(self.path("m", "closed"), 0 if os.geteuid() else 0o700)
+        os.chmod(self.dir, 0o755)
+        other = {"user": 65534} if os.geteuid() == 0 else {}
+        try:
+            run = subprocess.run([lib.binary(), "init", "m"], cwd=self.dir, capture_output=True, text=True, **other)
+        except PermissionError:
+            self.skipTest("another user cannot start the program here")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertIn("warning: m/closed: cannot be listed: Permission denied", run.stderr)
+        self.assertIn("#   m/closed: cannot be listed", run.stdout)
 
     def test_nothing(self):
         os.makedirs(self.path("empty", "deeper"))
