@@ -15,6 +15,7 @@ import zipfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
+import fsdplib  # noqa: E402
 import sinewlib as lib  # noqa: E402
 
 LIMIT_SEC = 5
@@ -357,6 +358,47 @@ class Conformance(lib.Case):
                           ("config with 1e400 layers", b'{"num_hidden_layers": 1e400}'), ("config nested deep", b'{"a":' * 100000),
                           ("config that is a list", b"[]")):
             self.case(what, {"model.safetensors": w, "config.json": raw}, "config.json", base="tuned")
+
+    def test_fsdp(self):
+        """Shards of a run's ranks that are not what they should be."""
+        w = np.zeros((4, 4), np.float32)
+        rank = "model_world_size_2_rank_%d.pt"
+
+        def run(first=None, second=None, mesh=(2,), placements=(0,), **wrong):
+            out = [fsdplib.rank_file({"w": (w, placements)}, me, mesh, **wrong) for me in (0, 1)]
+            return {rank % 0: out[0] if first is None else first, rank % 1: out[1] if second is None else second}
+
+        files = run()
+        good0, good1 = files[rank % 0], files[rank % 1]
+        one = {"model_world_size_1_rank_0.pt": fsdplib.rank_file({"w": (w, (0,))}, 0, (1,))}
+        other = fsdplib.rank_file({"v": (w, (0,))}, 1, (2,))
+        larger = fsdplib.rank_file({"w": (np.zeros((6, 4), np.float32), (0,))}, 1, (2,))
+        kinds = "torch.distributed.tensor.placement_types"
+        code = fsdplib.archive(b"\x80\2}" + text("w") + b"cposix\nsystem\n" + text("touch ran") + b"\x85Rs.", {})
+        for what, made, words in (
+                ("a rank missing", {rank % 1: good1}, [rank % 0 + " is missing"]),
+                ("a rank too many", dict(files, **{rank % 2: good1}), ["rank 2 of 2"]),
+                ("two world sizes", dict(files, **one), ["shards of 1 ranks and of 2"]),
+                ("a world of 2^40", {"model_world_size_1099511627776_rank_0.pt": good0}, ["rank_0.pt"]),
+                ("a million ranks, one there", {"model_world_size_1000000_rank_0.pt": good0}, ["rank_1.pt is missing"]),
+                ("a file cut off", run(second=good1[:-30]), [rank % 1, "truncated"]),
+                ("an empty file", run(second=b""), [rank % 1]),
+                ("a pipe", dict(run(), **{rank % 1: lambda path: os.mkfifo(path)}), ["no regular file"]),
+                ("the same rank twice", run(second=good0), [rank % 1, "another rank's file?"]),
+                ("another name", run(second=other), ["tensor v is none of rank 0's"]),
+                ("another shape", run(second=larger), ["one run"]),
+                ("a pickle that runs code", run(second=code), ["object of posix.system"]),
+                ("_StridedShard", run(placement=fsdplib.made(kinds, "_StridedShard", dim=b"K\0", split_factor=b"K\2")), ["_StridedShard"]),
+                ("Partial", run(placement=fsdplib.made(kinds, "Partial")), ["Partial"]),
+                ("an axis of -2^31", run(placement=fsdplib.made(kinds, "Shard", dim=b"J\0\0\0\x80")), ["an axis of the tensor"]),
+                ("ranks of others", run(ranks=fsdplib.numbers((5, 6))), ["up to 6"]),
+                ("ranks that are no list", run(ranks=b"N", place=b"N"), ["its mesh does not say"]),
+                ("a placement of nothing", run(placement=b"N"), ["placement"]),
+                ("flat parameters", {rank % me: fsdplib.rank_file({"_fsdp_wrapped_module._flat_param": (w, None)}, me, (2,)) for me in (0, 1)},
+                 ["LOCAL_STATE_DICT"])):
+            self.case("fsdp: " + what, made, *words)
+        self.assertFalse(os.path.exists(self.path("ran")))
+        self.good("fsdp: two ranks", run())
 
     def test_torch(self):
         good = torch_file(state(("w", tensor())))

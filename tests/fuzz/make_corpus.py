@@ -11,6 +11,8 @@ import tempfile
 import zipfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import dcplib  # noqa: E402
+import fsdplib  # noqa: E402
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 
@@ -110,6 +112,54 @@ def make_sharded():
     seed("sharded", "no-info", two_parts(first, safetensors({"v": entry("F32", [2], 0, 8)}, bytes(8))))
     seed("sharded", "no-json", two_parts(first, shard("w", [1, 3], None, 12, info="{")))
     seed("sharded", "a-list", two_parts(first, shard("w", [1, 3], None, 12, info="[0]")))
+
+
+class Array:
+    """What fsdplib asks of a numpy array, which the seeds do without."""
+    dtype = "float32"
+
+    def __init__(self, *shape):
+        self.shape, self.size = shape, 1
+        for n in shape:
+            self.size *= n
+
+    def __getitem__(self, cut):
+        cut = cut if isinstance(cut, tuple) else (cut,)
+        kept = [range(n)[c] for n, c in zip(self.shape, cut)]
+        return Array(*[len(k) for k in kept] + list(self.shape[len(cut):]))
+
+    def copy(self, order):
+        return self
+
+    def tobytes(self):
+        return bytes(4 * self.size)
+
+
+def shards(mesh, placements, shape=(4, 4), who=(0, 1), **wrong):
+    """The pickles of two ranks' files, as the target takes them; storages are the target's own: 64 bytes under 0."""
+    out = []
+    for me in who:
+        part, value = fsdplib.dtensor(Array(*shape), "0", me, mesh, placements, **wrong)
+        value = value.replace(b"J" + struct.pack("<i", part.size) + b"tQ", b"K\x10tQ")
+        out.append(b"\x80\2}" + fsdplib.text("w") + value + b"s.")
+    return out
+
+
+def make_fsdp():
+    one, two = b"\0", b"\1"
+    seed("fsdp", "one", one + shards((1,), (0,), who=(0,))[0])
+    seed("fsdp", "rows", two + b"\0".join(shards((2,), (0,))))
+    seed("fsdp", "columns", two + b"\0".join(shards((2,), (1,), shape=(2, 5))))
+    seed("fsdp", "copies", two + b"\0".join(shards((2,), (None,))))
+    seed("fsdp", "two-axes", two + b"\0".join(shards((1, 2), (1, 0), shape=(3, 4))))
+    seed("fsdp", "same-rank", two + shards((2,), (0,), who=(0,))[0])
+    seed("fsdp", "shape", two + b"\0".join((shards((2,), (0,))[0], shards((2,), (0,), shape=(6, 2))[1])))
+    seed("fsdp", "strided", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "_StridedShard", dim=b"K\0"))))
+    seed("fsdp", "no-dim", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "Shard"))))
+    seed("fsdp", "far-dim", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "Shard", dim=b"J\xff\xff\xff\x7f"))))
+    seed("fsdp", "foreign-ranks", two + b"\0".join(shards((2,), (0,), place=fsdplib.numbers((7,)))))
+    seed("fsdp", "no-ranks", two + b"\0".join(shards((2,), (0,), ranks=b"N")))
+    seed("fsdp", "plain", two + b"\x80\2}" + fsdplib.text("w") + fsdplib.tensor(Array(4, 4), "0") + b"s.")
 
 
 def make_index():
@@ -530,4 +580,7 @@ for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
 import dcplib  # noqa: E402
 
 for make in (make_dcp, make_sharded):
+    make()
+# Last: dcplib has its own module torch.
+for make in (make_dcp, make_sharded, make_fsdp):
     make()
