@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-/* 16 floats as bf16, as narrow of tensor.c does it. */
+/* 8 floats as bf16, each in 32 bits, as narrow of tensor.c does it. */
 AVX2_INLINE __m256i narrow_8(__m256 x)
 {
     const __m256i bits = _mm256_castps_si256(x), half = _mm256_set1_epi32(0x7fff);
@@ -19,28 +19,32 @@ AVX2_INLINE __m256i narrow_16(__m256 low, __m256 high)
     return _mm256_permute4x64_epi64(_mm256_packus_epi32(narrow_8(low), narrow_8(high)), 0xd8);
 }
 
-/* The f16 whose number is 2^-8 of an E4M3 code's, exactly, subnormals included; or that of an E5M2 code. */
-AVX2_INLINE __m256i half_of(int e4m3, __m256i c)
+/* The f16 whose number is 2^-8 of an E4M3 code's, 2^-7 of an E4M3FNUZ code's, exactly, subnormals
+ * included; or that of an E5M2 code. */
+AVX2_INLINE __m256i half_of(enum codes kind, __m256i c)
 {
-    if (!e4m3)
+    if (kind == CODES_E5M2)
         return _mm256_slli_epi16(c, 8);
     __m256i magnitude = _mm256_and_si256(c, _mm256_set1_epi16(0x7f));
-    __m256i nan = _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f));
+    __m256i nan = kind == CODES_E4M3 ? _mm256_cmpeq_epi16(magnitude, _mm256_set1_epi16(0x7f))
+                                     : _mm256_cmpeq_epi16(c, _mm256_set1_epi16(0x80));
     __m256i sign = _mm256_slli_epi16(_mm256_and_si256(c, _mm256_set1_epi16(0x80)), 8);
     __m256i h = _mm256_or_si256(sign, _mm256_slli_epi16(magnitude, 7));
     return _mm256_blendv_epi8(h, _mm256_set1_epi16(0x7e00), nan);
 }
 
 /* 8 halves as floats: their numbers, and then the scale's product, which alone may round. */
-AVX2_INLINE __m256 product(int e4m3, __m128i half, __m256 scale)
+AVX2_INLINE __m256 product(enum codes kind, __m128i half, __m256 scale)
 {
     __m256 x = _mm256_cvtph_ps(half);
-    return _mm256_mul_ps(e4m3 ? _mm256_mul_ps(x, _mm256_set1_ps(256)) : x, scale);
+    if (kind != CODES_E5M2)
+        x = _mm256_mul_ps(x, _mm256_set1_ps(kind == CODES_E4M3 ? 256 : 128));
+    return _mm256_mul_ps(x, scale);
 }
 
 /* Groups whose elements come in sixteens, as far as they do; the portable loop has the rest of each. */
-AVX2_INLINE void decode(int e4m3, codes_loop *rest, const uint8_t *codes, int64_t n, const float *scales,
-                        int64_t group, uint16_t *out)
+AVX2_INLINE void decode(enum codes kind, codes_loop *rest, const uint8_t *codes, int64_t n,
+                        const float *scales, int64_t group, uint16_t *out)
 {
     for (int64_t i = 0, end; i < n; i = end) {
         const float *scale = &scales[i / group];
@@ -48,9 +52,9 @@ AVX2_INLINE void decode(int e4m3, codes_loop *rest, const uint8_t *codes, int64_
         end = i + group < n ? i + group : n;
         for (; i + 16 <= end; i += 16) {
             __m256i c = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(codes + i)));
-            __m256i h = half_of(e4m3, c);
-            __m256i x = narrow_16(product(e4m3, _mm256_castsi256_si128(h), s),
-                                  product(e4m3, _mm256_extracti128_si256(h, 1), s));
+            __m256i h = half_of(kind, c);
+            __m256i x = narrow_16(product(kind, _mm256_castsi256_si128(h), s),
+                                  product(kind, _mm256_extracti128_si256(h, 1), s));
             _mm256_storeu_si256((__m256i *)(out + i), x);
         }
         if (i < end)
@@ -61,13 +65,19 @@ AVX2_INLINE void decode(int e4m3, codes_loop *rest, const uint8_t *codes, int64_
 AVX2 static void decode_e4m3(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
                              uint16_t *out)
 {
-    decode(1, codes_portable.decode[CODES_E4M3], codes, n, scales, group, out);
+    decode(CODES_E4M3, codes_portable.decode[CODES_E4M3], codes, n, scales, group, out);
+}
+
+AVX2 static void decode_e4m3fnuz(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
+                                 uint16_t *out)
+{
+    decode(CODES_E4M3FNUZ, codes_portable.decode[CODES_E4M3FNUZ], codes, n, scales, group, out);
 }
 
 AVX2 static void decode_e5m2(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
                              uint16_t *out)
 {
-    decode(0, codes_portable.decode[CODES_E5M2], codes, n, scales, group, out);
+    decode(CODES_E5M2, codes_portable.decode[CODES_E5M2], codes, n, scales, group, out);
 }
 
 /* The sixteen products of a group, lower and upper bytes apart, as tables that bytes are looked up in. */
@@ -109,7 +119,9 @@ AVX2 static void decode_e2m1(const uint8_t *codes, int64_t n, const float *scale
     }
 }
 
-const struct codes_loops codes_avx2 = {
-    .decode = {[CODES_E4M3] = decode_e4m3, [CODES_E5M2] = decode_e5m2, [CODES_E2M1] = decode_e2m1}};
+const struct codes_loops codes_avx2 = {.decode = {[CODES_E4M3] = decode_e4m3,
+                                                  [CODES_E4M3FNUZ] = decode_e4m3fnuz,
+                                                  [CODES_E5M2] = decode_e5m2,
+                                                  [CODES_E2M1] = decode_e2m1}};
 
 #endif

@@ -287,16 +287,17 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
     struct stored_tensor *sources = NULL;
     int64_t nsources = 0;
     TRY(take_table(&c->tensors, &c->ntensors, "catalogue", "pieces", 0, c, f, artifact, a, e));
-    for (int64_t i = 0; i < c->ntensors; i++) {
-        if (i > 0 && strcmp(c->tensors[i - 1].name, c->tensors[i].name) >= 0)
+    for (int64_t i = 1; i < c->ntensors; i++)
+        if (strcmp(c->tensors[i - 1].name, c->tensors[i].name) >= 0)
             return err_set(e, ERR_DATA,
                            "%s: the catalogue is damaged at tensor %s; run sinew run again with --force",
                            artifact, c->tensors[i].name);
-        c->parameters += c->tensors[i].elements;
-    }
     if (h5_has_table(f, "sources"))
         TRY(take_table(&sources, &nsources, "sources", "source_pieces", 1, c, f, artifact, a, e));
-    return kept_read(c->tensors, c->ntensors, sources, nsources, f, artifact, a, e);
+    TRY(kept_read(c->tensors, c->ntensors, sources, nsources, f, artifact, a, e));
+    for (int64_t i = 0; i < c->ntensors; i++)
+        c->parameters += c->tensors[i].serves ? 0 : c->tensors[i].elements;
+    return ERR_OK;
 }
 
 static err_t take_quantized(struct quantized *q, struct h5 *f, struct err *e)

@@ -75,7 +75,7 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     c->ntensors = list.ntensors;
     c->tensors = list.tensors;
     for (int64_t i = 0; i < c->ntensors; i++)
-        c->parameters += c->tensors[i].elements;
+        c->parameters += c->tensors[i].serves ? 0 : c->tensors[i].elements;
     return ERR_OK;
 }
 

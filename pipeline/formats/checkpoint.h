@@ -27,7 +27,8 @@ struct checkpoint {
     int adapted;           /* as stored_list's; not known of a catalogue */
     struct model_config config;
     struct quantized quantized; /* after training; zeroed: it is not */
-    int64_t ntensors, nfiles, parameters;
+    int64_t ntensors, nfiles;
+    int64_t parameters;            /* elements of all tensors, but those that serve others */
     struct stored_tensor *tensors; /* sorted by name, bytewise */
     struct stored_file *files;
     int64_t reads;            /* so far: the clock of the files' last_use */

@@ -101,7 +101,7 @@ static inline void fuzz_folder(char *dir, size_t size)
 
 static inline void fuzz_unlink(const char *dir, const char *name)
 {
-    char path[256];
+    char path[512];
     snprintf(path, sizeof path, "%s/%s", dir, name);
     unlink(path);
 }

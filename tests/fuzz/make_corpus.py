@@ -571,7 +571,49 @@ def make_config():
     seed("config", "block", "study: >-\n  a\n  b\n? output\n: |\n  o\n---\nx\n")
 
 
-for make in (make_safetensors, make_index, make_lora, make_scaled, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
+def make_packing():
+    """Headers of two models: each kind of codes, and each packing against another."""
+    def header(tensors):
+        at, out = 0, {}
+        bits = {"BF16": 16, "F32": 32, "I32": 32, "F4": 4}
+        for name, (dtype, shape) in tensors.items():
+            n = bits.get(dtype, 8)
+            for d in shape:
+                n *= d
+            out[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + n // 8]}
+            at += n // 8
+        return json.dumps(out, separators=(",", ":"))
+
+    def both(name, base, tuned, config=None):
+        quant = json.dumps({"quantization_config": config} if config else {})
+        seed("packing", name, "\n".join([quant, header(base), header(tuned)]).encode())
+    wide = {"x.weight": ("BF16", (20, 64))}
+    both("blocks", wide, {"x.weight": ("F8_E4M3", (20, 64)), "x.weight_scale_inv": ("F32", (3, 2))}, {"weight_block_size": [8, 32]})
+    both("rows", wide, {"x.weight": ("F8_E5M2", (20, 64)), "x.weight_scale": ("BF16", (20, 1)), "x.input_scale": ("F32", (1,))})
+    both("tensor", wide, {"x.weight": ("F8_E4M3FNUZ", (20, 64)), "x.weight_scale": ("F32", ())})
+    both("mxfp8", wide, {"x.weight": ("F8_E4M3", (20, 64)), "x.weight_scale": ("U8", (20, 2))},
+         {"config_groups": {"g": {"weights": {"group_size": 32, "block_structure": None}}}})
+    both("mxfp4", wide, {"x.weight_packed": ("U8", (20, 32)), "x.weight_scale": ("U8", (20, 2))})
+    both("nvfp4", wide, {"x.weight_packed": ("U8", (20, 32)), "x.weight_scale": ("F8_E4M3", (20, 4)),
+                         "x.weight_global_scale": ("F32", (1,))})
+    both("modelopt", wide, {"x.weight": ("U8", (20, 32)), "x.weight_scale": ("F8_E4M3", (20, 4)), "x.weight_scale_2": ("F32", ())})
+    both("f4", wide, {"x.weight": ("F4", (20, 64)), "x.scale": ("F8_E8M0", (20, 2))})
+    experts = {"m.experts.gate_up_proj": ("BF16", (2, 64, 10)), "m.experts.down_proj": ("BF16", (2, 5, 64))}
+    both("turned", experts, {"m.experts.gate_up_proj_blocks": ("U8", (2, 10, 2, 16)), "m.experts.gate_up_proj_scales": ("U8", (2, 10, 2)),
+                             "m.experts.down_proj": ("BF16", (2, 5, 64))})
+    split = {"m.experts.%d.%s.weight" % (e, w): ("BF16", (64, 5) if w == "down_proj" else (5, 64))
+             for e in range(2) for w in ("gate_proj", "up_proj", "down_proj")}
+    both("taken-apart", split, {"m.experts.gate_up_proj": ("BF16", (2, 10, 64)), "m.experts.down_proj": ("BF16", (2, 64, 5))})
+    both("turned-apart", split, dict(experts))
+    both("put-together", experts, split)
+    both("fused", {"a.q_proj.weight": ("BF16", (8, 4)), "a.k_proj.weight": ("BF16", (2, 4)), "a.v_proj.weight": ("BF16", (2, 4))},
+         {"a.qkv_proj.weight": ("BF16", (12, 4))})
+    both("mixtral", {"l.block_sparse_moe.experts.0.w1.weight": ("BF16", (4, 4)), "n": ("BF16", (4,))},
+         {"l.mlp.experts.0.gate_proj.weight": ("BF16", (4, 4)), "n": ("BF16", (4,))})
+    both("quantized", wide, {"x.qweight": ("I32", (8, 20)), "x.g_idx": ("I32", (64,))}, {"quant_method": "gptq"})
+
+
+for make in (make_safetensors, make_index, make_lora, make_scaled, make_packing, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
     make()
 
 # What stands in for torch's classes there would be in the way of torch itself, and torch in its.
