@@ -437,6 +437,7 @@ static err_t finish(struct aligning *g, struct named_list *tuned, struct err *e)
         memcpy(v + n, g->made, (size_t)g->nmade * sizeof *v);
     n += g->nmade;
     qsort(v, (size_t)n, sizeof *v, by_name);
+    arena_drop(g->arena, tuned->v);
     *tuned = (struct named_list){n, v};
     return ERR_OK;
 }
@@ -448,10 +449,14 @@ err_t packing_align(struct packing *p, const struct named_list *base, struct nam
     *p = (struct packing){.nnotes = 0};
     TRY(collect(&g.base, base, tuned, a, e));
     TRY(collect(&g.tuned, tuned, base, a, e));
-    if (g.base.n == 0 || g.tuned.n == 0)
-        return ERR_OK;
-    TRY(align_words(&g, e));
-    TRY(align_holders(&g, &g.tuned, &g.base, 1, e));
-    TRY(align_holders(&g, &g.base, &g.tuned, 0, e));
-    return g.nmade > 0 ? finish(&g, tuned, e) : ERR_OK;
+    if (g.base.n > 0 && g.tuned.n > 0) {
+        TRY(align_words(&g, e));
+        TRY(align_holders(&g, &g.tuned, &g.base, 1, e));
+        TRY(align_holders(&g, &g.base, &g.tuned, 0, e));
+    }
+    if (g.nmade > 0)
+        TRY(finish(&g, tuned, e));
+    arena_drop(a, g.tuned.v);
+    arena_drop(a, g.base.v);
+    return ERR_OK;
 }

@@ -53,10 +53,13 @@ static int is_decoded_method(const char *method)
     return 0;
 }
 
+/* n: bytes of t's name, since each tensor of a model is asked for each sign. */
 static int shows(const struct sign *s, const struct stored_list *list, const struct stored_tensor *t,
-                 struct arena *a, struct err *e)
+                 size_t n, struct arena *a, struct err *e)
 {
-    if ((s->type != DTYPE_COUNT && s->type != t->dtype) || !text_ends_with(t->name, s->end))
+    size_t end = strlen(s->end);
+    if ((s->type != DTYPE_COUNT && s->type != t->dtype) || n < end ||
+        memcmp(t->name + n - end, s->end, end) != 0)
         return 0;
     return !s->beside || stored_find_named(list, t->name, s->end, s->beside, a, e) != NULL;
 }
@@ -81,8 +84,9 @@ static err_t say(struct quantized *q, const char *method, const struct stored_te
 static const struct sign *sign_of(const struct stored_list *list, const struct stored_tensor *t,
                                   struct arena *a, struct err *e)
 {
+    size_t n = strlen(t->name);
     for (size_t k = 0; k < sizeof signs / sizeof *signs && !t->decoding && !t->serves; k++)
-        if (shows(&signs[k], list, t, a, e))
+        if (shows(&signs[k], list, t, n, a, e))
             return &signs[k];
     return NULL;
 }
