@@ -106,9 +106,10 @@ static uint16_t element(const struct kind *k, const struct made *m, int64_t i)
     }
     int64_t row = i / k->cols, matrix = row / k->rows, col = i % k->cols;
     int64_t at = matrix * k->step + row % k->rows / k->block_rows * k->across + col / k->block_cols;
-    int code = m->bytes[0][i];
-    if (k->codes == CODES_E2M1)
-        code = i % 2 ? m->bytes[0][i / 2] >> 4 : m->bytes[0][i / 2] & 15;
+    const int four = k->codes == CODES_E2M1;
+    int code = m->bytes[0][four ? i / 2 : i];
+    if (four)
+        code = i % 2 ? code >> 4 : code & 15;
     return bf16_from_float(codes_value(k->codes, (uint8_t)code) * (float)m->scales[at]);
 }
 
