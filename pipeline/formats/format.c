@@ -236,5 +236,8 @@ err_t format_refuse_file(const char *path, struct arena *a, struct err *e)
     if (!endings)
         return e->code;
     return err_set(e, ERR_DATA, "%s: expected a %s file or a folder%s", path, endings,
-                   text_ends_with(path, ".json") ? ", found an index: name its folder instead" : "");
+                   text_ends_with(path, ".json") ? ", found an index: name its folder instead"
+                   : text_ends_with(path, ".distcp") || text_ends_with(path, ".metadata")
+                       ? ", found a part of a distributed checkpoint: name its folder instead"
+                       : "");
 }

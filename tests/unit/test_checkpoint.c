@@ -361,6 +361,7 @@ static void test_choice(void **state)
         {"weights.gguf", "a GGUF file of llama.cpp"},
         {"pytorch_model.bin", "no torch file"},
         {"model.safetensors.index.json", "name its folder instead"},
+        {"__0_0.distcp", "a part of a distributed checkpoint: name its folder"},
         {"weights.dat", "expected a .safetensors, .bin, .pt or .pth file or a folder"}};
     for (int i = 0; i < 4; i++) {
         write_text(f, files[i][0], "x");

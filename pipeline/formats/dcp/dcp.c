@@ -516,15 +516,23 @@ static err_t round_masters(struct dcp *g, struct err *e)
                        : ERR_OK;
 }
 
-/* accelerate keeps config.json, if any, in the folder of the step. */
+/* The model's config.json lies beside the checkpoint, in the folder of the step (accelerate), or there in one
+ * of its own (verl). */
 static err_t find_config(struct dcp *g, struct err *e)
 {
+    static const char config[] = "config.json";
     char *above = path_dir(g->keep, g->dir, e);
-    if (above && !format_has_entry(g->dir, "config.json") && format_has_entry(above, "config.json"))
-        g->out->config_dir = above;
-    else
-        g->out->config_dir = g->dir;
-    return e->code;
+    char *own = above ? path_join(g->keep, above, "huggingface", e) : NULL;
+    if (!own)
+        return e->code;
+    const char *const dirs[] = {g->dir, above, own};
+    g->out->config_dir = g->dir;
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        if (format_has_entry(dirs[i], config)) {
+            g->out->config_dir = dirs[i];
+            return ERR_OK;
+        }
+    return ERR_OK;
 }
 
 static err_t read_folder(struct dcp *g, struct err *e)
