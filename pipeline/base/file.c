@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { READ_STEP = 65536 };
+enum { READ_STEP = 65536, COMPARE_STEP = 1 << 18 };
 
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e)
 {
@@ -175,4 +175,45 @@ err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t
     return err_set(e, ERR_DATA,
                    "%s: is a git-lfs pointer, not the file itself (found %lld bytes); run git lfs pull", path,
                    (long long)size_bytes);
+}
+
+/* ---- two files ---- */
+
+static err_t read_at(int fd, const char *path, char *to, int64_t at, int64_t n, struct err *e)
+{
+    for (int64_t done = 0; done < n;) {
+        ssize_t got = pread(fd, to + done, (size_t)(n - done), (off_t)(at + done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return err_set(e, ERR_SYSTEM, "%s: cannot be read at byte %lld: %s", path, (long long)(at + done),
+                           got < 0 ? strerror(errno) : "it has become shorter");
+        done += got;
+    }
+    return ERR_OK;
+}
+
+err_t file_compare(const char *path, const char *other, int *same, struct arena *a, struct err *e)
+{
+    const char *paths[2] = {path, other};
+    struct file_stamp stamps[2];
+    int fds[2] = {-1, -1};
+    char *text;
+    *same = 0;
+    TRY(arena_array(a, "file text", 2 * (int64_t)COMPARE_STEP, &text, e));
+    for (int i = 0; i < 2 && e->code == ERR_OK; i++)
+        file_open(paths[i], &fds[i], &stamps[i], e);
+    int64_t n = e->code == ERR_OK ? stamps[0].size_bytes : 0;
+    *same = e->code == ERR_OK && stamps[1].size_bytes == n;
+    for (int64_t at = 0; *same && at < n && e->code == ERR_OK; at += COMPARE_STEP) {
+        int64_t step = n - at < COMPARE_STEP ? n - at : COMPARE_STEP;
+        for (int i = 0; i < 2 && e->code == ERR_OK; i++)
+            read_at(fds[i], paths[i], text + i * (int64_t)COMPARE_STEP, at, step, e);
+        *same = e->code == ERR_OK && memcmp(text, text + COMPARE_STEP, (size_t)step) == 0;
+    }
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    arena_drop(a, text);
+    return e->code;
 }

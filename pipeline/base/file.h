@@ -29,6 +29,10 @@ int file_stamp_same(const struct file_stamp *a, const struct file_stamp *b);
  * weights: a git-lfs pointer, by a clone without git-lfs, or a web page, by a download that was refused. */
 err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t size_bytes, struct err *e);
 
+/* Local. Do two regular files hold the same bytes, and as many? Errors: as file_open, SYSTEM where one cannot
+ * be read. */
+err_t file_compare(const char *path, const char *other, int *same, struct arena *a, struct err *e);
+
 /* Local. The whole file, NUL-terminated, arena-owned; at most max_bytes. Errors: SYSTEM not readable, DATA
  * too large. */
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e);

@@ -26,6 +26,7 @@ ONLY = os.environ.get("SINEW_HOSTILE_ONLY", "")
 LIMIT_SEC = 20  # for one copy
 BATCH = 40
 BUDGET_MIB = 64
+LIMIT_KIB = (BUDGET_MIB + 128) * 1024  # libraries and pages of the program beside the budget; not told of a build with sanitizers
 KINDS = ["verl-fsdp1-w3-tied", "verl-fsdp1-hsdp2x2", "verl-fsdp2-w4", "verl03-torch24-fsdp1-w2", "verl03-torch24-hsdp2x2-tied",
          "plain-fsdp1-shardedtensor-w2", "plain-compile-bf16-tied", "accelerate-fsdp1-full-w2", "accelerate-fsdp2-w2-tied",
          "dcp-tp2xdp2", "dcp-nested-w3", "dcp-hf-sharded-w2", "dcp-app-stateful-async-w2-tied", "titan-llama3-w3-async-fusedqkv",
@@ -333,6 +334,8 @@ class Hostile(lib.Case):
         """What is wrong with how a run ended; None where nothing is."""
         if run.returncode not in (0, 2, 3, 4):
             return "ended with %s after %.1f s" % (run.returncode, run.seconds)
+        if run.peak_kib > LIMIT_KIB and "SINEW_TEST_SLOWER" not in os.environ:
+            return "took %d MiB" % (run.peak_kib // 1024)
         if "Sanitizer" in run.stderr or "runtime error" in run.stderr or "internal error" in run.stderr:
             return "a sanitizer or sinew itself complains"
         if (run.returncode == 0) != (not run.errors()):
@@ -364,6 +367,28 @@ class Hostile(lib.Case):
         if fault is None and run.returncode == 4 and not re.search("memory_per_process|cannot be opened|cannot be listed", run.stderr):
             fault = "an error of the system"
         return [(copies[0], "run " + fault, run.text())] if fault else []
+
+    def test_certain(self):
+        """Damage that can only be wrong is refused by its cause."""
+        def of(folder, end):
+            return sorted(os.path.join(folder, n) for n in files_of(folder) if re.search(end, n))
+
+        for name, end in (("verl-fsdp2-w4", "model_world_size"), ("verl03-torch24-fsdp1-w2", "model_world_size"),
+                          ("zero1-w2", "optim_states.pt$"), ("zero2-rr-align", "optim_states.pt$"), ("zero-w11", "optim_states.pt$")):
+            case = next(c for found in cases().get(name, [])[:1] for c in [found])
+            for what, do, words in (
+                    ("a rank's file is missing", lambda a, b: os.remove(a), "missing"),
+                    ("a rank's file is another's", lambda a, b: shutil.copyfile(a, b), "the same file|another rank's file"),
+                    ("a rank too many", lambda a, b: shutil.copyfile(a, re.sub(r"rank_\d+", "rank_77", a, 1)), "missing|expected ranks below"),
+                    ("a rank's file is empty", lambda a, b: open(b, "w").close(), "no torch file")):
+                with self.subTest(name + ": " + what):
+                    path = self.path("certain", "tuned")
+                    shutil.rmtree(path, ignore_errors=True)
+                    shutil.copytree(os.path.join(TRAINERS, case["tuned"]), path)
+                    do(*of(path, end)[:2])
+                    run = self.run_on("check", [(0, case, path)])
+                    self.assertEqual((run.returncode, len(run.errors())), (3, 1), run.text())
+                    self.assertRegex(run.errors()[0], words)
 
     def test_damaged(self):
         found, n = [], 0

@@ -1,5 +1,6 @@
 #include "formats/zero/zero.h"
 
+#include "base/file.h"
 #include "base/dict.h"
 #include "base/path.h"
 #include "formats/decoders/view.h"
@@ -77,6 +78,34 @@ static err_t index_module(const struct zero_opening *o, struct dict *names, stru
 
 /* ---- masters ---- */
 
+static int has_elements(const struct zero_optim *o)
+{
+    for (int64_t g = 0; g < o->ngroups; g++)
+        if (o->groups[g].n > 0)
+            return 1;
+    return 0;
+}
+
+/* One rank's file under another's name too: nothing in it says whose it is, but no two ranks hold the same
+ * numbers. Bytes are compared where the directories, which mostly tell files apart, do not. */
+static err_t check_copies(const struct zero_folder *f, const struct zero_optim *ranks, struct arena *a,
+                          struct err *e)
+{
+    for (int64_t r = 0; r < f->noptims; r++)
+        for (int64_t q = 0; q < r; q++) {
+            int same = ranks[q].hash == ranks[r].hash && has_elements(&ranks[r]);
+            if (same)
+                TRY(file_compare(f->optims[q], f->optims[r], &same, a, e));
+            if (same)
+                return err_set(
+                    e, ERR_DATA,
+                    "%s: the optimiser states of ranks %lld and %lld are the same file: expected each "
+                    "rank's own; copy them again",
+                    f->dir, (long long)q, (long long)r);
+        }
+    return ERR_OK;
+}
+
 static err_t read_ranks(struct zero_opening *o, struct err *e)
 {
     const struct zero_folder *f = &o->folder;
@@ -91,6 +120,7 @@ static err_t read_ranks(struct zero_opening *o, struct err *e)
         TRY(zero_optim_read(&ranks[r], f->optims[r], o->out, o->a, e));
     o->ranks = ranks;
     TRY(zero_check_ranks(&o->model, ranks, f->noptims, f->dir, e));
+    TRY(check_copies(f, ranks, o->a, e));
     if (ranks[0].sharded != o->sharded)
         return err_set(e, ERR_DATA,
                        "%s: model states as of stage %s, optimiser states of stage %s: two runs are mixed",

@@ -207,8 +207,10 @@ err_t zero_optim_read(struct zero_optim *o, const char *path, struct stored_list
     *o = (struct zero_optim){.step = NAN, .version = ""};
     arena_init(&scratch, a->mem);
     err_t code = zero_open(&r, path, list, &file, a, &scratch, e);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
+        o->hash = r.header_hash;
         code = read_optim(o, &r, file, e);
+    }
     arena_release(&scratch);
     return code;
 }

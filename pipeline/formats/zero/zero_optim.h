@@ -16,6 +16,7 @@ struct zero_optim {
     int64_t *cut;                        /* elements cut off the end of each group; NULL: it does not say */
     int64_t partitions, most_partitions; /* ranks over which the groups are cut: the least and the most; 0: it
                                             does not say */
+    uint64_t hash;                       /* of its file's directory: of equal files equal */
     double step;                         /* of the optimiser; NaN: it does not say */
     const char *version;                 /* of DeepSpeed; "" where it does not say */
     int64_t nalignments, *alignments; /* parameter_alignment's padding behind each parameter, group by group;
