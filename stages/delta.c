@@ -174,7 +174,7 @@ struct delta {
     struct pair pair;
     const struct match_set *set;    /* of the pass: the pair's main, then its aside */
     struct update_part part[PARTS]; /* this process's blocks of the window, and of those before */
-    void *w0, *w1;                  /* one piece in the compare type */
+    void *w0, *w1, *base; /* one piece in the compare type; base: where w0 is zero and w1 the update */
     struct walk walk;
     double tolerance[CHANGE_TOLERANCES];
     /* process 0 */
@@ -195,6 +195,12 @@ static int is_aside(const struct delta *d)
 static int is_bits(const struct delta *d, int64_t t)
 {
     return dtype_is_bits(decoder_type(d->set->base[t]));
+}
+
+/* Does the pair give the update of the tensor, from zero on, rather than its two sides? */
+static int is_update(const struct delta *d, int64_t t)
+{
+    return decoder_change(d->set->tuned[t]) != NULL;
 }
 
 static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t bytes)
@@ -223,7 +229,12 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
         c->counts.nonzero += unequal;
         return ERR_OK;
     }
-    size_add_base(&s->size, p->isa, d->arithmetic, d->w0, n);
+    if (is_update(d, t)) {
+        TRY(pair_base(&d->pair, d->set, t, first, n, d->base, e));
+        size_add_exact(&s->size, d->arithmetic, d->base, d->w1, n);
+    } else {
+        size_add_base(&s->size, p->isa, d->arithmetic, d->w0, n);
+    }
     return update_part_add(p, d->w0, d->w1, n, c->counts.bin_elements, e);
 }
 
@@ -248,7 +259,8 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
                *new_bits = (char *)p->new_bits + value * bytes;
     change_add(c, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
                d->p->tolerances.n);
-    size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
+    if (!is_update(d, at.tensor))
+        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
     change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
                          d->p->tolerances.n);
     return ERR_OK;
@@ -357,6 +369,7 @@ static err_t allocate(struct delta *d, struct err *e)
         bytes = sizeof(int64_t); /* the widest integer */
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
+    TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->base, e));
     for (int i = 0; i < PARTS; i++)
         update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {

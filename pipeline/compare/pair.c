@@ -24,13 +24,11 @@ static int64_t larger(int64_t x, int64_t y)
 }
 
 /* What is read of a tensor of the set on one side, 0 the base's. Where what was added to the base is known by
- * itself (decoder_change), that is the tuned side, and the base's is NULL: zeros. */
+ * itself (decoder_change), that is the tuned side. */
 static const struct stored_tensor *side_of(const struct match_set *s, int side, int64_t t)
 {
-    const struct stored_tensor *change = decoder_change(s->tuned[t]);
-    if (side == 0)
-        return change ? NULL : s->base[t];
-    return change ? change : s->tuned[t];
+    const struct stored_tensor *change = side == 0 ? NULL : decoder_change(s->tuned[t]);
+    return change ? change : side == 0 ? s->base[t] : s->tuned[t];
 }
 
 /* Room for a block of a set: bytes of the widest element as it is read, and scratch to decode either side. */
@@ -39,8 +37,6 @@ static void measure(const struct match_set *s, int64_t *widest, int64_t scratch[
     for (int64_t i = 0; i < s->layout.ntensors; i++) {
         for (int k = 0; k < 2; k++) {
             const struct stored_tensor *t = side_of(s, k, i);
-            if (!t)
-                continue;
             *widest = larger(*widest, dtype_bits(decoder_type(t)) / 8);
             scratch[k] = larger(scratch[k], decoder_scratch_bytes(t, LAYOUT_BLOCK));
         }
@@ -119,9 +115,7 @@ static void announce(struct pair *p, const struct pair_range *r)
     struct checkpoint *c = side ? &p->tuned : &p->base;
     const struct stored_tensor *t = side_of(r->set, side, at.tensor);
     int64_t done = plan->sent[side];
-    if (!t) {
-        plan->sent[side] = at.n;
-    } else if (done < at.n) {
+    if (done < at.n) {
         advise(plan, side, c, t, at.first, r->set->layout.tensors[at.tensor].elements);
         plan->sent[side] += checkpoint_ahead(c, t, at.first + done, at.n - done, plan->next);
     }
@@ -191,10 +185,6 @@ static void come_to(struct pair *p, const struct match_set *set, int64_t t, int6
 static err_t read_side(const struct pair *p, struct checkpoint *c, const struct stored_tensor *t,
                        struct decoder_scratch *scratch, int64_t first, int64_t n, void *out, struct err *e)
 {
-    if (!t) {
-        memset(out, 0, (size_t)(n * arithmetic_bytes(p->arithmetic)));
-        return ERR_OK;
-    }
     enum dtype type = decoder_type(t);
     int in_place = dtype_is_bits(type) || dtype_bits(type) == 8 * arithmetic_bytes(p->arithmetic);
     void *to = in_place ? out : p->raw;
@@ -204,18 +194,34 @@ static err_t read_side(const struct pair *p, struct checkpoint *c, const struct 
     return ERR_OK;
 }
 
-static err_t read_both(struct pair *p, const struct match_set *s, int64_t t, int64_t first, int64_t n,
-                       void *w0, void *w1, struct err *e)
+static err_t check_range(const struct match_set *s, int64_t t, int64_t first, int64_t n, struct err *e)
 {
     if (t < 0 || t >= s->layout.ntensors || n < 0 || n > LAYOUT_BLOCK || first < 0 ||
         first > s->layout.tensors[t].elements - n)
         return err_set(e, ERR_BUG,
                        "%lld elements from %lld on of tensor %lld of a pair of %lld were asked for",
                        (long long)n, (long long)first, (long long)t, (long long)s->layout.ntensors);
+    return ERR_OK;
+}
+
+static err_t read_both(struct pair *p, const struct match_set *s, int64_t t, int64_t first, int64_t n,
+                       void *w0, void *w1, struct err *e)
+{
+    TRY(check_range(s, t, first, n, e));
     if (p->plan.nranges > 0 && n > 0)
         come_to(p, s, t, first, first + n);
-    TRY(read_side(p, &p->base, side_of(s, 0, t), &p->scratch[0], first, n, w0, e));
+    if (decoder_change(s->tuned[t]))
+        memset(w0, 0, (size_t)(n * arithmetic_bytes(p->arithmetic)));
+    else
+        TRY(read_side(p, &p->base, side_of(s, 0, t), &p->scratch[0], first, n, w0, e));
     return read_side(p, &p->tuned, side_of(s, 1, t), &p->scratch[1], first, n, w1, e);
+}
+
+err_t pair_base(struct pair *p, const struct match_set *set, int64_t t, int64_t first, int64_t n, void *w0,
+                struct err *e)
+{
+    TRY(check_range(set, t, first, n, e));
+    return read_side(p, &p->base, set->base[t], &p->scratch[0], first, n, w0, e);
 }
 
 err_t pair_read(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e)

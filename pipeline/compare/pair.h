@@ -59,13 +59,17 @@ void pair_expect(struct pair *p, const struct match_set *set, int64_t from, int6
 
 /* Local. Elements [first, first+n) of the main layout's tensor t from both sides, n <= LAYOUT_BLOCK, in the
  * compare type. Where the tuned side knows what was added to its base (decoder_change, an adapter read
- * exactly), w0 is zero and w1 that update: so every figure is the update's own. What depends on |w0|, the
- * bins of magnitude and the criterion `relative`, then knows nothing of the base: bin 0, and all that is not
- * zero. */
+ * exactly) w0 is zero and w1 that update: so every figure is the update's own, not that of two sums in which
+ * it was rounded; and what depends on |w0|, the bins of magnitude and the criterion `relative`, knows nothing
+ * of the base: all is in bin 0, and what is not zero is updated. */
 err_t pair_read(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e);
 
 /* Local. The same of the layout aside; integers and bools as they are. */
 err_t pair_read_aside(struct pair *p, int64_t t, int64_t first, int64_t n, void *w0, void *w1, struct err *e);
+
+/* Local. The base's elements of a tensor of a set, also where w0 is zero. */
+err_t pair_base(struct pair *p, const struct match_set *set, int64_t t, int64_t first, int64_t n, void *w0,
+                struct err *e);
 
 /* Local. Closes the files. */
 void pair_close(struct pair *p);

@@ -23,6 +23,8 @@ void stored_sort(struct stored_list *list)
 err_t stored_add_file(struct stored_list *list, const char *path, int64_t size_bytes, int64_t mtime_ns,
                       uint64_t header_hash, struct arena *a, struct err *e)
 {
+    if (list->files_cap < list->nfiles) /* made in one piece, as by stored_join */
+        list->files_cap = list->nfiles;
     TRY(arena_grow(a, "checkpoint.files", list->nfiles + 1, &list->files_cap, &list->files, e));
     list->files[list->nfiles++] = (struct stored_file){
         .path = path, .size_bytes = size_bytes, .mtime_ns = mtime_ns, .header_hash = header_hash, .fd = -1};

@@ -139,13 +139,33 @@ static void test_norms(void **state)
     assert_true(isnan(x.base) && isnan(x.tuned) && isnan(x.delta) && isnan(x.relative));
 }
 
+/* An update that is known by itself adds what the pair w, w + d would, where that sum loses nothing of it;
+ * and where it does, d is still all there. */
+static void test_exact(void **state)
+{
+    (void)state;
+    const float w[4] = {1, -2, 0.5f, INFINITY}, d[4] = {0.25f, 0.5f, -0.5f, 1},
+                sum[4] = {1.25f, -1.5f, 0, INFINITY};
+    static struct size_sums exact, pair, tiny;
+    memset(&exact, 0, sizeof exact);
+    memset(&pair, 0, sizeof pair);
+    memset(&tiny, 0, sizeof tiny);
+    size_add_exact(&exact, ARITHMETIC_F32, w, d, 4);
+    size_add_base(&pair, ISA_PORTABLE, ARITHMETIC_F32, w, 4);
+    size_add_changed(&pair, ISA_PORTABLE, ARITHMETIC_F32, w, sum, 3);
+    assert_true(xsum_value(&exact.base) == xsum_value(&pair.base) && xsum_value(&exact.base) == 5.25);
+    assert_true(xsum_value(&exact.delta) == xsum_value(&pair.delta));
+    assert_true(xsum_value(&exact.gain) == xsum_value(&pair.gain));
+    const uint16_t one = 0x3f80, small = 0x2b80; /* 2^-40 */
+    size_add_exact(&tiny, ARITHMETIC_BF16, &one, &small, 1);
+    assert_true(xsum_value(&tiny.delta) == 0x1p-80 && xsum_value(&tiny.gain) == 0x1p-39 + 0x1p-80);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sets),
-        cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_norms),
+        cmocka_unit_test(test_sets),  cmocka_unit_test(test_sums),  cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_norms), cmocka_unit_test(test_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 
 #include "kernels/size/size_loops.h"
 
+#include <math.h>
+
 /* The best first. */
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(size_avx512),
@@ -35,6 +37,32 @@ void size_add_changed(struct size_sums *s, enum isa isa, enum arithmetic arithme
         loops_of(isa)->changed_bf16(&lanes, old_bits, new_bits, n);
     else
         loops_of(isa)->changed_f32(&lanes, old_bits, new_bits, n);
+    for (int i = 0; i < SIZE_LANES; i++) {
+        xsum_add(&s->base, lanes.base[i]);
+        xsum_add(&s->delta, lanes.delta[i]);
+        xsum_add(&s->gain, lanes.gain[i]);
+    }
+}
+
+static double element(enum arithmetic arithmetic, const void *bits, int64_t i)
+{
+    return arithmetic == ARITHMETIC_BF16 ? (double)bf16_to_float(((const uint16_t *)bits)[i])
+                                         : (double)((const float *)bits)[i];
+}
+
+/* (w + d)^2 - w^2 = d (2 w + d): what is small is not the difference of what is large. */
+void size_add_exact(struct size_sums *s, enum arithmetic arithmetic, const void *base_bits,
+                    const void *update_bits, int64_t n)
+{
+    struct size_lanes lanes = {{0}, {0}, {0}};
+    for (int64_t i = 0; i < n; i++) {
+        double w = element(arithmetic, base_bits, i), d = element(arithmetic, update_bits, i);
+        if (!isfinite(w) || !isfinite(d))
+            continue;
+        lanes.base[i % SIZE_LANES] += w * w;
+        lanes.delta[i % SIZE_LANES] += d * d;
+        lanes.gain[i % SIZE_LANES] += d * (2 * w + d);
+    }
     for (int i = 0; i < SIZE_LANES; i++) {
         xsum_add(&s->base, lanes.base[i]);
         xsum_add(&s->delta, lanes.delta[i]);

@@ -31,6 +31,11 @@ void size_add_base(struct size_sums *s, enum isa isa, enum arithmetic arithmetic
 void size_add_changed(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
                       const void *new_bits, int64_t n);
 
+/* Local. Adds a run of n elements whose update d is known by itself, rather than as the difference of two
+ * sums that it was rounded in: w1 is w0 + d. Both in the compare type. Takes the place of the two above. */
+void size_add_exact(struct size_sums *s, enum arithmetic arithmetic, const void *base_bits,
+                    const void *update_bits, int64_t n);
+
 /* Local. Carries propagated: before it is reduced over processes or merged. */
 void size_normalise(struct size_sums *s);
 
