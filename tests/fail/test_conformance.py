@@ -368,8 +368,7 @@ class Conformance(lib.Case):
             out = [fsdplib.rank_file({"w": (w, placements)}, me, mesh, **wrong) for me in (0, 1)]
             return {rank % 0: out[0] if first is None else first, rank % 1: out[1] if second is None else second}
 
-        files = run()
-        good0, good1 = files[rank % 0], files[rank % 1]
+        good0, good1 = run().values()
         one = {"model_world_size_1_rank_0.pt": fsdplib.rank_file({"w": (w, (0,))}, 0, (1,))}
         other = fsdplib.rank_file({"v": (w, (0,))}, 1, (2,))
         larger = fsdplib.rank_file({"w": (np.zeros((6, 4), np.float32), (0,))}, 1, (2,))
@@ -377,8 +376,8 @@ class Conformance(lib.Case):
         code = fsdplib.archive(b"\x80\2}" + text("w") + b"cposix\nsystem\n" + text("touch ran") + b"\x85Rs.", {})
         for what, made, words in (
                 ("a rank missing", {rank % 1: good1}, [rank % 0 + " is missing"]),
-                ("a rank too many", dict(files, **{rank % 2: good1}), ["rank 2 of 2"]),
-                ("two world sizes", dict(files, **one), ["shards of 1 ranks and of 2"]),
+                ("a rank too many", dict(run(), **{rank % 2: good1}), ["rank 2 of 2"]),
+                ("two world sizes", dict(run(), **one), ["shards of 1 ranks and of 2"]),
                 ("a world of 2^40", {"model_world_size_1099511627776_rank_0.pt": good0}, ["rank_0.pt"]),
                 ("a million ranks, one there", {"model_world_size_1000000_rank_0.pt": good0}, ["rank_1.pt is missing"]),
                 ("a file cut off", run(second=good1[:-30]), [rank % 1, "truncated"]),
@@ -459,10 +458,13 @@ class Conformance(lib.Case):
         def twice(put, i):                                  # the value put into the memo last, two times, in another
             return b"(h%ch%c%bq%c" % (i, i, put, i + 1)
 
-        self.case("torch: tuples of tuples, 2^200 ways", {"pytorch_model.bin": wrapped(
-            b"(" + b")q\0" + b"".join(twice(b"t", i) for i in range(200)) + b"t")}, "beside its map")
-        self.case("torch: lists of lists, 2^100 ways", {"pytorch_model.bin": wrapped(
-            b"(" + b"]q\0" + b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i) for i in range(100)) + b"t")}, "beside its map")
+        # For a tensor they are refused; beside the state dict nobody looks at them.
+        for what, bomb in (("tuples of tuples, 2^200 ways", b"(" + b")q\0" + b"".join(twice(b"t", i) for i in range(200)) + b"t"),
+                           ("lists of lists, 2^100 ways",
+                            b"(" + b"]q\0" + b"".join(b"]q%c(h%ch%ce" % (i + 1, i, i) for i in range(100)) + b"t")):
+            self.case("torch: " + what, {"pytorch_model.bin": torch_file(state(("v", bomb), ("w", tensor())))},
+                      "tensor v: value: expected a tensor, found a tuple")
+            self.good("torch: beside, " + what, {"pytorch_model.bin": wrapped(bomb)})
         self.good("torch: expanded to 2^20 elements", {"pytorch_model.bin": torch_file(state(("w", tensor(size=(1 << 20,), stride=(0,)))))},
                   mib=512)
 

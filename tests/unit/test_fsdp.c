@@ -306,6 +306,12 @@ static void test_folders(void **state)
         assert_non_null(strstr(f->c.note, "The float32 masters are taken as they are"));
         checkpoint_close(&f->c);
     }
+    snprintf(text, sizeof text, "%s/critic", step);
+    assert_int_equal(mkdir(text, 0700), 0);
+    assert_int_equal(checkpoint_open(&f->c, step, NULL, &f->bench.arena, &f->bench.err), ERR_OK);
+    assert_non_null(strstr(f->c.note, "critic/ beside it is a checkpoint of its own"));
+    checkpoint_close(&f->c);
+    snprintf(text, sizeof text, "%s/latest_checkpointed_iteration.txt", run);
     for (size_t i = 0; i < 4; i++) {
         static const char *const wrong[] = {"../x", "21", "", "020"};
         bytes_write(text, wrong[i], strlen(wrong[i]));

@@ -482,6 +482,12 @@ static err_t say_source(struct fsdp *f, struct err *e)
     if (!from)
         return e->code;
     TRY(state_dict_note(list, from, f->a, e));
+    char *parent = path_dir(f->a, f->dir, e);
+    if (!parent)
+        return e->code;
+    if (strcmp(path_last(f->dir), "actor") == 0 && format_has_entry(parent, "critic"))
+        TRY(state_dict_note(list, "These are the actor's; critic/ beside it is a checkpoint of its own.",
+                            f->a, e));
     if (f->replicas)
         TRY(state_dict_note(list, "Tensors that every rank has whole are rank 0's.", f->a, e));
     return ERR_OK;
