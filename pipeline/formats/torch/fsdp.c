@@ -452,7 +452,7 @@ static err_t find_config(struct fsdp *f, struct model_config *config, struct err
 static err_t choose_weights(struct fsdp *f, const struct choice *choice, struct err *e)
 {
     struct stored_list *list = f->list;
-    struct model_config config;
+    struct model_config config = {.layers = 0};
     int wide = 0, rounds;
     TRY(find_config(f, &config, e));
     for (int64_t i = 0; i < list->ntensors; i++)

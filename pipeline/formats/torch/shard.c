@@ -271,7 +271,7 @@ static err_t place(const struct shard_view *g, const struct pickle_value *spec, 
     const struct pickle_value *mesh = pickle_attribute(p, spec, "mesh"),
                               *placements = pickle_attribute(p, spec, "placements");
     struct shard_mesh *m = &g->k->mesh;
-    int order[TENSOR_MAX_NDIM];
+    int order[TENSOR_MAX_NDIM] = {0};
     int64_t axis;
     if (!m->of || m->of != mesh)
         TRY(read_mesh(g, mesh, m, e));
