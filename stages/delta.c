@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "compare/scopes.h"
 #include "compare/update.h"
+#include "compare/verdict.h"
 #include "compare/walk.h"
 
 #include <math.h>
@@ -94,19 +95,13 @@ SCHEMA(inf_counts_table, "inf_counts", KEPT_IN_ARTIFACT, "Tensors that hold Inf.
        C_INT("tensor_index", "row of table compared"),
        C_INT("inf_count", "elements that are Inf on either side"));
 
-static const struct schema *const delta_tables[] = {&schema_cells,
-                                                    &schema_sparsity,
-                                                    &schema_layers,
-                                                    &schema_modules,
-                                                    &tensors_table,
-                                                    &schema_tensor_sparsity,
-                                                    &histograms_table,
-                                                    &schema_skipped,
-                                                    &schema_compared,
-                                                    &schema_bins,
-                                                    &tensor_histograms_table,
-                                                    &inf_counts_table,
-                                                    NULL};
+static const struct schema *const delta_tables[] = {&schema_cells,     &schema_sparsity,
+                                                    &schema_layers,    &schema_modules,
+                                                    &tensors_table,    &schema_tensor_sparsity,
+                                                    &histograms_table, &schema_verdicts,
+                                                    &schema_skipped,   &schema_compared,
+                                                    &schema_bins,      &tensor_histograms_table,
+                                                    &inf_counts_table, NULL};
 
 static const char *const delta_inputs[] = {"load", NULL};
 
@@ -179,6 +174,8 @@ struct delta {
     double tolerance[CHANGE_TOLERANCES];
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
+    int64_t touched; /* tensors of main with a changed element, and the last of them */
+    const char *last_touched;
     struct delta_sums *total;       /* of the cell */
     int64_t *nonzero[2];            /* per tensor of main and aside, as are the next */
     struct square_sums *squares[2]; /* NaN where a tensor has no difference */
@@ -320,6 +317,8 @@ static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct
     d->nonzero[is_aside(d)][t] = k->nonzero;
     if (is_aside(d))
         return ERR_OK;
+    d->touched += k->bit_changed > 0;
+    d->last_touched = k->bit_changed > 0 ? x->name : d->last_touched;
     for (int b = 0; b < MAGNITUDE_BINS; b++)
         if (k->bin_elements[b] > 0)
             TRY(TABLE_ADD(&d->bins, e, V_INT(t), V_INT(b), V_INT(k->bin_elements[b]),
@@ -411,6 +410,31 @@ static err_t add_layers_aside(const struct delta *d, struct table *layers, struc
     return table_add_all(layers, &rows, e);
 }
 
+/* Process 0. What the cell's figures say. */
+static err_t add_verdicts(const struct delta *d, const struct norms *norms, struct table *out, struct err *e)
+{
+    const struct change_counts *k = &d->total->change.counts;
+    const struct layout *l = &d->pair.match.main.layout;
+    const struct verdict_facts facts = {.arithmetic = d->arithmetic,
+                                        .parameters = l->elements,
+                                        .bit_changed = k->bit_changed,
+                                        .left_out = d->pair.match.skipped_parameters,
+                                        .tensors = l->ntensors,
+                                        .touched = d->touched,
+                                        .only = d->last_touched,
+                                        .elements = k->bin_elements,
+                                        .updated = k->bin_updated,
+                                        .norms = *norms};
+    const struct verdict all[] = {verdict_unchanged(&facts), verdict_rounding_of(&facts),
+                                  verdict_size(&facts), verdict_coverage(&facts)};
+    table_init(out, "verdicts", d->ctx->arena);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].about)
+            TRY(TABLE_ADD(out, e, V_TEXT(d->ctx->cell->name), V_TEXT(d->ctx->node), V_TEXT(all[i].about),
+                          V_REAL(all[i].value), V_TEXT(all[i].sentence)));
+    return ERR_OK;
+}
+
 static err_t write_tables(struct delta *d, const struct input *base, const struct input *tuned, struct err *e)
 {
     struct ctx *ctx = d->ctx;
@@ -431,7 +455,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                                          .layout = l};
     TRY(update_describe(f, ctx->out->path, &source, a, e));
 
-    struct table cells, sparsity, layers, modules, histograms;
+    struct table cells, sparsity, layers, modules, histograms, verdicts;
     table_init(&cells, "cells", a);
     table_init(&sparsity, "sparsity", a);
     table_start(&histograms, &histograms_table, a);
@@ -465,9 +489,10 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                              V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
     TRY(scopes_tables(l, d->nonzero[0], d->squares[0], cell->name, ctx->node, &layers, &modules, a, e));
     TRY(add_layers_aside(d, &layers, e));
+    TRY(add_verdicts(d, &norms, &verdicts, e));
     const struct table *all[] = {
         &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
-        &d->bins, &histograms, &d->histograms, &d->infs, &d->skipped};
+        &d->bins, &histograms, &d->histograms, &d->infs, &d->skipped, &verdicts};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
     return ERR_OK;

@@ -13,6 +13,7 @@
 #include "compare/layout.h"
 #include "kernels/spectrum/spectrum.h"
 #include "compare/update.h"
+#include "compare/verdict.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static const double GRAM_RESOLVES = 3e-7;
 
 struct rank_params {
     double tolerance;
-    int spectrum;
+    int spectrum, sample;
     struct text_list skip;
 };
 
@@ -49,6 +50,8 @@ static const struct param rank_params[] = {
      "times faster"},
     {"skip", PARAM_TEXTS, offsetof(struct rank_params, skip), NULL, "[layernorm]", 0, 0, NULL,
      "tensors whose names contain one of these get no rank, as in the published script"},
+    {"sample", PARAM_INT, offsetof(struct rank_params, sample), "matrices", "0", 0, 1e6, NULL,
+     "how many matrices are measured, drawn by a hash of their names: the same ones of every pair; 0: all"},
     {0}};
 
 SCHEMA(rank_table, "rank", KEPT_IN_ARCHIVE,
@@ -85,7 +88,8 @@ static const struct dataset rank_datasets[] = {
      .group = "singular values of the updates; table rank says where each spectrum begins"},
     {0}};
 
-static const struct schema *const rank_tables[] = {&rank_table, &schema_skipped, &methods_table, NULL};
+static const struct schema *const rank_tables[] = {&rank_table, &schema_verdicts, &schema_skipped,
+                                                   &methods_table, NULL};
 
 static const char *const rank_inputs[] = {"delta", NULL};
 
@@ -193,6 +197,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     const struct rank_params *p = view->params;
     const struct checkpoint *c = view->base;
     char text[300];
+    int64_t matrices = 0;
     double total = 0, available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < c->ntensors; i++) {
@@ -200,6 +205,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
             if (!decoder_is_number(t) || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
                 continue;
             if (pass == 0) {
+                matrices++;
                 total += cost(p, t->dims[0], t->dims[1], 1, available);
                 continue;
             }
@@ -213,6 +219,12 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
             if (p->spectrum == SPECTRUM_FULL)
                 out->write_bytes += 8.0 * (double)smaller(t->dims[0], t->dims[1]);
         }
+    if (p->sample > 0 && matrices > p->sample) {
+        double share = (double)p->sample / (double)matrices;
+        out->flops *= share;
+        out->read_bytes *= share;
+        out->write_bytes *= share;
+    }
     out->known = 1;
 }
 
@@ -282,6 +294,7 @@ struct rank {
     const struct rank_params *p;
     struct cursor cursor;
     int64_t nmatrices, nvalues;     /* singular values of all */
+    char *measured;                 /* by tensor */
     struct update_matrix *matrices; /* by cost, longest first */
     struct result *results;         /* by tensor */
     double *load;                   /* per team, while dealing */
@@ -311,7 +324,12 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
     r->available = available;
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
-        if (skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text))
+        r->measured[i] = !skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
+    }
+    TRY(layout_draw(l, r->p->sample, r->measured, r->ctx->arena, e));
+    for (int64_t i = 0; i < l->ntensors; i++) {
+        const struct layout_tensor *t = &l->tensors[i];
+        if (!r->measured[i])
             continue;
         struct update_matrix *m = &r->matrices[r->nmatrices++];
         *m =
@@ -475,16 +493,21 @@ static err_t write_tables(struct rank *r, struct err *e)
     struct ctx *ctx = r->ctx;
     const struct layout *l = r->cursor.layout;
     const char *cell = ctx->cell->name;
-    struct table ranks, methods, skipped;
+    struct table ranks, methods, skipped, verdicts;
     table_start(&ranks, &rank_table, ctx->arena);
     table_start(&methods, &methods_table, ctx->arena);
     table_init(&skipped, "skipped", ctx->arena);
+    table_init(&verdicts, "verdicts", ctx->arena);
     char text[300];
-    int64_t offset = 0;
+    int64_t offset = 0, zero = 0, nranks = 0;
+    double *percents;
+    TRY(arena_array(ctx->arena, "rank.percents", l->ntensors, &percents, e));
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         const struct result *x = &r->results[i];
         const char *reason = skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
+        if (!reason && !r->measured[i])
+            reason = "not in the sample";
         int64_t n = reason ? 0 : smaller(t->dims[0], t->dims[1]), at = offset;
         offset += n;
         if (!reason && !x->finite)
@@ -500,12 +523,21 @@ static err_t write_tables(struct rank *r, struct err *e)
                          V_REAL(x->tolerance), V_REAL(x->sigma_max), V_REAL(x->sigma_min),
                          V_REAL(x->stable_rank), V_REAL(x->effective_rank), V_INT(x->ambiguous),
                          V_INT(r->spectra ? at : -1), V_INT(r->spectra ? n : 0)));
+        if (x->sigma_max > 0)
+            percents[nranks++] = 100.0 * (double)x->matrix_rank / (double)n;
+        else
+            zero++;
         TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)),
                          V_INT(x->processes), V_REAL(x->seconds)));
     }
+    const struct verdict verdict = verdict_rank(percents, nranks, zero);
+    if (verdict.about)
+        TRY(TABLE_ADD(&verdicts, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(verdict.about),
+                      V_REAL(verdict.value), V_TEXT(verdict.sentence)));
     struct h5 *f;
     TRY(artifact_tables(ctx->out, &f, e));
     TRY(h5_table_write(f, "rank", &ranks, e));
+    TRY(h5_table_write(f, "verdicts", &verdicts, e));
     TRY(h5_table_write(f, "methods", &methods, e));
     return h5_table_write(f, "skipped", &skipped, e);
 }
@@ -522,6 +554,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
         if (arena_array(a, "rank.difference", LAYOUT_BLOCK, &r.cursor.difference, e) == ERR_OK &&
             arena_array(a, "rank.dense", LAYOUT_BLOCK, &r.cursor.dense, e) == ERR_OK &&
             arena_array(a, "rank.results", n, &r.results, e) == ERR_OK &&
+            arena_array(a, "rank.measured", n, &r.measured, e) == ERR_OK &&
             arena_array(a, "rank.matrices", n, &r.matrices, e) == ERR_OK)
             arena_array(a, "rank.load", c->np, &r.load, e);
     }
@@ -552,7 +585,7 @@ out:
 
 const struct stage stage_rank = {.kind = "rank",
                                  .brief = "singular values and numerical rank of each two-dimensional update",
-                                 .version = 2,
+                                 .version = 3,
                                  .scope = SCOPE_CELL,
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),

@@ -1,5 +1,7 @@
 #include "compare/layout.h"
 
+#include "base/hash.h"
+
 #include <string.h>
 
 void layout_number(struct layout *l)
@@ -140,5 +142,31 @@ err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e
         TRY(shape_parse(table_text(&t, i, "shape"), &x->ndim, x->dims, e));
     }
     layout_number(l);
+    return ERR_OK;
+}
+
+static int by_draw(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+err_t layout_draw(const struct layout *l, int64_t n, char *marked, struct arena *a, struct err *e)
+{
+    uint64_t *draws;
+    int64_t all = 0;
+    if (n == 0)
+        return ERR_OK;
+    TRY(arena_array(a, "layout.draws", l->ntensors, &draws, e));
+    for (int64_t i = 0; i < l->ntensors; i++)
+        if (marked[i])
+            draws[all++] = hash_bytes(l->tensors[i].name, strlen(l->tensors[i].name));
+    if (all > n) {
+        qsort(draws, (size_t)all, sizeof *draws, by_draw);
+        for (int64_t i = 0; i < l->ntensors; i++)
+            marked[i] =
+                marked[i] && hash_bytes(l->tensors[i].name, strlen(l->tensors[i].name)) <= draws[n - 1];
+    }
+    arena_drop(a, draws);
     return ERR_OK;
 }

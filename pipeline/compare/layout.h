@@ -71,4 +71,8 @@ enum layout_order layout_compare(const struct layout *a, const struct layout *b,
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 
+/* Local, pure. Of the tensors that are marked, leaves n marked: those whose names have the smallest hashes,
+ * so that it is the same ones in every layout of these names. 0: all. Errors: SYSTEM over budget. */
+err_t layout_draw(const struct layout *l, int64_t n, char *marked, struct arena *a, struct err *e);
+
 #endif

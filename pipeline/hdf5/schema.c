@@ -48,6 +48,15 @@ SHARED(tensor_sparsity, KEPT_IN_ARCHIVE, "Updated elements per tensor, by criter
               "absolute: weight units, before rounding to the compare type; relative: eta"),
        C_INT("updated", "elements counted as updated"));
 
+SHARED(
+    verdicts, KEPT_IN_ARCHIVE,
+    "What the figures of a cell say, in sentences; each stands beside the figure that it is about.", C_CELL,
+    C_NODE, C_TEXT("about", "unchanged, rounding, size, coverage or rank"),
+    C_REAL("value", "share; rank: percent",
+           "unchanged: of the compared parameters; rounding: what rounding alone would leave unchanged, an "
+           "estimate; size: relative norm; coverage: compared parameters; rank: median of full rank"),
+    C_TEXT("sentence", "the same in words"));
+
 SHARED(skipped, KEPT_AT_END, "Every tensor (or file) left out of a stage, with the reason.", C_CELL, C_NODE,
        C_TENSOR, C_INT("parameters", "elements left out; 0 for scales, which are used with their tensor"),
        C_TEXT("reason", "why it was left out"));
@@ -117,10 +126,10 @@ SHARED(timings, KEPT_IN_ARTIFACT, "Wall time of each node over the processes, la
        C_REAL("peak_bytes", "B", "largest counted memory of a process"));
 
 static const struct schema *const shared[] = {
-    &schema_cells,   &schema_sparsity,  &schema_layers,        &schema_modules,   &schema_tensor_sparsity,
-    &schema_skipped, &schema_published, &schema_compared,      &schema_files,     &schema_catalogue,
-    &schema_pieces,  &schema_sources,   &schema_source_pieces, &schema_decodings, &schema_helpers,
-    &schema_bins,    &schema_timings,
+    &schema_cells,           &schema_sparsity, &schema_verdicts,  &schema_layers,        &schema_modules,
+    &schema_tensor_sparsity, &schema_skipped,  &schema_published, &schema_compared,      &schema_files,
+    &schema_catalogue,       &schema_pieces,   &schema_sources,   &schema_source_pieces, &schema_decodings,
+    &schema_helpers,         &schema_bins,     &schema_timings,
 };
 
 const struct schema *const *schema_shared(int *n)

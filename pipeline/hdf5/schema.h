@@ -95,8 +95,8 @@ extern const struct schema schema_cells, schema_sparsity, schema_layers, schema_
     schema_tensor_sparsity, schema_skipped, schema_published;
 
 /* Tables of artifacts and of /provenance that several write or read. */
-extern const struct schema schema_compared, schema_files, schema_catalogue, schema_pieces, schema_sources,
-    schema_source_pieces, schema_decodings, schema_helpers, schema_bins, schema_timings;
+extern const struct schema schema_compared, schema_files, schema_catalogue, schema_pieces, schema_verdicts,
+    schema_sources, schema_source_pieces, schema_decodings, schema_helpers, schema_bins, schema_timings;
 
 /* Local. All of these, *n of them. */
 const struct schema *const *schema_shared(int *n);

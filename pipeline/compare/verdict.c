@@ -1,0 +1,171 @@
+#include "compare/verdict.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of weights of the finest gaps so many are asked at least, one in so many, and until so many of them have
+ * changed: their rate is then known to some percent. */
+enum { FINEST_LEAST = 1000, FINEST_SHARE = 10000, FINEST_CHANGED = 400 };
+
+/* 1234567 as "1,234,567". */
+static const char *grouped(int64_t n, char *out, size_t size)
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    size_t at = 0;
+    for (int i = 0; i < length && at + 2 < size; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    out[at] = '\0';
+    return out;
+}
+
+/* A share in percent, never rounded to all or nothing where it is neither. */
+static const char *percent(double share, char *out, size_t size)
+{
+    double x = 100 * share;
+    if (share <= 0 || share >= 1)
+        snprintf(out, size, "%.0f %%", x);
+    else if (x < 0.005)
+        snprintf(out, size, "less than 0.01 %%");
+    else if (x > 99.995)
+        snprintf(out, size, "more than 99.99 %%");
+    else
+        snprintf(out, size, "%.2f %%", x);
+    return out;
+}
+
+static const char *type_name(enum arithmetic a)
+{
+    return a == ARITHMETIC_BF16 ? "bf16" : "float32";
+}
+
+struct verdict verdict_unchanged(const struct verdict_facts *f)
+{
+    struct verdict v = {.about = "unchanged"};
+    char all[32], changed[32], share[32];
+    if (f->parameters == 0)
+        return (struct verdict){.about = NULL};
+    v.value = 1 - (double)f->bit_changed / (double)f->parameters;
+    grouped(f->parameters, all, sizeof all);
+    grouped(f->bit_changed, changed, sizeof changed);
+    if (f->bit_changed == 0)
+        snprintf(v.sentence, sizeof v.sentence, "All %s compared parameters are the same in %s, bit for bit.",
+                 all, type_name(f->arithmetic));
+    else if (f->bit_changed == f->parameters)
+        snprintf(v.sentence, sizeof v.sentence, "Every one of the %s compared parameters changed in %s.", all,
+                 type_name(f->arithmetic));
+    else if (f->touched == 1 && f->tensors > 1)
+        snprintf(
+            v.sentence, sizeof v.sentence,
+            "%s of the %s compared parameters changed in %s, all of them in one of %lld tensors, %.200s.",
+            changed, all, type_name(f->arithmetic), (long long)f->tensors, f->only);
+    else
+        snprintf(v.sentence, sizeof v.sentence,
+                 "%s of the %s compared parameters are unchanged in %s; %s changed, in %lld of %lld tensors.",
+                 percent(v.value, share, sizeof share), all, type_name(f->arithmetic), changed,
+                 (long long)f->touched, (long long)f->tensors);
+    return v;
+}
+
+int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out)
+{
+    int64_t asked = 0, moved = 0, least = f->parameters / FINEST_SHARE, all = 0, changed = 0;
+    if (f->arithmetic != ARITHMETIC_BF16 || f->bit_changed == 0)
+        return -1;
+    least = least < FINEST_LEAST ? FINEST_LEAST : least;
+    for (int b = 0; b < MAGNITUDE_INFINITE; b++) {
+        all += f->elements[b];
+        changed += f->updated[b];
+        if (asked < least || moved < FINEST_CHANGED) {
+            asked += f->elements[b];
+            moved += f->updated[b];
+        }
+    }
+    if (asked < least || moved < FINEST_CHANGED)
+        return -1;
+    double rate = (double)changed / (double)all;
+    out->density = (double)moved / (double)asked;
+    if (out->density < rate) /* by chance, or because steps do depend on |w0|: nothing is swallowed then */
+        out->density = rate;
+    out->unchanged = 1 - rate / out->density;
+    return 0;
+}
+
+struct verdict verdict_rounding_of(const struct verdict_facts *f)
+{
+    struct verdict_rounding r;
+    char density[32], unchanged[32];
+    if (verdict_estimate(f, &r) != 0)
+        return (struct verdict){.about = NULL};
+    struct verdict v = {.about = "rounding", .value = r.unchanged};
+    snprintf(v.sentence, sizeof v.sentence,
+             "Rounding to bf16 alone would leave %s unchanged: of the weights nearest to zero, where the "
+             "smallest steps show, %s changed (an estimate; it takes steps to be as large for small weights "
+             "as for large ones).",
+             percent(r.unchanged, unchanged, sizeof unchanged), percent(r.density, density, sizeof density));
+    return v;
+}
+
+struct verdict verdict_size(const struct verdict_facts *f)
+{
+    const struct norms *n = &f->norms;
+    if (!isfinite(n->relative) || !isfinite(n->one_minus_cosine))
+        return (struct verdict){.about = NULL};
+    struct verdict v = {.about = "size", .value = n->relative};
+    if (n->delta == 0)
+        snprintf(v.sentence, sizeof v.sentence, "The update is zero.");
+    else
+        snprintf(v.sentence, sizeof v.sentence,
+                 "The update's norm is %.3g of the base's (%.4g of %.4g); 1 - cosine of old and new is %.3g.",
+                 n->relative, n->delta, n->base, n->one_minus_cosine);
+    return v;
+}
+
+struct verdict verdict_coverage(const struct verdict_facts *f)
+{
+    struct verdict v = {.about = "coverage"};
+    char share[32], left[32];
+    if (f->parameters == 0 && f->left_out == 0)
+        return (struct verdict){.about = NULL};
+    v.value = (double)f->parameters / ((double)f->parameters + (double)f->left_out);
+    if (f->left_out == 0)
+        snprintf(v.sentence, sizeof v.sentence, "All parameters of both sides are compared.");
+    else
+        snprintf(v.sentence, sizeof v.sentence,
+                 "%s of the parameters are compared; %s are left out, and no figure tells of them (table "
+                 "skipped says which and why).",
+                 percent(v.value, share, sizeof share), grouped(f->left_out, left, sizeof left));
+    return v;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct verdict verdict_rank(double *percents, int64_t n, int64_t zero)
+{
+    char unchanged[80] = "";
+    if (n == 0)
+        return (struct verdict){.about = NULL};
+    qsort(percents, (size_t)n, sizeof *percents, ascending);
+    double median = n % 2 ? percents[n / 2] : (percents[n / 2 - 1] + percents[n / 2]) / 2;
+    struct verdict v = {.about = "rank", .value = median};
+    if (zero > 0)
+        snprintf(unchanged, sizeof unchanged, " (%lld more did not change)", (long long)zero);
+    if (n == 1)
+        snprintf(v.sentence, sizeof v.sentence,
+                 "The update of the one matrix measured has %.4g %% of full rank%s.", percents[0], unchanged);
+    else
+        snprintf(v.sentence, sizeof v.sentence,
+                 "The updates of the %lld matrices measured%s have %.4g %% of full rank in the median, from "
+                 "%.4g %% to %.4g %%.",
+                 (long long)n, unchanged, median, percents[0], percents[n - 1]);
+    return v;
+}

@@ -1,0 +1,54 @@
+/* Verdicts: what a pair's figures say, in sentences that say no more than their numbers.
+ *
+ * Pure functions from figures to sentences. Each is right of any pair: of one that did not change, of one of
+ * which a single tensor did, of one where everything moved, of one compared in part. A figure that cannot be
+ * had gives no sentence. */
+#ifndef SINEW_VERDICT_H
+#define SINEW_VERDICT_H
+
+#include "compare/norms.h"
+#include "elements/magnitude.h"
+
+struct verdict {
+    const char *about; /* "unchanged", "rounding", "size", "coverage" or "rank"; NULL: nothing can be said */
+    double value;      /* the figure that the sentence is about */
+    char sentence[480];
+};
+
+/* Of a cell, all over its compared parameters. */
+struct verdict_facts {
+    enum arithmetic arithmetic;
+    int64_t parameters, bit_changed;
+    int64_t left_out;                  /* parameters of either side that are not compared */
+    int64_t tensors, touched;          /* compared; of these, with a changed element */
+    const char *only;                  /* the touched tensor where there is one alone */
+    const int64_t *elements, *updated; /* by magnitude bin of |w0|, MAGNITUDE_BINS each */
+    struct norms norms;
+};
+
+/* What rounding does to an update, from the rate of changed weights by magnitude. */
+struct verdict_rounding {
+    double density;   /* estimated share of weights that were moved, however little */
+    double unchanged; /* share that rounding alone would leave unchanged: were all weights moved so */
+};
+
+/* Local, pure. The estimate. A weight stored in bf16 changes when its step exceeds half the gap to its
+ * neighbour, which grows with |w0|. If steps do not depend on |w0|, the share r of changed weights in a bin
+ * is the chance of a step of more than that bin's half gap; the weights of the finest gaps, where nearly
+ * every step shows, tell the share that was moved at all, and the others what rounding swallowed. Returns 0;
+ * -1 where it cannot be made: another compare type, or too few weights changed.
+ * Source of the idea: arXiv:2602.03839, arXiv:2509.04259. */
+int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out);
+
+/* Local, pure. What can be said: how much is unchanged; what rounding explains of it; the size of the update;
+ * how much of both sides was compared. `about` is NULL where there is nothing to say. */
+struct verdict verdict_unchanged(const struct verdict_facts *f);
+struct verdict verdict_rounding_of(const struct verdict_facts *f);
+struct verdict verdict_size(const struct verdict_facts *f);
+struct verdict verdict_coverage(const struct verdict_facts *f);
+
+/* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many matrices
+ * did not change at all. */
+struct verdict verdict_rank(double *percents, int64_t n, int64_t zero);
+
+#endif

@@ -1,0 +1,181 @@
+/* Sentences against the figures that made them, on pairs where another sentence would be right; and what
+ * rounding explains, against updates whose true steps are known. */
+#include "unitlib.h"
+
+#include "compare/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+static int64_t elements[MAGNITUDE_BINS], updated[MAGNITUDE_BINS];
+
+static struct verdict_facts facts(int64_t parameters, int64_t changed)
+{
+    return (struct verdict_facts){.arithmetic = ARITHMETIC_BF16,
+                                  .parameters = parameters,
+                                  .bit_changed = changed,
+                                  .tensors = 10,
+                                  .touched = 10,
+                                  .only = "lm_head.weight",
+                                  .elements = elements,
+                                  .updated = updated};
+}
+
+static void says(struct verdict v, const char *about, double value, const char *sentence)
+{
+    assert_string_equal(v.about, about);
+    assert_string_equal(v.sentence, sentence);
+    assert_true(v.value == value);
+}
+
+static void test_unchanged(void **state)
+{
+    (void)state;
+    struct verdict_facts f = facts(1234567, 0);
+    f.touched = 0;
+    says(verdict_unchanged(&f), "unchanged", 1,
+         "All 1,234,567 compared parameters are the same in bf16, bit for bit.");
+    f = facts(1000, 1000);
+    says(verdict_unchanged(&f), "unchanged", 0,
+         "Every one of the 1,000 compared parameters changed in bf16.");
+    f = facts(1000, 250);
+    says(verdict_unchanged(&f), "unchanged", 0.75,
+         "75.00 % of the 1,000 compared parameters are unchanged in bf16; 250 changed, in 10 of 10 tensors.");
+    f.touched = 1;
+    f.arithmetic = ARITHMETIC_F32;
+    says(verdict_unchanged(&f), "unchanged", 0.75,
+         "250 of the 1,000 compared parameters changed in float32, all of them in one of 10 tensors, "
+         "lm_head.weight.");
+    f.tensors = 1; /* there is no other */
+    says(
+        verdict_unchanged(&f), "unchanged", 0.75,
+        "75.00 % of the 1,000 compared parameters are unchanged in float32; 250 changed, in 1 of 1 tensors.");
+    f = facts(100000000, 1); /* never rounded to all */
+    assert_non_null(strstr(verdict_unchanged(&f).sentence, "more than 99.99 % of"));
+    f = facts(100000000, 99999999);
+    assert_non_null(strstr(verdict_unchanged(&f).sentence, "less than 0.01 % of"));
+    f = facts(0, 0);
+    assert_null(verdict_unchanged(&f).about);
+}
+
+static void test_size(void **state)
+{
+    (void)state;
+    struct verdict_facts f = facts(10, 5);
+    f.norms = norms_of(&(struct square_sums){4, 0.04, 0});
+    says(verdict_size(&f), "size", 0.1,
+         "The update's norm is 0.1 of the base's (0.2 of 2); 1 - cosine of old and new is 0.005.");
+    f.norms = norms_of(&(struct square_sums){4, 0, 0});
+    says(verdict_size(&f), "size", 0, "The update is zero.");
+    f.norms = norms_of(&(struct square_sums){0, 4, 4}); /* a ratio to nothing */
+    assert_null(verdict_size(&f).about);
+}
+
+static void test_coverage(void **state)
+{
+    (void)state;
+    struct verdict_facts f = facts(900, 5);
+    says(verdict_coverage(&f), "coverage", 1, "All parameters of both sides are compared.");
+    f.left_out = 100;
+    says(
+        verdict_coverage(&f), "coverage", 0.9,
+        "90.00 % of the parameters are compared; 100 are left out, and no figure tells of them (table skipped "
+        "says which and why).");
+    f = facts(0, 0);
+    assert_null(verdict_coverage(&f).about);
+}
+
+static void test_rank(void **state)
+{
+    (void)state;
+    double some[] = {99, 100, 98, 10}, one[] = {50};
+    says(
+        verdict_rank(some, 4, 0), "rank", 98.5,
+        "The updates of the 4 matrices measured have 98.5 % of full rank in the median, from 10 % to 100 %.");
+    says(
+        verdict_rank(some, 3, 2), "rank", 98,
+        "The updates of the 3 matrices measured (2 more did not change) have 98 % of full rank in the median, "
+        "from 10 % to 99 %.");
+    says(verdict_rank(one, 1, 0), "rank", 50, "The update of the one matrix measured has 50 % of full rank.");
+    assert_null(verdict_rank(one, 0, 3).about);
+}
+
+/* Half the gap from a bf16 to the next larger one. */
+static double half_gap(uint16_t bits)
+{
+    return 0.5 * ((double)bf16_to_float((uint16_t)(bits + 1)) - (double)bf16_to_float(bits));
+}
+
+static double normal(uint64_t *seed)
+{
+    double u = ((double)(next_random(seed) >> 11) + 1) * 0x1p-53,
+           v = (double)(next_random(seed) >> 11) * 0x1p-53;
+    return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+/* Weights of a normal distribution, of which `share` move by a normal step: the truth is known. */
+static void simulate(double share, double step, int64_t n, struct verdict_facts *f, double *swallowed)
+{
+    uint64_t seed = 11;
+    int64_t changed = 0, small = 0;
+    memset(elements, 0, sizeof elements);
+    memset(updated, 0, sizeof updated);
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t w = bf16_from_float((float)(0.02 * normal(&seed)));
+        double d = fabs(step * normal(&seed));
+        int moves = (double)(next_random(&seed) >> 11) * 0x1p-53 < share;
+        uint16_t magnitude = w & 0x7fff;
+        int shows = d > half_gap(magnitude);
+        small += !shows;
+        elements[magnitude >> 5]++;
+        updated[magnitude >> 5] += moves && shows;
+        changed += moves && shows;
+    }
+    *f = facts(n, changed);
+    *swallowed = (double)small / (double)n;
+}
+
+/* The estimate finds the share that was moved, and what rounding alone would swallow. */
+static void test_rounding(void **state)
+{
+    (void)state;
+    static const double shares[] = {1, 0.4, 0.05}, steps[] = {1e-5, 3e-5, 1e-6};
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++) {
+            struct verdict_facts f;
+            struct verdict_rounding r;
+            double swallowed;
+            simulate(shares[i], steps[k], 2000000, &f, &swallowed);
+            assert_int_equal(verdict_estimate(&f, &r), 0);
+            /* of the finest weights some steps are lost too: a few percent for steps of 1e-6 */
+            /* few moved, by steps near the finest gaps: some of those are lost */
+            double off = i == 2 && k == 2 ? 0.25 : 0.15;
+            if (fabs(r.density - shares[i]) > off * shares[i] ||
+                fabs(r.unchanged - swallowed) > 0.01 + off * (1 - swallowed))
+                fail_msg("share %g, step %g: density %g; swallowed %g, found %g", shares[i], steps[k],
+                         r.density, swallowed, r.unchanged);
+        }
+    struct verdict_facts f;
+    struct verdict_rounding r;
+    double swallowed;
+    simulate(1, 1e-5, 2000000, &f, &swallowed);
+    struct verdict v = verdict_rounding_of(&f);
+    assert_string_equal(v.about, "rounding");
+    assert_non_null(strstr(v.sentence, "an estimate"));
+    f.arithmetic = ARITHMETIC_F32;
+    assert_int_equal(verdict_estimate(&f, &r), -1);
+    assert_null(verdict_rounding_of(&f).about);
+    simulate(1, 1e-5, 500, &f, &swallowed); /* too few */
+    assert_int_equal(verdict_estimate(&f, &r), -1);
+    simulate(0, 1e-5, 20000, &f, &swallowed); /* nothing moved */
+    assert_int_equal(verdict_estimate(&f, &r), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),     cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_rank),      cmocka_unit_test(test_rounding),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
