@@ -34,8 +34,9 @@ static const double GRAM_RESOLVES = 3e-7;
 
 struct rank_params {
     double tolerance;
-    int spectrum, sample;
+    int spectrum;
     struct text_list skip;
+    int64_t sample;
 };
 
 static const char *const spectra[] = {"full", "none", NULL};

@@ -204,6 +204,7 @@ err_t cli_parse(struct cli *c, int argc, char **argv, struct arena *a, struct er
     }
     TRY(arena_array(a, "cli.stages", argc, &c->selection.stages.v, e));
     TRY(arena_array(a, "cli.cells", argc, &c->selection.cells.v, e));
+    TRY(arena_array(a, "cli.rename", argc, &c->compare.rename.v, e));
     TRY(verb_find(argv[1], &c->verb, e));
     return parse_options(c, argc - 1, argv + 1, a, e);
 }

@@ -5,7 +5,19 @@
 #include "base/err.h"
 #include "command/verb.h"
 #include "engine/selection.h"
+#include "base/text.h"
 #include "export/mask.h"
+
+/* What `compare` is asked. All but scratch is argv's. */
+struct compare_request {
+    const char *base, *tuned;
+    const char *logits_base, *logits_tuned;                             /* NULL: none */
+    const char *weights, *adapter, *merge, *arithmetic, *rank, *memory; /* NULL: as by default */
+    struct text_list rename;
+    const char *report; /* folder that is kept; NULL: none */
+    int json, print_config;
+    const char *scratch; /* process 0's: folder of the run that is taken away; NULL: none */
+};
 
 /* All texts are argv's. */
 struct cli {
@@ -14,6 +26,7 @@ struct cli {
     const char *config;
     struct selection selection;
     struct export_request export;
+    struct compare_request compare;
     const char *export_format; /* as it was given; NULL: it was not */
     int list_cells;            /* check tells of each cell where its checkpoints are, and no more */
     char **folders;            /* that init looks in */

@@ -13,6 +13,7 @@
 struct arena;
 struct cli;
 struct runner;
+struct text;
 struct verb;
 
 enum option_kind {
@@ -55,8 +56,16 @@ struct verb {
     /* Local, on stdout, likewise, for what may fail. a: its memory. Errors: as it says. */
     err_t (*look)(const struct cli *c, struct arena *a, struct err *e);
 
+    /* Local, process 0's. Of a verb that works on no CONFIG: the study that it runs instead, as YAML, added
+     * to out. What is made for it on the way is taken away by `end`. NULL: CONFIG is read. Errors: as it
+     * says. */
+    err_t (*study)(struct cli *c, struct text *out, struct arena *a, struct err *e);
+
     /* Collective. */
     err_t (*run)(struct runner *r, const struct cli *c, struct err *e);
+
+    /* Local, process 0's, after everything, whatever became of it. NULL: nothing is left to do. */
+    void (*end)(const struct cli *c);
 };
 
 /* In the order in which they are listed, NULL behind the last. */

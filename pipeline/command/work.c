@@ -18,13 +18,28 @@
 
 enum { CONFIG_MAX_BYTES = 4 << 20 };
 
+/* Process 0. The config: of a file, or the verb's own. */
+static err_t get_config(struct cli *cli, struct arena *a, char **text, int64_t *n, struct err *e)
+{
+    struct text own = {.arena = a};
+    if (!cli->verb->study) {
+        if (file_read(a, cli->config, CONFIG_MAX_BYTES, text, n, e) != ERR_OK)
+            e->code = ERR_CONFIG; /* a config that cannot be read is the user's to mend */
+        return e->code;
+    }
+    TRY(cli->verb->study(cli, &own, a, e));
+    *text = own.text;
+    *n = own.used;
+    return ERR_OK;
+}
+
 /* Process 0 reads the config; all get the same bytes. Collective. */
-static err_t read_config(const struct comm *c, const char *path, struct arena *a, char **text, int64_t *n,
+static err_t read_config(const struct comm *c, struct cli *cli, struct arena *a, char **text, int64_t *n,
                          struct err *e)
 {
     *n = 0;
-    if (c->me == 0 && file_read(a, path, CONFIG_MAX_BYTES, text, n, e) != ERR_OK)
-        e->code = ERR_CONFIG; /* a config that cannot be read is the user's to mend */
+    if (c->me == 0)
+        get_config(cli, a, text, n, e);
     TRY_ALL(c, e);
     comm_bcast(c, n, (int64_t)sizeof *n, 0);
     if (c->me != 0)
@@ -35,13 +50,14 @@ static err_t read_config(const struct comm *c, const char *path, struct arena *a
 }
 
 /* Collective. The config, checked; process 0 lists what is wrong with it. */
-static err_t take_config(const struct comm *c, const char *path, struct config *config, struct arena *a,
+static err_t take_config(const struct comm *c, struct cli *cli, struct config *config, struct arena *a,
                          struct err *e)
 {
+    const char *path = cli->verb->study ? "the study of this command" : cli->config;
     struct problems problems = {.arena = a, .file = path};
     char *text;
     int64_t n;
-    TRY(read_config(c, path, a, &text, &n, e));
+    TRY(read_config(c, cli, a, &text, &n, e));
     config_parse(config, path, text, n, &problems, a, e);
     for (int i = 0; i < problems.n && c->me == 0; i++)
         fprintf(stderr, "%s\n", problems.list[i].text);
@@ -76,15 +92,15 @@ static err_t run_verb(struct runner *r, const struct cli *cli, const char *comma
     return code;
 }
 
-err_t work_do(const struct comm *c, const struct cli *cli, const char *command, struct mem *mem,
-              struct arena *a, struct err *e)
+static err_t do_study(const struct comm *c, struct cli *cli, const char *command, struct mem *mem,
+                      struct arena *a, struct err *e)
 {
     struct config config;
     struct dag dag;
     struct log log;
     struct runner r = {.comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a};
     log_init(&log, cli->quiet ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
-    TRY(take_config(c, cli->config, &config, a, e));
+    TRY(take_config(c, cli, &config, a, e));
     TRY(steps_settle(c, &config, a, e));
     TRY(choices_settle(c, &config, a, e));
     dag_build(&dag, &config, a, e);
@@ -99,5 +115,14 @@ err_t work_do(const struct comm *c, const struct cli *cli, const char *command, 
     if (code == ERR_OK)
         code = run_verb(&r, cli, command, e);
     headers_release(&headers);
+    return code;
+}
+
+err_t work_do(const struct comm *c, struct cli *cli, const char *command, struct mem *mem, struct arena *a,
+              struct err *e)
+{
+    err_t code = do_study(c, cli, command, mem, a, e);
+    if (c->me == 0 && cli->verb->end)
+        cli->verb->end(cli);
     return code;
 }

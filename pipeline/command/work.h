@@ -9,7 +9,7 @@
 /* Collective. Does what the command line says, to the end of its verb. command: the command line as text, for
  * the archive. mem: its budget becomes the config's; a: lifetime of the run. What is wrong with the config is
  * printed line by line. Errors: CONFIG, and the verb's. */
-err_t work_do(const struct comm *c, const struct cli *cli, const char *command, struct mem *mem,
-              struct arena *a, struct err *e);
+err_t work_do(const struct comm *c, struct cli *cli, const char *command, struct mem *mem, struct arena *a,
+              struct err *e);
 
 #endif

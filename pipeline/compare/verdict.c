@@ -156,7 +156,7 @@ struct verdict verdict_rank(double *percents, int64_t n, int64_t zero)
         return (struct verdict){.about = NULL};
     qsort(percents, (size_t)n, sizeof *percents, ascending);
     double median = n % 2 ? percents[n / 2] : (percents[n / 2 - 1] + percents[n / 2]) / 2;
-    struct verdict v = {.about = "rank", .value = median};
+    struct verdict v = {.about = "full_rank", .value = median};
     if (zero > 0)
         snprintf(unchanged, sizeof unchanged, " (%lld more did not change)", (long long)zero);
     if (n == 1)

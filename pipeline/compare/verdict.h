@@ -10,8 +10,9 @@
 #include "elements/magnitude.h"
 
 struct verdict {
-    const char *about; /* "unchanged", "rounding", "size", "coverage" or "rank"; NULL: nothing can be said */
-    double value;      /* the figure that the sentence is about */
+    const char
+        *about;   /* "unchanged", "rounding", "size", "coverage" or "full_rank"; NULL: nothing can be said */
+    double value; /* the figure that the sentence is about */
     char sentence[480];
 };
 

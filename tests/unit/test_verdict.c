@@ -90,13 +90,14 @@ static void test_rank(void **state)
     (void)state;
     double some[] = {99, 100, 98, 10}, one[] = {50};
     says(
-        verdict_rank(some, 4, 0), "rank", 98.5,
+        verdict_rank(some, 4, 0), "full_rank", 98.5,
         "The updates of the 4 matrices measured have 98.5 % of full rank in the median, from 10 % to 100 %.");
     says(
-        verdict_rank(some, 3, 2), "rank", 98,
+        verdict_rank(some, 3, 2), "full_rank", 98,
         "The updates of the 3 matrices measured (2 more did not change) have 98 % of full rank in the median, "
         "from 10 % to 99 %.");
-    says(verdict_rank(one, 1, 0), "rank", 50, "The update of the one matrix measured has 50 % of full rank.");
+    says(verdict_rank(one, 1, 0), "full_rank", 50,
+         "The update of the one matrix measured has 50 % of full rank.");
     assert_null(verdict_rank(one, 0, 3).about);
 }
 

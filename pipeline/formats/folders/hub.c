@@ -126,3 +126,65 @@ err_t hub_resolve(const char *path, const char **to, const char **note, struct a
     *to = snapshot;
     return ERR_OK;
 }
+
+/* ---- by name ---- */
+
+/* Bytes of a part of a name: letters, digits, '.', '_' and '-', the first no sign. */
+static size_t word_of(const char *s)
+{
+    size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+    return n > 0 && s[0] != '.' && s[0] != '-' && s[0] != '_' ? n : 0;
+}
+
+static const char *cache_folder(struct arena *a, struct err *e)
+{
+    const char *hub = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *user = getenv("HOME");
+    if (hub && hub[0])
+        return arena_strdup(a, hub, e);
+    if (home && home[0])
+        return arena_printf(a, e, "%s/hub", home);
+    return arena_printf(a, e, "%s/.cache/huggingface/hub", user ? user : "");
+}
+
+/* The snapshot of a revision: a commit is a folder's name, a branch a file of refs. */
+static err_t find_revision(const char *model, const char *revision, const char **to, struct arena *a,
+                           struct err *e)
+{
+    struct stat st;
+    char *text;
+    int64_t n;
+    char *ref = arena_printf(a, e, "%s/refs/%s", model, revision);
+    char *dir = ref ? path_join(a, model, "snapshots", e) : NULL;
+    if (!dir)
+        return e->code;
+    if (stat(ref, &st) == 0 && S_ISREG(st.st_mode)) {
+        TRY(file_read(a, ref, MAX_REF_BYTES, &text, &n, e));
+        text[strcspn(text, " \t\r\n")] = '\0';
+        revision = text;
+    }
+    if (is_name(revision) && is_folder(dir, revision))
+        *to = path_join(a, dir, revision, e);
+    return e->code;
+}
+
+err_t hub_locate(const char *name, const char **to, const char **cache, struct arena *a, struct err *e)
+{
+    size_t org = word_of(name), model = org > 0 && name[org] == '/' ? word_of(name + org + 1) : 0;
+    const char *rest = name + org + 1 + model;
+    *to = *cache = NULL;
+    if (model == 0 || (rest[0] != '\0' && (rest[0] != '@' || word_of(rest + 1) != strlen(rest + 1))))
+        return ERR_OK;
+    *cache = cache_folder(a, e);
+    char *folder = *cache ? arena_printf(a, e, "%s/models--%.*s--%.*s", *cache, (int)org, name, (int)model,
+                                         name + org + 1)
+                          : NULL;
+    if (!folder)
+        return e->code;
+    struct stat st;
+    if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
+        return ERR_OK;
+    if (rest[0] == '@')
+        return find_revision(folder, rest + 1, to, a, e);
+    *to = folder;
+    return ERR_OK;
+}

@@ -15,4 +15,11 @@
  * incomplete there. */
 err_t hub_resolve(const char *path, const char **to, const char **note, struct arena *a, struct err *e);
 
+/* Local. Where a model by its name on the hub, ORG/NAME or ORG/NAME@REVISION (a branch, a tag or a commit),
+ * lies in the hub's cache on this machine: HF_HUB_CACHE, else HF_HOME/hub, else ~/.cache/huggingface/hub.
+ * *to: its folder there, without a revision the one that hub_resolve knows; NULL where the text is no such
+ * name, or the cache has it not. *cache: where it was looked for; NULL where it was not. Nothing is fetched.
+ * Errors: SYSTEM (memory). */
+err_t hub_locate(const char *name, const char **to, const char **cache, struct arena *a, struct err *e);
+
 #endif

@@ -1,0 +1,308 @@
+#include "command/comparison.h"
+
+#include "formats/headers.h"
+#include "hdf5/h5.h"
+#include "hdf5/table.h"
+#include "study/tables.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_SKIPPED = 10 }; /* lines of what was left out; JSON has all */
+
+struct comparison {
+    const struct cell *cell;
+    struct checkpoint *side[2]; /* base and tuned */
+    struct table cells, sparsity, modules, rank, entropy, skipped, verdicts;
+    struct text *out;
+};
+
+static const char *const side_names[2] = {"base", "tuned"};
+
+/* ---- reading ---- */
+
+static err_t take_table(struct h5 *f, const char *name, struct table *t, struct arena *a, struct err *e)
+{
+    table_start(t, tables_find(name), a);
+    return h5_has_table(f, name) ? h5_table_read(f, name, t, 0, -1, NULL, e) : ERR_OK;
+}
+
+static err_t take_tables(struct comparison *x, const char *archive, struct arena *a, struct err *e)
+{
+    const struct {
+        const char *name;
+        struct table *t;
+    } all[] = {{"cells", &x->cells},      {"sparsity", &x->sparsity}, {"modules", &x->modules},
+               {"rank", &x->rank},        {"entropy", &x->entropy},   {"skipped", &x->skipped},
+               {"verdicts", &x->verdicts}};
+    struct h5 *f;
+    TRY(h5_open(archive, 0, a, &f, e));
+    err_t code = ERR_OK;
+    for (size_t i = 0; i < sizeof all / sizeof *all && code == ERR_OK; i++)
+        code = take_table(f, all[i].name, all[i].t, a, e);
+    err_t closed = h5_close(f, e);
+    TRY(code != ERR_OK ? code : closed);
+    return x->cells.nrows == 1 ? ERR_OK
+                               : err_set(e, ERR_DATA, "%s: expected one compared pair, found %lld", archive,
+                                         (long long)x->cells.nrows);
+}
+
+/* The type that most parameters have. */
+static const char *main_type(const struct checkpoint *c)
+{
+    int64_t of[DTYPE_COUNT] = {0};
+    int most = 0;
+    for (int64_t i = 0; i < c->ntensors; i++)
+        of[c->tensors[i].dtype] += c->tensors[i].elements;
+    for (int t = 1; t < DTYPE_COUNT; t++)
+        most = of[t] > of[most] ? t : most;
+    return dtype_name((enum dtype)most);
+}
+
+/* ---- as text ---- */
+
+static err_t print_side(struct comparison *x, int k, const char *path, struct err *e)
+{
+    const struct checkpoint *c = x->side[k];
+    TRY(text_add(x->out, e, "%-6s %s\n       %s, %s, %lld tensors, %lld parameters%s%s\n", side_names[k],
+                 path, c->format, main_type(c), (long long)c->ntensors, (long long)c->parameters,
+                 c->note ? "; " : "", c->note ? c->note : ""));
+    return c->simulated ? text_add(x->out, e, "       simulated: %s\n", c->simulated) : ERR_OK;
+}
+
+static err_t print_sparsity(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->sparsity;
+    TRY(text_add(x->out, e, "\n%-22s %16s %12s\n", "counts as updated", "updated", "sparsity"));
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *criterion = table_text(t, i, "criterion");
+        double tolerance = table_real(t, i, "tolerance");
+        char words[60];
+        if (strcmp(criterion, "bits") == 0)
+            snprintf(words, sizeof words, "bits differ");
+        else if (strcmp(criterion, "relative") == 0)
+            snprintf(words, sizeof words, "|d| > %g max(|w|)", tolerance);
+        else
+            snprintf(words, sizeof words, "|d| > %g", tolerance);
+        TRY(text_add(x->out, e, "%-22s %16lld %11.4f%%\n", words, (long long)table_int(t, i, "updated"),
+                     100 * table_real(t, i, "sparsity")));
+    }
+    return ERR_OK;
+}
+
+/* Only delta's rows have norms. */
+static int is_delta(const struct table *t, int64_t row)
+{
+    return strcmp(table_text(t, row, "node"), "delta") == 0;
+}
+
+static err_t print_modules(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->modules;
+    TRY(text_add(x->out, e, "\n%-28s %16s %12s %14s\n", "module", "parameters", "unchanged",
+                 "relative norm"));
+    for (int64_t i = 0; i < t->nrows; i++)
+        if (is_delta(t, i))
+            TRY(text_add(x->out, e, "%-28.28s %16lld %11.4f%% %14.3g\n", table_text(t, i, "module"),
+                         (long long)table_int(t, i, "parameters"), 100 * table_real(t, i, "sparsity"),
+                         table_real(t, i, "relative_norm")));
+    return ERR_OK;
+}
+
+static err_t print_rank(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->rank;
+    if (t->nrows == 0)
+        return ERR_OK;
+    TRY(text_add(x->out, e, "\n%-48s %14s %10s %12s\n", "rank of the update", "shape", "rank",
+                 "stable rank"));
+    for (int64_t i = 0; i < t->nrows; i++) {
+        char shape[60];
+        snprintf(shape, sizeof shape, "%lldx%lld", (long long)table_int(t, i, "rows"),
+                 (long long)table_int(t, i, "cols"));
+        TRY(text_add(x->out, e, "%-48.48s %14s %10lld %12.4g\n", table_text(t, i, "tensor"), shape,
+                     (long long)table_int(t, i, "matrix_rank"), table_real(t, i, "stable_rank")));
+    }
+    return ERR_OK;
+}
+
+static err_t print_entropy(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->entropy;
+    for (int64_t i = 0; i < t->nrows; i++)
+        TRY(text_add(x->out, e, "%sentropy of the %s policy: mean %.4g nats over %lld tokens\n",
+                     i == 0 ? "\n" : "", table_text(t, i, "policy"), table_real(t, i, "mean"),
+                     (long long)table_int(t, i, "tokens")));
+    return ERR_OK;
+}
+
+/* Is the row about what was compared, rather than about what got no rank? */
+static int is_left_out(const struct comparison *x, int64_t row)
+{
+    return is_delta(&x->skipped, row);
+}
+
+static err_t print_skipped(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->skipped;
+    int64_t n = 0, shown = 0;
+    for (int64_t i = 0; i < t->nrows; i++)
+        n += is_left_out(x, i);
+    for (int64_t i = 0; i < t->nrows && shown < MOST_SKIPPED; i++)
+        if (is_left_out(x, i))
+            TRY(text_add(x->out, e, "%s  %s (%lld): %s\n", shown++ == 0 ? "\nnot compared:\n" : "",
+                         table_text(t, i, "tensor"), (long long)table_int(t, i, "parameters"),
+                         table_text(t, i, "reason")));
+    return n > shown ? text_add(x->out, e, "  and %lld more\n", (long long)(n - shown)) : ERR_OK;
+}
+
+static err_t print_text(struct comparison *x, struct err *e)
+{
+    TRY(print_side(x, 0, x->cell->base, e));
+    TRY(print_side(x, 1, x->cell->tuned, e));
+    TRY(text_add(x->out, e, "\n"));
+    for (int64_t i = 0; i < x->verdicts.nrows; i++)
+        TRY(text_add(x->out, e, "%s\n", table_text(&x->verdicts, i, "sentence")));
+    TRY(print_sparsity(x, e));
+    TRY(print_modules(x, e));
+    TRY(print_rank(x, e));
+    TRY(print_entropy(x, e));
+    return print_skipped(x, e);
+}
+
+/* ---- as JSON ---- */
+
+static err_t json_text(struct comparison *x, const char *key, const char *value, struct err *e)
+{
+    TRY(text_add(x->out, e, "\"%s\": ", key));
+    return text_add_json(x->out, e, value);
+}
+
+/* JSON has no NaN. */
+static err_t json_real(struct comparison *x, const char *key, double value, struct err *e)
+{
+    return isfinite(value) ? text_add(x->out, e, "\"%s\": %.17g", key, value)
+                           : text_add(x->out, e, "\"%s\": null", key);
+}
+
+static err_t json_row(struct comparison *x, const struct table *t, int64_t row, const char *const *columns,
+                      struct err *e)
+{
+    TRY(text_add(x->out, e, "{"));
+    for (int k = 0; columns[k]; k++) {
+        const struct column *c = &t->schema->columns[schema_column(t->schema, columns[k])];
+        TRY(text_add(x->out, e, "%s", k > 0 ? ", " : ""));
+        if (c->kind == COLUMN_TEXT)
+            TRY(json_text(x, c->name, table_text(t, row, c->name), e));
+        else if (c->kind == COLUMN_INT)
+            TRY(text_add(x->out, e, "\"%s\": %lld", c->name, (long long)table_int(t, row, c->name)));
+        else
+            TRY(json_real(x, c->name, table_real(t, row, c->name), e));
+    }
+    return text_add(x->out, e, "}");
+}
+
+/* "key": [rows for which `of` holds]. */
+static err_t json_rows(struct comparison *x, const char *key, const struct table *t,
+                       int (*of)(const struct table *t, int64_t row), const char *const *columns,
+                       struct err *e)
+{
+    int n = 0;
+    TRY(text_add(x->out, e, ",\n \"%s\": [", key));
+    for (int64_t i = 0; i < t->nrows; i++) {
+        if (of && !of(t, i))
+            continue;
+        TRY(text_add(x->out, e, "%s\n  ", n++ > 0 ? "," : ""));
+        TRY(json_row(x, t, i, columns, e));
+    }
+    return text_add(x->out, e, "]");
+}
+
+static err_t json_taken(struct comparison *x, struct err *e)
+{
+    TRY(text_add(x->out, e, ",\n \"taken\": {"));
+    for (int k = 0; k < 2; k++) {
+        const struct checkpoint *c = x->side[k];
+        TRY(text_add(x->out, e, "%s\"%s\": {", k > 0 ? ", " : "", side_names[k]));
+        TRY(json_text(x, "format", c->format, e));
+        TRY(text_add(x->out, e, ", "));
+        TRY(json_text(x, "dtype", main_type(c), e));
+        TRY(text_add(x->out, e, ", \"tensors\": %lld, \"parameters\": %lld, ", (long long)c->ntensors,
+                     (long long)c->parameters));
+        TRY(json_text(x, "note", c->note ? c->note : "", e));
+        TRY(text_add(x->out, e, "}"));
+    }
+    return text_add(x->out, e, "}");
+}
+
+/* "rank": {summary, matrices}; null where none was measured. */
+static err_t json_rank(struct comparison *x, struct err *e)
+{
+    static const char *const columns[] = {"tensor",    "rows",        "cols",           "matrix_rank",
+                                          "max_rank",  "stable_rank", "effective_rank", "sigma_max",
+                                          "ambiguous", NULL};
+    const struct table *v = &x->verdicts;
+    double median = NAN;
+    if (x->rank.nrows == 0)
+        return text_add(x->out, e, ",\n \"rank\": null");
+    for (int64_t i = 0; i < v->nrows; i++)
+        if (strcmp(table_text(v, i, "about"), "full_rank") == 0)
+            median = table_real(v, i, "value");
+    TRY(text_add(x->out, e, ",\n \"rank\": {"));
+    TRY(json_real(x, "median_percent", median, e));
+    TRY(text_add(x->out, e, ", \"measured\": %lld", (long long)x->rank.nrows));
+    TRY(json_rows(x, "matrices", &x->rank, NULL, columns, e));
+    return text_add(x->out, e, "}");
+}
+
+static err_t print_json(struct comparison *x, struct err *e)
+{
+    static const char *const sparsity[] = {"criterion", "tolerance", "updated", "sparsity", NULL},
+                             *const modules[] = {"module",        "parameters", "updated", "sparsity",
+                                                 "relative_norm", "cosine",     NULL},
+                             *const skipped[] = {"tensor", "parameters", "reason", NULL};
+    const struct table *c = &x->cells;
+    int64_t parameters = table_int(c, 0, "parameters"), left_out = table_int(c, 0, "skipped_parameters");
+    TRY(text_add(x->out, e, "{"));
+    TRY(json_text(x, "base", x->cell->base, e));
+    TRY(text_add(x->out, e, ",\n "));
+    TRY(json_text(x, "tuned", x->cell->tuned, e));
+    TRY(text_add(x->out, e, ",\n \"parameters\": %lld, ", (long long)parameters));
+    TRY(json_real(x, "covered", (double)parameters / ((double)parameters + (double)left_out), e));
+    TRY(text_add(x->out, e, ", \"bit_changed\": %lld, ", (long long)table_int(c, 0, "bit_changed")));
+    static const char *const reals[] = {"relative_norm", "cosine", "one_minus_cosine"};
+    for (int i = 0; i < 3; i++) {
+        TRY(json_real(x, reals[i], table_real(c, 0, reals[i]), e));
+        TRY(text_add(x->out, e, "%s", i < 2 ? ", " : ""));
+    }
+    TRY(json_taken(x, e));
+    TRY(json_rows(x, "sparsity", &x->sparsity, NULL, sparsity, e));
+    TRY(json_rows(x, "modules", &x->modules, is_delta, modules, e));
+    TRY(json_rank(x, e));
+    TRY(json_rows(x, "skipped", &x->skipped, is_delta, skipped, e));
+    TRY(text_add(x->out, e, ",\n \"verdict\": ["));
+    for (int64_t i = 0; i < x->verdicts.nrows; i++) {
+        TRY(text_add(x->out, e, "%s\n  ", i > 0 ? "," : ""));
+        TRY(text_add_json(x->out, e, table_text(&x->verdicts, i, "sentence")));
+    }
+    return text_add(x->out, e, "]}\n");
+}
+
+/* ---- both ---- */
+
+err_t comparison_write(struct text *out, const struct runner *r, int json, struct arena *a, struct err *e)
+{
+    struct comparison x = {.cell = &r->dag->config->cells[0], .out = out};
+    const struct choice *const choices[2] = {&x.cell->base_choice, &x.cell->tuned_choice};
+    const char *const paths[2] = {x.cell->base, x.cell->tuned};
+    err_t code = take_tables(&x, r->dag->archive, a, e);
+    for (int k = 0; k < 2 && code == ERR_OK; k++)
+        code = headers_get(r->headers, paths[k], choices[k], &x.side[k], e);
+    if (code == ERR_OK)
+        code = json ? print_json(&x, e) : print_text(&x, e);
+    headers_put(r->headers, x.side[1]);
+    headers_put(r->headers, x.side[0]);
+    return code;
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+"""`sinew compare BASE TUNED`: a pair in one line. What it prints against numpy and, where they are beside the project, against the
+reference figures of real checkpoints; the ways in which a side can be named; what it refuses; and that it leaves nothing behind."""
+import json
+import os
+import shutil
+import subprocess
+import unittest
+
+import numpy as np
+
+import sinewlib as lib
+
+TINYRL = os.path.abspath(os.environ.get("SINEW_TINYRL", os.path.join(lib.ROOT, "..", "shared", "tinyrl")))
+KEYS = ["base", "tuned", "parameters", "covered", "bit_changed", "relative_norm", "cosine", "one_minus_cosine", "taken", "sparsity",
+        "modules", "rank", "skipped", "verdict"]
+
+
+def weights(seed=3):
+    rng = np.random.default_rng(seed)
+    w = {}
+    for layer in range(2):
+        for name, shape in (("self_attn.q_proj", (64, 48)), ("self_attn.k_proj", (32, 48)), ("mlp.up_proj", (96, 48))):
+            w["model.layers.%d.%s.weight" % (layer, name)] = (rng.standard_normal(shape) * 0.02).astype(np.float32)
+    w["model.norm.weight"] = np.ones(48, np.float32)
+    return w
+
+
+def as_bf16(w):
+    return {n: ("BF16", lib.bf16_round(x).reshape(x.shape)) for n, x in w.items()}
+
+
+class Compare(lib.Case):
+    def setUp(self):
+        super().setUp()
+        self.tmp = self.path("tmp")
+        os.makedirs(self.tmp, exist_ok=True)
+        self.env = {"TMPDIR": self.tmp, "HOME": self.path("home"), "HF_HUB_CACHE": "", "HF_HOME": ""}
+
+    def run_compare(self, *args, np_=0, status=0, env=None):
+        done = lib.run_sinew(np_, ["compare", *args], cwd=self.dir, env=dict(self.env, **(env or {})))
+        self.assertEqual(done.returncode, status, done.text())
+        self.assertEqual([f for f in os.listdir(self.tmp) if f.startswith("sinew-compare")], [], "a folder was left behind")
+        if status:
+            self.assertEqual(done.stdout, "")
+            self.assertEqual(len([l for l in done.stderr.splitlines() if l.startswith("sinew: ")]), 1, done.stderr)
+        return done
+
+    def object(self, *args, **how):
+        found = json.loads(self.run_compare(*args, "--json", **how).stdout)
+        self.assertEqual(list(found), KEYS)
+        return found
+
+    def pair(self, tuned, base=None):
+        lib.write_checkpoint(self.path("base"), as_bf16(base or weights()))
+        lib.write_checkpoint(self.path("tuned"), tuned)
+        return self.path("base"), self.path("tuned")
+
+    def moved(self, share):
+        rng = np.random.default_rng(9)
+        w = as_bf16(weights())
+        for n, (t, bits) in w.items():
+            w[n] = (t, np.where(rng.random(bits.shape) < share, bits ^ 1, bits).astype(np.uint16))
+        return w
+
+    def test_figures_are_numpys_on_any_number_of_processes(self):
+        base, tuned = self.pair(self.moved(0.3))
+        old, new = lib.read_checkpoint(base), lib.read_checkpoint(tuned)
+        a = np.concatenate([lib.bf16_float(old[n][1]).astype(np.float64).reshape(-1) for n in sorted(old)])
+        b = np.concatenate([lib.bf16_float(new[n][1]).astype(np.float64).reshape(-1) for n in sorted(old)])
+        found = [self.object(base, tuned, "--rank", "all", np_=n) for n in (0, 1, 2, 3)]
+        for other in found[1:]:
+            for key in ("parameters", "covered", "bit_changed", "relative_norm", "cosine", "sparsity", "modules", "verdict"):
+                self.assertEqual(found[0][key], other[key], key)
+        x = found[0]
+        self.assertEqual((x["base"], x["tuned"]), (base, tuned))
+        self.assertEqual((x["parameters"], x["covered"], x["bit_changed"]), (a.size, 1, int((a != b).sum())))
+        self.assertAlmostEqual(x["relative_norm"], np.linalg.norm(b - a) / np.linalg.norm(a), delta=1e-12)
+        self.assertAlmostEqual(x["cosine"], a @ b / np.linalg.norm(a) / np.linalg.norm(b), delta=1e-12)
+        self.assertEqual([s["tolerance"] for s in x["sparsity"] if s["criterion"] == "absolute"],
+                         [0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
+        relative = [s for s in x["sparsity"] if s["criterion"] == "relative"][0]
+        self.assertEqual(relative["updated"], int((np.abs(b - a) > 1e-3 * np.maximum(np.abs(a), np.abs(b))).sum()))
+        self.assertEqual({m["module"]: m["parameters"] for m in x["modules"]},
+                         {"q_proj": 6144, "k_proj": 3072, "up_proj": 9216, "norm": 48})
+        self.assertEqual(x["rank"]["measured"], 6)
+        for row in x["rank"]["matrices"]:
+            d = lib.difference("bf16", old[row["tensor"]][1], new[row["tensor"]][1])
+            self.assertEqual(row["matrix_rank"], np.linalg.matrix_rank(np.asarray(d, np.float32).reshape(old[row["tensor"]][1].shape)))
+
+    def sentence(self, *args, **how):
+        return self.object(*args, **how)["verdict"]
+
+    def test_another_pair_another_sentence(self):
+        base, tuned = self.pair(as_bf16(weights()))
+        said = self.sentence(base, tuned)
+        self.assertEqual(said[:3], ["All 18,480 compared parameters are the same in bf16, bit for bit.", "The update is zero.",
+                                    "All parameters of both sides are compared."])
+        one = as_bf16(weights())
+        one["model.norm.weight"][1][7] += 1
+        base, tuned = self.pair(one)
+        self.assertEqual(self.sentence(base, tuned)[0],
+                         "1 of the 18,480 compared parameters changed in bf16, all of them in one of 7 tensors, model.norm.weight.")
+        base, tuned = self.pair(self.moved(2))
+        self.assertEqual(self.sentence(base, tuned)[0], "Every one of the 18,480 compared parameters changed in bf16.")
+        low = weights()
+        rng = np.random.default_rng(1)
+        for n in low:
+            if low[n].ndim == 2:
+                low[n] = low[n] + (rng.standard_normal((low[n].shape[0], 2)) @ rng.standard_normal((2, 48)) * 0.1).astype(np.float32)
+        base, tuned = self.pair({n: ("F32", lib.float_bits(x)) for n, x in low.items()})
+        lib.write_checkpoint(base, {n: ("F32", lib.float_bits(x)) for n, x in weights().items()})
+        said = self.sentence(base, tuned, "--arithmetic", "f32", "--rank", "all")
+        self.assertIn("compared parameters are unchanged in float32", said[0])
+        self.assertFalse([s for s in said if "Rounding" in s])
+        extra = self.moved(0.1)
+        extra["mtp.layers.0.extra.weight"] = ("BF16", np.zeros((7, 9), np.uint16))
+        base, tuned = self.pair(extra)
+        self.run_compare(base, tuned, status=3)
+
+    def test_ways_to_name_a_side(self):
+        base, tuned = self.pair(self.moved(0.2))
+        want = self.object(base, tuned)["bit_changed"]
+        file = os.path.join(tuned, "model.safetensors")
+        self.assertEqual(self.object(base, file)["bit_changed"], want)
+        home = self.path("home")
+        shutil.copytree(tuned, os.path.join(home, "runs", "grpo"))
+        self.assertEqual(self.object(base, "~/runs/grpo")["bit_changed"], want)
+        model = os.path.join(home, ".cache", "huggingface", "hub", "models--org--tuned")
+        revision = "0123456789abcdef0123456789abcdef01234567"
+        shutil.copytree(tuned, os.path.join(model, "snapshots", revision))
+        os.makedirs(os.path.join(model, "refs"))
+        for ref in ("main", "step_100"):
+            with open(os.path.join(model, "refs", ref), "w") as f:
+                f.write(revision)
+        for name in (model, "org/tuned", "org/tuned@main", "org/tuned@step_100", "org/tuned@" + revision):
+            self.assertEqual(self.object(base, name)["bit_changed"], want, name)
+        elsewhere = self.path("cache")
+        shutil.move(os.path.dirname(model), elsewhere)
+        self.assertEqual(self.object(base, "org/tuned", env={"HF_HUB_CACHE": elsewhere})["bit_changed"], want)
+        gone = self.run_compare(base, "org/tuned", status=3).stderr
+        self.assertIn("jobs/stage-in.sh org/tuned --run", gone)
+        self.assertIn("jobs/stage-in.sh org/tuned@other --run",
+                      self.run_compare(base, "org/tuned@other", status=3, env={"HF_HUB_CACHE": elsewhere}).stderr)
+
+    def test_refused(self):
+        base, tuned = self.pair(self.moved(0.2))
+        self.assertIn("/no-such-place: no such file or folder", self.run_compare(base, "/no-such-place", status=3).stderr)
+        self.assertIn("BASE and TUNED", self.run_compare(base, status=2).stderr)
+        self.assertIn("'grown'", self.run_compare(base, tuned, "--rank", "grown", status=2).stderr)
+        for np_ in (1, 2):
+            lib.write_checkpoint(self.path("other"), {"x.weight": ("BF16", np.zeros((3, 4), np.uint16))})
+            self.run_compare(base, self.path("other"), np_=np_, status=3)
+
+    def test_its_study_and_its_report(self):
+        base, tuned = self.pair(self.moved(0.2))
+        config = self.run_compare(base, tuned, "--print-config").stdout
+        with open(self.path("study.yaml"), "w") as f:
+            f.write(config)
+        done = lib.run_sinew(0, ["run", self.path("study.yaml")], cwd=self.dir)
+        self.assertEqual(done.returncode, 0, done.text())
+        rows = lib.table(self.path("results/compare/compare.h5"), "cells")
+        x = self.object(base, tuned)
+        self.assertEqual(rows[0]["bit_changed"], x["bit_changed"])
+        self.run_compare(base, tuned, "--report", self.path("page"))
+        self.assertTrue(os.path.exists(self.path("page/report/report.html")))
+        verdicts = lib.table(self.path("page/compare.h5"), "verdicts")
+        self.assertEqual([r["sentence"] for r in verdicts], x["verdict"])
+
+    def test_reader_that_goes_away(self):
+        base, tuned = self.pair(self.moved(0.2))
+        process = subprocess.Popen([lib.binary(), "compare", base, tuned], stdout=subprocess.PIPE, env=lib.environment(self.env))
+        process.stdout.close()
+        process.wait(timeout=60)
+        self.assertEqual([f for f in os.listdir(self.tmp) if f.startswith("sinew-compare")], [])
+
+    def test_real_checkpoints(self):
+        if not os.path.isdir(TINYRL):
+            self.skipTest("no tinyrl folder")
+        with open(os.path.join(TINYRL, "oracle.json")) as f:
+            cells = json.load(f)["families"]["tiny-llama"]["cells"]
+        for name in ("grpo/seed-0", "sft/seed-1", "dpo/seed-0"):
+            total = cells[name]["total"]
+            x = self.object(os.path.join(TINYRL, "tiny-llama", "base"), os.path.join(TINYRL, "tiny-llama", name))
+            self.assertEqual((x["parameters"], x["bit_changed"]), (total["numel"], total["bit_changed"]))
+            unchanged = 100 * (1 - total["bit_changed"] / total["numel"])
+            self.assertTrue(x["verdict"][0].startswith("%.2f %% of the 799,872 compared parameters are unchanged" % unchanged), x["verdict"])
+
+
+if __name__ == "__main__":
+    lib.main()
