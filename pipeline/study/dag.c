@@ -75,7 +75,7 @@ static err_t find_places(struct places *p, const struct config *c, struct arena 
     TRY(arena_array(a, "dag.bases", 2 * c->ncells, &numbered, e));
     for (int i = 0; i < c->ncells; i++) {
         const struct cell *cell = &c->cells[i];
-        int b, t;
+        int b = 0, t = 0;
         TRY(checkpoint_at(p, cell->base, &cell->base_choice, "base", i, &b, e));
         TRY(checkpoint_at(p, cell->tuned, &cell->tuned_choice, "", i, &t, e));
         if (strcmp(p->role[t], "tuned") != 0) {

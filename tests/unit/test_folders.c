@@ -2,6 +2,8 @@
  * That every kind is told by its name stands in fail/test_refused.py. */
 #include "unitlib.h"
 
+#include <errno.h>
+
 #include "formats/checkpoint.h"
 #include "formats/folders/hub.h"
 #include "formats/folders/unread.h"
@@ -20,7 +22,8 @@ static void put(const struct bench *b, const char *name, const char *text)
     for (char *p = path + strlen(b->folder) + 1; *p; p++)
         if (*p == '/') {
             *p = '\0';
-            mkdir(path, 0700);
+            if (mkdir(path, 0700) != 0)
+                assert_int_equal(errno, EEXIST);
             *p = '/';
         }
     FILE *out = fopen(path, "wb");

@@ -2,6 +2,8 @@
  * way against every other, where equal models must be equal element by element; and what does not fit. */
 #include "unitlib.h"
 
+#include <errno.h>
+
 #include "compare/match.h"
 #include "formats/checkpoint.h"
 
@@ -125,7 +127,8 @@ static void open_written(struct bench *b, struct checkpoint *c, struct written *
 {
     char path[300];
     snprintf(path, sizeof path, "%s/%s", b->folder, folder);
-    mkdir(path, 0700);
+    if (mkdir(path, 0700) != 0)
+        assert_int_equal(errno, EEXIST);
     snprintf(path, sizeof path, "%s/%s/model.safetensors", b->folder, folder);
     assert_int_equal(
         model_write(path, w->t, w->n, (const void *const *)w->bytes, NULL, 0, &b->arena, &b->err), 0);

@@ -152,7 +152,7 @@ static void check_equal(struct fixture *f, const struct match *m, int64_t n)
     assert_int_equal(m->main.layout.ntensors, n);
     for (int64_t i = 0; i < n; i++) {
         const struct stored_tensor *x = m->main.base[i], *y = m->main.tuned[i];
-        float v[ELEMENTS], w[ELEMENTS];
+        float v[ELEMENTS] = {0}, w[ELEMENTS] = {0};
         char *room;
         int64_t bytes = decoder_scratch_bytes(y, ELEMENTS);
         assert_int_equal(arena_array(&b->arena, "scratch", bytes + 1, &room, &b->err), ERR_OK);

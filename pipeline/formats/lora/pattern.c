@@ -212,8 +212,8 @@ static int read_class_item(struct pattern_reader *r, uint32_t *set)
 static struct pattern_piece read_class(struct pattern_reader *r)
 {
     uint32_t set[8] = {0};
-    int not = *r->at == '^';
-    r->at += not ;
+    int negated = *r->at == '^';
+    r->at += negated;
     for (int first = 1; first || *r->at != ']'; first = 0) {
         if (*r->at == '\0') {
             refuse(r, "holds a [ without its ]");
@@ -223,7 +223,7 @@ static struct pattern_piece read_class(struct pattern_reader *r)
             return nothing(r);
     }
     r->at++;
-    if (not )
+    if (negated)
         set_turn(set);
     return one(r, STATE_BYTE, set);
 }
