@@ -184,7 +184,8 @@ class Dcp(lib.Case):
         seconds = time.monotonic() - started
         print("%d chunks opened in %.2f s, peak %d MiB" % (processes * count, seconds, run.peak_kib >> 10))
         self.assertLess(seconds, 10 * float(os.environ.get("SINEW_TEST_SLOWER", "1")))
-        self.assertLess(run.peak_kib, 200 << 10)
+        if "SINEW_TEST_SLOWER" not in os.environ:  # sanitizers keep what was freed, and a shadow of all memory
+            self.assertLess(run.peak_kib, 200 << 10)
         self.sinew(["run", "study.yaml"])
         with lib.h5py.File(self.path("out", "s.h5"), "r") as f:
             cells = f["tables/cells"][()]

@@ -303,13 +303,13 @@ stages: {load: {}, delta: {needs: [load]}, mask: {needs: [delta]}}
     def test_hostile_index(self):
         bits = self.base()
         folder = self.path("model")
-        for file in ("a.bin", "b.bin"):
-            write_bin(folder, {})
-            torch.save({"w": to_torch("BF16", bits)}, os.path.join(folder, file))
+        write_bin(folder, {})
+        torch.save({"w": to_torch("BF16", bits)}, os.path.join(folder, "a.bin"))
+        torch.save({"w": to_torch("BF16", bits ^ 1), "v": to_torch("BF16", bits)}, os.path.join(folder, "b.bin"))
         os.remove(os.path.join(folder, "pytorch_model.bin"))
         for weight_map, words in (({"w": "../x.bin"}, "leaves the folder"), ({"w": "/x.bin"}, "absolute path"),
                                   ({"w": "c.bin"}, "missing shard"), ({"w": "a.bin", "v": "a.bin"}, "found in no shard"),
-                                  ({"w": "a.bin", "v": "b.bin"}, "found in two: a.bin and b.bin"),
+                                  ({"w": "a.bin", "v": "b.bin"}, "found in two that differ in it: a.bin and b.bin"),
                                   ({"w": "x.safetensors"}, "is no .bin file"), ({}, "names no tensor")):
             with open(os.path.join(folder, "pytorch_model.bin.index.json"), "w") as f:
                 json.dump({"weight_map": weight_map}, f)

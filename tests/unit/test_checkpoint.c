@@ -278,6 +278,7 @@ static void noted(struct fixture *f, int64_t ntensors, const char *first, const 
     for (int64_t i = 0; i < ntensors; i++)
         check_tensor(f, f->c.tensors[i].name);
     checkpoint_close(&f->c);
+    f->c = (struct checkpoint){0};
     arena_reset(&f->bench.arena);
     assert_int_equal(f->bench.mem.live_bytes, 0);
 }

@@ -39,7 +39,8 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     static const char
         *const weights[] = {"masters", "model", NULL},
                *const adapters[] = {"merged", "exact", NULL}, *const merges[] = {"default", "safe", NULL},
-               *const types[] = {"bf16", "f32", NULL}, *const ranks[] = {"sample", "all", "none", NULL};
+               *const types[] = {"bf16", "f32", NULL}, *const ranks[] = {"sample", "all", "none", NULL},
+               *const unmatched[] = {"fail", "skip", NULL};
     struct compare_request *x = &c->compare;
     if (n != (x->logits_base ? 3 : 2))
         return err_set(
@@ -54,6 +55,7 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     TRY(check_word("merge", x->merge, merges, e));
     TRY(check_word("arithmetic", x->arithmetic, types, e));
     TRY(check_word("rank", x->rank, ranks, e));
+    TRY(check_word("unmatched", x->unmatched, unmatched, e));
     c->quiet |= !c->verbose; /* the comparison is what it says */
     return ERR_OK;
 }
@@ -136,9 +138,10 @@ static err_t add_cell(struct text *out, const struct compare_request *x, const c
 static err_t add_stages(struct text *out, const struct compare_request *x, struct err *e)
 {
     int with_rank = !x->rank || strcmp(x->rank, "none") != 0, all = x->rank && strcmp(x->rank, "all") == 0;
-    TRY(text_add(out, e,
-                 "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, rename: [",
-                 x->arithmetic ? x->arithmetic : "bf16"));
+    TRY(text_add(
+        out, e,
+        "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, unmatched: %s, rename: [",
+        x->arithmetic ? x->arithmetic : "bf16", x->unmatched ? x->unmatched : "fail"));
     for (int i = 0; i < x->rename.n; i++) {
         TRY(text_add(out, e, "%s", i > 0 ? ", " : ""));
         TRY(param_quote(out, x->rename.v[i], e));
@@ -251,6 +254,8 @@ static const struct verb_option compare_options[] = {
      offsetof(struct cli, compare.merge), NULL},
     {"rename", '\0', "RULE", "\"PATTERN -> REPLACEMENT\" for names of the tuned side (may be repeated)",
      OPTION_LIST, offsetof(struct cli, compare.rename), NULL},
+    {"unmatched", '\0', "WHAT", "fail (default) or skip: tensors on one side only", OPTION_TEXT,
+     offsetof(struct cli, compare.unmatched), NULL},
     {"memory", '\0', "SIZE", "what each process may hold (default 2 GiB)", OPTION_TEXT,
      offsetof(struct cli, compare.memory), NULL},
     {"print-config", '\0', NULL, "print the study that this runs, for 'sinew run', and stop", OPTION_FLAG,
