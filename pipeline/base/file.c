@@ -196,7 +196,7 @@ static err_t read_at(int fd, const char *path, char *to, int64_t at, int64_t n, 
 err_t file_compare(const char *path, const char *other, int *same, struct arena *a, struct err *e)
 {
     const char *paths[2] = {path, other};
-    struct file_stamp stamps[2];
+    struct file_stamp stamps[2] = {{0}, {0}};
     int fds[2] = {-1, -1};
     char *text;
     *same = 0;
