@@ -174,7 +174,7 @@ static err_t make_scratch(struct compare_request *x, struct arena *a, struct err
 static err_t compare_study(struct cli *c, struct text *out, struct arena *a, struct err *e)
 {
     struct compare_request *x = &c->compare;
-    const char *base, *tuned;
+    const char *base = NULL, *tuned = NULL;
     TRY(locate(x->base, &base, a, e));
     TRY(locate(x->tuned, &tuned, a, e));
     if (!x->report && !x->print_config)
