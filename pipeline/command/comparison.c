@@ -72,6 +72,13 @@ static err_t print_side(struct comparison *x, int k, const char *path, struct er
     return c->simulated ? text_add(x->out, e, "       simulated: %s\n", c->simulated) : ERR_OK;
 }
 
+/* delta has all tolerances; of a mask's rows those that delta has not. */
+static int is_told(const struct table *t, int64_t row)
+{
+    return strcmp(table_text(t, row, "node"), "delta") == 0 ||
+           strcmp(table_text(t, row, "criterion"), "relative") == 0;
+}
+
 static err_t print_sparsity(struct comparison *x, struct err *e)
 {
     const struct table *t = &x->sparsity;
@@ -80,6 +87,8 @@ static err_t print_sparsity(struct comparison *x, struct err *e)
         const char *criterion = table_text(t, i, "criterion");
         double tolerance = table_real(t, i, "tolerance");
         char words[60];
+        if (!is_told(t, i))
+            continue;
         if (strcmp(criterion, "bits") == 0)
             snprintf(words, sizeof words, "bits differ");
         else if (strcmp(criterion, "relative") == 0)
@@ -278,7 +287,7 @@ static err_t print_json(struct comparison *x, struct err *e)
         TRY(text_add(x->out, e, "%s", i < 2 ? ", " : ""));
     }
     TRY(json_taken(x, e));
-    TRY(json_rows(x, "sparsity", &x->sparsity, NULL, sparsity, e));
+    TRY(json_rows(x, "sparsity", &x->sparsity, is_told, sparsity, e));
     TRY(json_rows(x, "modules", &x->modules, is_delta, modules, e));
     TRY(json_rank(x, e));
     TRY(json_rows(x, "skipped", &x->skipped, is_delta, skipped, e));

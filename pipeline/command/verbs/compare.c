@@ -146,13 +146,16 @@ static err_t add_stages(struct text *out, const struct compare_request *x, struc
         TRY(text_add(out, e, "%s", i > 0 ? ", " : ""));
         TRY(param_quote(out, x->rename.v[i], e));
     }
-    TRY(text_add(out, e, "]}\n  mask: {needs: [delta], criterion: relative}\n"));
+    TRY(text_add(out, e, "]}\n"));
+    if (x->report) /* the page's headline is of the tolerance that the field uses */
+        TRY(text_add(out, e, "  mask: {needs: [delta], criterion: absolute, tolerance: 1e-5}\n"));
+    TRY(text_add(out, e, "  mask-relative: {kind: mask, needs: [delta], criterion: relative}\n"));
     if (with_rank)
         TRY(text_add(out, e, "  rank: {needs: [delta], spectrum: none, sample: %d}\n", all ? 0 : SAMPLE));
     if (x->logits_base)
         TRY(text_add(out, e, "  token-entropy: {needs: [load]}\n"));
     if (x->report)
-        TRY(text_add(out, e, "  report: {needs: [mask%s%s]}\n", with_rank ? ", rank" : "",
+        TRY(text_add(out, e, "  report: {needs: [mask, mask-relative%s%s]}\n", with_rank ? ", rank" : "",
                      x->logits_base ? ", token-entropy" : ""));
     return ERR_OK;
 }
