@@ -126,5 +126,11 @@ class Lora(lib.Case):
             self.assertIn("PiSSA: the base's weights were changed", run.errors()[0])
 
 
+    def test_an_adapter_without_a_tensor_is_no_model(self):
+        write_adapter(self.path("empty"), {}, {"peft_type": "LORA", "r": R, "lora_alpha": ALPHA, "target_modules": ["q_proj"]})
+        for np_ in (0, 2):
+            message = self.sinew(["compare", self.path("base"), self.path("empty")], np=np_, status=3).stderr
+            self.assertIn("an adapter without a tensor", message)
+
 if __name__ == "__main__":
     lib.main()

@@ -198,6 +198,11 @@ static err_t complete(const struct packed *p, const struct stored_list *list, co
                                          .scale = scale,
                                          .global = global},
                         q, a, e));
+    /* NVFP4's own scales are in units of a second one, for the whole tensor */
+    if (!d->problem && scale->dtype == DTYPE_F8_E4M3 && !p->global)
+        d->problem =
+            ", but the scale of the whole tensor (global_scale) is not there; NVFP4 codes mean nothing "
+            "without it";
     if (d->problem) {
         char shape[200];
         const struct stored_tensor *b = p->bytes;

@@ -188,6 +188,11 @@ static err_t open_base(struct stored_list *out, const struct stored_list *adapte
 {
     const struct choice plain = {.weights = choice->weights};
     struct opening o;
+    if (adapter->ntensors == 0)
+        return err_set(e, ERR_DATA,
+                       "%s: an adapter without a tensor: expected lora_A and lora_B of each module that it "
+                       "changes, found none; save it again",
+                       adapter->nfiles > 0 ? adapter->files[0].path : "?");
     TRY(opening_list(&o, out, choice->base, &plain, a, e));
     TRY(lora_complete(out, o.path, &plain, a, e));
     const int before = (int)out->nfiles;
