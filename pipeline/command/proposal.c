@@ -4,9 +4,9 @@
 #include "command/naming.h"
 #include "compare/pair.h"
 #include "formats/checkpoint.h"
+#include "formats/folders/hub.h"
 #include "formats/format.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,26 +71,14 @@ static const struct sighting *find_named(const struct thought *w, const struct s
  */
 static err_t find_outside(struct thought *w, const char *name, const struct sighting **out, struct err *e)
 {
-    char path[PATH_MAX], hub[PATH_MAX];
-    const char *home = getenv("HF_HUB_CACHE"), *slash = strchr(name, '/');
+    const char *path = name, *slash = strchr(name, '/'), *model, *hub;
     *out = NULL;
-    snprintf(path, sizeof path, "%s", name);
-    if (!checkpoint_exists(path) && slash && !strchr(slash + 1, '/') && name[0] != '/' && name[0] != '.') {
-        if (home)
-            snprintf(hub, sizeof hub, "%s", home);
-        else if ((home = getenv("HF_HOME")))
-            snprintf(hub, sizeof hub, "%s/hub", home);
-        else if ((home = getenv("HOME")))
-            snprintf(hub, sizeof hub, "%s/.cache/huggingface/hub", home);
-        if (home && snprintf(path, sizeof path, "%.2000s/models--%.*s--%.400s", hub, (int)(slash - name),
-                             name, slash + 1) > 0) {
-            struct survey cache = {.arena = w->arena, .log = w->survey->log};
-            struct stat st;
-            if (stat(path, &st) == 0 && survey_look(&cache, path, e) == ERR_OK && cache.n > 0)
-                snprintf(path, sizeof path, "%s", cache.found[0].path);
-            if (e->code != ERR_OK)
-                return e->code;
-        }
+    if (!checkpoint_exists(path)) {
+        struct survey cache = {.arena = w->arena, .log = w->survey->log};
+        TRY(hub_locate(name, &model, &hub, w->arena, e));
+        if (model)
+            TRY(survey_look(&cache, model, e));
+        path = cache.n > 0 ? cache.found[0].path : name;
     }
     if (!checkpoint_exists(path))
         return ERR_OK;
