@@ -159,14 +159,35 @@ static void take_entropy_histogram(struct gather *g, const struct table *t, stru
 
 /* ---- overlap ---- */
 
+/* Takes a place of the layer's picture. Returns 0 where it was taken, or there is none. */
+static int take_place(struct gather *g, int64_t layer, double x, double y, struct err *e)
+{
+    const int64_t places = (int64_t)GATHER_PLACES * GATHER_PLACES;
+    if (!(x >= 0 && x <= 1 && y >= 0 && y <= 1) ||
+        arena_grow(g->a, "gather.places", (layer + 1) * places, &g->cap_taken, &g->taken, e) != ERR_OK)
+        return 0;
+    char *taken = &g->taken[layer * places + lround(x * (GATHER_PLACES - 1)) * GATHER_PLACES +
+                            lround(y * (GATHER_PLACES - 1))];
+    int is_new = !*taken;
+    *taken = 1;
+    return is_new;
+}
+
 static void add_pair(struct gather *g, const struct table *t, int64_t i, struct err *e)
 {
     int64_t varies = keys_add(&g->varies, table_text(t, i, "varies"), e);
-    if (g->npairs < GATHER_PAIRS && varies >= 0 &&
+    struct gather_pair pair = {table_real(t, i, "jaccard"), table_real(t, i, "random_jaccard"),
+                               table_real(t, i, "matched_jaccard"), varies};
+    if (varies < 0)
+        return;
+    g->all_pairs++;
+    g->counted += !isnan(pair.jaccard) && !isnan(pair.matched);
+    g->above += pair.jaccard > pair.matched;
+    int is_new = take_place(g, 0, pair.random, pair.jaccard, e);
+    is_new |= take_place(g, 1 + varies, pair.matched, pair.jaccard, e);
+    if ((is_new || g->npairs < GATHER_PAIRS) &&
         arena_grow(g->a, "gather.pairs", g->npairs + 1, &g->cap_pairs, &g->pairs, e) == ERR_OK)
-        g->pairs[g->npairs++] =
-            (struct gather_pair){table_real(t, i, "jaccard"), table_real(t, i, "random_jaccard"),
-                                 table_real(t, i, "matched_jaccard"), varies};
+        g->pairs[g->npairs++] = pair;
 }
 
 static void take_overlap(struct gather *g, const struct table *t, struct err *e)

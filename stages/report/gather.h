@@ -10,10 +10,12 @@
 #include "report/summary.h"
 
 enum {
-    GATHER_CURVES = 12, /* a figure has at most so many curves of cells */
-    GATHER_CELLS = 8,   /* up to so many cells, each is a curve of its own */
-    GATHER_MATRIX = 10, /* up to so many cells on a base, each is a row of its overlap matrix */
-    GATHER_PAIRS = 20000,
+    GATHER_CURVES = 12,  /* a figure has at most so many curves of cells */
+    GATHER_CELLS = 8,    /* up to so many cells, each is a curve of its own */
+    GATHER_MATRIX = 10,  /* up to so many cells on a base, each is a row of its overlap matrix */
+    GATHER_PAIRS = 2000, /* up to so many pairs are kept one by one; of further ones, those alone that a
+                            picture can tell from them */
+    GATHER_PLACES = 401, /* places on either axis of that picture, 0 to 100 % */
     GATHER_SPECTRA = 160,
     GATHER_SAMPLES = 129 /* points kept of a spectrum */
 };
@@ -50,8 +52,12 @@ struct gather {
     struct pivot elements[GATHER_HISTOGRAMS], updated[GATHER_HISTOGRAMS]; /* bin x "lower" or curve */
     struct pivot entropy;                                                 /* family, bin x curve or edges */
     struct keys varies;
-    struct gather_pair *pairs; /* of the first overlap node */
+    struct gather_pair *pairs; /* of the first overlap node, see GATHER_PAIRS */
     int64_t npairs, cap_pairs;
+    int64_t all_pairs, counted, above; /* pairs; that have both figures; with more in common than matched
+                                          chance has it */
+    char *taken; /* places of the picture, of uniform chance and then of each key of varies */
+    int64_t cap_taken;
     struct pivot measured, matched, uniform; /* base, row cell or class x column: o of the row */
     struct keys last_layer;                  /* families; their largest layer stands in layers */
     int64_t layers[GATHER_CURVES];

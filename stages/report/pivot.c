@@ -4,14 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LISTED = 8 }; /* up to so many keys are found as quickly one after the other */
+
 int64_t keys_find(struct keys *k, const char *text)
 {
     if (k->last < k->n && strcmp(k->text[k->last], text) == 0)
         return k->last;
-    for (int64_t i = 0; i < k->n; i++)
+    int64_t found = -1;
+    if (k->n > LISTED)
+        found = dict_find(&k->index, text);
+    for (int64_t i = 0; i < k->n && k->n <= LISTED && found < 0; i++)
         if (strcmp(k->text[i], text) == 0)
-            return k->last = i;
-    return -1;
+            found = i;
+    if (found >= 0)
+        k->last = found;
+    return found;
 }
 
 int64_t keys_add(struct keys *k, const char *text, struct err *e)
@@ -22,7 +29,8 @@ int64_t keys_add(struct keys *k, const char *text, struct err *e)
     if (e->code != ERR_OK || arena_grow(k->arena, "keys", k->n + 1, &k->cap, &k->text, e) != ERR_OK)
         return -1;
     const char *copy = arena_strdup(k->arena, text, e);
-    if (!copy)
+    k->index.arena = k->arena;
+    if (!copy || dict_put(&k->index, copy, k->n, e) != ERR_OK)
         return -1;
     k->text[k->n] = copy;
     return k->last = k->n++;
@@ -85,28 +93,51 @@ struct tally pivot_at(struct pivot *p, const char *row, const char *col)
     return r >= 0 && c >= 0 ? p->groups[r * PIVOT_COLUMNS + c] : (struct tally){0};
 }
 
-static int after(const char *a, const char *b)
+/* A row on its way to its place. */
+struct placed {
+    const char *key;
+    double number; /* where the key is one */
+    int is_number;
+    int64_t from;
+};
+
+/* Numbers by size, then texts bytewise; those alike stay as they were. */
+static int by_key(const void *a, const void *b)
 {
-    char *end_a, *end_b;
-    double x = strtod(a, &end_a), y = strtod(b, &end_b);
-    if (*a && *b && !*end_a && !*end_b)
-        return x > y;
-    return strcmp(a, b) > 0;
+    const struct placed *x = a, *y = b;
+    if (x->is_number != y->is_number)
+        return x->is_number ? -1 : 1;
+    if (x->is_number && x->number != y->number)
+        return x->number < y->number ? -1 : 1;
+    int order = x->is_number ? 0 : strcmp(x->key, y->key);
+    return order ? order : (x->from > y->from) - (x->from < y->from);
 }
 
-void pivot_sort_rows(struct pivot *p)
+void pivot_sort_rows(struct pivot *p, struct err *e)
 {
-    /* Insertion: rows are few (layers, modules) and mostly in order already. */
-    for (int64_t i = 1; i < p->rows.n; i++)
-        for (int64_t j = i; j > 0 && after(p->rows.text[j - 1], p->rows.text[j]); j--) {
-            const char *key = p->rows.text[j];
-            p->rows.text[j] = p->rows.text[j - 1];
-            p->rows.text[j - 1] = key;
-            struct tally keep[PIVOT_COLUMNS];
-            struct tally *upper = &p->groups[(j - 1) * PIVOT_COLUMNS], *lower = upper + PIVOT_COLUMNS;
-            memcpy(keep, upper, sizeof keep);
-            memcpy(upper, lower, sizeof keep);
-            memcpy(lower, keep, sizeof keep);
-        }
+    struct arena *a = p->rows.arena;
+    int64_t n = p->rows.n;
+    struct placed *rows = NULL;
+    struct tally *groups = NULL;
+    if (e->code != ERR_OK || n < 2 || arena_array(a, "pivot.rows", n, &rows, e) != ERR_OK ||
+        arena_array(a, "pivot", n * PIVOT_COLUMNS, &groups, e) != ERR_OK)
+        return;
+    for (int64_t i = 0; i < n; i++) {
+        char *end;
+        const char *key = p->rows.text[i];
+        double number = strtod(key, &end);
+        rows[i] = (struct placed){key, number, *key && !*end && !isnan(number), i};
+    }
+    qsort(rows, (size_t)n, sizeof *rows, by_key);
+    for (int64_t i = 0; i < n; i++) {
+        p->rows.text[i] = rows[i].key;
+        memcpy(groups + i * PIVOT_COLUMNS, p->groups + rows[i].from * PIVOT_COLUMNS,
+               PIVOT_COLUMNS * sizeof *groups);
+        dict_put(&p->rows.index, rows[i].key, i, e);
+    }
+    arena_drop(a, p->groups);
+    arena_drop(a, rows);
+    p->groups = groups;
+    p->cap = n * PIVOT_COLUMNS;
     p->rows.last = 0;
 }

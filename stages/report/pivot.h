@@ -8,6 +8,7 @@
 #ifndef SINEW_PIVOT_H
 #define SINEW_PIVOT_H
 
+#include "base/dict.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -20,6 +21,7 @@ struct keys {
     struct arena *arena;
     const char **text;
     int64_t n, cap, last; /* last: what was found last; rows come in runs of one key */
+    struct dict index;    /* of text */
 };
 
 /* Local. Number of a key, added where it is new; -1 only when e is set. */
@@ -57,7 +59,8 @@ void pivot_add(struct pivot *p, const char *row, const char *col, double x, stru
 /* Local. The group of a row and a column key; an empty tally where there is none. */
 struct tally pivot_at(struct pivot *p, const char *row, const char *col);
 
-/* Local. Orders the rows: by number where both keys are numbers, else bytewise. Groups go with their rows. */
-void pivot_sort_rows(struct pivot *p);
+/* Local. Orders the rows: keys that are numbers by size, then the others bytewise. Groups go with their rows.
+ */
+void pivot_sort_rows(struct pivot *p, struct err *e);
 
 #endif

@@ -8,12 +8,16 @@
 
 void sheet_init(struct sheet *s, struct arena *a)
 {
-    *s = (struct sheet){.arena = a};
+    *s = (struct sheet){.arena = a, .most = SHEET_ROWS};
 }
 
 static void add_cell(struct sheet *s, struct err *e, const char *fmt, va_list args)
 {
     char text[1024];
+    if (s->ncols > 0 && s->ncells / s->ncols > s->most) {
+        s->left++;
+        return;
+    }
     if (e->code != ERR_OK || arena_grow(s->arena, "sheet", s->ncells + 1, &s->cap, &s->cells, e) != ERR_OK)
         return;
     vsnprintf(text, sizeof text, fmt, args);
@@ -46,9 +50,10 @@ void sheet_cell(struct sheet *s, struct err *e, const char *fmt, ...)
     va_end(args);
 }
 
-void sheet_count(struct sheet *s, int64_t n, struct err *e)
+/* 1,234,567 */
+static const char *grouped_digits(int64_t n, char grouped[32])
 {
-    char digits[24], grouped[32];
+    char digits[24];
     int len = snprintf(digits, sizeof digits, "%lld", (long long)n), at = 0;
     for (int i = 0; i < len; i++) {
         if (i > 0 && digits[i - 1] != '-' && (len - i) % 3 == 0)
@@ -56,7 +61,13 @@ void sheet_count(struct sheet *s, int64_t n, struct err *e)
         grouped[at++] = digits[i];
     }
     grouped[at] = '\0';
-    sheet_cell(s, e, "%s", grouped);
+    return grouped;
+}
+
+void sheet_count(struct sheet *s, int64_t n, struct err *e)
+{
+    char grouped[32];
+    sheet_cell(s, e, "%s", grouped_digits(n, grouped));
 }
 
 void sheet_real(struct sheet *s, double x, int decimals, struct err *e)
@@ -72,6 +83,11 @@ int64_t sheet_rows(const struct sheet *s)
     return s->ncols > 0 ? s->ncells / s->ncols - 1 : 0;
 }
 
+int64_t sheet_all_rows(const struct sheet *s)
+{
+    return s->ncols > 0 ? sheet_rows(s) + s->left / s->ncols : 0;
+}
+
 /* Code points of UTF-8, which is what a terminal and an editor align by. */
 static int width_of(const char *text, int escaped)
 {
@@ -81,11 +97,11 @@ static int width_of(const char *text, int escaped)
     return width;
 }
 
-static void measure(const struct sheet *s, int escaped, int least, int *width)
+static void measure(const struct sheet *s, int64_t rows, int escaped, int least, int *width)
 {
     for (int c = 0; c < s->ncols; c++)
         width[c] = least;
-    for (int64_t i = 0; i < s->ncells; i++) {
+    for (int64_t i = 0; i < (rows + 1) * s->ncols; i++) {
         int w = width_of(s->cells[i], escaped);
         if (w > width[i % s->ncols])
             width[i % s->ncols] = w;
@@ -114,11 +130,12 @@ static void add_rule(struct text *out, char mark, int n, struct err *e)
         text_add(out, e, "%c", mark);
 }
 
-err_t sheet_markdown(const struct sheet *s, struct text *out, struct err *e)
+err_t sheet_markdown(const struct sheet *s, int64_t rows, struct text *out, struct err *e)
 {
     int width[SHEET_COLUMNS];
-    measure(s, 1, 3, width);
-    for (int64_t r = 0; s->ncols > 0 && r <= sheet_rows(s); r++) {
+    rows = min64(rows, sheet_rows(s));
+    measure(s, rows, 1, 3, width);
+    for (int64_t r = 0; s->ncols > 0 && r <= rows; r++) {
         for (int c = 0; c < s->ncols; c++) {
             const char *cell = s->cells[r * s->ncols + c];
             int pad = width[c] - width_of(cell, 1);
@@ -139,11 +156,12 @@ err_t sheet_markdown(const struct sheet *s, struct text *out, struct err *e)
     return e->code;
 }
 
-err_t sheet_plain(const struct sheet *s, struct text *out, struct err *e)
+err_t sheet_plain(const struct sheet *s, int64_t rows, struct text *out, struct err *e)
 {
     int width[SHEET_COLUMNS];
-    measure(s, 0, 1, width);
-    for (int64_t r = 0; s->ncols > 0 && r <= sheet_rows(s); r++) {
+    rows = min64(rows, sheet_rows(s));
+    measure(s, rows, 0, 1, width);
+    for (int64_t r = 0; s->ncols > 0 && r <= rows; r++) {
         for (int c = 0; c < s->ncols; c++) {
             const char *cell = s->cells[r * s->ncols + c];
             int pad = width[c] - width_of(cell, 0), last = c == s->ncols - 1;
@@ -158,6 +176,26 @@ err_t sheet_plain(const struct sheet *s, struct text *out, struct err *e)
         }
     }
     return e->code;
+}
+
+struct sheet sheet_first(const struct sheet *s, int64_t most)
+{
+    struct sheet first = *s;
+    if (sheet_rows(s) > most) {
+        first.ncells = (most + 1) * s->ncols;
+        first.left += s->ncells - first.ncells;
+    }
+    return first;
+}
+
+err_t sheet_say_rest(const struct sheet *s, int64_t shown, struct text *out, struct err *e)
+{
+    char first[32], all[32];
+    if (sheet_all_rows(s) <= shown)
+        return ERR_OK;
+    return text_add(out, e, "The first %s of %s rows; %s %s.", grouped_digits(shown, first),
+                    grouped_digits(sheet_all_rows(s), all),
+                    s->rest ? s->rest : "the CSV files beside this page", s->rest ? "has all" : "have all");
 }
 
 const char *real_short(double x, char *text, int size)

@@ -240,14 +240,14 @@ static void take_overlap(struct summary *sum, const struct table *t, struct err 
         key = summary_join(
             sum, node, summary_join(sum, summary_base_label(sum, table_text(t, i, "base")), varies, e), e);
         add_overlap(&sum->by_base, key, t, i, 0, e);
-        if (nth == 0) {
+        if (nth == 0 && sum->algorithms.n <= SUMMARY_ALGORITHMS) {
             const char *one = summary_cell_text(sum, table_text(t, i, "cell_1"), "algorithm");
             const char *two = summary_cell_text(sum, table_text(t, i, "cell_2"), "algorithm");
             int swap = keys_find(&sum->algorithms, one) > keys_find(&sum->algorithms, two);
             add_overlap(&sum->by_algorithms, summary_join(sum, swap ? two : one, swap ? one : two, e), t, i,
                         swap, e);
         }
-        if (sum->npairs++ < sum->detail)
+        if (sum->npairs++ < SUMMARY_PAIRS)
             table_add_row(&sum->pairs, t, i, e);
     }
 }

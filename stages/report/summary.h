@@ -19,7 +19,9 @@ enum {
         12, /* up to so many families (or algorithms of one family), one each; else one for all */
     SUMMARY_REASONS = 60, /* distinct reasons told apart */
     SUMMARY_MEASURES = PIVOT_COLUMNS - 1,
-    SUMMARY_OVERLAPS = 9
+    SUMMARY_OVERLAPS = 9,
+    SUMMARY_ALGORITHMS = 64, /* up to so many, each two of them are a group of pairs */
+    SUMMARY_PAIRS = 5000     /* pairs of cells that a page can show one by one */
 };
 
 /* What the columns of layer and module tables are. */
@@ -43,7 +45,7 @@ struct summary {
     const char *study, *simulated, *created, *version; /* root attributes; "" where there is none */
     const char *notes; /* what was taken of checkpoints, a line each; "" where there is nothing to say */
     struct table cells, entropy, published;
-    struct table pairs; /* the first `detail` rows of overlap at scope model, of npairs */
+    struct table pairs; /* the first SUMMARY_PAIRS rows of overlap at scope model, of npairs */
     int64_t npairs;
     struct keys cell_keys, families, algorithms, seeds, data, steps, bases;
     struct keys absent;     /* cells that table skipped calls "not measured" */

@@ -144,12 +144,12 @@ static void test_sheet(void **state)
         zeros, zeros);
     assert_string_equal(html_of(b, &body), html.text);
     struct text sheet = {.arena = &b->arena};
-    sheet_markdown(&s, &sheet, &b->err);
+    sheet_markdown(&s, 100, &sheet, &b->err);
     assert_non_null(strstr(sheet.text, "a \\| b"));
     text_add(&sheet, &b->err, "\n");
     assert_string_equal(markdown_of(b, &body), sheet.text);
     sheet = (struct text){.arena = &b->arena};
-    sheet_plain(&s, &sheet, &b->err);
+    sheet_plain(&s, 100, &sheet, &b->err);
     text_add(&sheet, &b->err, "\n");
     assert_string_equal(plain_of(b, &body), sheet.text);
 }
@@ -172,6 +172,45 @@ static void test_long_sheet(void **state)
         assert_int_equal(strstr(html, "<details><summary>Table: 13 rows</summary>") != NULL, rows == 13);
         assert_int_equal(strstr(html, "</details>") != NULL, rows == 13);
     }
+}
+
+/* A text file has the first two hundred rows and says so, unless the whole table is wanted. */
+static void test_sheet_in_texts(void **state)
+{
+    struct bench *b = *state;
+    struct body body = new_body(b);
+    struct sheet s;
+    sheet_init(&s, &b->arena);
+    sheet_column(&s, 'c', &b->err, "cell");
+    for (int i = 0; i < 201; i++)
+        sheet_cell(&s, &b->err, "f/a/%d", i);
+    body_sheet(&body, &s, &b->err);
+    s.whole = 1;
+    body_sheet(&body, &s, &b->err);
+    const char *text = plain_of(b, &body), *first = strstr(text, "f/a/199\n"),
+               *last = strstr(text, "f/a/200\n");
+    const char *said =
+        strstr(text, "The first 200 of 201 rows; the CSV files beside this page have all.\n\n");
+    assert_true(first && said && last && first < said && said < last);
+    assert_null(strstr(last + 1, "f/a/200\n"));
+    const char *html = html_of(b, &body);
+    assert_non_null(strstr(html, "<th scope=\"col\" data-cell>cell</th>"));
+    assert_null(strstr(html, "The first"));
+    assert_non_null(strstr(strstr(html, "f/a/200<") + 1, "f/a/200<"));
+}
+
+/* Blocks that stand in text files alone, or in pages alone. */
+static void test_places(void **state)
+{
+    struct bench *b = *state;
+    struct body body = new_body(b);
+    body_say(&body, BODY_PARAGRAPH, &b->err, "everywhere");
+    body_say(&body, BODY_PARAGRAPH, &b->err, "texts");
+    body_only(&body, BODY_TEXTS);
+    body_say(&body, BODY_PARAGRAPH, &b->err, "pages");
+    body_only(&body, BODY_PAGES);
+    assert_string_equal(markdown_of(b, &body), "everywhere\n\ntexts\n\n");
+    assert_string_equal(html_of(b, &body), "<p>everywhere</p>\n<p>pages</p>\n");
 }
 
 static struct figure sample(struct bench *b, const char *name, const char *svg, int extra)
@@ -265,10 +304,11 @@ static void test_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_BENCH(test_title),      TEST_BENCH(test_paragraph), TEST_BENCH(test_escaping),
-        TEST_BENCH(test_list),       TEST_BENCH(test_quote),     TEST_BENCH(test_sheet),
-        TEST_BENCH(test_long_sheet), TEST_BENCH(test_figures),   TEST_BENCH(test_undrawn),
-        TEST_BENCH(test_cut),        TEST_BENCH(test_error),
+        TEST_BENCH(test_title),      TEST_BENCH(test_paragraph),      TEST_BENCH(test_escaping),
+        TEST_BENCH(test_list),       TEST_BENCH(test_quote),          TEST_BENCH(test_sheet),
+        TEST_BENCH(test_long_sheet), TEST_BENCH(test_sheet_in_texts), TEST_BENCH(test_places),
+        TEST_BENCH(test_figures),    TEST_BENCH(test_undrawn),        TEST_BENCH(test_cut),
+        TEST_BENCH(test_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,12 +116,12 @@ static void test_sheet(void **state)
     sheet_real(&s, NAN, 1, &f->bench.err);
     assert_int_equal(sheet_rows(&s), 2);
     struct text md = {.arena = &f->bench.arena}, plain = {.arena = &f->bench.arena};
-    assert_int_equal(sheet_markdown(&s, &md, &f->bench.err), ERR_OK);
+    assert_int_equal(sheet_markdown(&s, 100, &md, &f->bench.err), ERR_OK);
     assert_string_equal(md.text, "| cell |         n |    % |\n"
                                  "|:-----|----------:|-----:|\n"
                                  "| a\\|b | 1,234,567 | 81.4 |\n"
                                  "| \xc3\xa9    |      -999 |    - |\n");
-    assert_int_equal(sheet_plain(&s, &plain, &f->bench.err), ERR_OK);
+    assert_int_equal(sheet_plain(&s, 100, &plain, &f->bench.err), ERR_OK);
     assert_string_equal(plain.text, "cell          n     %\n"
                                     "----  ---------  ----\n"
                                     "a|b   1,234,567  81.4\n"
@@ -140,7 +140,38 @@ static void test_sheet_lines(void **state)
     sheet_column(&s, 'l', &f->bench.err, "late");
     assert_int_equal(f->bench.err.code, ERR_BUG);
     struct text out = {.arena = &f->bench.arena};
-    assert_int_equal(sheet_plain(&s, &out, &f->bench.err), ERR_BUG);
+    assert_int_equal(sheet_plain(&s, 100, &out, &f->bench.err), ERR_BUG);
+}
+
+/* Rows behind the last that is kept are counted, and a sentence names the file that has them. */
+static void test_sheet_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct sheet s;
+    sheet_init(&s, &f->bench.arena);
+    s.most = 3;
+    s.rest = "all.csv";
+    sheet_column(&s, 'l', &f->bench.err, "n");
+    sheet_column(&s, 'r', &f->bench.err, "m");
+    for (int i = 0; i < 1500; i++) {
+        assert_int_equal(sheet_all_rows(&s), i);
+        sheet_cell(&s, &f->bench.err, "%d", i);
+        sheet_count(&s, i, &f->bench.err);
+    }
+    assert_int_equal(sheet_rows(&s), 3);
+    assert_int_equal(sheet_all_rows(&s), 1500);
+    struct text rest = {.arena = &f->bench.arena}, none = {.arena = &f->bench.arena};
+    struct text plain = {.arena = &f->bench.arena};
+    sheet_say_rest(&s, 3, &rest, &f->bench.err);
+    assert_string_equal(rest.text, "The first 3 of 1,500 rows; all.csv has all.");
+    struct sheet two = sheet_first(&s, 2);
+    assert_int_equal(sheet_rows(&two), 2);
+    assert_int_equal(sheet_all_rows(&two), 1500);
+    sheet_plain(&two, 1, &plain, &f->bench.err);
+    assert_string_equal(plain.text, "n  m\n-  -\n0  0\n");
+    sheet_say_rest(&s, 1500, &none, &f->bench.err);
+    assert_null(none.text);
+    assert_int_equal(f->bench.err.code, ERR_OK);
 }
 
 static void test_pivot(void **state)
@@ -161,7 +192,7 @@ static void test_pivot(void **state)
     assert_int_equal(t.n, 0);
     assert_true(isnan(tally_mean(&t)));
     assert_int_equal(pivot_at(&p, "9", "z").n, 0);
-    pivot_sort_rows(&p);
+    pivot_sort_rows(&p, &f->bench.err);
     assert_string_equal(p.rows.text[0], "9");
     assert_string_equal(p.rows.text[1], "10");
     assert_string_equal(p.rows.text[2], "none");
@@ -195,6 +226,32 @@ static void test_keys_list(void **state)
     keys_add(&k, "c", &f->bench.err);
     assert_string_equal(keys_list(&k, 3, &f->bench.err), "a, b, c");
     assert_string_equal(keys_list(&k, 2, &f->bench.err), "a, b and 1 more");
+}
+
+/* As many keys as there are, each has its own number; groups stay with their rows when these are sorted. */
+static void test_many_keys(void **state)
+{
+    struct fixture *f = *state;
+    struct pivot p;
+    char key[24];
+    enum { MANY = 6000 };
+    pivot_init(&p, &f->bench.arena);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, i % 2 ? "%d" : "x%05d",
+                 (i * 7919) % MANY); /* 7919 is no divisor: each once */
+        pivot_add(&p, key, "v", (i * 7919) % MANY, &f->bench.err);
+    }
+    assert_int_equal(p.rows.n, MANY);
+    pivot_sort_rows(&p, &f->bench.err);
+    for (int i = 0; i < MANY; i++) {
+        int n = i < MANY / 2 ? 2 * i + 1 : 2 * i - MANY;
+        snprintf(key, sizeof key, i < MANY / 2 ? "%d" : "x%05d", n);
+        assert_string_equal(p.rows.text[i], key);
+        assert_int_equal(keys_find(&p.rows, key), i);
+        assert_true(pivot_at(&p, key, "v").sum == n);
+    }
+    assert_int_equal(keys_find(&p.rows, "x"), -1);
+    assert_int_equal(f->bench.err.code, ERR_OK);
 }
 
 static const struct norms no_norms;
@@ -399,9 +456,10 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_csv_text),    TEST(test_csv_real), TEST(test_real_short),    TEST(test_sheet),
-        TEST(test_sheet_lines), TEST(test_pivot),    TEST(test_pivot_columns), TEST(test_keys_list),
-        TEST(test_summary),     TEST(test_pages),    TEST(test_own_figures),   TEST(test_empty),
+        TEST(test_csv_text),      TEST(test_csv_real),      TEST(test_real_short), TEST(test_sheet),
+        TEST(test_sheet_lines),   TEST(test_sheet_bounded), TEST(test_many_keys),  TEST(test_pivot),
+        TEST(test_pivot_columns), TEST(test_keys_list),     TEST(test_summary),    TEST(test_pages),
+        TEST(test_own_figures),   TEST(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

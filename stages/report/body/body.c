@@ -86,6 +86,12 @@ void body_figure(struct body *b, const struct figure *f, struct err *e)
         b->blocks[b->n - 1].figure = f;
 }
 
+void body_only(struct body *b, enum body_place place)
+{
+    if (b->n > 0)
+        b->blocks[b->n - 1].place = place;
+}
+
 int body_has_section(const struct body *b, const char *id)
 {
     for (int64_t i = 0; i < b->n; i++)

@@ -26,6 +26,9 @@ enum body_kind {
     BODY_FIGURE /* a figure above its caption; where there is no drawing, the caption alone */
 };
 
+/* Where a block stands: text files have the first rows of a table or none, a page in a browser has all. */
+enum body_place { BODY_EVERYWHERE, BODY_TEXTS, BODY_PAGES };
+
 enum span_kind { SPAN_PLAIN, SPAN_STRONG, SPAN_LINK };
 
 struct body_span {
@@ -36,6 +39,7 @@ struct body_span {
 
 struct body_block {
     enum body_kind kind;
+    enum body_place place;
     int64_t from, n;       /* its spans */
     const char *id, *list; /* of a section: its name in links; how its lists look (html.h), "" plainly */
     struct sheet sheet;    /* of BODY_SHEET */
@@ -74,6 +78,9 @@ void body_strong(struct body *b, struct err *e, const char *fmt, ...) __attribut
 
 /* Local. A link to a file in the report's folder. */
 void body_link(struct body *b, struct err *e, const char *target, const char *text);
+
+/* Local. The block begun last stands there alone. */
+void body_only(struct body *b, enum body_place place);
 
 /* Local, pure. Is there a section of this id? */
 int body_has_section(const struct body *b, const char *id);

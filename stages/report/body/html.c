@@ -1,5 +1,6 @@
 #include "report/body/html.h"
 
+#include "report/body/html_script.h"
 #include "report/body/html_style.h"
 #include "report/chart/plot.h"
 
@@ -99,7 +100,8 @@ static void put_row(struct html *h, const struct sheet *s, int64_t row)
     for (int c = 0; c < s->ncols; c++) {
         const char *cell = s->cells[row * s->ncols + c];
         int is_right = s->align[c] == 'r', is_long = row > 0 && !is_right && strlen(cell) > LONG_TEXT;
-        text_add(h->out, h->e, "<%s%s%s>", tag, row == 0 ? " scope=\"col\"" : "",
+        text_add(h->out, h->e, "<%s%s%s%s>", tag, row == 0 ? " scope=\"col\"" : "",
+                 row == 0 && s->align[c] == 'c' ? " data-cell" : "",
                  is_right  ? " class=\"r\""
                  : is_long ? " class=\"long\""
                            : "");
@@ -112,8 +114,15 @@ static void put_row(struct html *h, const struct sheet *s, int64_t row)
 static void put_sheet(struct html *h, const struct sheet *s)
 {
     int64_t rows = sheet_rows(s);
+    struct text rest = {.arena = h->out->arena};
     if (s->ncols == 0)
         return;
+    sheet_say_rest(s, rows, &rest, h->e);
+    if (rest.text) {
+        text_add(h->out, h->e, "<p>");
+        escape(h->out, rest.text, h->e);
+        text_add(h->out, h->e, "</p>\n");
+    }
     if (rows > OPEN_ROWS)
         text_add(h->out, h->e, "<details><summary>Table: %lld rows</summary>\n", (long long)rows);
     text_add(h->out, h->e, "<div class=\"table\" tabindex=\"0\"><table>\n");
@@ -217,6 +226,8 @@ err_t html_page(const struct body *b, const char *title, struct text *out, struc
     escape(out, title, e);
     text_add(out, e, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<main>\n", html_style);
     for (const struct body_block *x = b->blocks; x < b->blocks + b->n && e->code == ERR_OK; x++) {
+        if (x->place == BODY_TEXTS)
+            continue;
         end_groups(&h, x);
         put_block(&h, x);
     }

@@ -2,7 +2,8 @@
  *
  * Drawings are put into the page itself. Texts are escaped, so that a name with a "<" in it shows and does
  * nothing. Long tables are folded, and so are figures of which there are many alike; without scripts all of
- * it opens by hand. A section's list looks as its class says: "cards" one box per item, "words" in columns.
+ * it opens by hand, and with them tables are searched, filtered, sorted and grouped (html_script.h). A
+ * section's list looks as its class says: "cards" one box per item, "words" in columns.
  */
 #ifndef SINEW_HTML_H
 #define SINEW_HTML_H

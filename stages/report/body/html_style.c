@@ -47,14 +47,20 @@ const char html_style[] =
     "th{background:var(--card);font-weight:600}tr:last-child td{border-bottom:0}\n"
     "td.r,th.r{text-align:right}td.long{min-width:18rem}\n"
     "@media (max-width:600px){figure{padding:8px}table{font-size:.78rem}th,td{padding:.25rem .4rem}}\n"
+    ".tools{display:flex;flex-wrap:wrap;align-items:end;gap:.4rem 1rem;margin:.6rem 0;font-size:.87rem}"
+    ".tools label{display:grid;color:var(--soft)}.tools output{margin-left:auto;color:var(--soft)}"
+    ".tools input,.tools select{font:inherit;color:var(--ink);background:var(--paper);border:1px solid "
+    "var(--line);border-radius:4px;padding:.2rem .4rem;max-width:16rem}\n"
+    "th button,tr.g button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer;"
+    "text-align:inherit}th button::after{content:' \\2195';opacity:.4}"
+    "th[aria-sort=ascending] button::after{content:' \\2191';opacity:1}"
+    "th[aria-sort=descending] button::after{content:' \\2193';opacity:1}"
+    "tr.g td{background:var(--card);font-weight:600}\n"
+    ".table.high{max-height:85vh;overflow:auto}.high th{position:sticky;top:0}\n"
     "details{margin:.8rem 0}summary{cursor:pointer;color:var(--link);padding:.2rem 0}\n"
     "@media "
     "print{:root{color-scheme:light;--ink:#000;--soft:#333;--paper:#fff;--card:#fff;--line:#bbb;--link:#000;-"
     "-warn:#fff}"
-    "html{font-size:9pt}body{font-size:1rem}nav,summary{display:none}main,header{max-width:none;padding:0}"
-    "figure,tr,.cards li{break-inside:avoid}h2{break-after:avoid}.table{overflow:visible;border:0}"
+    "html{font-size:9pt}body{font-size:1rem}nav,summary,.tools{display:none}main,header{max-width:none;padding:0}"
+    "figure,tr,.cards li{break-inside:avoid}h2{break-after:avoid}.table,.table.high{overflow:visible;border:0;max-height:none}"
     "table{font-size:6.5pt}th,td{padding:1pt 3pt}.figures{grid-template-columns:1fr 1fr}}\n";
-
-const char html_script[] =
-    "addEventListener('beforeprint',function(){document.querySelectorAll('details').forEach("
-    "function(d){d.open=true})});";

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { TEXT_ROWS = 200 }; /* of a table: more of them are no reading */
+
 /* A block's marks in Markdown: before each of its lines, or before the first alone. */
 static const struct {
     const char *first, *next;
@@ -37,15 +39,26 @@ static void put_spans(const struct body *b, const struct body_block *x, int mark
     }
 }
 
+/* The first rows, and a sentence on the others. */
+static void put_sheet(const struct sheet *s, int markdown, struct text *out, struct err *e)
+{
+    int64_t rows = sheet_rows(s), shown = s->whole ? rows : min64(rows, TEXT_ROWS);
+    if (markdown)
+        sheet_markdown(s, shown, out, e);
+    else
+        sheet_plain(s, shown, out, e);
+    text_add(out, e, "\n");
+    if (sheet_all_rows(s) > shown) {
+        sheet_say_rest(s, shown, out, e);
+        text_add(out, e, "\n\n");
+    }
+}
+
 static void put_block(const struct body *b, const struct body_block *x, int markdown, struct text *out,
                       struct err *e)
 {
     if (x->kind == BODY_SHEET) {
-        if (markdown)
-            sheet_markdown(&x->sheet, out, e);
-        else
-            sheet_plain(&x->sheet, out, e);
-        text_add(out, e, "\n");
+        put_sheet(&x->sheet, markdown, out, e);
         return;
     }
     if (x->kind == BODY_FIGURE && markdown && x->figure->svg)
@@ -59,7 +72,8 @@ static void put_block(const struct body *b, const struct body_block *x, int mark
 static err_t put_page(const struct body *b, int markdown, struct text *out, struct err *e)
 {
     for (int64_t i = 0; i < b->n && e->code == ERR_OK; i++)
-        put_block(b, &b->blocks[i], markdown, out, e);
+        if (b->blocks[i].place != BODY_PAGES)
+            put_block(b, &b->blocks[i], markdown, out, e);
     return e->code;
 }
 

@@ -87,15 +87,10 @@ void chart_sort(struct chart *c)
             }
 }
 
-int64_t chart_label(struct chart *c, struct chart_labels *l, const char *text, struct err *e)
+int64_t chart_label(struct chart *c, struct keys *l, const char *text, struct err *e)
 {
-    for (int64_t i = 0; i < l->n; i++)
-        if (strcmp(l->text[i], text) == 0)
-            return i;
-    if (e->code != ERR_OK || arena_grow(c->arena, "chart.labels", l->n + 1, &l->cap, &l->text, e) != ERR_OK)
-        return -1;
-    l->text[l->n] = arena_strdup(c->arena, text, e);
-    return l->text[l->n] ? l->n++ : -1;
+    l->arena = c->arena;
+    return keys_add(l, text, e);
 }
 
 int chart_block(struct chart *c, const char *title, struct err *e)
@@ -178,7 +173,7 @@ err_t chart_csv(const struct chart *c, struct text *out, struct err *e)
     field(out, c->kind == CHART_ROWS ? c->x_title : c->y_title, "\r\n", e);
     for (const struct chart_series *s = c->series; s < c->series + c->nseries; s++)
         for (int64_t i = 0; i < s->n; i++) {
-            const struct chart_labels *l = c->kind == CHART_ROWS ? &c->labels : &c->columns;
+            const struct keys *l = c->kind == CHART_ROWS ? &c->labels : &c->columns;
             double key = c->kind == CHART_ROWS ? s->y[i] : s->x[i];
             field(out, s->name, ",", e);
             if (l->n > 0 && key >= 0 && key < (double)l->n)

@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "report/pivot.h"
 
 #include <stdint.h>
 
@@ -28,11 +29,6 @@ struct chart_series {
     enum chart_style style;
     int64_t n, cap, cap_y;
     double *x, *y;
-};
-
-struct chart_labels {
-    int64_t n, cap;
-    const char **text;
 };
 
 /* A line across the figure: at x = value, at y = value, or where both are equal. */
@@ -58,9 +54,8 @@ struct chart {
     double x_min, x_max, y_min, y_max; /* NaN: as the data has them */
     int nseries, nblocks, nmarks;
     struct chart_series series[CHART_SERIES];
-    struct chart_labels labels; /* rows of CHART_ROWS and CHART_MATRIX, from the top */
-    struct chart_labels
-        columns; /* of CHART_MATRIX; of CHART_CURVES: names of x = 0, 1, ... where x is no number */
+    struct keys labels;  /* rows of CHART_ROWS and CHART_MATRIX, from the top */
+    struct keys columns; /* of CHART_MATRIX; of CHART_CURVES: names of x = 0, 1, ... where x is no number */
     struct chart_block blocks[CHART_BLOCKS];
     struct chart_mark marks[CHART_MARKS];
 };
@@ -89,7 +84,7 @@ void chart_point_once(struct chart *c, struct chart_series *s, double x, double 
 void chart_sort(struct chart *c);
 
 /* Local. The number of a row or column label, added where it is new; -1 only when e is set. */
-int64_t chart_label(struct chart *c, struct chart_labels *l, const char *text, struct err *e);
+int64_t chart_label(struct chart *c, struct keys *l, const char *text, struct err *e);
 
 /* Local. A block of the matrix, all NaN; labels and columns are complete by then. -1 where there is no room.
  */

@@ -54,7 +54,7 @@ static int width_of(const char *text)
     return n;
 }
 
-static int longest(const struct chart_labels *l)
+static int longest(const struct keys *l)
 {
     int most = 0;
     for (int64_t i = 0; i < l->n; i++) {
@@ -79,8 +79,8 @@ static void set_range(struct text *out, const char *axis, double from, double to
 }
 
 /* Label i stands at place i, or at its negative. every: of many labels only some are written. */
-static void set_tics(struct text *out, const char *axis, const struct chart_labels *l, double shift,
-                     int every, struct err *e)
+static void set_tics(struct text *out, const char *axis, const struct keys *l, double shift, int every,
+                     struct err *e)
 {
     text_add(out, e, "set %stics %sscale 0 (", axis, shift > 0 ? "add " : "");
     for (int64_t i = 0; i < l->n; i += every) {

@@ -10,7 +10,7 @@ void figures_consensus(struct figures *f, struct err *e)
     struct chart *c = chart_new(g->a, CHART_CURVES, e, "consensus");
     if (!c)
         return;
-    pivot_sort_rows(&sum->consensus);
+    pivot_sort_rows(&sum->consensus, e);
     for (int64_t b = 0; b < sum->consensus.cols.n && e->code == ERR_OK; b++) {
         const char *base = sum->consensus.cols.text[b];
         double parameters = 0;

@@ -59,7 +59,6 @@ void figures_scatter(struct figures *f, struct err *e)
 {
     struct gather *g = f->g;
     struct chart *c = chart_new(g->a, CHART_CURVES, e, "overlap-against-chance");
-    int64_t above = 0, counted = 0;
     if (!c)
         return;
     struct chart_series *uniform = chart_series(c, "uniform chance, all pairs", CHART_FAINT, e);
@@ -70,8 +69,6 @@ void figures_scatter(struct figures *f, struct err *e)
             name = "others";
         chart_point(c, uniform, 100 * p->random, 100 * p->jaccard, e);
         chart_point(c, chart_series(c, name, CHART_DOTS, e), 100 * p->matched, 100 * p->jaccard, e);
-        counted += !isnan(p->jaccard) && !isnan(p->matched);
-        above += p->jaccard > p->matched;
     }
     c->title = "Observed overlap against chance, every pair of cells";
     c->x_title = "expected by chance, Jaccard index, %";
@@ -85,9 +82,9 @@ void figures_scatter(struct figures *f, struct err *e)
         "chance matched on tensor and size of the weight. The Jaccard index is the updates in common as a "
         "share of all updates of either. On the dashed line, chance explains everything: %lld of %lld pairs "
         "lie above it with matched chance. Colours: what differs between the two cells.%s",
-        (long long)above, (long long)counted,
-        g->sum->npairs > g->npairs && g->npairs == GATHER_PAIRS ? " Only the first 20000 pairs are drawn."
-                                                                : "");
+        (long long)g->above, (long long)g->counted,
+        g->all_pairs > g->npairs ? " Pairs that would fall on one place are one mark; overlap.csv has all."
+                                 : "");
     figures_add_study(f, c, e);
 }
 

@@ -22,7 +22,7 @@ void figures_rate(struct figures *f, struct err *e)
     struct chart *c = chart_new(g->a, CHART_CURVES, e, "update-rate-by-magnitude");
     if (!c)
         return;
-    pivot_sort_rows(all);
+    pivot_sort_rows(all, e);
     for (int64_t k = 0; k < all->cols.n; k++)
         for (int64_t r = 0; r < all->rows.n && strcmp(all->cols.text[k], "lower") != 0; r++) {
             const char *bin = all->rows.text[r], *curve = all->cols.text[k];
@@ -52,7 +52,7 @@ static void share_curves(struct gather *g, struct chart *c, enum gather_histogra
     struct pivot *p = &g->elements[q];
     int steps = q == GATHER_ULP_DISTANCE;
     long least = LONG_MAX, most = LONG_MIN;
-    pivot_sort_rows(p);
+    pivot_sort_rows(p, e);
     for (int64_t r = 0; r < p->rows.n; r++) {
         long bin = strtol(p->rows.text[r], NULL, 10);
         least = bin < least ? bin : least;

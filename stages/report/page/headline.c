@@ -33,7 +33,7 @@ static void absent_row(struct summary *sum, struct sheet *s, const char *cell, s
 /* The titles, in the order of the cells of measured_row. */
 static void put_columns(struct summary *sum, struct sheet *s, struct err *e)
 {
-    sheet_column(s, 'l', e, "cell");
+    sheet_column(s, 'c', e, "cell");
     sheet_column(s, 'r', e, "parameters");
     if (summary_covered(sum, -1) < 1)
         sheet_column(s, 'r', e, "covered %%");
@@ -79,6 +79,8 @@ static void measured_row(struct summary *sum, struct sheet *s, int64_t row, stru
 void headline_sheet(struct summary *sum, struct sheet *s, struct err *e)
 {
     sheet_init(s, sum->a);
+    s->most = INT64_MAX;
+    s->whole = 1;
     put_columns(sum, s, e);
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         if (summary_is_measured(sum, i))

@@ -31,12 +31,20 @@ void page_mean(struct sheet *s, struct tally t, double scale, int decimals, stru
     sheet_real(s, scale * tally_mean(&t), decimals, e);
 }
 
-void page_sheet(struct page *p, const struct sheet *s, struct err *e)
+void page_sheet_only(struct page *p, enum body_place place, const struct sheet *s, struct err *e)
 {
     body_sheet(&p->body, s, e);
-    if (p->sum->simulated[0])
+    body_only(&p->body, place);
+    if (p->sum->simulated[0]) {
         body_say(&p->body, BODY_PARAGRAPH, e, "SIMULATED weights: no measurement of a trained model.");
+        body_only(&p->body, place);
+    }
     arena_reset(p->sum->scratch);
+}
+
+void page_sheet(struct page *p, const struct sheet *s, struct err *e)
+{
+    page_sheet_only(p, BODY_EVERYWHERE, s, e);
 }
 
 int page_has_figures(const struct page *p)

@@ -19,6 +19,9 @@ struct page {
 /* Local. Appends a table, and below it whether weights are simulated; resets the scratch arena. */
 void page_sheet(struct page *p, const struct sheet *s, struct err *e);
 
+/* Local. The same in text files, or in browsers' pages, alone. */
+void page_sheet_only(struct page *p, enum body_place place, const struct sheet *s, struct err *e);
+
 /* Local. Cells of a sheet: the mean of a group, times scale; the same with the least and the greatest value
  * where the group spreads, "81.38 (80.11-82.02)". */
 void page_mean(struct sheet *s, struct tally t, double scale, int decimals, struct err *e);

@@ -43,7 +43,8 @@ static void put_node(struct page *page, struct pivot *p, struct err *e)
     struct summary *sum = page->sum;
     struct sheet s;
     sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, summary_is_detailed(sum) ? "cell" : "algorithm");
+    sheet_column(&s, summary_is_detailed(sum) ? 'c' : 'l', e,
+                 summary_is_detailed(sum) ? "cell" : "algorithm");
     sheet_column(&s, 'l', e, "policy");
     sheet_column(&s, 'r', e, "tokens");
     for (int c = 0; c < COLUMNS; c++)

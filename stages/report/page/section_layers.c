@@ -13,7 +13,7 @@ static const char *columns_words(const struct summary *sum)
 static void put_pivot(struct page *p, struct pivot *mean, const char *title, struct err *e)
 {
     struct sheet s;
-    pivot_sort_rows(mean);
+    pivot_sort_rows(mean, e);
     sheet_init(&s, p->sum->a);
     sheet_column(&s, 'l', e, "%s", title);
     for (int64_t c = 0; c < mean->cols.n; c++)

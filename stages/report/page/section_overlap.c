@@ -74,19 +74,29 @@ static void by_varies(struct page *p, const char *node, struct err *e)
 
 /* ---- single pairs, and other groups of them ---- */
 
+/* Are there too many pairs for a text file, so that groups of them say more? */
+static int has_many(const struct summary *sum)
+{
+    return sum->npairs > sum->detail;
+}
+
 static void overlap_pairs(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
     struct sheet s;
-    if (sum->npairs > sum->pairs.nrows) {
+    int all = sum->npairs == sum->pairs.nrows;
+    if (has_many(sum)) {
         body_say(&p->body, BODY_PARAGRAPH, e,
                  "The row of each of the %lld pairs stands in overlap.csv, per layer and module too.",
                  (long long)sum->npairs);
-        return;
+        if (!all)
+            return;
+        body_only(&p->body, BODY_TEXTS);
     }
     sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, "cell 1");
-    sheet_column(&s, 'l', e, "cell 2");
+    s.rest = "overlap.csv";
+    sheet_column(&s, 'c', e, "cell 1");
+    sheet_column(&s, 'c', e, "cell 2");
     sheet_column(&s, 'l', e, "varies");
     if (sum->overlap_nodes.n > 1)
         sheet_column(&s, 'l', e, "node");
@@ -100,7 +110,7 @@ static void overlap_pairs(struct page *p, struct err *e)
         for (int c = 0; c < SUMMARY_OVERLAPS; c++)
             sheet_real(&s, page_percent(table_real(&sum->pairs, i, summary_overlaps[c])), 2, e);
     }
-    page_sheet(p, &s, e);
+    page_sheet_only(p, has_many(sum) ? BODY_PAGES : BODY_EVERYWHERE, &s, e);
 }
 
 static void by_base(struct page *p, struct err *e)
@@ -155,7 +165,7 @@ static void by_module(struct page *p, struct err *e)
     sheet_column(&s, 'l', e, "module");
     sheet_column(&s, 'r', e, "pairs");
     overlap_titles(&s, e);
-    pivot_sort_rows(&sum->by_scope);
+    pivot_sort_rows(&sum->by_scope, e);
     for (int64_t i = 0; i < sum->by_scope.rows.n; i++) {
         sheet_cell(&s, e, "%s", sum->by_scope.rows.text[i]);
         overlap_group(&s, &sum->by_scope, sum->by_scope.rows.text[i], e);
@@ -179,10 +189,14 @@ int section_overlap(struct page *p, struct err *e)
     for (int64_t node = 0; node < sum->overlap_nodes.n && e->code == ERR_OK; node++)
         by_varies(p, sum->overlap_nodes.text[node], e);
     overlap_pairs(p, e);
-    int many = sum->npairs > sum->pairs.nrows; /* pairs, so that groups of them say more */
+    int many = has_many(sum);
     if (many && sum->by_base.rows.n > sum->by_varies.rows.n)
         by_base(p, e);
-    if (many && sum->algorithms.n > 1)
+    if (many && sum->algorithms.n > SUMMARY_ALGORITHMS)
+        body_say(&p->body, BODY_PARAGRAPH, e,
+                 "The study has %lld algorithms: what each two of them share stands in overlap.csv alone.",
+                 (long long)sum->algorithms.n);
+    else if (many && sum->algorithms.n > 1)
         by_algorithms(p, e);
     if (sum->by_scope.rows.n > 0)
         by_module(p, e);
@@ -216,7 +230,7 @@ int section_consensus(struct page *p, struct err *e)
     sheet_init(&s, sum->a);
     sheet_column(&s, 'l', e, "base");
     sheet_column(&s, 'r', e, "cells");
-    pivot_sort_rows(&sum->consensus);
+    pivot_sort_rows(&sum->consensus, e);
     for (int64_t k = 0; k < nk; k = next_k(k, nk, every))
         sheet_column(&s, 'r', e, "k = %s", sum->consensus.rows.text[k]);
     for (int64_t b = 0; b < sum->consensus.cols.n; b++) {

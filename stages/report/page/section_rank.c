@@ -32,7 +32,8 @@ static void put_statistics(struct page *page, struct pivot *p, const char *publi
     struct summary *sum = page->sum;
     struct sheet s;
     sheet_init(&s, sum->a);
-    sheet_column(&s, 'l', e, summary_is_detailed(sum) ? "cell" : "algorithm");
+    sheet_column(&s, summary_is_detailed(sum) ? 'c' : 'l', e,
+                 summary_is_detailed(sum) ? "cell" : "algorithm");
     for (size_t c = 0; c < sizeof titles / sizeof *titles; c++)
         sheet_column(&s, 'r', e, "%s", titles[c]);
     if (published)

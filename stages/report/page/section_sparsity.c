@@ -56,12 +56,17 @@ int section_sparsity(struct page *p, struct err *e)
     struct summary *sum = p->sum;
     if (summary_first_headline(sum) < 0)
         return 0;
-    if (summary_is_detailed(sum))
+    if (summary_is_detailed(sum)) {
         page_sheet(p, &p->cells, e);
-    else
+    } else {
         body_say(&p->body, BODY_PARAGRAPH, e,
                  "The row of each of the %lld cells stands in sparsity.md and sparsity.txt.",
                  (long long)sum->cells.nrows);
+        body_only(&p->body, BODY_TEXTS);
+        struct sheet cells = sheet_first(&p->cells, SHEET_ROWS);
+        cells.rest = "sparsity.md";
+        page_sheet_only(p, BODY_PAGES, &cells, e);
+    }
     headline_measures(sum, &p->body, e);
     int64_t product = sum->families.n * sum->algorithms.n;
     int is_list = sum->families.n < 2 || sum->algorithms.n < 2 || sum->algorithms.n > PIVOT_COLUMNS ||
@@ -79,7 +84,7 @@ int section_sparsity(struct page *p, struct err *e)
 static void take_tolerances(struct summary *sum, int first, struct pivot *mean, struct sheet *s,
                             struct err *e)
 {
-    sheet_column(s, 'l', e, summary_is_detailed(sum) ? "cell" : "algorithm");
+    sheet_column(s, summary_is_detailed(sum) ? 'c' : 'l', e, summary_is_detailed(sum) ? "cell" : "algorithm");
     for (int k = first; k < sum->nmeasures; k++) {
         const struct measure *x = &sum->measures[k];
         char tolerance[32];

@@ -1,0 +1,131 @@
+#!/usr/bin/python3
+"""The report of more cells than anyone reads one by one: the page has them all and a browser finds, filters, sorts and groups them;
+text files have groups of them, and where a table is cut a sentence says where the rest stands."""
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import sinewlib as lib
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+STUDY = """study: page
+output: "%(out)s"
+matrix:
+  families: [fa, fb]
+  algorithms: [ppo, dpo]
+  seeds: [%(seeds)s]
+  base: "%(models)s/{family}/base"
+  tuned: "%(models)s/{family}/{algorithm}/{seed}"
+stages:
+  synth: {scale: 0.00390625, layers: 1, architecture: qwen2.5-1.5b}
+  load: {needs: [synth]}
+  delta: {needs: [load]}
+  mask: {needs: [delta]}
+  report: {needs: [mask], figures: false}
+"""
+
+# What a reader does with the table of all cells, and what the page shows then.
+READER = """<script>
+var errors = [], said = {};
+window.onerror = function (m) { errors.push(String(m)) };
+function texts(table) {
+  return [].map.call(table.tBodies[0].rows, function (r) { return [].map.call(r.cells, function (c) { return c.textContent }) });
+}
+function change(e, value) { e.value = value; e.dispatchEvent(new Event(e.tagName === 'SELECT' ? 'change' : 'input')) }
+function value(s, text) { return [].filter.call(s.options, function (o) { return o.textContent === text })[0].value }
+window.onload = function () {
+  var fold = document.querySelector('#sparsity details'), table = fold.querySelector('table');
+  said.before = fold.querySelectorAll('.tools').length;
+  fold.open = true;
+  setTimeout(function () {
+    var tools = fold.querySelector('.tools'), selects = tools.querySelectorAll('select'), by = {};
+    selects.forEach(function (s) { by[s.parentNode.firstChild.textContent] = s });
+    said.tools = Object.keys(by);
+    said.groups = texts(table);
+    said.count = tools.querySelector('output').textContent;
+    table.tBodies[0].querySelectorAll('button')[1].click();
+    said.opened = texts(table).length;
+    change(by['group by'], '');
+    said.flat = texts(table);
+    change(by.algorithm, value(by.algorithm, 'dpo'));
+    said.filtered = texts(table);
+    change(tools.querySelector('input'), 'FB/ 7');
+    said.found = texts(table);
+    said.found_count = tools.querySelector('output').textContent;
+    change(tools.querySelector('input'), '');
+    change(by.algorithm, '');
+    table.querySelectorAll('th button')[3].click();
+    said.sorted = texts(table);
+    table.querySelectorAll('th button')[3].click();
+    said.turned = texts(table);
+    said.mark = table.tHead.rows[0].cells[3].getAttribute('aria-sort');
+    said.errors = errors;
+    document.body.textContent = '';
+    document.body.appendChild(document.createElement('pre')).textContent = JSON.stringify(said);
+  }, 100);
+};
+</script>"""
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+class Page(lib.Case):
+    def setUp(self):
+        super().setUp()
+        self.config = self.write("study.yaml", STUDY % {
+            "out": self.path("out"), "models": self.path("models"), "seeds": ", ".join(str(i) for i in range(16))})
+        self.sinew(["run", self.config])
+        self.cells = ["%s/%s/%d" % (f, a, s) for f in ("fa", "fb") for a in ("ppo", "dpo") for s in range(16)]
+
+    def report(self, name):
+        return self.path("out", "report", name)
+
+    def test_tables(self):
+        """Without a script the page has every cell; texts send the reader to the file that has them, and group them."""
+        page, markdown = read(self.report("report.html")), read(self.report("report.md"))
+        sparsity = page[page.index('<section id="sparsity"'):]
+        self.assertEqual(re.findall(r"<tr><td>([^<]*)</td>", sparsity[:sparsity.index("</table>")]), self.cells)
+        self.assertNotIn("stands in sparsity.md and", page)
+        self.assertIn("The row of each of the 64 cells stands in sparsity.md and sparsity.txt.", markdown)
+        self.assertNotIn("| fa/ppo/3 ", markdown)
+        for name in ("sparsity.md", "sparsity.txt"):
+            self.assertEqual([c for c in self.cells if not re.search(r"(?m)^(\| )?%s " % re.escape(c), read(self.report(name)))], [])
+
+    @unittest.skipUnless(BROWSER, "chromium is not installed: the page was not used")
+    def test_reader(self):
+        self.write("view.html", read(self.report("report.html")).replace("</body>", READER + "</body>"))
+        run = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + self.path("profile"),
+                              "--virtual-time-budget=20000", "--dump-dom", "file://" + self.path("view.html")],
+                             capture_output=True, text=True, timeout=120)
+        said = json.loads(html.unescape(re.search(r"<pre>(.*?)</pre>", run.stdout, re.S).group(1)))
+        self.assertEqual((said["errors"], said["before"], said["count"]), ([], 0, "64 rows"))
+        self.assertEqual(said["tools"], ["family", "algorithm", "seed", "group by"])
+        names = lambda key: [row[0] for row in said[key]]
+        self.assertEqual(names("flat"), self.cells)
+        figures = {row[0]: [float(x.replace(",", "")) for x in row[1:]] for row in said["flat"]}
+        self.assertEqual(names("groups"), ["\u25b8 fa: 32 rows, means", "\u25b8 fb: 32 rows, means"])
+        for family, group in zip(("fa", "fb"), said["groups"]):
+            cells = [figures[c] for c in self.cells if c.startswith(family)]
+            for k, shown in enumerate(group[1:]):
+                mean = sum(c[k] for c in cells) / len(cells)
+                self.assertAlmostEqual(float(shown.replace(",", "")), mean, delta=0.5 if k < 2 else 0.0051)
+        self.assertEqual(said["opened"], 2 + 32)
+        self.assertEqual(names("filtered"), [c for c in self.cells if "/dpo/" in c])
+        self.assertEqual(names("found"), [row[0] for row in said["flat"]
+                                          if row[0].startswith("fb/dpo/") and "7" in "\t".join(row)])
+        self.assertEqual(said["found_count"], "%d of 64 rows" % len(said["found"]))
+        for key, way in (("sorted", 1), ("turned", -1)):
+            self.assertEqual(names(key), sorted(self.cells, key=lambda c: (way * figures[c][2], self.cells.index(c))))
+        self.assertEqual(said["mark"], "descending")
+
+
+if __name__ == "__main__":
+    lib.main()
