@@ -7,7 +7,6 @@
 #include "linalg/grid_blas.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,9 +75,7 @@ int main(int argc, char **argv)
     }
     grid_blas_start(argv);
     const char *command = command_line(argc, argv, &arena, &e);
-    setenv("OMPI_MCA_fcoll", "^vulcan",
-           0); /* Open MPI 4.1's default collective-write component corrupts HDF5 files */
-    MPI_Init(&argc, &argv);
+    comm_start(&argc, &argv);
     comm_init(&world, MPI_COMM_WORLD);
     h5_start();
     err_t code = work_do(&world, &cli, command, &mem, &arena, &e);

@@ -1,6 +1,8 @@
 #include "base/comm.h"
 
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +22,33 @@ void comm_check(int mpi_status, const char *call, const char *file, int line)
     fprintf(stderr, "sinew: internal error: process %d: %s:%d: %.60s: %s\n", me, file, line, call, text);
     fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, err_status(ERR_BUG));
+}
+
+/* The marks that launchers leave in the environment of what they start: mpirun, and srun and its kind with
+ * either of their interfaces to MPI. */
+static bool launched(void)
+{
+    static const char *const marks[] = {"OMPI_COMM_WORLD_", "PMI", "SLURM_PROCID=", "ALPS_", "PALS_"};
+    for (char **v = environ; *v; v++)
+        for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
+            if (strncmp(*v, marks[i], strlen(marks[i])) == 0)
+                return true;
+    return false;
+}
+
+void comm_start(int *argc, char ***argv)
+{
+    static const char *const settings[][2] = {
+        {"OMPI_MCA_fcoll", "^vulcan"}, /* 4.1's default for collective writes corrupts HDF5 files */
+        {"OMPI_MCA_ess_singleton_isolated", "1"},
+        {"OMPI_MCA_pml", "ob1"},
+        {"OMPI_MCA_btl", "self"},
+        {"OMPI_MCA_osc", "^ucx"},
+    };
+    size_t n = launched() ? 1 : sizeof settings / sizeof settings[0];
+    for (size_t i = 0; i < n; i++)
+        setenv(settings[i][0], settings[i][1], 0);
+    MPI_Init(argc, argv);
 }
 
 void comm_init(struct comm *c, MPI_Comm mpi)

@@ -22,6 +22,11 @@ struct comm {
 #define MPI_TRY(call) comm_check((call), #call, __FILE__, __LINE__)
 void comm_check(int mpi_status, const char *call, const char *file, int line);
 
+/* Collective. Starts MPI, with what this program asks of Open MPI where the user's environment does not say
+ * otherwise. A process that no launcher started (no mpirun, no srun) starts in a quarter of the time: it needs no
+ * daemon, no network and no memory shared with others. Once, before any other call to MPI. */
+void comm_start(int *argc, char ***argv);
+
 /* Local. Wraps an existing communicator, which stays the caller's; its errors are made to return. */
 void comm_init(struct comm *c, MPI_Comm mpi);
 
