@@ -249,6 +249,14 @@ static err_t skip_helper(struct matching *g, const struct stored_tensor *x, cons
     return reason ? skip(g, x ? x->name : y->name, 0, reason, e) : e->code;
 }
 
+/* What is no parameter on either side, or on one. */
+static err_t skip_no_parameter(struct matching *g, const struct stored_tensor *x,
+                               const struct stored_tensor *y, const char *what, struct err *e)
+{
+    char *reason = arena_printf(g->arena, e, "%s%s", what, x && y ? "" : ", on one side only");
+    return reason ? skip(g, x ? x->name : y->name, 0, reason, e) : e->code;
+}
+
 /* What a model computes from its config and keeps beside its parameters: GPT-2's and GPT-NeoX's causal mask,
  * positions, frequencies of rotary embeddings. Libraries save it or not. */
 static int is_buffer(const struct stored_tensor *t)
@@ -262,6 +270,14 @@ static int is_buffer(const struct stored_tensor *t)
             return 1;
     return (text_ends_with(t->name, "attn.bias") || text_ends_with(t->name, "attention.bias")) &&
            t->ndim == 4 && t->dims[0] == 1 && t->dims[1] == 1 && t->dims[2] == t->dims[3];
+}
+
+/* Why a tensor is no parameter of a model, whatever the other side has; NULL: it may be one. */
+static const char *no_parameter(const struct stored_tensor *t)
+{
+    return is_buffer(t)                                  ? "a buffer, which is no parameter"
+           : quantized_is_scale(t) && !decoder_served(t) ? "a scale, which is no parameter"
+                                                         : NULL;
 }
 
 /* Of two checkpoints whose weights are integers of the same kind, these are compared; scales are not. */
@@ -303,8 +319,6 @@ static err_t skip_unmatched(struct matching *g, const struct match_walk *w, stru
     const struct named_tensor *x = w->base ? w->base : w->tuned;
     const struct named_tensor *embedding = tied_to(lacking(g, w), x);
     char *reason;
-    if (is_buffer(x->tensor))
-        return skip(g, x->tensor->name, 0, "a buffer, which is no parameter, on one side only", e);
     if (embedding)
         reason = arena_printf(g->arena, e, "tied to %s on the %s side", embedding->name,
                               side_names[w->base ? TUNED : BASE]);
@@ -323,7 +337,7 @@ static err_t check_names(const struct matching *g, struct err *e)
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
         int has = w.base ? BASE : TUNED;
-        if ((w.base && w.tuned) || decoder_served(x->tensor) || is_buffer(x->tensor) ||
+        if ((w.base && w.tuned) || decoder_served(x->tensor) || no_parameter(x->tensor) ||
             is_beside_integers(g, x->tensor) || tied_to(lacking(g, &w), x))
             continue;
         if (n[has]++ == 0)
@@ -481,10 +495,13 @@ static err_t match_all(struct matching *g, struct err *e)
 {
     for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct stored_tensor *x = w.base ? w.base->tensor : NULL, *y = w.tuned ? w.tuned->tensor : NULL;
+        const char *reason = no_parameter(x ? x : y);
         if ((x && decoder_served(x)) || (y && decoder_served(y)))
             TRY(skip_helper(g, x, y, e));
         else if (is_beside_integers(g, x ? x : y))
             TRY(skip(g, x ? x->name : y->name, 0, "scale of integers", e));
+        else if (reason)
+            TRY(skip_no_parameter(g, x, y, reason, e));
         else if (w.base && w.tuned)
             TRY(match_tensors(g, &w, e));
         else

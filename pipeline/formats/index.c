@@ -2,8 +2,10 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "base/text.h"
 #include "formats/folders/shards.h"
 #include "formats/json.h"
+#include "formats/model_config.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -150,6 +152,27 @@ static err_t add_note(struct stored_list *list, struct arena *a, struct err *e, 
     return list->note ? ERR_OK : e->code;
 }
 
+/* An entry that no shard has. A head that is tied to the embedding is not saved, and some indices name it all
+ * the same: no tensor is lost then, which is said. */
+static err_t take_missing(struct stored_list *c, const struct index *x, const struct entry *entry,
+                          struct arena *a, struct err *e)
+{
+    struct model_config config = {.tied = MODEL_TIED_NO};
+    if (text_ends_with(entry->tensor, "lm_head.weight"))
+        TRY(model_config_read(&config, x->dir, a, e));
+    if (config.tied != MODEL_TIED_YES)
+        return err_set(
+            e, ERR_DATA,
+            "%s: tensor %.300s: expected in shard %s, found in no shard: fetch the index and its shards "
+            "again, one of them is of another set",
+            x->path, entry->tensor, entry->file);
+    c->note = arena_printf(a, e,
+                           "%s%stensor %.300s, which the index names, is in no shard: config.json ties it "
+                           "to the embedding",
+                           c->note ? c->note : "", c->note ? "; " : "", entry->tensor);
+    return c->note ? ERR_OK : e->code;
+}
+
 /* Every tensor that the index names must be in a shard. What it omits, or has elsewhere, is read as
  * transformers reads it, which takes all that the shards hold; that is said. Both lists are sorted by tensor.
  */
@@ -157,20 +180,17 @@ static err_t match_index(struct stored_list *c, const struct index *x, struct ar
 {
     const struct stored_tensor *first_omitted = NULL, *first_moved = NULL;
     int64_t omitted = 0, moved = 0, i = 0;
-    for (int64_t k = 0; i < x->n || k < c->ntensors; k++) {
-        const struct stored_tensor *t = &c->tensors[k];
-        int order = i == x->n ? 1 : k == c->ntensors ? -1 : strcmp(x->entries[i].tensor, t->name);
+    for (int64_t k = 0; i < x->n || k < c->ntensors;) {
+        const struct stored_tensor *t = k < c->ntensors ? &c->tensors[k] : NULL;
+        int order = i == x->n ? 1 : !t ? -1 : strcmp(x->entries[i].tensor, t->name);
         if (order < 0)
-            return err_set(
-                e, ERR_DATA,
-                "%s: tensor %.300s: expected in shard %s, found in no shard: fetch the index and its shards "
-                "again, one of them is of another set",
-                x->path, x->entries[i].tensor, x->entries[i].file);
+            TRY(take_missing(c, x, &x->entries[i], a, e));
         if (order > 0 && omitted++ == 0)
             first_omitted = t;
         if (order == 0 && strcmp(x->entries[i].file, x->files[t->file]) != 0 && moved++ == 0)
             first_moved = t;
-        i += order == 0;
+        i += order <= 0;
+        k += order >= 0;
     }
     TRY(add_note(c, a, e, omitted, "that the index omits are read too, as transformers reads them",
                  first_omitted, omitted > 0 ? x->files[first_omitted->file] : ""));
@@ -199,7 +219,7 @@ err_t index_open(struct stored_list *out, const struct format *format, const cha
     struct json_doc *doc = NULL;
     TRY(check_index_file(x.path, e));
     TRY(file_read(a, x.path, MAX_INDEX_BYTES, &text, &n, e));
-    err_t code = json_doc_parse(&doc, x.path, text, n, a, e);
+    err_t code = json_doc_parse_python(&doc, x.path, text, n, a, e);
     arena_drop(a, text);
     if (code == ERR_OK)
         code = read_weight_map(&x, json_doc_root(doc), a, e);

@@ -137,7 +137,7 @@ static void test_match(void **state)
     assert_string_equal(table_text(&skipped, 0, "reason"), "scale of integers");
 }
 
-/* On one side only a buffer is left out, with or without a policy; on both it is what it was. */
+/* A buffer is left out, with or without a policy, on one side or on both. */
 static void test_buffers(void **state)
 {
     struct bench *b = *state;
@@ -167,8 +167,14 @@ static void test_buffers(void **state)
     }
     make(b, &x, with, NULL);
     make(b, &y, with, NULL);
-    assert_int_equal(match_build(&m, &x, &y, &policy, "", "", NULL, &b->arena, &b->err), ERR_OK);
-    assert_int_equal(m.main.layout.ntensors, 3);
+    table_init(&skipped, "skipped", &b->arena);
+    assert_int_equal(match_build(&m, &x, &y, &policy, "", "", &skipped, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(m.main.layout.ntensors, 1);
+    assert_int_equal(m.aside.layout.ntensors, 0);
+    assert_int_equal(m.skipped_parameters, 0);
+    assert_int_equal(skipped.nrows, 3);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(table_text(&skipped, i, "reason"), "a buffer, which is no parameter");
     make(b, &y, parameter, NULL);
     make(b, &x, without, NULL);
     assert_int_equal(match_build(&m, &x, &y, &policy, "", "", NULL, &b->arena, &b->err), ERR_DATA);

@@ -129,3 +129,21 @@ int quantized_is_beside(const char *name)
             return 1;
     return 0;
 }
+
+int quantized_is_scale(const struct stored_tensor *t)
+{
+    static const char *const ends[] = {"weight_scale",     "weight_scale_inv",    "weight_scale_2",
+                                       "weight_scale_ub",  "weight_global_scale", "weight_zero_point",
+                                       "input_scale",      "input_scale_ub",      "input_global_scale",
+                                       "input_zero_point", "output_scale",        "output_zero_point",
+                                       "activation_scale", "activation_scale_inv"};
+    static const char *const single[] = {"k_scale", "v_scale", "q_scale", "kv_scale", "prob_scale"};
+    const char *dot = strrchr(t->name, '.'), *word = dot ? dot + 1 : t->name;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(word, ends[i]) == 0)
+            return 1;
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++) /* larger ones are some models' parameters */
+        if (t->elements == 1 && strcmp(word, single[i]) == 0)
+            return 1;
+    return 0;
+}

@@ -28,4 +28,9 @@ int quantized_same_integers(const struct quantized *x, const struct quantized *y
  * points, formats), no parameter by itself? */
 int quantized_is_beside(const char *name);
 
+/* Local, pure. Is a tensor a scale or a zero point of a quantizer by its name, whatever the weights are by
+ * now? They stay behind where weights were widened again, and stand beside FP8 weights for activations and
+ * for the cache of keys and values. */
+int quantized_is_scale(const struct stored_tensor *t);
+
 #endif

@@ -4,6 +4,7 @@
 #include "formats/dcp/sharded.h"
 #include "formats/folders/hub.h"
 #include "formats/folders/placeholders.h"
+#include "formats/folders/shards.h"
 #include "formats/folders/unread.h"
 #include "formats/index.h"
 
@@ -24,16 +25,42 @@ static err_t open_file(struct opening *o, struct stored_list *out, const struct 
     return placeholders_refuse(out, o->path, e);
 }
 
-/* An index beside the one file that was taken could be meant as well: which of them it was, is said. */
-static err_t note_index(struct stored_list *list, const struct format *format, const char *dir,
-                        const char *name, struct arena *a, struct err *e)
+/* Weights of a model's own format that lie in a folder: its one file, its index, its shards. NULL: none do.
+ */
+static const char *offered(const struct format *f, const char *dir, char *name, int size)
 {
-    if (!format->model || !format->index || strcmp(name, format->model) != 0 ||
-        !format_has_entry(dir, format->index))
+    int64_t n;
+    if (format_has_entry(dir, f->model))
+        return f->model;
+    if (format_has_entry(dir, f->index))
+        return f->index;
+    return shards_find(dir, f->stem, f->endings[0], name, size, &n) ? name : NULL;
+}
+
+/* What else in the folder could be meant as well: an index beside the one file that was taken, or the same
+ * model in another format, which may be of another day. Which of them it was, is said. */
+static err_t note_others(struct stored_list *list, const struct format *format, const char *dir,
+                         const char *name, struct arena *a, struct err *e)
+{
+    char shard[NAME_MAX + 1];
+    const char *other = NULL, *more = "";
+    int known = 0;
+    for (const struct format *const *f = format_table; *f; f++) {
+        if (!(*f)->model || !(*f)->index)
+            continue;
+        int same = strcmp((*f)->name, format->name) == 0;
+        known |= same;
+        if (!same && !other)
+            other = offered(*f, dir, shard, sizeof shard);
+        if (same && strcmp(name, (*f)->model) == 0 && format_has_entry(dir, (*f)->index)) {
+            other = (*f)->index;
+            more = " and its shards";
+        }
+    }
+    if (!other || !known)
         return ERR_OK;
-    list->note =
-        arena_printf(a, e, "%s was taken, as transformers takes it, not %s and its shards beside it%s%s",
-                     name, format->index, list->note ? "; " : "", list->note ? list->note : "");
+    list->note = arena_printf(a, e, "%s was taken, as transformers takes it, not %s%s beside it%s%s", name,
+                              other, more, list->note ? "; " : "", list->note ? list->note : "");
     return list->note ? ERR_OK : e->code;
 }
 
@@ -56,11 +83,12 @@ static err_t open_found(struct opening *o, struct stored_list *out, enum format_
         return format_refuse_folder(o->path, a, e);
     if (source == FORMAT_INDEX) {
         TRY(index_open(out, o->format, o->path, choice, a, e));
+        TRY(note_others(out, o->format, o->path, name, a, e));
         return note_shards(out, o->path, a, e);
     }
     char *file = path_join(a, o->path, name, e);
     TRY(file ? o->format->open(out, file, choice, a, e) : e->code);
-    TRY(note_index(out, o->format, o->path, name, a, e));
+    TRY(note_others(out, o->format, o->path, name, a, e));
     return o->format->model && strcmp(name, o->format->model) == 0 ? note_shards(out, o->path, a, e) : ERR_OK;
 }
 
