@@ -4,8 +4,6 @@
 
 #include "formats/checkpoint.h"
 
-#include <sys/stat.h>
-
 /* {"a": 4 x 4 of float32} */
 static const char pickle[] = "\x80\x02}X\1\0\0\0a"
                              "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storagectorch\nFloatStorage\n"
@@ -15,26 +13,17 @@ static const char pickle[] = "\x80\x02}X\1\0\0\0a"
 static const char *const headers[2] = {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
                                        "{\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"};
 
-/* One folder per format: the links in it, and the files they lead to, the index first. */
+/* One folder per format, and its files, the index first. */
 static struct folder {
-    const char *names[3];
-    char dir[128];
-    int fds[3];
-    unsigned char shard[512]; /* the first, as it is where the input does not bring one */
-    size_t shard_bytes;
+    const char *dir, *paths[3];
+    int files[3];
+    unsigned char shards[2][512]; /* the first is as it is here where the input does not bring one */
+    size_t sizes[2];
 } folders[2] = {
-    {.names = {"model.safetensors.index.json", "1.safetensors", "2.safetensors"}},
-    {.names = {"pytorch_model.bin.index.json", "1.bin", "2.bin"}},
+    {.dir = DISK "/0",
+     .paths = {DISK "/0/model.safetensors.index.json", DISK "/0/1.safetensors", DISK "/0/2.safetensors"}},
+    {.dir = DISK "/1", .paths = {DISK "/1/pytorch_model.bin.index.json", DISK "/1/1.bin", DISK "/1/2.bin"}},
 };
-
-static void remove_folders(void)
-{
-    for (int i = 0; i < 2; i++) {
-        for (int k = 0; k < 3; k++)
-            fuzz_unlink(folders[i].dir, folders[i].names[k]);
-        rmdir(folders[i].dir);
-    }
-}
 
 static size_t shard(int torch, int which, unsigned char *out)
 {
@@ -55,34 +44,31 @@ static void make_folders(void)
 {
     for (int i = 0; i < 2; i++) {
         struct folder *x = &folders[i];
-        unsigned char bytes[sizeof pickle + FUZZ_ARCHIVE_MORE];
-        fuzz_folder(x->dir, sizeof x->dir);
-        for (int k = 0; k < 3; k++) {
-            x->fds[k] = fuzz_memory_file();
-            fuzz_link(x->fds[k], x->dir, x->names[k]);
+        for (int k = 0; k < 3; k++)
+            x->files[k] = disk_file(x->paths[k]);
+        for (int k = 0; k < 2; k++) {
+            unsigned char bytes[sizeof pickle + FUZZ_ARCHIVE_MORE];
+            x->sizes[k] = shard(i, k, bytes);
+            FUZZ_CHECK(x->sizes[k] <= sizeof x->shards[k]);
+            memcpy(x->shards[k], bytes, x->sizes[k]);
         }
-        fuzz_write(x->fds[2], bytes, shard(i, 1, bytes));
-        x->shard_bytes = shard(i, 0, bytes);
-        FUZZ_CHECK(x->shard_bytes <= sizeof x->shard);
-        memcpy(x->shard, bytes, x->shard_bytes);
+        disk_write(x->files[2], x->shards[1], x->sizes[1]);
     }
-    atexit(remove_folders);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz f;
     struct checkpoint c;
-    if (!folders[0].dir[0])
+    if (!folders[0].files[0])
         make_folders();
-    const uint8_t *end = size > 0 ? memchr(data, '\0', size) : NULL;
-    size_t n = end ? (size_t)(end - data) : size;
-    const struct folder *x = &folders[n > 0 && memmem(data, n, ".bin", 4)];
-    fuzz_write(x->fds[0], data, n);
-    if (end)
-        fuzz_write(x->fds[1], end + 1, size - n - 1);
+    struct fuzz_pair in = fuzz_pair_by_nul(data, size);
+    const struct folder *x = &folders[in.size[0] > 0 && memmem(data, in.size[0], ".bin", 4)];
+    disk_write(x->files[0], data, in.size[0]);
+    if (in.data[1])
+        disk_write(x->files[1], in.data[1], in.size[1]);
     else
-        fuzz_write(x->fds[1], x->shard, x->shard_bytes);
+        disk_write(x->files[1], x->shards[0], x->sizes[0]);
     fuzz_begin(&f);
     err_t code = checkpoint_open(&c, x->dir, NULL, &f.arena, &f.err);
     for (int64_t i = 0; code == ERR_OK && i < c.ntensors; i++) {

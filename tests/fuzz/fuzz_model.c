@@ -3,28 +3,15 @@
 
 #include "formats/model_config.h"
 
-static char dir[128];
-
-static void remove_folder(void)
-{
-    fuzz_unlink(dir, "config.json");
-    rmdir(dir);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int fd = -1;
+    static int file;
     struct fuzz f;
     struct model_config m = {0};
-    if (fd < 0) {
-        fd = fuzz_memory_file();
-        fuzz_folder(dir, sizeof dir);
-        fuzz_link(fd, dir, "config.json");
-        atexit(remove_folder);
-    }
-    fuzz_write(fd, data, size);
+    file = file ? file : disk_file(DISK "/model/config.json");
+    disk_write(file, data, size);
     fuzz_begin(&f);
-    err_t code = model_config_read(&m, dir, &f.arena, &f.err);
+    err_t code = model_config_read(&m, DISK "/model", &f.arena, &f.err);
     FUZZ_CHECK(code == ERR_OK || code == ERR_SYSTEM);
     FUZZ_CHECK(code != ERR_OK || (m.path && m.layers >= 0));
     for (const char *p = m.problem; p && *p; p++)

@@ -2,26 +2,16 @@
  * to numbers. An input is the three texts, the first two ended by a newline; the data behind a header is made
  * up as far as it says that there is some. Every number that can be asked for is read within its tensors, and
  * the two checkpoints are matched. */
-#include "fuzzlib.h"
+#include "readlib.h"
 
 #include "compare/match.h"
-#include "formats/checkpoint.h"
 #include "formats/decoders/scaled.h"
 
 #include <ctype.h>
 
-enum { MOST_DATA = 1 << 18, MOST_READ = 1 << 14, STEP = 1000 };
+enum { MOST_DATA = 1 << 16, MOST_HEADER = 1 << 15, STEP = 1000 };
 
-static char dirs[2][128];
-
-static void remove_folders(void)
-{
-    for (int i = 0; i < 2; i++) {
-        fuzz_unlink(dirs[i], "config.json");
-        fuzz_unlink(dirs[i], "model.safetensors");
-        rmdir(dirs[i]);
-    }
-}
+static const char *const dirs[2] = {DISK "/base", DISK "/tuned"};
 
 /* The largest end of data that a header names, below a bound. */
 static size_t data_of(const char *text, size_t n)
@@ -40,37 +30,35 @@ static size_t data_of(const char *text, size_t n)
     return most;
 }
 
-static void write_model(int fd, const char *header, size_t n)
+static void write_model(struct fuzz *f, int file, const char *header, size_t n)
 {
-    static unsigned char file[MOST_DATA + (1 << 16)];
+    static unsigned char made_up[MOST_DATA];
     size_t data = data_of(header, n);
-    n = n < (1 << 15) ? n : 1 << 15;
+    unsigned char *bytes;
+    n = n < MOST_HEADER ? n : MOST_HEADER;
+    FUZZ_CHECK(arena_array(&f->arena, "model", (int64_t)(8 + n + data), &bytes, &f->err) == ERR_OK);
     for (int i = 0; i < 8; i++)
-        file[i] = (unsigned char)((uint64_t)n >> (8 * i));
-    memcpy(file + 8, header, n);
-    for (size_t i = 0; i < data; i++)
-        file[8 + n + i] = (unsigned char)(i * 37 + 11);
-    fuzz_write(fd, file, 8 + n + data);
+        bytes[i] = (unsigned char)((uint64_t)n >> (8 * i));
+    if (n > 0)
+        memcpy(bytes + 8, header, n);
+    for (size_t i = 0; made_up[0] == 0 && i < MOST_DATA; i++)
+        made_up[i] = (unsigned char)(i * 37 + 11);
+    memcpy(bytes + 8 + n, made_up, data);
+    disk_write(file, bytes, 8 + n + data);
 }
 
+/* Each code has a scale. */
 static void read_all(struct checkpoint *c, const struct stored_tensor *t, struct fuzz *f)
 {
-    static uint64_t out[STEP];
     struct scaled s;
-    int64_t bytes = decoder_scratch_bytes(t, STEP);
-    if (dtype_bits(decoder_type(t)) % 8 != 0 || (t->decoding && t->decoding->problem) || bytes > FUZZ_BUDGET)
-        return;
-    if (t->decoding && t->decoding->by == &decoder_scaled) {
+    if (t->decoding && !t->decoding->problem && t->decoding->by == &decoder_scaled) {
         FUZZ_CHECK(scaled_of(t->decoding, &s));
-        for (int64_t i = 0; i < t->elements && i < MOST_READ; i++) {
+        for (int64_t i = 0; i < t->elements && i < READ_MOST; i++) {
             int64_t at = scale_grid_at(&s.grid, i % 2 ? i : t->elements - 1 - i);
             FUZZ_CHECK(at >= 0 && at < s.scale->elements);
         }
     }
-    struct decoder_scratch scratch = {.v = malloc((size_t)bytes + 1), .bytes = bytes, .most = STEP};
-    for (int64_t i = 0; i < t->elements && i < MOST_READ && f->err.code == ERR_OK; i += STEP)
-        checkpoint_numbers(c, t, i, t->elements - i < STEP ? t->elements - i : STEP, &scratch, out, &f->err);
-    free(scratch.v);
+    fuzz_read_numbers(f, c, t, STEP);
 }
 
 static err_t try_both(struct fuzz *f)
@@ -97,27 +85,24 @@ static err_t try_both(struct fuzz *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int fds[3] = {-1, -1, -1};
+    static int files[4];
     struct fuzz f;
-    if (fds[0] < 0) {
-        for (int i = 0; i < 3; i++)
-            fds[i] = fuzz_memory_file();
-        for (int i = 0; i < 2; i++) {
-            fuzz_folder(dirs[i], sizeof dirs[i]);
-            fuzz_link(fds[i], dirs[i], "model.safetensors");
-            fuzz_link(fds[2], dirs[i], "config.json");
-        }
-        atexit(remove_folders);
-    }
     const char *text = (const char *)data, *end = text + size;
     const char *first = size ? memchr(text, '\n', size) : NULL;
     const char *second = first ? memchr(first + 1, '\n', (size_t)(end - first - 1)) : NULL;
     if (!second)
         return 0;
-    fuzz_write(fds[2], text, (size_t)(first - text));
-    write_model(fds[0], first + 1, (size_t)(second - first - 1));
-    write_model(fds[1], second + 1, (size_t)(end - second - 1));
+    if (!files[0]) {
+        files[0] = disk_file(DISK "/base/model.safetensors");
+        files[1] = disk_file(DISK "/tuned/model.safetensors");
+        files[2] = disk_file(DISK "/base/config.json");
+        files[3] = disk_file(DISK "/tuned/config.json");
+    }
+    for (int i = 0; i < 2; i++)
+        disk_write(files[2 + i], text, (size_t)(first - text));
     fuzz_begin(&f);
+    write_model(&f, files[0], first + 1, (size_t)(second - first - 1));
+    write_model(&f, files[1], second + 1, (size_t)(end - second - 1));
     fuzz_end(&f, try_both(&f));
     return 0;
 }

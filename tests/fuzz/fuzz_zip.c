@@ -3,14 +3,18 @@
 
 #include "formats/torch/zip.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static int fd = -1;
+    static const char path[] = DISK "/f.zip";
+    static int file;
     struct fuzz f;
     struct zip z;
-    if (fd < 0)
-        fd = fuzz_memory_file();
-    fuzz_write(fd, data, size);
+    file = file ? file : disk_file(path);
+    disk_write(file, data, size);
+    int fd = open(path, O_RDONLY);
     fuzz_begin(&f);
     err_t code = zip_open(&z, "f.zip", fd, (int64_t)size, &f.arena, &f.err);
     for (int64_t i = 0; code == ERR_OK && i < z.nentries; i++) {
@@ -24,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             FUZZ_CHECK(memcmp(bytes, data + entry->offset_bytes, (size_t)entry->size_bytes) == 0);
         arena_drop(&f.arena, bytes);
     }
+    close(fd);
     fuzz_end(&f, code);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* What the fuzz targets share: bounded memory, the input as a file, a torch archive around a pickle, and what
- * must hold after every input.
+/* What the fuzz targets share: bounded memory, an input of two parts, a torch archive around a pickle, and
+ * what must hold after every input. Files are those of disk.h.
  *
  * A target fuzz_NAME.c is one parser: LLVMFuzzerTestOneInput gives it any bytes, and it may do nothing but
  * read them or refuse them with one message. The same source is built in two ways:
@@ -20,17 +20,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include <time.h>
 
-enum { FUZZ_BUDGET = 16 << 20, FUZZ_PATH = 64 };
+#include "disk.h"
+
+enum { FUZZ_BUDGET = 16 << 20, FUZZ_MOST_SEC = 1 }; /* processor time, sanitizers and all */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#ifdef SINEW_FUZZ
+/* The address sanitizer keeps what was freed of the last inputs alone, where it would go through memory that
+ * no cache holds, and of a stack the calls that tell where it was. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=4:malloc_context_size=4";
+}
+#endif
 
 struct fuzz {
     struct mem mem;
     struct arena arena;
     struct err err;
+    struct timespec start;
 };
 
 /* In every build type: a finding ends the program. */
@@ -47,10 +59,30 @@ static inline void fuzz_begin(struct fuzz *f)
     mem_init(&f->mem, FUZZ_BUDGET);
     arena_init(&f->arena, &f->mem);
     err_clear(&f->err);
+    clock_gettime(CLOCK_MONOTONIC, &f->start);
+}
+
+/* Has an input taken too long? The time on the wall costs nothing to ask for, and on a busy machine is no
+ * answer; the processor's own, which is one, is asked for after so many inputs that together they take far
+ * less, and where the wall says that it matters. */
+static inline int fuzz_slow(const struct fuzz *f)
+{
+    enum { TOGETHER = 256 };
+    static clock_t before;
+    static int inputs;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int late = now.tv_sec - f->start.tv_sec > FUZZ_MOST_SEC;
+    if (!late && inputs++ % TOGETHER != 0)
+        return 0;
+    clock_t spent = clock(), since = spent - before;
+    before = spent;
+    return late && since / CLOCKS_PER_SEC >= FUZZ_MOST_SEC;
 }
 
 /* An input is read, or refused with a message fit for a terminal, and is never our own fault; it held no more
- * than the budget, and nothing of it is left. */
+ * than the budget, and nothing of it is left, neither memory nor what was opened. It took no longer than
+ * small inputs may: what grows with the square of a length does. */
 static inline void fuzz_end(struct fuzz *f, err_t code)
 {
     FUZZ_CHECK(code == f->err.code);
@@ -61,49 +93,35 @@ static inline void fuzz_end(struct fuzz *f, err_t code)
     FUZZ_CHECK(f->mem.peak_bytes <= FUZZ_BUDGET);
     arena_release(&f->arena);
     FUZZ_CHECK(f->mem.live_bytes == 0);
+    FUZZ_CHECK(disk_open_count() == 0);
+    FUZZ_CHECK(!fuzz_slow(f));
 }
 
-/* A file without a name, in memory: made once and written anew for each input. */
-static inline int fuzz_memory_file(void)
+/* ---- an input that is two things ---- */
+
+struct fuzz_pair {
+    const uint8_t *data[2];
+    size_t size[2];
+};
+
+/* The first one's length in front of both, `width` bytes of it, little-endian; what is too long is all there
+ * is. size >= width. */
+static inline struct fuzz_pair fuzz_pair_by_length(const uint8_t *data, size_t size, int width)
 {
-    int fd = memfd_create("fuzz", MFD_CLOEXEC);
-    FUZZ_CHECK(fd >= 0);
-    return fd;
+    size_t n = 0, rest = size - (size_t)width;
+    for (int i = width - 1; i >= 0; i--)
+        n = n << 8 | data[i];
+    data += width;
+    n = n < rest ? n : rest;
+    return (struct fuzz_pair){{data, data + n}, {n, rest - n}};
 }
 
-static inline void fuzz_write(int fd, const void *data, size_t size)
+/* A text, and behind a NUL byte, which no text has, the other; without one that is NULL. */
+static inline struct fuzz_pair fuzz_pair_by_nul(const uint8_t *data, size_t size)
 {
-    FUZZ_CHECK(ftruncate(fd, (off_t)size) == 0);
-    FUZZ_CHECK(pwrite(fd, data, size, 0) == (ssize_t)size);
-}
-
-static inline const char *fuzz_path(int fd, char path[FUZZ_PATH])
-{
-    snprintf(path, FUZZ_PATH, "/proc/self/fd/%d", fd);
-    return path;
-}
-
-/* dir/name leads to the file in memory. */
-static inline void fuzz_link(int fd, const char *dir, const char *name)
-{
-    char to[FUZZ_PATH], path[512];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    FUZZ_CHECK(symlink(fuzz_path(fd, to), path) == 0);
-}
-
-/* A new folder for links; whoever makes it removes it in an atexit function. */
-static inline void fuzz_folder(char *dir, size_t size)
-{
-    const char *tmp = getenv("TMPDIR");
-    int n = snprintf(dir, size, "%s/sinew-fuzz-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
-    FUZZ_CHECK(n > 0 && (size_t)n < size && mkdtemp(dir) != NULL);
-}
-
-static inline void fuzz_unlink(const char *dir, const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    unlink(path);
+    const uint8_t *end = size > 0 ? memchr(data, '\0', size) : NULL;
+    size_t n = end ? (size_t)(end - data) : size;
+    return (struct fuzz_pair){{data, end ? end + 1 : NULL}, {n, end ? size - n - 1 : 0}};
 }
 
 /* ---- a zip archive as torch.save writes it: data.pkl and two storages of 64 and 10 bytes ---- */
@@ -171,6 +189,15 @@ static inline size_t fuzz_torch_archive(const void *pickle, size_t size, unsigne
     fuzz_put(&z, directory, 4);
     fuzz_put(&z, 0, 2);
     return z.n;
+}
+
+/* An archive around a pickle as a file of the disk, in f's memory. */
+static inline void fuzz_write_archive(struct fuzz *f, int file, const void *pickle, size_t size)
+{
+    unsigned char *archive;
+    FUZZ_CHECK(arena_array(&f->arena, "archive", (int64_t)size + FUZZ_ARCHIVE_MORE, &archive, &f->err) ==
+               ERR_OK);
+    disk_write(file, archive, fuzz_torch_archive(pickle, size, archive));
 }
 
 #endif
