@@ -7,6 +7,7 @@
 #include "elements/magnitude.h"
 #include "compare/pair.h"
 #include "base/text.h"
+#include "compare/concentration.h"
 #include "compare/scopes.h"
 #include "compare/update.h"
 #include "compare/verdict.h"
@@ -72,7 +73,7 @@ SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
        C_REAL("mean_abs", "weight units",
               "mean of |difference| over all elements, non-finite ones counted as zero"),
        C_REAL("l2", "weight units", "Euclidean norm of the difference, non-finite ones left out"),
-       C_INT("nan_count", "elements that are NaN on either side"), C_NORMS);
+       C_INT("nan_count", "elements that are NaN on either side"), C_NORMS, C_CONCENTRATION);
 
 SCHEMA(histograms_table, "histograms", KEPT_AT_END, "Distributions over all compared elements of a cell.",
        C_CELL, C_NODE,
@@ -134,7 +135,10 @@ static int delta_check(const void *params, char *problem, int size)
 struct delta_sums {
     struct change change;
     struct size_sums size;
+    struct concentration_counts counts; /* by |difference| */
 };
+
+_Static_assert((int)CHANGE_SIZE_REST == (int)CONCENTRATION_REST, "one idea of bins");
 
 static void delta_plan(const struct plan_view *view, struct estimate *out)
 {
@@ -148,6 +152,8 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
         out->read_bytes += (double)view->tuned->tensors[i].size_bytes;
     if (p->store == STORE_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
+    if (p->arithmetic == ARITHMETIC_F32)
+        out->read_bytes *= 2; /* the second look */
     out->flops = n;
     /* elements in all parts: of which every one may have changed, or one block where nothing is stored */
     int64_t window = update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes);
@@ -155,8 +161,9 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     held = held < n ? held : n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
-                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 500 * ntensors +
-                         1e6;
+                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 600 * ntensors +
+                         (double)sizeof(struct change_sizes) +
+                         concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 1e6;
     out->known = 1;
 }
 
@@ -171,7 +178,10 @@ struct delta {
     struct update_part part[PARTS]; /* this process's blocks of the window, and of those before */
     void *w0, *w1, *base; /* one piece in the compare type; base: where w0 is zero and w1 the update */
     struct walk walk;
+    int64_t window; /* elements that a process takes at once */
     double tolerance[CHANGE_TOLERANCES];
+    struct change_sizes *sizes; /* of the block */
+    struct concentration_survey survey;
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     int64_t touched; /* tensors of main with a changed element, and the last of them */
@@ -255,11 +265,15 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
     const char *old_bits = (char *)p->old_bits + value * bytes,
                *new_bits = (char *)p->new_bits + value * bytes;
     change_add(c, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
-               d->p->tolerances.n);
+               d->p->tolerances.n, d->sizes);
     if (!is_update(d, at.tensor))
         size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
     change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
                          d->p->tolerances.n);
+    if (d->sizes->least > d->sizes->most)
+        return ERR_OK;
+    TRY(concentration_room(&s->counts, d->sizes->least, d->sizes->most + 1, d->ctx->arena, e));
+    change_sizes_take(d->sizes, d->arithmetic, s->counts.n, s->counts.first);
     return ERR_OK;
 }
 
@@ -308,7 +322,7 @@ static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct
                             : x->elements > 0 ? xsum_value(&k->sum_abs) / (double)x->elements
                                               : 0),
                      V_REAL(bits ? NAN : sqrt(xsum_value(&k->sum_squares))), V_INT(k->nan_count),
-                     V_NORMS(norms)));
+                     V_NORMS(norms), V_CONCENTRATION(CONCENTRATION_UNKNOWN)));
     TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name), V_TEXT("bits"),
                   V_REAL(0), V_INT(k->bit_changed)));
     for (int i = 0; i < d->p->tolerances.n && !bits; i++)
@@ -354,6 +368,9 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
         comm_sum_to_root(c, (int64_t *)&change->counts, CHANGE_WORDS);
         comm_sum_to_root(c, (int64_t *)&x->size, SIZE_WORDS);
         comm_max_real_to_root(c, &change->max_abs, 1);
+        if (!is_bits(d, t))
+            concentration_end(&d->survey, is_aside(d), t, &x->counts, xsum_value(&change->counts.sum_squares),
+                              e);
     }
     if (c->me == 0 && e->code == ERR_OK)
         add_tensor(d, t, x, e);
@@ -369,6 +386,9 @@ static err_t allocate(struct delta *d, struct err *e)
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w0, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->w1, e));
     TRY(arena_array_at(a, "delta.piece", PIECE, bytes, &d->base, e));
+    TRY(arena_array(a, "delta.sizes", 1, &d->sizes, e));
+    change_sizes_begin(d->sizes);
+    TRY(concentration_init(&d->survey, d->ctx->comm, &d->pair, a, e));
     for (int i = 0; i < PARTS; i++)
         update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {
@@ -384,30 +404,6 @@ static err_t allocate(struct delta *d, struct err *e)
         table_start(&d->infs, &inf_counts_table, a);
     }
     return ERR_OK;
-}
-
-/* Process 0. Rows of the layers that are reported, but in no total; integers and bools have no share of
- * parameters. */
-static err_t add_layers_aside(const struct delta *d, struct table *layers, struct err *e)
-{
-    struct arena *a = d->ctx->arena;
-    const struct match_set *s = &d->pair.match.aside;
-    struct layout l = {.ntensors = 0};
-    struct table rows, modules;
-    int64_t *nonzero;
-    struct square_sums *squares;
-    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &l.tensors, e));
-    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &nonzero, e));
-    TRY(arena_array(a, "delta.aside", s->layout.ntensors, &squares, e));
-    for (int64_t t = 0; t < s->layout.ntensors; t++)
-        if (!dtype_is_bits(decoder_type(s->base[t]))) {
-            l.tensors[l.ntensors] = s->layout.tensors[t];
-            squares[l.ntensors] = d->squares[1][t];
-            nonzero[l.ntensors++] = d->nonzero[1][t];
-        }
-    layout_number(&l);
-    TRY(scopes_tables(&l, nonzero, squares, d->ctx->cell->name, d->ctx->node, &rows, &modules, a, e));
-    return table_add_all(layers, &rows, e);
 }
 
 /* Process 0. What the cell's figures say. */
@@ -463,7 +459,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                   V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
                   V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows),
                   V_INT(d->pair.match.skipped_parameters), V_INT(l->elements), V_INT(k->bit_changed),
-                  V_INT(k->nonzero), V_NORMS(norms)));
+                  V_INT(k->nonzero), V_NORMS(norms), V_CONCENTRATION(d->survey.main_top)));
     double n = l->elements > 0 ? (double)l->elements : 1;
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("bits"), V_REAL(0),
                   V_INT(l->elements), V_INT(k->bit_changed), V_REAL(1 - (double)k->bit_changed / n)));
@@ -488,7 +484,9 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
                              V_TEXT("magnitude"), V_INT(b), V_REAL(magnitude_bin_lower(b)),
                              V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
     TRY(scopes_tables(l, d->nonzero[0], d->squares[0], cell->name, ctx->node, &layers, &modules, a, e));
-    TRY(add_layers_aside(d, &layers, e));
+    concentration_fill(&d->survey, &d->tensors);
+    TRY(scopes_layers_aside(&d->pair.match.aside, d->nonzero[1], d->squares[1], cell->name, ctx->node,
+                            &layers, a, e));
     TRY(add_verdicts(d, &norms, &verdicts, e));
     const struct table *all[] = {
         &cells,   &sparsity,   &layers,        &modules, &d->tensors, &d->tensor_sparsity,
@@ -508,9 +506,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
     const struct walk_sums sums = {.bytes = sizeof(struct delta_sums), .end = end_tensor, .arg = d};
     int turn = 0;
     d->set = set;
-    walk_start(w, ctx->comm, &set->layout,
-               update_window_blocks(d->arithmetic, ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK, &sums,
-               ctx->arena, e);
+    walk_start(w, ctx->comm, &set->layout, d->window, &sums, ctx->arena, e);
     TRY_ALL(ctx->comm, e);
     while (walk_next(w, e)) {
         int64_t from, to;
@@ -531,6 +527,12 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
     return walk_finish(w, e);
 }
 
+static void look_progress(void *arg, double share, double bytes)
+{
+    struct delta *d = arg;
+    ctx_progress(d->ctx, 0.5 + 0.5 * share, bytes * d->ctx->comm->np);
+}
+
 static err_t delta_run(struct ctx *ctx, struct err *e)
 {
     const struct comm *c = ctx->comm;
@@ -542,6 +544,7 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
         d->ctx = ctx;
         d->p = ctx->params;
         d->arithmetic = (enum arithmetic)d->p->arithmetic;
+        d->window = update_window_blocks(d->arithmetic, ctx->memory_bytes) * (int64_t)LAYOUT_BLOCK;
         for (int i = 0; i < d->p->tolerances.n; i++)
             d->tolerance[i] = tolerance_rounded(d->arithmetic, d->p->tolerances.v[i]);
         delta_matches(d->p, &d->policy);
@@ -556,12 +559,14 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     if (c->me == 0 && m->preset)
         log_info(ctx->log, "%s: the tuned checkpoint's names are %s's, brought to the base's",
                  ctx->cell->name, m->preset);
-    int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks;
+    int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks,
+            all = d->arithmetic == ARITHMETIC_F32 ? 2 * blocks : blocks; /* looked at twice */
     if (d->p->store == STORE_UPDATE)
         TRY_OUT(code,
                 update_writer_open(&writer, ctx->out, c, &m->main.layout, d->arithmetic, ctx->arena, e));
-    TRY_OUT(code, pass(d, &m->main, writer, 0, blocks, e));
-    TRY_OUT(code, pass(d, &m->aside, NULL, main, blocks, e));
+    TRY_OUT(code, pass(d, &m->main, writer, 0, all, e));
+    TRY_OUT(code, pass(d, &m->aside, NULL, main, all, e));
+    TRY_OUT(code, concentration_finish(&d->survey, d->window, look_progress, d, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (c->me == 0)
         write_tables(d, base, tuned, e);
@@ -574,7 +579,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 4,
+                                  .version = 5,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

@@ -21,6 +21,29 @@ void xsum_add(struct xsum *s, double x)
         xsum_normalise(s);
 }
 
+/* Adds sign * mant * n * 2^(32 * (limb - s->limb) + shift), shift below 32: at most 116 bits, four limbs. */
+static void add_product(int64_t *limb, int64_t sign, uint64_t mant, uint32_t n, int shift)
+{
+    unsigned __int128 wide = (unsigned __int128)mant * n << shift;
+    for (int i = 0; i < 4; i++, wide >>= 32)
+        limb[i] += sign * (int64_t)((uint64_t)wide & 0xffffffff);
+}
+
+void xsum_add_times(struct xsum *s, double x, int64_t n)
+{
+    const uint64_t hidden = (uint64_t)1 << 52;
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int biased = (int)(bits >> 52 & 0x7ff), at = biased > 0 ? biased - 1 : 0;
+    uint64_t mant = (bits & (hidden - 1)) | (biased > 0 ? hidden : 0);
+    int64_t *limb = s->limb + at / 32, sign = bits >> 63 ? -1 : 1;
+    add_product(limb, sign, mant, (uint32_t)n, at % 32);
+    add_product(limb + 1, sign, mant, (uint32_t)(n >> 32), at % 32);
+    s->adds += 2; /* a limb may have received both */
+    if (s->adds >= (int64_t)1 << 29)
+        xsum_normalise(s);
+}
+
 void xsum_normalise(struct xsum *s)
 {
     int64_t carry = 0;

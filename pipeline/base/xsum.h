@@ -20,6 +20,9 @@ struct xsum {
 /* Local. Adds a finite double exactly. A NaN or Inf must not be passed. */
 void xsum_add(struct xsum *s, double x);
 
+/* Local. Adds n times x exactly; x finite, n not negative. */
+void xsum_add_times(struct xsum *s, double x, int64_t n);
+
 /* Local. Carries propagated, each limb in (-2^32, 2^32): call before reducing over processes. */
 void xsum_normalise(struct xsum *s);
 

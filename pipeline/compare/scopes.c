@@ -99,3 +99,25 @@ err_t scopes_tables(const struct layout *l, const int64_t *updated, const struct
     }
     return ERR_OK;
 }
+
+err_t scopes_layers_aside(const struct match_set *aside, const int64_t *updated,
+                          const struct square_sums *squares, const char *cell, const char *node,
+                          struct table *layers, struct arena *a, struct err *e)
+{
+    struct layout l = {.ntensors = 0};
+    struct table rows, modules;
+    int64_t *updated_of;
+    struct square_sums *squares_of;
+    TRY(arena_array(a, "scopes.aside", aside->layout.ntensors, &l.tensors, e));
+    TRY(arena_array(a, "scopes.aside", aside->layout.ntensors, &updated_of, e));
+    TRY(arena_array(a, "scopes.aside", aside->layout.ntensors, &squares_of, e));
+    for (int64_t t = 0; t < aside->layout.ntensors; t++)
+        if (!dtype_is_bits(decoder_type(aside->base[t]))) {
+            l.tensors[l.ntensors] = aside->layout.tensors[t];
+            squares_of[l.ntensors] = squares[t];
+            updated_of[l.ntensors++] = updated[t];
+        }
+    layout_number(&l);
+    TRY(scopes_tables(&l, updated_of, squares_of, cell, node, &rows, &modules, a, e));
+    return table_add_all(layers, &rows, e);
+}

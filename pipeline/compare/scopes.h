@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "compare/layout.h"
+#include "compare/match.h"
 #include "compare/norms.h"
 #include "hdf5/table.h"
 
@@ -26,5 +27,11 @@ err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, st
 err_t scopes_tables(const struct layout *l, const int64_t *updated, const struct square_sums *squares,
                     const char *cell, const char *node, struct table *layers, struct table *modules,
                     struct arena *a, struct err *e);
+
+/* Local. Adds rows to the table "layers": of layers that are reported, but in no total. Integers and bools
+ * have no share of parameters, and count for nothing. */
+err_t scopes_layers_aside(const struct match_set *aside, const int64_t *updated,
+                          const struct square_sums *squares, const char *cell, const char *node,
+                          struct table *layers, struct arena *a, struct err *e);
 
 #endif

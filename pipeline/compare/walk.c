@@ -2,13 +2,21 @@
 
 #include <string.h>
 
+/* Tensors whose sums are open at once: an even number, as half of them are a window's. */
+static int64_t open_of(size_t sums_bytes)
+{
+    const int64_t fit = (int64_t)((size_t)WALK_SUMS_BYTES / (sums_bytes > 0 ? sums_bytes : 1)) / 2 * 2;
+    return fit > WALK_OPEN ? WALK_OPEN : fit < 2 ? 2 : fit;
+}
+
 err_t walk_start(struct walk *w, const struct comm *c, const struct layout *l, int64_t elements,
                  const struct walk_sums *sums, struct arena *a, struct err *e)
 {
     *w = (struct walk){.comm = c, .layout = l, .window = elements * c->np, .arena = a};
     if (sums)
         w->sums = *sums;
-    TRY(arena_array_at(a, "walk.sums", WALK_OPEN, w->sums.bytes > 0 ? w->sums.bytes : 1, (void **)&w->slots,
+    w->open = open_of(w->sums.bytes);
+    TRY(arena_array_at(a, "walk.sums", w->open, w->sums.bytes > 0 ? w->sums.bytes : 1, (void **)&w->slots,
                        e));
     const int64_t each = (int64_t)c->np * COMM_GATHER;
     int64_t *all;
@@ -20,7 +28,7 @@ err_t walk_start(struct walk *w, const struct comm *c, const struct layout *l, i
 
 void *walk_sums(const struct walk *w, int64_t tensor)
 {
-    return w->slots + (size_t)(tensor % WALK_OPEN) * w->sums.bytes;
+    return w->slots + (size_t)(tensor % w->open) * w->sums.bytes;
 }
 
 /* Collective. Ends the open tensors before `to`. */
@@ -35,7 +43,7 @@ static void end_sums(struct walk *w, int64_t to, struct err *e)
 /* Collective. Begins the sums of a window's tensors, and ends older ones where there is no room. */
 static void start_sums(struct walk *w, int64_t first, int64_t last, struct err *e)
 {
-    if (last - w->ended >= WALK_OPEN)
+    if (last - w->ended >= w->open)
         end_sums(w, first, e);
     if (w->started < first) /* those between are empty */
         w->started = first;
@@ -50,7 +58,7 @@ double walk_done(const struct walk *w)
 
 static int64_t window_end(const struct walk *w, int64_t begin)
 {
-    return w->sums.bytes > 0 ? layout_window_tensors(w->layout, begin, w->window, WALK_TENSORS)
+    return w->sums.bytes > 0 ? layout_window_tensors(w->layout, begin, w->window, w->open / 2)
                              : layout_window(w->layout, begin, w->window);
 }
 
@@ -115,5 +123,5 @@ err_t walk_finish(struct walk *w, struct err *e)
 
 double walk_bytes(size_t sums_bytes)
 {
-    return (double)WALK_OPEN * (double)sums_bytes;
+    return (double)open_of(sums_bytes) * (double)sums_bytes;
 }

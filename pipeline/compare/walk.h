@@ -14,7 +14,8 @@
 
 enum {
     WALK_TENSORS = 64,            /* of a window at most, where there are sums */
-    WALK_OPEN = 2 * WALK_TENSORS, /* tensors whose sums are open at once */
+    WALK_OPEN = 2 * WALK_TENSORS, /* tensors whose sums are open at once, at most */
+    WALK_SUMS_BYTES = 1 << 24,    /* their sums' memory: where they take more, fewer are open */
     WALK_LEAD = 16 /* windows that a process may be ahead of another, and work on after that has failed */
 };
 
@@ -35,7 +36,8 @@ struct walk {
     /* private */
     int64_t window; /* elements */
     struct walk_sums sums;
-    char *slots;                         /* of tensor t: slot t % WALK_OPEN */
+    int64_t open;                        /* tensors whose sums there is room for */
+    char *slots;                         /* of tensor t: slot t % open */
     int64_t ended, started;              /* tensors [ended, started) are open */
     struct comm_gather votes[WALK_LEAD]; /* on how each window went */
     int64_t cast, heard;                 /* votes [heard, cast) are under way */

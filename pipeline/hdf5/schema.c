@@ -22,7 +22,8 @@ SHARED(cells, KEPT_IN_ARCHIVE,
        C_INT("skipped_parameters",
              "elements left out; the figures cover parameters / (parameters + skipped_parameters)"),
        C_PARAMETERS, C_INT("bit_changed", "elements whose bits differ in the compare type"),
-       C_INT("nonzero", "elements whose difference is not zero (-0 equals +0; NaN is not zero)"), C_NORMS);
+       C_INT("nonzero", "elements whose difference is not zero (-0 equals +0; NaN is not zero)"), C_NORMS,
+       C_CONCENTRATION);
 
 SHARED(sparsity, KEPT_IN_ARCHIVE, "Update sparsity of each cell, by criterion and tolerance.", C_CELL, C_NODE,
        C_TEXT("criterion", "absolute, bits or relative"),

@@ -59,6 +59,13 @@ enum { SCHEMA_MAX_COLUMNS = 32 }; /* every declaration is held to it by the comp
         C_REAL("relative_norm", "1", "norm_delta / norm_base; NaN where that is 0"),                         \
         C_REAL("cosine", "1", "cosine of the angle between base and tuned"),                                 \
         C_REAL("one_minus_cosine", "1", "1 - cosine, computed without cancellation")
+#define C_CONCENTRATION                                                                                    \
+    C_REAL(                                                                                                \
+        "top_0_1_percent_energy", "1",                                                                     \
+        "share of l2^2 in the ceil(n / 1000) elements of largest |difference|, n all compared; NaN where " \
+        "nothing differs"),                                                                                \
+        C_REAL("top_1_percent_energy", "1", "the same of the largest ceil(n / 100)"),                      \
+        C_REAL("top_5_percent_energy", "1", "the same of the largest ceil(n / 20)")
 #define C_SPARSITY C_REAL("sparsity", "1", "share of parameters not updated, 0 to 1")
 
 /* ---- datasets ---- */

@@ -131,6 +131,12 @@ double table_real(const struct table *t, int64_t row, const char *column)
     return v ? v->x : NAN;
 }
 
+void table_set_real(struct table *t, int64_t row, const char *column, double x)
+{
+    if (find_value(t, row, column, COLUMN_REAL))
+        t->values[row * t->schema->ncolumns + schema_column(t->schema, column)].x = x;
+}
+
 err_t schema_set_width(const struct schema *s, const char *column, int width, int widths[SCHEMA_MAX_COLUMNS],
                        struct err *e)
 {

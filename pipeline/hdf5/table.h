@@ -70,6 +70,10 @@ const char *table_text(const struct table *t, int64_t row, const char *column);
 int64_t table_int(const struct table *t, int64_t row, const char *column);
 double table_real(const struct table *t, int64_t row, const char *column);
 
+/* Local. Overwrites a real, of which more was learnt after its row was added; the column must exist and have
+ * that kind (else nothing happens). */
+void table_set_real(struct table *t, int64_t row, const char *column, double x);
+
 /* Local. Sets the width in bytes of a text column, for h5_table_create. Errors: BUG naming table and column
  * where there is no such column of texts. */
 err_t schema_set_width(const struct schema *s, const char *column, int width, int widths[SCHEMA_MAX_COLUMNS],

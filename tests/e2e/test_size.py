@@ -10,6 +10,7 @@ import numpy as np
 import sinewlib as lib
 
 COLUMNS = ("norm_base", "norm_tuned", "norm_delta", "relative_norm", "cosine", "one_minus_cosine")
+TOP = {"top_0_1_percent_energy": 1000, "top_1_percent_energy": 100, "top_5_percent_energy": 20}
 
 
 def wide(arithmetic, entry):
@@ -40,7 +41,27 @@ def figures(parts):
     return out
 
 
+def concentration(parts, n, arithmetic):
+    """Of pairs of float64 vectors and n elements: energy of the ceil(n / 1000, 100, 20) largest differences in the compare type, by
+    sorting."""
+    with np.errstate(all="ignore"):
+        d = np.concatenate([(b.astype(np.float32) - a.astype(np.float32)) for a, b in parts]) if parts else np.zeros(0, np.float32)
+    if arithmetic == "bf16":
+        d = lib.bf16_float(lib.bf16_round(d))
+    d = np.sort(np.abs(d[np.isfinite(d)].astype(np.float64)))[::-1]
+    total = math.fsum(d * d)
+    return {c: math.fsum(d[:-(-n // k)] ** 2) / total if total > 0 else math.nan for c, k in TOP.items()}
+
+
 class Size(lib.Case):
+    def check_top(self, row, want, where):
+        for column, expected in want.items():
+            got = row[column]
+            if math.isnan(expected):
+                self.assertTrue(math.isnan(got), (where, column, got))
+            else:
+                self.assertTrue(abs(got - expected) <= 1e-12 * expected and 0 <= got <= 1, (where, column, got, expected))
+
     def check(self, row, want, where):
         for column in COLUMNS:
             got, expected = row[column], want[column]
@@ -55,7 +76,10 @@ class Size(lib.Case):
         rows = {r["tensor"]: r for r in tables["tensors"] if r["cell"] == cell}
         for name, pair in pairs.items():
             self.check(rows[name], figures([pair]), (cell, name))
-        self.check([r for r in tables["cells"] if r["cell"] == cell][0], figures(list(pairs.values())), cell)
+            self.check_top(rows[name], concentration([pair], len(pair[0]), arithmetic), (cell, name))
+        whole = [r for r in tables["cells"] if r["cell"] == cell][0]
+        self.check(whole, figures(list(pairs.values())), cell)
+        self.check_top(whole, concentration(list(pairs.values()), whole["parameters"], arithmetic), cell)
         for table, key, of in (("layers", "layer", lib.layer_of), ("modules", "module", lib.module_of)):
             found = [r for r in tables[table] if r["cell"] == cell and r["node"] == "delta"]
             self.assertTrue(found)
@@ -74,7 +98,7 @@ class Size(lib.Case):
             archives.append(lib.tables([e.path for e in os.scandir(os.path.join(output, str(np_))) if e.name.endswith(".h5")][0]))
         for other in archives[1:]:
             for name in ("cells", "tensors", "layers", "modules"):
-                for column in COLUMNS:
+                for column in COLUMNS + (tuple(TOP) if name in ("cells", "tensors") else ()):
                     a, b = archives[0][name][column], other[name][column]
                     self.assertTrue(np.array_equal(a.view(np.int64), b.view(np.int64)), (name, column))
         return {name: lib.plain(rows) for name, rows in archives[0].items()}
@@ -120,6 +144,54 @@ stages:
         self.assertEqual(rows["model.layers.1.mlp.up_proj.weight"]["cosine"], -1)
         self.assertTrue(math.isnan(rows["model.layers.1.self_attn.k_proj.weight"]["relative_norm"]))
         self.assertEqual(rows["model.layers.1.self_attn.q_proj.weight"]["one_minus_cosine"], 0)
+
+    def test_concentration(self):
+        """Where the largest end: among equal ones, within a bin of float32, at one huge element, below one element of a small tensor;
+        nothing changed; what is not finite."""
+        rng = np.random.default_rng(11)
+        w = (rng.standard_normal(400000) * 0.02).astype(np.float32)
+        sides = {}
+
+        def add(name, before, after):
+            sides["model.layers.%d.mlp.%s.weight" % (len(sides), name)] = (np.float32(before), np.float32(after))
+        add("equal", np.zeros(30000), np.full(30000, 1e-3))
+        add("signs", np.zeros(2000), np.where(np.arange(2000) % 2, 2.0 ** -9, -2.0 ** -9))
+        add("huge", w[:5000], np.concatenate([w[:4999] + np.float32(1e-7), [3e38]]))
+        add("far", np.zeros(3000), np.concatenate([np.full(1500, -3e38), np.full(1500, 1e-44)]))
+        add("small", w[:7], w[:7] + np.float32(1e-3) * np.arange(7, dtype=np.float32))
+        add("one", [1.0], [1.5])
+        add("same", w[:1001], w[:1001])
+        add("zeros", np.zeros(50), -np.zeros(50))
+        add("gauss", w, w + (rng.standard_normal(w.size) * 1e-4).astype(np.float32))
+        add("sparse", w, np.where(rng.random(w.size) < 0.03, w * np.float32(1.01), w))
+        add("narrow", np.zeros(60000), 1 + rng.integers(0, 30000, 60000) * 2.0 ** -23)  # one bin of float32
+        odd = w[:4000] + (rng.standard_normal(4000) * 1e-3).astype(np.float32)
+        odd[::7], odd[1::7] = np.nan, np.inf
+        add("odd", w[:4000], odd)
+        base, tuned = ({n: ("F32", lib.float_bits(x[i].reshape(1, -1))) for n, x in sides.items()} for i in (0, 1))
+        lib.write_checkpoint(self.path("base"), base)
+        lib.write_checkpoint(self.path("tuned"), tuned)
+        for arithmetic, store in (("bf16", "update"), ("f32", "update"), ("f32", "none")):
+            tables = self.study(lambda out: """study: s
+output: %s
+cells:
+  - {family: f, algorithm: a, base: "%s", tuned: "%s"}
+stages:
+  load: {}
+  delta: {needs: [load], arithmetic: %s, store: %s}
+""" % (out, self.path("base"), self.path("tuned"), arithmetic, store), self.path("top-%s-%s" % (arithmetic, store)), (1, 3))
+            pairs = {n: (wide(arithmetic, base[n]), wide(arithmetic, tuned[n])) for n in base}
+            by_kind = {}
+            for r in tables["tensors"]:
+                pair = pairs[r["tensor"]]
+                self.check_top(r, concentration([pair], len(pair[0]), arithmetic), (arithmetic, r["tensor"]))
+                by_kind[r["tensor"].split(".")[-2]] = r
+            whole = tables["cells"][0]
+            self.check_top(whole, concentration(list(pairs.values()), whole["parameters"], arithmetic), arithmetic)
+            for column, share in TOP.items():
+                self.assertAlmostEqual(by_kind["equal"][column], 1 / share, delta=1e-13)
+            self.assertEqual([by_kind["one"][c] for c in TOP], [1, 1, 1])
+            self.assertEqual(by_kind["sparse"]["top_5_percent_energy"], 1)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,23 @@ static void rounded(enum arithmetic a, double *out)
 static void compare(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n)
 {
     static struct change expected, got;
+    static struct change_sizes sizes;
+    static int64_t expected_counts[1 << 16], counts[1 << 16];
     double limit[TOLERANCES];
     rounded(a, limit);
+    change_sizes_begin(&sizes);
     memset(&expected, 0, sizeof expected);
-    change_add(&expected, ISA_PORTABLE, a, old_bits, new_bits, n, limit, TOLERANCES);
+    change_add(&expected, ISA_PORTABLE, a, old_bits, new_bits, n, limit, TOLERANCES, &sizes);
     assert_int_equal(expected.counts.bit_changed, n);
+    memset(expected_counts, 0, sizeof expected_counts);
+    change_sizes_take(&sizes, a, expected_counts, 0);
     enum isa isa;
     for (int choice = 1; isa_choice(choice, &isa); choice++) {
         memset(&got, 0, sizeof got);
-        change_add(&got, isa, a, old_bits, new_bits, n, limit, TOLERANCES);
+        change_add(&got, isa, a, old_bits, new_bits, n, limit, TOLERANCES, &sizes);
+        memset(counts, 0, sizeof counts);
+        change_sizes_take(&sizes, a, counts, 0);
+        assert_memory_equal(counts, expected_counts, sizeof counts);
         assert_memory_equal(&got, &expected, sizeof got);
     }
 }
@@ -115,8 +123,20 @@ static void by_hand(void **state)
     const uint16_t x[] = {0x3f80, 0x4000, 0xbf00, 0x7f80, 0x7fc0, 0x0000};
     const uint16_t y[] = {0x3f81, 0x3f80, 0x3f00, 0x3f80, 0x3f80, 0x8000};
     double limit[2] = {tolerance_rounded(ARITHMETIC_BF16, 0), tolerance_rounded(ARITHMETIC_BF16, 0.5)};
+    static struct change_sizes sizes;
+    int64_t counts[3] = {0};
     memset(&c, 0, sizeof c);
-    change_add(&c, isa_usable(), ARITHMETIC_BF16, x, y, 6, limit, 2);
+    change_sizes_begin(&sizes);
+    change_add(&c, isa_usable(), ARITHMETIC_BF16, x, y, 6, limit, 2, &sizes);
+    assert_int_equal(sizes.least, 0); /* what is not finite, and the sign of 0 */
+    assert_int_equal(sizes.most, 0x3f80);
+    assert_int_equal(sizes.count[0x3c00 * 4] + sizes.count[0x3c00 * 4 + 1] + sizes.count[0x3c00 * 4 + 2] +
+                         sizes.count[0x3c00 * 4 + 3],
+                     1);
+    sizes.least = 0x3f80 - 2;
+    change_sizes_take(&sizes, ARITHMETIC_BF16, counts, 0x3f80 - 2);
+    assert_int_equal(counts[2], 2);
+    assert_true(sizes.least > sizes.most);
     assert_int_equal(c.counts.bit_changed, 6);
     assert_int_equal(c.counts.nonzero, 5);
     assert_int_equal(c.counts.updated[0], 5);

@@ -179,12 +179,35 @@ static void never_overflows(void **state)
     same(xsum_value(&s), start);
 }
 
+/* n times x is x added n times, and what no loop could add. */
+static void times(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, -3.5, 0x1p-1074, 0x1.fffffffffffffp-1022, 1e300, 0x1.8p40};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        for (int64_t n = 0; n < 700; n += 1 + n / 3) {
+            struct xsum one = {0}, all = {0};
+            for (int64_t k = 0; k < n; k++)
+                xsum_add(&one, values[i]);
+            xsum_add_times(&all, values[i], n);
+            same(xsum_value(&all), xsum_value(&one));
+        }
+    struct xsum s = {0};
+    xsum_add_times(&s, 0x1.fffffffffffffp0, INT64_MAX);
+    xsum_add_times(&s, -0x1.fffffffffffffp0, INT64_MAX - 1);
+    same(xsum_value(&s), 0x1.fffffffffffffp0);
+    xsum_add_times(&s, DBL_MAX, (int64_t)1 << 40);
+    same(xsum_value(&s), INFINITY);
+    xsum_add_times(&s, -DBL_MAX, (int64_t)1 << 40);
+    same(xsum_value(&s), 0x1.fffffffffffffp0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(closed_cases),        cmocka_unit_test(rounds_once), cmocka_unit_test(subnormals),
         cmocka_unit_test(against_fixed_point), cmocka_unit_test(any_order),   cmocka_unit_test(normalises),
-        cmocka_unit_test(never_overflows),
+        cmocka_unit_test(never_overflows),     cmocka_unit_test(times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 
 #include "kernels/change/change_loops.h"
 
+#include <stddef.h>
+
 /* The best first. */
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(change_avx512),
@@ -22,10 +24,30 @@ static void add_lanes(struct change *c, const struct change_lanes *lanes)
     }
 }
 
-void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                const void *new_bits, int64_t n, const double *tolerance, int ntolerances)
+void change_sizes_begin(struct change_sizes *s)
 {
-    struct change_lanes lanes = {{0}, {0}};
+    s->least = CHANGE_SIZES;
+    s->most = -1;
+}
+
+void change_sizes_take(struct change_sizes *s, enum arithmetic arithmetic, int64_t *counts, int64_t first)
+{
+    const int ways = arithmetic == ARITHMETIC_BF16 ? CHANGE_WAYS_BF16 : CHANGE_WAYS_F32;
+    for (int bin = s->least; bin <= s->most; bin++) {
+        uint32_t *at = s->count + (ptrdiff_t)bin * ways;
+        for (int k = 0; k < ways; k++) {
+            counts[bin - first] += at[k];
+            at[k] = 0;
+        }
+    }
+    change_sizes_begin(s);
+}
+
+void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
+                const void *new_bits, int64_t n, const double *tolerance, int ntolerances,
+                struct change_sizes *sizes)
+{
+    struct change_lanes lanes = {.sizes = sizes};
     float limit[CHANGE_TOLERANCES];
     for (int t = 0; t < ntolerances; t++)
         limit[t] = (float)tolerance[t]; /* exact: it was rounded to the compare type */

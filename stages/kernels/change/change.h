@@ -35,11 +35,33 @@ struct change {
 
 enum { CHANGE_WORDS = (int)(sizeof(struct change_counts) / sizeof(int64_t)) };
 
+/* How many changed elements have each |delta|, for a block or a few of them. A bin is the bits of |delta| in
+ * the compare type without the sign, of f32 the upper 16 of these 31; what is not finite is
+ * counted at zero. Each bin has several counters, of which neighbours use different ones, so that equal
+ * sizes in a row do not wait for each other. */
+enum {
+    CHANGE_SIZES = 1 << 17,
+    CHANGE_SIZE_REST = 15 /* bits of a float32 |delta| that its bin does not tell */
+};
+struct change_sizes {
+    uint32_t count[CHANGE_SIZES]; /* bins times counters */
+    int least, most;              /* bins outside of these are empty; least > most: all are */
+};
+
+/* Local. Empty, of zeroed memory. */
+void change_sizes_begin(struct change_sizes *s);
+
+/* Local. Adds what was counted to counts, of which the first is bin `first`, and bins least to most are
+ * there; s is empty then. To be called before more than 2^32 - 1 elements were counted. */
+void change_sizes_take(struct change_sizes *s, enum arithmetic arithmetic, int64_t *counts, int64_t first);
+
 /* Local. Adds n changed elements of one block: their old and new bits in the compare type. delta is new - old
- * rounded to the compare type. tolerance: ntolerances values as rounded by tolerance_rounded. The result
- * depends on the elements and their order in the block only, not on isa. */
+ * rounded to the compare type. tolerance: ntolerances values as rounded by tolerance_rounded. sizes: counts
+ * them by |delta|; NULL where nobody asks. The result depends on the elements and their order in the block
+ * only, not on isa. */
 void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                const void *new_bits, int64_t n, const double *tolerance, int ntolerances);
+                const void *new_bits, int64_t n, const double *tolerance, int ntolerances,
+                struct change_sizes *sizes);
 
 /* Local. Adds n elements that did not change but are not finite (their bits in the compare type): never close
  * to anything, as torch.isclose has it. */

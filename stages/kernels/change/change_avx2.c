@@ -206,6 +206,8 @@ AVX2 static void add_bf16(struct change *c, struct change_lanes *lanes, const ui
             continue;
         }
         add_sums(lanes, size, part);
+        if (lanes->sizes)
+            change_count_sizes(lanes->sizes, size, part, span);
         struct change_within within = change_add_span(c, span, part, limit, ntolerances);
         count_updated(c->counts.updated, size, part, &within);
         count_exponents(&h, c->counts.exponents, size, part, span.most);

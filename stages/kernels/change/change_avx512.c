@@ -188,6 +188,8 @@ AVX512 static void add_bf16(struct change *c, struct change_lanes *lanes, const 
             continue;
         }
         add_sums(lanes, size, part);
+        if (lanes->sizes)
+            change_count_sizes(lanes->sizes, size, part, span);
         struct change_within within = change_add_span(c, span, part, limit, ntolerances);
         count_updated(c->counts.updated, size, part, &within);
         count_exponents(c->counts.exponents, size, part, span.most);

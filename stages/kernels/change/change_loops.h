@@ -4,11 +4,13 @@
 
 #include "kernels/change/change.h"
 
-enum { CHANGE_LANES = 32 };
+enum { CHANGE_LANES = 32, CHANGE_WAYS_BF16 = CHANGE_SIZES >> 15, CHANGE_WAYS_F32 = CHANGE_SIZES >> 16 };
 
-/* Partial sums of one block: element i of its packed values goes to lane i % CHANGE_LANES. */
+/* Partial sums of one block: element i of its packed values goes to lane i % CHANGE_LANES. sizes: where the
+ * elements are counted by |delta|; NULL: nowhere. */
 struct change_lanes {
     double abs[CHANGE_LANES], squares[CHANGE_LANES];
+    struct change_sizes *sizes;
 };
 
 struct change_loops {
@@ -46,6 +48,18 @@ static inline __attribute__((always_inline)) int change_span_of(const uint16_t *
     }
     *span = s;
     return s.most < 0x7f80 && s.least >= 0x80 ? 0 : -1;
+}
+
+/* Local. Counts n (a multiple of CHANGE_WAYS_BF16) differences, as bf16 bits without the sign. Inline for the
+ * instructions of its caller. */
+static inline __attribute__((always_inline)) void
+change_count_sizes(struct change_sizes *s, const uint16_t *size, int64_t n, struct change_span span)
+{
+    s->least = span.least < s->least ? span.least : s->least;
+    s->most = span.most > s->most ? span.most : s->most;
+    for (int64_t i = 0; i < n; i += CHANGE_WAYS_BF16)
+        for (int k = 0; k < CHANGE_WAYS_BF16; k++)
+            s->count[size[i + k] * CHANGE_WAYS_BF16 + k]++;
 }
 
 /* Tolerances that lie within a span, which elements have to be asked about one by one: as bf16 bits, and

@@ -60,14 +60,29 @@ static inline void add_size(struct change_lanes *lanes, int64_t i, float size)
     lanes->squares[i % CHANGE_LANES] += (double)size * (double)size;
 }
 
+/* Counts a size, of whose bits without the sign the bin has the upper ones, in one of `ways` counters. */
+static inline void count_size(struct change_sizes *s, float size, int rest, int64_t way, int ways)
+{
+    uint32_t bits;
+    if (!s)
+        return;
+    memcpy(&bits, &size, sizeof bits);
+    int bin = (int)(bits >> rest);
+    s->least = bin < s->least ? bin : s->least;
+    s->most = bin > s->most ? bin : s->most;
+    s->count[bin * ways + way % ways]++;
+}
+
 void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
                               const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances)
 {
     for (int64_t i = 0; i < n; i++) {
         uint16_t a = old_bits[i], b = new_bits[i];
         float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
-        add_size(lanes, i,
-                 add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit, ntolerances));
+        float size =
+            add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit, ntolerances);
+        add_size(lanes, i, size);
+        count_size(lanes->sizes, size, 16, i, CHANGE_WAYS_BF16);
     }
 }
 
@@ -77,9 +92,10 @@ void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const
     for (int64_t i = 0; i < n; i++) {
         uint32_t a = old_bits[i], b = new_bits[i];
         float delta = float_of(b) - float_of(a);
-        add_size(lanes, i,
-                 add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta, limit,
-                             ntolerances));
+        float size = add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta,
+                                 limit, ntolerances);
+        add_size(lanes, i, size);
+        count_size(lanes->sizes, size, CHANGE_SIZE_REST, i, CHANGE_WAYS_F32);
     }
 }
 

@@ -1,0 +1,132 @@
+/* The share of the energy in the largest coordinates, found by counting, against sorting. */
+#include "unitlib.h"
+
+#include "compare/concentration.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROOM = 20000 };
+
+static float before[ROOM], after[ROOM];
+
+static int descending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
+}
+
+/* The three shares by sorting. */
+static void by_sorting(int64_t n, double *top)
+{
+    static double square[ROOM];
+    static const int64_t part[CONCENTRATION_SHARES] = {1000, 100, 20};
+    long double all = 0, sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)(after[i] - before[i]);
+        square[i] = isfinite(d) ? d * d : 0;
+        all += square[i];
+    }
+    qsort(square, (size_t)n, sizeof *square, descending);
+    for (int k = 0; k < CONCENTRATION_SHARES; k++) {
+        sum = 0;
+        for (int64_t i = 0; i < (n + part[k] - 1) / part[k]; i++)
+            sum += square[i];
+        top[k] = all > 0 ? (double)(sum / all) : NAN;
+    }
+}
+
+static void same(const struct concentration *got, const double *expected)
+{
+    for (int k = 0; k < CONCENTRATION_SHARES; k++)
+        if (isnan(expected[k]))
+            assert_true(isnan(got->top[k]));
+        else
+            assert_true(fabs(got->top[k] - expected[k]) <= 1e-13 * expected[k]);
+}
+
+/* What a process would do with n elements: count them in the arithmetic, look again where that is f32. */
+static void check(struct bench *b, enum arithmetic arithmetic, int64_t n)
+{
+    struct concentration_counts counts = {.n = NULL};
+    static struct concentration_look look;
+    struct concentration got;
+    struct xsum squares = {.adds = 0};
+    double expected[CONCENTRATION_SHARES];
+    for (int64_t i = 0; i < n; i++) {
+        float d = fabsf(after[i] - before[i]);
+        uint32_t bits;
+        memcpy(&bits, &d, sizeof bits);
+        if (!isfinite(d))
+            continue;
+        const int64_t bin = bits >> (arithmetic == ARITHMETIC_BF16 ? 16 : CONCENTRATION_REST);
+        assert_int_equal(concentration_room(&counts, bin, bin + 1, &b->arena, &b->err), ERR_OK);
+        counts.n[bin - counts.first]++;
+        xsum_add(&squares, (double)d * (double)d);
+    }
+    by_sorting(n, expected);
+    if (arithmetic == ARITHMETIC_BF16) {
+        got = concentration_of_counts(&counts, n);
+    } else {
+        const struct concentration_cuts cuts = concentration_cuts(&counts, n);
+        memset(&look, 0, sizeof look);
+        concentration_look_add(&look, &cuts, before, after, n / 3);
+        concentration_look_add(&look, &cuts, before + n / 3, after + n / 3, n - n / 3);
+        got = concentration_of_look(&look, &cuts, xsum_value(&squares));
+    }
+    same(&got, expected);
+    arena_drop(&b->arena, counts.n);
+}
+
+/* Differences of both types: kind 0 of any size, 1 all equal, 2 mostly none, 3 within one bin of f32, 4 one
+ * huge and not finite ones, 5 none. */
+static void make(int kind, enum arithmetic arithmetic, uint64_t seed)
+{
+    for (int i = 0; i < ROOM; i++) {
+        uint32_t bits =
+            (uint32_t)(next_random(&seed) % 254) << 23 | (uint32_t)(next_random(&seed) & 0x7fffff);
+        float d;
+        if (kind == 3)
+            bits = 0x3f800000 | (uint32_t)(next_random(&seed) & 0x7fff);
+        if (arithmetic == ARITHMETIC_BF16)
+            bits &= 0xffff0000;
+        memcpy(&d, &bits, sizeof d);
+        before[i] = 0;
+        after[i] = kind == 1 ? -0.25f : kind == 2 ? (i % 300 == 7 ? d : 0) : kind == 5 ? 0 : d;
+        if (kind == 4)
+            after[i] = i % 5 == 0 ? NAN : i % 7 == 0 ? -INFINITY : i == 4001 ? 0x1p127f : 0x1p-20f;
+    }
+}
+
+static void sorted(void **state)
+{
+    struct bench *b = *state;
+    for (int arithmetic = 0; arithmetic < ARITHMETIC_COUNT; arithmetic++)
+        for (int kind = 0; kind < 6; kind++) {
+            make(kind, (enum arithmetic)arithmetic, 17 + (uint64_t)kind);
+            static const int64_t sizes[] = {1, 2, 19, 20, 21, 99, 101, 999, 1000, 1001, 5003, ROOM};
+            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+                check(b, (enum arithmetic)arithmetic, sizes[i]);
+        }
+}
+
+/* Of a number of elements that no int holds: nothing overflows, and equal differences share as their numbers
+ * do. */
+static void many(void **state)
+{
+    (void)state;
+    int64_t n = (int64_t)1 << 42;
+    const struct concentration_counts counts = {&n, 0x3f80, 1};
+    const struct concentration got = concentration_of_counts(&counts, n);
+    assert_true(fabs(got.top[0] - 1e-3) < 1e-12);
+    assert_true(fabs(got.top[2] - 5e-2) < 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_BENCH(sorted),
+        cmocka_unit_test(many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
