@@ -1,6 +1,7 @@
 /* A folder with an index and two shards (checkpoint.h). The input is the index; behind a NUL byte, which no
  * index has, the first shard may follow. Which format's folder it is, is told by the first ".bin" in it. */
 #include "fuzzlib.h"
+#include "mutate.h"
 
 #include "formats/checkpoint.h"
 
@@ -81,3 +82,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_end(&f, code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    static const struct mutate_way way = {0, 0, {mutate_blindly, mutate_safetensors}};
+    return mutate_pair(data, size, max, seed, &way);
+}
+#endif

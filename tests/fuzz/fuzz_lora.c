@@ -1,6 +1,7 @@
 /* An adapter on a base (formats/lora). The input is its adapter_config.json; behind a NUL byte, which no such
  * file has, adapter_model.safetensors follows. What it makes of the base is read in full, merged and exactly;
  * by libFuzzer one of the two, as the length says, for the two differ little. */
+#include "mutate.h"
 #include "readlib.h"
 
 enum { AT_ONCE = 13 };
@@ -66,3 +67,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #endif
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    static const struct mutate_way way = {0, 0, {mutate_blindly, mutate_safetensors}};
+    return mutate_pair(data, size, max, seed, &way);
+}
+#endif

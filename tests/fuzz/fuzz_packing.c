@@ -7,33 +7,14 @@
 #include "compare/match.h"
 #include "formats/decoders/scaled.h"
 
-#include <ctype.h>
-
 enum { MOST_DATA = 1 << 16, MOST_HEADER = 1 << 15, STEP = 1000 };
 
 static const char *const dirs[2] = {DISK "/base", DISK "/tuned"};
 
-/* The largest end of data that a header names, below a bound. */
-static size_t data_of(const char *text, size_t n)
-{
-    static const char key[] = "data_offsets\":[";
-    size_t most = 0;
-    for (size_t i = 0; i + sizeof key < n; i++) {
-        if (memcmp(text + i, key, sizeof key - 1) != 0)
-            continue;
-        size_t at = i + sizeof key - 1, end = 0;
-        while (at < n && (isdigit((unsigned char)text[at]) || text[at] == ','))
-            end = text[at] == ',' ? 0 : 10 * end + (size_t)(text[at] - '0'),
-            end = end < MOST_DATA ? end : MOST_DATA, at++;
-        most = end > most ? end : most;
-    }
-    return most;
-}
-
 static void write_model(struct fuzz *f, int file, const char *header, size_t n)
 {
     static unsigned char made_up[MOST_DATA];
-    size_t data = data_of(header, n);
+    size_t data = fuzz_data_end(header, n, MOST_DATA);
     unsigned char *bytes;
     n = n < MOST_HEADER ? n : MOST_HEADER;
     FUZZ_CHECK(arena_array(&f->arena, "model", (int64_t)(8 + n + data), &bytes, &f->err) == ERR_OK);

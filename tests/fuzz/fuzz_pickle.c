@@ -1,5 +1,6 @@
 /* A pickle (pickle.h), with a few names that it may use. */
 #include "fuzzlib.h"
+#include "mutate.h"
 
 #include "formats/torch/pickle.h"
 
@@ -46,3 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_end(&f, code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    uint32_t dice = seed | 1;
+    return mutate_pickle(data, size, max, &dice);
+}
+#endif

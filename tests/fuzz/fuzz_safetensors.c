@@ -1,5 +1,6 @@
 /* A .safetensors file (safetensors.h). What is taken is written again, and must say the same. */
 #include "fuzzlib.h"
+#include "mutate.h"
 
 #include "formats/safetensors/safetensors.h"
 #include "formats/safetensors/safetensors_writer.h"
@@ -44,3 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_end(&f, code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    uint32_t dice = seed | 1;
+    return mutate_safetensors(data, size, max, &dice);
+}
+#endif

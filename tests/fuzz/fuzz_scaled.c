@@ -1,6 +1,7 @@
 /* Weights under scales, packed weights and quantized ones (formats/decoders), of a folder: the input is its
  * config.json; behind a NUL byte, which no such file has, model.safetensors follows. Every tensor is read as
  * numbers. */
+#include "mutate.h"
 #include "readlib.h"
 
 enum { AT_ONCE = 37 }; /* which no block is a multiple of */
@@ -26,3 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_end(&f, f.err.code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    static const struct mutate_way way = {0, 0, {mutate_blindly, mutate_safetensors}};
+    return mutate_pair(data, size, max, seed, &way);
+}
+#endif

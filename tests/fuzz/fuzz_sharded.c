@@ -1,5 +1,6 @@
 /* Two shards of a distributed checkpoint in safetensors files (dcp/sharded.c). The input is the length of the
  * first (4 bytes, little-endian), the first, and the second. */
+#include "mutate.h"
 #include "readlib.h"
 
 enum { WIDTH = 4 };
@@ -11,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static int files[2];
     struct fuzz f;
     struct checkpoint c;
+    static const struct choice choice;
     if (size < WIDTH)
         return 0;
     struct fuzz_pair in = fuzz_pair_by_length(data, size, WIDTH);
@@ -19,10 +21,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         disk_write(files[i], in.data[i], in.size[i]);
     }
     fuzz_begin(&f);
-    err_t code = checkpoint_open(&c, DISK "/dcp", NULL, &f.arena, &f.err);
+    err_t code = fuzz_open(&f, &c, "safetensors shards of a distributed checkpoint", paths[0], &choice);
     if (code == ERR_OK)
         fuzz_read_ends(&c);
     checkpoint_close(&c);
     fuzz_end(&f, code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    static const struct mutate_way way = {0, WIDTH, {mutate_safetensors, mutate_safetensors}};
+    return mutate_pair(data, size, max, seed, &way);
+}
+#endif

@@ -1,5 +1,6 @@
 /* The state dict of a torch file (torchfile.h): the input is its data.pkl, in an archive that is in order, so
  * that what is said of tensors and storages is reached. Then every tensor is read. */
+#include "mutate.h"
 #include "readlib.h"
 
 #include "formats/torch/torchfile.h"
@@ -33,3 +34,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_end(&f, code);
     return 0;
 }
+
+#ifdef SINEW_FUZZ
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned seed)
+{
+    uint32_t dice = seed | 1;
+    return mutate_pickle(data, size, max, &dice);
+}
+#endif

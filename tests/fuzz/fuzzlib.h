@@ -28,16 +28,6 @@ enum { FUZZ_BUDGET = 16 << 20, FUZZ_MOST_SEC = 1 }; /* processor time, sanitizer
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#ifdef SINEW_FUZZ
-/* The address sanitizer keeps what was freed of the last inputs alone, where it would go through memory that
- * no cache holds, and of a stack the calls that tell where it was. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "quarantine_size_mb=4:malloc_context_size=4";
-}
-#endif
-
 struct fuzz {
     struct mem mem;
     struct arena arena;
@@ -122,6 +112,24 @@ static inline struct fuzz_pair fuzz_pair_by_nul(const uint8_t *data, size_t size
     const uint8_t *end = size > 0 ? memchr(data, '\0', size) : NULL;
     size_t n = end ? (size_t)(end - data) : size;
     return (struct fuzz_pair){{data, end ? end + 1 : NULL}, {n, end ? size - n - 1 : 0}};
+}
+
+/* The largest end of data that a .safetensors header names, below a bound. */
+static inline size_t fuzz_data_end(const char *header, size_t n, size_t bound)
+{
+    static const char key[] = "data_offsets\":[";
+    size_t most = 0;
+    for (size_t i = 0; i + sizeof key < n; i++) {
+        if (header[i] != key[0] || memcmp(header + i, key, sizeof key - 1) != 0)
+            continue;
+        size_t at = i + sizeof key - 1, end = 0;
+        for (; at < n && ((header[at] >= '0' && header[at] <= '9') || header[at] == ','); at++) {
+            end = header[at] == ',' ? 0 : 10 * end + (size_t)(header[at] - '0');
+            end = end < bound ? end : bound;
+        }
+        most = end > most ? end : most;
+    }
+    return most;
 }
 
 /* ---- a zip archive as torch.save writes it: data.pkl and two storages of 64 and 10 bytes ---- */

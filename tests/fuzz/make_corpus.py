@@ -146,20 +146,23 @@ def shards(mesh, placements, shape=(4, 4), who=(0, 1), **wrong):
 
 
 def make_fsdp():
-    one, two = b"\0", b"\1"
-    seed("fsdp", "one", one + shards((1,), (0,), who=(0,))[0])
-    seed("fsdp", "rows", two + b"\0".join(shards((2,), (0,))))
-    seed("fsdp", "columns", two + b"\0".join(shards((2,), (1,), shape=(2, 5))))
-    seed("fsdp", "copies", two + b"\0".join(shards((2,), (None,))))
-    seed("fsdp", "two-axes", two + b"\0".join(shards((1, 2), (1, 0), shape=(3, 4))))
-    seed("fsdp", "same-rank", two + shards((2,), (0,), who=(0,))[0])
-    seed("fsdp", "shape", two + b"\0".join((shards((2,), (0,))[0], shards((2,), (0,), shape=(6, 2))[1])))
-    seed("fsdp", "strided", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "_StridedShard", dim=b"K\0"))))
-    seed("fsdp", "no-dim", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "Shard"))))
-    seed("fsdp", "far-dim", two + b"\0".join(shards((2,), (0,), placement=fsdplib.made("a", "Shard", dim=b"J\xff\xff\xff\x7f"))))
-    seed("fsdp", "foreign-ranks", two + b"\0".join(shards((2,), (0,), place=fsdplib.numbers((7,)))))
-    seed("fsdp", "no-ranks", two + b"\0".join(shards((2,), (0,), ranks=b"N")))
-    seed("fsdp", "plain", two + b"\x80\2}" + fsdplib.text("w") + fsdplib.tensor(Array(4, 4), "0") + b"s.")
+    def both(name, first, second=b"", model=0, two=1):
+        seed("fsdp", name, bytes([two | model]) + struct.pack("<H", len(first)) + first + second)
+
+    both("one", shards((1,), (0,), who=(0,))[0], two=0)
+    both("rows", *shards((2,), (0,)))
+    both("rows-model", *shards((2,), (0,)), model=2)
+    both("columns", *shards((2,), (1,), shape=(2, 5)))
+    both("copies", *shards((2,), (None,)))
+    both("two-axes", *shards((1, 2), (1, 0), shape=(3, 4)))
+    both("same-rank", shards((2,), (0,), who=(0,))[0])
+    both("shape", shards((2,), (0,))[0], shards((2,), (0,), shape=(6, 2))[1])
+    both("strided", *shards((2,), (0,), placement=fsdplib.made("a", "_StridedShard", dim=b"K\0")))
+    both("no-dim", *shards((2,), (0,), placement=fsdplib.made("a", "Shard")))
+    both("far-dim", *shards((2,), (0,), placement=fsdplib.made("a", "Shard", dim=b"J\xff\xff\xff\x7f")))
+    both("foreign-ranks", *shards((2,), (0,), place=fsdplib.numbers((7,))))
+    both("no-ranks", *shards((2,), (0,), ranks=b"N"))
+    both("plain", b"\x80\2}" + fsdplib.text("w") + fsdplib.tensor(Array(4, 4), "0") + b"s.")
 
 
 def make_index():

@@ -5,8 +5,28 @@
 #include "fuzzlib.h"
 
 #include "formats/checkpoint.h"
+#include "formats/format.h"
+#include "formats/lora/lora.h"
 
 enum { READ_ENDS = 512, READ_MOST = 1 << 12 };
+
+/* As checkpoint_open, of a format that is known: to tell it by the folder's names, which no input changes,
+ * took a quarter of the time. path: what the format finds in the folder. Without a config.json. */
+static inline err_t fuzz_open(struct fuzz *f, struct checkpoint *c, const char *format, const char *path,
+                              const struct choice *choice)
+{
+    struct stored_list list = {0};
+    *c = (struct checkpoint){.format = format, .path = path};
+    TRY(format_named(format)->open(&list, path, choice, &f->arena, &f->err));
+    TRY(lora_complete(&list, path, choice, &f->arena, &f->err));
+    stored_sort(&list);
+    TRY(decoder_resolve(&list, &c->config, &f->arena, &f->err));
+    c->nfiles = list.nfiles;
+    c->files = list.files;
+    c->ntensors = list.ntensors;
+    c->tensors = list.tensors;
+    return ERR_OK;
+}
 
 /* The first and the last elements of each tensor, as they are stored: every piece lies in its file. */
 static inline void fuzz_read_ends(struct checkpoint *c)
