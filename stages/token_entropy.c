@@ -9,8 +9,11 @@
 #include "kernels/entropy/entropy.h"
 #include "kernels/entropy/id_sums.h"
 #include "kernels/entropy/radix.h"
+#include "kernels/entropy/whole.h"
+#include "compare/verdict.h"
+#include "formats/logits/companions.h"
+#include "formats/logits/fit.h"
 #include "hdf5/h5.h"
-#include "formats/logits/logits.h"
 #include "study/stage.h"
 #include "base/xsum.h"
 
@@ -49,17 +52,18 @@ static const struct param entropy_params[] = {
 #undef AT
 
 #define C_POLICY C_TEXT("policy", "base or tuned")
-SCHEMA(entropy_table, "entropy", KEPT_IN_ARCHIVE,
-       "Token entropy of each policy, from its logits or as given.", C_CELL, C_NODE, C_POLICY,
-       C_INT("tokens", "tokens counted"),
-       C_INT("vocabulary", "logits per token; 0 where entropies were given"),
-       C_REAL("temperature", "1", "logits are divided by it"),
-       C_REAL("mean", "nats", "mean entropy per token"),
-       C_REAL("median", "nats", "exact, linear interpolation"),
-       C_REAL("p80", "nats", "80th percentile, exact, linear interpolation"),
-       C_REAL("share_below_001", "1", "share of tokens with entropy below 0.01 nats"),
-       C_REAL("threshold", "nats", "entropy from which on a token is a forking token"),
-       C_INT("forking_tokens", "tokens with entropy >= threshold"));
+SCHEMA(
+    entropy_table, "entropy", KEPT_IN_ARCHIVE, "Token entropy of each policy, from its logits or as given.",
+    C_CELL, C_NODE, C_POLICY, C_INT("tokens", "tokens counted"),
+    C_INT("vocabulary", "logits per token; 0 where entropies were given"),
+    C_REAL("temperature", "1", "logits are divided by it"), C_REAL("mean", "nats", "mean entropy per token"),
+    C_REAL("median", "nats", "exact, linear interpolation"),
+    C_REAL("p80", "nats", "80th percentile, exact, linear interpolation"),
+    C_REAL("share_below_001", "1", "share of tokens with entropy below 0.01 nats"),
+    C_REAL("threshold", "nats", "entropy from which on a token is a forking token"),
+    C_INT("forking_tokens", "tokens with entropy >= threshold"),
+    C_INT("cut_tokens", "tokens of whose logits fewer than half are there, the rest at -Inf or so"),
+    C_TEXT("caveat", "what keeps the figures from being those of the policy's whole distribution; or empty"));
 
 SCHEMA(token_ids_table, "token_ids", KEPT_IN_ARCHIVE,
        "Mean entropy of the distribution that each token id was sampled from.", C_CELL, C_NODE, C_POLICY,
@@ -84,16 +88,21 @@ static const struct dataset entropy_datasets[] = {{.name = "token_entropy/base",
                                                   {.name = "forking/tuned", H5_BITS64, NULL, FORKS},
                                                   {0}};
 
-static const struct schema *const entropy_tables[] = {&entropy_table,   &token_ids_table, &quantiles_table,
-                                                      &histogram_table, &schema_skipped,  NULL};
+static const struct schema *const entropy_tables[] = {&entropy_table,
+                                                      &token_ids_table,
+                                                      &quantiles_table,
+                                                      &histogram_table,
+                                                      &schema_verdicts,
+                                                      &schema_skipped,
+                                                      NULL};
 
 static int entropy_check(const void *params, char *problem, int size)
 {
     const struct entropy_params *p = params;
-    int fine = p->temperature > 0 && isfinite(p->temperature);
-    if (!fine)
-        snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
-    return fine ? 0 : -1;
+    if (p->temperature > 0 && isfinite(p->temperature))
+        return 0;
+    snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
+    return -1;
 }
 
 /* ---- one policy ---- */
@@ -108,13 +117,14 @@ struct policy {
     double *buffer;               /* one round of entropies */
     int64_t round, rounds;        /* tokens per round; rounds, the same on all processes */
     struct h5_bulk *nats, *forks; /* in the artifact */
-    int64_t counted, below, forking;
+    struct verdict_entropy facts; /* tokens counted, their mean; rows: on process 0 alone */
+    int64_t below, forking;
     struct xsum sum;
     int64_t nids; /* ids are below this: the vocabulary, or the largest found and one */
     int64_t *ids; /* ID_SUMS_EACH of each (id_sums.h); NULL without token ids */
     int64_t *histogram;
     double top; /* upper edge of the histogram: ln(vocabulary), or the largest entropy */
-    double mean, median, p80, threshold, *quantiles;
+    double median, p80, threshold, *quantiles;
 };
 
 /* Buffers for one block of rows. */
@@ -143,40 +153,12 @@ static err_t measure_token(const struct logits *l, const struct rows *b, int64_t
     }
     enum entropy_fault fault =
         entropy_row(b->isa, type, values, l->vocabulary, temperature, b->kernel, nats, &at);
-    switch (fault) {
-    case ENTROPY_FINE:
-        break;
-    case ENTROPY_EMPTY:
+    if (fault == ENTROPY_EMPTY)
         return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path, where);
-    case ENTROPY_NAN:
-    case ENTROPY_INFINITE:
+    if (fault != ENTROPY_FINE)
         return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is %s", l->path, where,
                        (long long)at, fault == ENTROPY_NAN ? "NaN" : "+Inf");
-    }
     return ERR_OK;
-}
-
-static err_t check_id(const struct logits *l, int64_t token, int64_t id, int64_t nids, struct err *e)
-{
-    char where[64];
-    if (id >= 0 && id < nids)
-        return ERR_OK;
-    return err_set(e, ERR_DATA, "%s: %s: token id %lld, expected 0 to %lld", l->path,
-                   logits_position(l, token, where, sizeof where), (long long)id, (long long)nids - 1);
-}
-
-/* Reads which of n tokens from `first` count, and their ids, as far as the file has them. */
-static err_t read_companions(struct logits *l, struct rows *b, int64_t first, int64_t n, int64_t *counted,
-                             struct err *e)
-{
-    *counted = n;
-    if (l->has_mask) {
-        TRY(logits_read_mask(l, first, n, b->mask, e));
-        *counted = 0;
-        for (int64_t i = 0; i < n; i++)
-            *counted += b->mask[i];
-    }
-    return l->has_ids ? logits_read_ids(l, first, n, b->ids, e) : ERR_OK;
 }
 
 /* Entropies of n tokens from `first`, at most b->room, into nats: NaN for those not counted. */
@@ -188,7 +170,7 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
     int64_t any, width = l->vocabulary > 0 ? l->vocabulary : 1;
     const char *values = (const char *)b->values;
     enum dtype type = DTYPE_F64;
-    TRY(read_companions(l, b, first, n, &any, e));
+    TRY(companions_block(l, first, n, b->mask, b->ids, &any, e));
     if (any > 0 && l->vocabulary > 0)
         TRY(logits_rows(l, first, n, b->values, &type, (const void **)&values, e));
     else if (any > 0)
@@ -199,14 +181,17 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
         if (l->has_mask && b->mask[i] == 0)
             continue;
         TRY(measure_token(l, b, first + i, type, values + i * row_bytes, p->temperature, &nats[i], e));
-        y->counted++;
+        if (logits_are_plain(l))
+            whole_count(type, values + i * row_bytes, width, &y->facts.cut, &y->facts.of_logs,
+                        &y->facts.lacking);
+        y->facts.tokens++;
         y->below += nats[i] < 0.01;
         xsum_add(&y->sum, nats[i]);
         if (l->vocabulary == 0 && nats[i] > y->top)
             y->top = nats[i];
         if (!l->has_ids)
             continue;
-        TRY(check_id(l, first + i, b->ids[i], y->nids, e));
+        TRY(companions_check_id(l, first + i, b->ids[i], y->nids, e));
         id_sums_add(y->ids, y->nids, b->ids[i], nats[i]);
     }
     return ERR_OK;
@@ -230,23 +215,6 @@ static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct
     return logits_reserve(l, b->room, a, e);
 }
 
-/* Local. The largest id of this process's tokens, where no vocabulary says it. */
-static err_t find_largest_id(struct policy *y, struct rows *b, int64_t *largest, struct err *e)
-{
-    struct logits *l = &y->logits;
-    for (int64_t first = y->from; first < y->to; first += b->room) {
-        int64_t n = y->to - first < b->room ? y->to - first : b->room, any;
-        TRY(read_companions(l, b, first, n, &any, e));
-        for (int64_t i = 0; i < n; i++) {
-            if (l->has_mask && b->mask[i] == 0)
-                continue;
-            TRY(check_id(l, first + i, b->ids[i], MAX_GIVEN_IDS, e));
-            *largest = b->ids[i] > *largest ? b->ids[i] : *largest;
-        }
-    }
-    return ERR_OK;
-}
-
 /* Collective. Counters for each token id. */
 static err_t ids_init(const struct ctx *ctx, struct policy *y, struct rows *b, struct arena *a, struct err *e)
 {
@@ -255,7 +223,9 @@ static err_t ids_init(const struct ctx *ctx, struct policy *y, struct rows *b, s
         return ERR_OK;
     if (y->nids == 0) {
         int64_t largest = -1;
-        find_largest_id(y, b, &largest, e);
+        for (int64_t at = y->from; at < y->to && e->code == ERR_OK; at += b->room)
+            companions_largest_id(&y->logits, at, y->to - at < b->room ? y->to - at : b->room, b->mask,
+                                  b->ids, MAX_GIVEN_IDS, &largest, e);
         TRY_ALL(ctx->comm, e);
         comm_max(ctx->comm, &largest, 1);
         y->nids = largest + 1;
@@ -324,16 +294,18 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     logits_reserve(l, 0, a, e);
     arena_drop(a, b.values);
     arena_drop(a, b.kernel);
-    comm_sum(c, &y->counted, 1);
-    comm_sum(c, &y->below, 1);
+    int64_t *const counts[] = {&y->facts.tokens, &y->below, &y->facts.cut, &y->facts.of_logs,
+                               &y->facts.lacking};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        comm_sum(c, counts[i], 1);
     comm_max_real(c, &y->top, 1);
     xsum_normalise(&y->sum);
     comm_sum(c, y->sum.limb, XSUM_LIMBS);
     if (y->ids)
         comm_sum_to_root(c, y->ids, ID_SUMS_EACH * y->nids);
-    if (y->counted == 0)
+    if (y->facts.tokens == 0)
         err_set(e, ERR_DATA, "%s: %s leaves no token to count", l->path, l->mask.name);
-    y->mean = xsum_value(&y->sum) / (double)(y->counted > 0 ? y->counted : 1);
+    y->facts.mean = xsum_value(&y->sum) / (double)(y->facts.tokens > 0 ? y->facts.tokens : 1);
     return comm_agree(c, e);
 }
 
@@ -364,7 +336,7 @@ static err_t find_quantiles(const struct ctx *ctx, const struct policy *y, const
 {
     struct radix s;
     int64_t ncounts;
-    radix_start(&s, q, nq, y->counted, a, e);
+    radix_start(&s, q, nq, y->facts.tokens, a, e);
     TRY_ALL(ctx->comm, e);
     while (radix_next(&s, &ncounts)) {
         count_digits(y, &s, e);
@@ -442,22 +414,32 @@ static err_t measure_policy(struct ctx *ctx, struct policy *y, struct arena *a, 
 /* ---- results, on process 0 ---- */
 
 struct results {
-    struct table entropy, quantiles, histogram, ids, skipped;
+    struct table entropy, quantiles, histogram, ids, verdicts, skipped;
+    struct verdict_entropy facts[POLICIES];
 };
 
 static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct results *t, struct err *e)
 {
     const struct entropy_params *p = ctx->params;
     const struct value cell = V_TEXT(ctx->cell->name), node = V_TEXT(ctx->node), name = V_TEXT(y->name);
+    char caveat[160];
     if (!y->path) {
         char reason[80];
         snprintf(reason, sizeof reason, "no logits of the %s policy are given", y->name);
         return TABLE_ADD(&t->skipped, e, cell, node, V_TEXT("logits"), V_INT(0), V_TEXT(reason));
     }
-    TRY(TABLE_ADD_OF(entropy_table, &t->entropy, e, cell, node, name, V_INT(y->counted),
-                     V_INT(y->logits.vocabulary), V_REAL(p->temperature), V_REAL(y->mean), V_REAL(y->median),
-                     V_REAL(y->p80), V_REAL((double)y->below / (double)y->counted), V_REAL(y->threshold),
-                     V_INT(y->forking)));
+    for (int64_t i = 0; i < y->logits.nunused; i++) {
+        const char *reason = companions_why_unused(&y->logits, y->name, t->skipped.arena, e);
+        if (!reason)
+            return e->code;
+        log_info(ctx->log, "%s: %s: %s %s", ctx->cell->name, y->logits.path, y->logits.unused[i], reason);
+        TRY(TABLE_ADD(&t->skipped, e, cell, node, V_TEXT(y->logits.unused[i]), V_INT(0), V_TEXT(reason)));
+    }
+    verdict_caveat(t->facts, y->number, caveat, sizeof caveat);
+    TRY(TABLE_ADD_OF(entropy_table, &t->entropy, e, cell, node, name, V_INT(y->facts.tokens),
+                     V_INT(y->logits.vocabulary), V_REAL(p->temperature), V_REAL(y->facts.mean),
+                     V_REAL(y->median), V_REAL(y->p80), V_REAL((double)y->below / (double)y->facts.tokens),
+                     V_REAL(y->threshold), V_INT(y->forking), V_INT(y->facts.cut), V_TEXT(caveat)));
     for (int i = 0; i < p->quantiles.n; i++)
         TRY(TABLE_ADD_OF(quantiles_table, &t->quantiles, e, cell, node, name, V_REAL(p->quantiles.v[i]),
                          V_REAL(y->quantiles[i])));
@@ -477,17 +459,21 @@ static err_t add_policy(const struct ctx *ctx, const struct policy *y, struct re
 
 static err_t write_results(struct ctx *ctx, const struct policy *y, struct arena *a, struct err *e)
 {
-    struct results t;
+    struct results t = {.facts = {y[0].facts, y[1].facts}};
+    const struct verdict verdict = verdict_entropy(t.facts);
     struct h5 *f;
     table_start(&t.entropy, &entropy_table, a);
     table_start(&t.quantiles, &quantiles_table, a);
     table_start(&t.histogram, &histogram_table, a);
     table_start(&t.ids, &token_ids_table, a);
-    table_init(&t.skipped, "skipped", a);
-    for (int i = 0; i < 2; i++)
+    table_start(&t.verdicts, &schema_verdicts, a);
+    table_start(&t.skipped, &schema_skipped, a);
+    for (int i = 0; i < POLICIES; i++)
         TRY(add_policy(ctx, &y[i], &t, e));
+    TRY(TABLE_ADD(&t.verdicts, e, V_TEXT(ctx->cell->name), V_TEXT(ctx->node), V_TEXT(verdict.about),
+                  V_REAL(verdict.value), V_TEXT(verdict.sentence)));
     TRY(artifact_tables(ctx->out, &f, e));
-    const struct table *all[] = {&t.entropy, &t.quantiles, &t.histogram, &t.ids, &t.skipped};
+    const struct table *all[] = {&t.entropy, &t.quantiles, &t.histogram, &t.ids, &t.verdicts, &t.skipped};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         TRY(h5_table_write(f, all[i]->schema->name, all[i], e));
     return ERR_OK;
@@ -495,14 +481,32 @@ static err_t write_results(struct ctx *ctx, const struct policy *y, struct arena
 
 /* ---- the stage ---- */
 
+/* Process 0. Are both over their models' vocabulary? Told before anything is measured. */
+static err_t check_fit(const struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
+{
+    struct fit_side side[POLICIES] = {{.path = y[0].path}, {.path = y[1].path}};
+    for (int k = 0; k < POLICIES; k++) {
+        const struct input *in = ctx_input(ctx, "load", y[k].name);
+        side[k].catalogue = in ? in->path : NULL;
+    }
+    err_t code = fit_check(side, a, e);
+    for (int k = 0; k < POLICIES; k++)
+        y[k].facts = (struct verdict_entropy){
+            .given = y[k].path != NULL, .vocabulary = side[k].vocabulary, .rows = side[k].rows};
+    return code;
+}
+
 static err_t measure(struct ctx *ctx, struct policy *y, struct arena *a, struct err *e)
 {
     double given = (y[0].path != NULL) + (y[1].path != NULL), done = 0;
+    if (ctx->comm->me == 0)
+        check_fit(ctx, y, a, e);
+    TRY_ALL(ctx->comm, e);
+    arena_reset(a);
     for (int i = 0; i < 2; i++) {
-        if (!y[i].path)
-            continue;
-        TRY(measure_policy(ctx, &y[i], a, done / given, (done + 1) / given, e));
-        done++;
+        if (y[i].path)
+            TRY(measure_policy(ctx, &y[i], a, done / given, (done + 1) / given, e));
+        done += y[i].path != NULL;
     }
     TRY(artifact_bulk_done(ctx->out, e));
     if (ctx->comm->me == 0)
@@ -533,14 +537,11 @@ static err_t entropy_files(const struct ctx *ctx, err_t (*add)(void *arg, const 
 {
     const char *path[] = {ctx->cell->logits_base, ctx->cell->logits_tuned};
     for (int i = 0; i < 2; i++) {
-        if (!path[i])
-            continue;
-        const char *file = logits_file(path[i], ctx->arena, e);
-        if (!file)
-            return e->code;
-        TRY(add(arg, file, e));
+        const char *file = path[i] ? logits_file(path[i], ctx->arena, e) : NULL;
+        if (file)
+            TRY(add(arg, file, e));
     }
-    return ERR_OK;
+    return e->code;
 }
 
 /* Headers of the logits only; a file that is not there yet, or is no such file, leaves the cost unknown. */
@@ -568,8 +569,7 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
                           (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
-            out->flops +=
-                tokens * v * (l.row_bytes == 2 * l.vocabulary ? 2 : 30); /* by table, or by an exponential */
+            out->flops += tokens * v * (l.row_bytes == 2 * l.vocabulary ? 2 : 30); /* by table, by exp */
             out->process_bytes = held > out->process_bytes ? held : out->process_bytes;
         } else
             out->known = 0;
@@ -584,7 +584,7 @@ const struct stage stage_token_entropy = {
     .kind = "token-entropy",
     .brief =
         "entropy of each token's distribution, its quantiles and forking tokens, base against tuned policy",
-    .version = 4,
+    .version = 5,
     .scope = SCOPE_CELL,
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),

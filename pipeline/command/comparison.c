@@ -141,16 +141,17 @@ static err_t print_entropy(struct comparison *x, struct err *e)
 {
     const struct table *t = &x->entropy;
     for (int64_t i = 0; i < t->nrows; i++)
-        TRY(text_add(x->out, e, "%sentropy of the %s policy: mean %.4g nats over %lld tokens\n",
+        TRY(text_add(x->out, e, "%sentropy of the %s policy: mean %.4g nats over %lld tokens%s%s\n",
                      i == 0 ? "\n" : "", table_text(t, i, "policy"), table_real(t, i, "mean"),
-                     (long long)table_int(t, i, "tokens")));
+                     (long long)table_int(t, i, "tokens"), table_text(t, i, "caveat")[0] ? "; but " : "",
+                     table_text(t, i, "caveat")));
     return ERR_OK;
 }
 
-/* Is the row about what was compared, rather than about what got no rank? */
-static int is_left_out(const struct comparison *x, int64_t row)
+/* Is the row about what was compared, weights or logits, rather than about what got no rank? */
+static int is_left_out(const struct table *t, int64_t row)
 {
-    return is_delta(&x->skipped, row);
+    return is_delta(t, row) || strcmp(table_text(t, row, "node"), "token-entropy") == 0;
 }
 
 static err_t print_skipped(struct comparison *x, struct err *e)
@@ -158,9 +159,9 @@ static err_t print_skipped(struct comparison *x, struct err *e)
     const struct table *t = &x->skipped;
     int64_t n = 0, shown = 0;
     for (int64_t i = 0; i < t->nrows; i++)
-        n += is_left_out(x, i);
+        n += is_left_out(t, i);
     for (int64_t i = 0; i < t->nrows && shown < MOST_SKIPPED; i++)
-        if (is_left_out(x, i))
+        if (is_left_out(t, i))
             TRY(text_add(x->out, e, "%s  %s (%lld): %s\n", shown++ == 0 ? "\nnot compared:\n" : "",
                          table_text(t, i, "tensor"), (long long)table_int(t, i, "parameters"),
                          table_text(t, i, "reason")));
@@ -290,7 +291,7 @@ static err_t print_json(struct comparison *x, struct err *e)
     TRY(json_rows(x, "sparsity", &x->sparsity, is_told, sparsity, e));
     TRY(json_rows(x, "modules", &x->modules, is_delta, modules, e));
     TRY(json_rank(x, e));
-    TRY(json_rows(x, "skipped", &x->skipped, is_delta, skipped, e));
+    TRY(json_rows(x, "skipped", &x->skipped, is_left_out, skipped, e));
     TRY(text_add(x->out, e, ",\n \"verdict\": ["));
     for (int64_t i = 0; i < x->verdicts.nrows; i++) {
         TRY(text_add(x->out, e, "%s\n  ", i > 0 ? "," : ""));

@@ -4,6 +4,7 @@
 #include "command/presence.h"
 #include "compare/match.h"
 #include "compare/pair.h"
+#include "formats/logits/fit.h"
 #include "formats/logits/logits.h"
 
 #include <stdio.h>
@@ -181,6 +182,34 @@ static err_t match_cell(struct inputs *in, const struct cell *cell, const struct
     return code;
 }
 
+/* Are the logits of a cell over its models' vocabulary? Only those that opened are asked. */
+static err_t fit_logits(struct inputs *in, const struct cell *cell, struct err *e)
+{
+    const char *const models[2] = {cell->base, cell->tuned}, *const paths[2] = {cell->logits_base,
+                                                                                cell->logits_tuned};
+    const struct choice *const choices[2] = {&cell->base_choice, &cell->tuned_choice};
+    struct checkpoint *model[2] = {NULL, NULL};
+    struct fit_side side[2] = {{0}};
+    struct arena scratch;
+    err_t code = ERR_OK;
+    arena_init(&scratch, in->arena->mem);
+    for (int k = 0; k < 2 && code == ERR_OK; k++) {
+        const char *file = paths[k] ? logits_file(paths[k], &scratch, e) : NULL;
+        side[k].path = file && dict_find(&in->by_name, file) > 0 ? file : NULL;
+        if (side[k].path && opens(in, models[k], choices[k], e) > 0)
+            code = headers_get(in->headers, models[k], choices[k], &model[k], e);
+        side[k].model = model[k];
+    }
+    struct err bad;
+    err_clear(&bad);
+    if (code == ERR_OK && fit_check(side, &scratch, &bad) != ERR_OK)
+        complain(in, &bad);
+    arena_release(&scratch);
+    headers_put(in->headers, model[1]);
+    headers_put(in->headers, model[0]);
+    return e->code;
+}
+
 static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
 {
     const struct config *c = d->config;
@@ -193,6 +222,8 @@ static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
             opens(in, cell->tuned, &cell->tuned_choice, e) > 0)
             TRY(match_cell(in, cell, policies, npolicies, e));
     }
+    for (int i = 0; i < c->ncells && in->logits.n > 0; i++)
+        TRY(fit_logits(in, &c->cells[i], e));
     return e->code;
 }
 

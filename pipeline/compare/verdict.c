@@ -169,3 +169,70 @@ struct verdict verdict_rank(double *percents, int64_t n, int64_t zero)
                  (long long)n, unchanged, median, percents[0], percents[n - 1]);
     return v;
 }
+
+/* ---- token entropy ---- */
+
+/* A vocabulary below this is none of a language model's: bytes alone are so many. */
+enum { LEAST_VOCABULARY = 256 };
+
+const char *verdict_caveat(const struct verdict_entropy policy[2], int k, char *text, size_t size)
+{
+    const struct verdict_entropy *y = &policy[k], *other = &policy[1 - k];
+    char some[32], all[32];
+    text[0] = '\0';
+    if (!y->given || y->vocabulary == 0)
+        return text;
+    grouped(y->cut, some, sizeof some);
+    grouped(y->tokens, all, sizeof all);
+    if (y->cut > 0)
+        snprintf(text, size, "for %s of %s tokens fewer than half of the logits are there, the rest were cut",
+                 some, all);
+    else if (y->lacking > 0 && y->of_logs == y->tokens)
+        snprintf(text, size,
+                 "the logits are log-probabilities that do not sum to 1, the largest of a longer list");
+    else if (other->given && other->vocabulary > 0 && other->vocabulary != y->vocabulary)
+        snprintf(text, size, "the vocabularies differ: %lld in the base's logits, %lld in the tuned's",
+                 (long long)policy[0].vocabulary, (long long)policy[1].vocabulary);
+    else if (y->rows == 0 && y->vocabulary < LEAST_VOCABULARY)
+        snprintf(text, size, "a vocabulary of %lld logits, and nothing says that the model's is so small",
+                 (long long)y->vocabulary);
+    return text;
+}
+
+/* "0.6931 nats over 1,000 tokens" */
+static const char *mean_of(const struct verdict_entropy *y, char *out, size_t size)
+{
+    char tokens[32];
+    snprintf(out, size, "%.4g nats over %s tokens", y->mean, grouped(y->tokens, tokens, sizeof tokens));
+    return out;
+}
+
+struct verdict verdict_entropy(const struct verdict_entropy policy[2])
+{
+    static const char *const names[2] = {"base", "tuned"};
+    struct verdict v = {.about = "entropy"};
+    char mean[2][80], caveat[2][120], why[280] = "";
+    int both = policy[0].given && policy[1].given, only = policy[0].given ? 0 : 1;
+    if (!policy[0].given && !policy[1].given)
+        return (struct verdict){.about = NULL};
+    for (int k = 0; k < 2; k++) {
+        mean_of(&policy[k], mean[k], sizeof mean[k]);
+        verdict_caveat(policy, k, caveat[k], sizeof caveat[k]);
+    }
+    if (strcmp(caveat[0], caveat[1]) == 0)
+        snprintf(why, sizeof why, "%s", caveat[0]);
+    else
+        for (int k = 0; k < 2; k++)
+            if (caveat[k][0])
+                snprintf(why + strlen(why), sizeof why - strlen(why), "%s%s: %s", why[0] ? "; " : "",
+                         names[k], caveat[k]);
+    v.value = why[0] ? NAN : both ? policy[1].mean - policy[0].mean : policy[only].mean;
+    if (both)
+        snprintf(v.sentence, sizeof v.sentence, "%s%s%s base %s, tuned %s.",
+                 why[0] ? "The token entropies are not to be compared as they stand, " : "",
+                 why[0] ? why : "The mean token entropy:", why[0] ? ":" : "", mean[0], mean[1]);
+    else
+        snprintf(v.sentence, sizeof v.sentence, "The mean token entropy of the %s policy is %s%s%s.",
+                 names[only], mean[only], why[0] ? "; but " : "", why);
+    return v;
+}

@@ -9,10 +9,12 @@
 #include "compare/norms.h"
 #include "elements/magnitude.h"
 
+#include <stddef.h>
+
 struct verdict {
-    const char
-        *about;   /* "unchanged", "rounding", "size", "coverage" or "full_rank"; NULL: nothing can be said */
-    double value; /* the figure that the sentence is about */
+    const char *about; /* "unchanged", "rounding", "size", "coverage", "full_rank" or "entropy"; NULL: nothing
+                          can be said */
+    double value;      /* the figure that the sentence is about */
     char sentence[480];
 };
 
@@ -51,5 +53,23 @@ struct verdict verdict_coverage(const struct verdict_facts *f);
 /* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many matrices
  * did not change at all. */
 struct verdict verdict_rank(double *percents, int64_t n, int64_t zero);
+
+/* Of one policy's tokens. */
+struct verdict_entropy {
+    int given;                     /* 0: nothing is known of it */
+    int64_t tokens, vocabulary;    /* vocabulary 0: entropies were given */
+    int64_t rows;                  /* of the model's head or embedding; 0: not known */
+    int64_t cut, of_logs, lacking; /* tokens whose rows are so (whole.h of the entropy kernels) */
+    double mean;                   /* nats */
+};
+
+/* Local, pure. What keeps the figures of policy k (0 base, 1 tuned) from being the entropies of its whole
+ * distribution, over the same vocabulary as the other's, in words; "" where nothing does. Returns text. */
+const char *verdict_caveat(const struct verdict_entropy policy[2], int k, char *text, size_t size);
+
+/* Local, pure. The mean entropies of base and tuned policy, with what keeps them from being compared in the
+ * same sentence. value: tuned less base in nats, of one policy alone its mean; NaN where there is a caveat.
+ */
+struct verdict verdict_entropy(const struct verdict_entropy policy[2]);
 
 #endif

@@ -106,6 +106,11 @@ struct h5_source_info {
 err_t h5_source_open(struct h5 *f, const char *name, int row_ndim, struct h5_source **s,
                      struct h5_source_info *info, struct err *e);
 
+/* Local, serial file. Calls each(arg, name, elements) for every dataset at the top, by name; what is a link to
+ * elsewhere, or a group, is none. Errors: each's, which ends it; DATA. */
+err_t h5_each_dataset(struct h5 *f, err_t (*each)(void *arg, const char *name, int64_t elements), void *arg,
+                      struct err *e);
+
 /* Local. Rows [first, first+n) as elements of info.dtype, in the machine's byte order. Errors: DATA with
  * HDF5's reason. */
 err_t h5_source_read(struct h5_source *s, int64_t first, int64_t n, void *buf, struct err *e);

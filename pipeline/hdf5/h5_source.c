@@ -282,6 +282,42 @@ err_t h5_source_read(struct h5_source *s, int64_t first, int64_t n, void *buf, s
     return code;
 }
 
+/* ---- listing ---- */
+
+struct dataset_walk {
+    err_t (*each)(void *arg, const char *name, int64_t elements);
+    void *arg;
+    err_t code; /* each's */
+};
+
+static herr_t list_one(hid_t group, const char *name, const H5L_info_t *info, void *arg)
+{
+    struct dataset_walk *l = arg;
+    H5O_info_t object;
+    if (info->type != H5L_TYPE_HARD || H5Oget_info_by_name1(group, name, &object, H5P_DEFAULT) < 0 ||
+        object.type != H5O_TYPE_DATASET)
+        return 0;
+    hid_t id = H5Dopen2(group, name, H5P_DEFAULT), space = id < 0 ? -1 : H5Dget_space(id);
+    int64_t elements = space < 0 ? -1 : (int64_t)H5Sget_simple_extent_npoints(space);
+    if (space >= 0)
+        H5Sclose(space);
+    if (id >= 0)
+        H5Dclose(id);
+    if (elements >= 0)
+        l->code = l->each(l->arg, name, elements);
+    return l->code == ERR_OK ? 0 : -1;
+}
+
+err_t h5_each_dataset(struct h5 *f, err_t (*each)(void *arg, const char *name, int64_t elements), void *arg,
+                      struct err *e)
+{
+    struct dataset_walk l = {.each = each, .arg = arg, .code = ERR_OK};
+    if (H5Literate(f->id, H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l) < 0 && l.code == ERR_OK)
+        return h5_fail(e, ERR_DATA, f->path, "list its datasets", "");
+    H5Eclear2(H5E_DEFAULT); /* of what could not be opened */
+    return l.code;
+}
+
 void h5_sources_close(struct h5 *f)
 {
     for (struct h5_source *s = f->sources; s; s = s->next) {

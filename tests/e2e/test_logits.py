@@ -305,8 +305,8 @@ class Logits(lib.Case):
         lib.write_safetensors(self.path("ids.safetensors"), {"entropy": ("F64", h.shape, h.tobytes()),
                                                              "token_ids": ("I64", h.shape, np.full(150, 1 << 40).tobytes())})
         self.refused("ids.safetensors", "token 0: token id 1099511627776", check=False, np_=3)
-        lib.write_safetensors(self.path("h2.safetensors"), {"entropies": ("F64", (75, 2), h.tobytes())})
-        self.refused("h2.safetensors", "entropies", "75x2")
+        lib.write_safetensors(self.path("h3.safetensors"), {"entropies": ("F64", (25, 3, 2), h.tobytes())})
+        self.refused("h3.safetensors", "entropies", "25x3x2", "batch x tokens")
 
     # ---- llama.cpp ----
 

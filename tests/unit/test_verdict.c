@@ -172,11 +172,61 @@ static void test_rounding(void **state)
     assert_int_equal(verdict_estimate(&f, &r), -1);
 }
 
+static void test_entropy(void **state)
+{
+    (void)state;
+    struct verdict_entropy p[2] = {
+        {.given = 1, .tokens = 1500, .vocabulary = 151936, .rows = 152064, .mean = 1.25}, {.given = 0}};
+    says(verdict_entropy(p), "entropy", 1.25,
+         "The mean token entropy of the base policy is 1.25 nats over 1,500 tokens.");
+    p[1] = p[0];
+    p[1].mean = 0.75;
+    p[1].tokens = 20;
+    says(verdict_entropy(p), "entropy", -0.5,
+         "The mean token entropy: base 1.25 nats over 1,500 tokens, tuned 0.75 nats over 20 tokens.");
+    const struct verdict_entropy fine = p[1];
+    p[1].cut = 3;
+    struct verdict v = verdict_entropy(p);
+    assert_true(isnan(v.value));
+    assert_string_equal(
+        v.sentence,
+        "The token entropies are not to be compared as they stand, tuned: for 3 of 20 tokens fewer "
+        "than half of the logits are there, the rest were cut: base 1.25 nats over 1,500 tokens, "
+        "tuned 0.75 nats over 20 tokens.");
+    p[1] = fine;
+    p[1].vocabulary = 151668;
+    assert_non_null(
+        strstr(verdict_entropy(p).sentence,
+               "stand, the vocabularies differ: 151936 in the base's logits, 151668 in the tuned's:"));
+    p[1].vocabulary = 0; /* entropies beside logits: each is its own */
+    assert_true(verdict_entropy(p).value == -0.5);
+    p[1] = fine;
+    p[1].of_logs = 20;
+    assert_true(verdict_entropy(p).value == -0.5);
+    p[1].lacking = 1;
+    assert_non_null(
+        strstr(verdict_entropy(p).sentence, "tuned: the logits are log-probabilities that do not sum to 1"));
+    p[1].of_logs = 19; /* one row is none */
+    assert_true(verdict_entropy(p).value == -0.5);
+    p[0].vocabulary = p[1].vocabulary = 20;
+    assert_true(verdict_entropy(p).value == -0.5);
+    p[0].rows = p[1].rows = 0;
+    assert_non_null(
+        strstr(verdict_entropy(p).sentence, "stand, a vocabulary of 20 logits, and nothing says"));
+    p[0].given = p[1].given = 0;
+    assert_null(verdict_entropy(p).about);
+    p[0] = p[1] = fine; /* the longest: nothing is cut off */
+    p[0].tokens = p[1].tokens = p[0].cut = p[1].cut = INT64_MAX;
+    p[0].cut--;
+    v = verdict_entropy(p);
+    assert_true(v.sentence[strlen(v.sentence) - 1] == '.');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),     cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_rank),      cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_entropy),  cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_coverage), cmocka_unit_test(test_rank),      cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

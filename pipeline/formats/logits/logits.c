@@ -1,5 +1,6 @@
 #include "formats/logits/logits.h"
 
+#include "formats/logits/companions.h"
 #include "formats/logits/npy.h"
 #include "formats/safetensors/safetensors.h"
 #include "base/path.h"
@@ -18,8 +19,6 @@ enum { NFILE_NAMES = sizeof file_names / sizeof *file_names };
 
 /* The names that are looked for, the better first. */
 static const char *const values_names[] = {"logits", "entropies", "entropy", NULL};
-static const char *const ids_names[] = {"token_ids", "input_ids", NULL};
-static const char *const mask_names[] = {"mask", "attention_mask", NULL};
 
 /* ---- which file, and what it is ---- */
 
@@ -101,8 +100,7 @@ static const char *find_format(const struct logits *l, const char *head, int64_t
 
 /* ---- what a file must hold ---- */
 
-/* What the format calls the things it holds, for messages. */
-static const char *kind_of(const struct logits *l)
+const char *logits_kind(const struct logits *l)
 {
     return l->format[0] == 's' ? "tensor" : l->format[0] == 'H' ? "dataset" : "the";
 }
@@ -114,60 +112,24 @@ static err_t take_values(struct logits *l, int are_logits, struct err *e)
     char shape[160];
     if (dtype_is_compared(t->dtype) == 0 && t->dtype != DTYPE_F64)
         return err_set(e, ERR_DATA, "%s: %s %s: dtype %s, expected F32, F16, BF16 or F64", l->path,
-                       kind_of(l), t->name, dtype_name(t->dtype));
+                       logits_kind(l), t->name, dtype_name(t->dtype));
     if (are_logits && t->ndim != 2 && t->ndim != 3)
         return err_set(e, ERR_DATA,
                        "%s: %s %s: shape %s, expected tokens x vocabulary or batch x tokens x vocabulary",
-                       l->path, kind_of(l), t->name, shape_text(t->ndim, t->dims, shape, sizeof shape));
-    if (!are_logits && t->ndim != 1)
-        return err_set(e, ERR_DATA, "%s: %s %s: shape %s, expected one entropy per token", l->path,
-                       kind_of(l), t->name, shape_text(t->ndim, t->dims, shape, sizeof shape));
+                       l->path, logits_kind(l), t->name, shape_text(t->ndim, t->dims, shape, sizeof shape));
+    if (!are_logits && t->ndim != 1 && t->ndim != 2)
+        return err_set(e, ERR_DATA, "%s: %s %s: shape %s, expected tokens or batch x tokens entropies",
+                       l->path, logits_kind(l), t->name, shape_text(t->ndim, t->dims, shape, sizeof shape));
     if (t->elements == 0)
-        return err_set(e, ERR_DATA, "%s: %s %s has no elements", l->path, kind_of(l), t->name);
+        return err_set(e, ERR_DATA, "%s: %s %s has no elements", l->path, logits_kind(l), t->name);
     l->vocabulary = are_logits ? t->dims[t->ndim - 1] : 0;
     l->tokens = are_logits ? t->elements / l->vocabulary : t->elements;
-    l->per_sequence = t->ndim == 3 ? t->dims[1] : 0;
+    l->per_sequence = t->ndim == 2 + are_logits ? t->dims[1] : 0;
     l->row_bytes = dtype_bits(t->dtype) / 8 * (are_logits ? l->vocabulary : 1);
     return ERR_OK;
 }
 
-/* What stands beside the values must have one element per token, and a type that fits. */
-static err_t check_companion(const struct logits *l, const struct stored_tensor *t, int fits,
-                             const char *types, struct err *e)
-{
-    if (!fits)
-        return err_set(e, ERR_DATA, "%s: %s %s: dtype %s, expected %s", l->path, kind_of(l), t->name,
-                       dtype_name(t->dtype), types);
-    if (t->elements != l->tokens)
-        return err_set(e, ERR_DATA, "%s: %s %s has %lld elements, expected one for each of the %lld tokens",
-                       l->path, kind_of(l), t->name, (long long)t->elements, (long long)l->tokens);
-    return ERR_OK;
-}
-
-static err_t check_companions(const struct logits *l, struct err *e)
-{
-    enum dtype i = l->ids.dtype, m = l->mask.dtype;
-    if (l->has_ids)
-        TRY(check_companion(l, &l->ids, i == DTYPE_I64 || i == DTYPE_I32, "I64 or I32", e));
-    if (l->has_mask)
-        TRY(check_companion(l, &l->mask, m == DTYPE_BOOL || m == DTYPE_U8 || m == DTYPE_I64 || m == DTYPE_I32,
-                            "BOOL, U8, I64 or I32", e));
-    return ERR_OK;
-}
-
 /* ---- the formats ---- */
-
-/* The first tensor of these names, in the order of the names: its number in the list, -1 if there is none. */
-static int find_tensor(const struct safetensors *s, const char *const *names, struct stored_tensor *out)
-{
-    for (int k = 0; names[k]; k++)
-        for (int64_t i = 0; i < s->ntensors; i++)
-            if (strcmp(s->tensors[i].name, names[k]) == 0) {
-                *out = s->tensors[i];
-                return k;
-            }
-    return -1;
-}
 
 static err_t open_safetensors(struct logits *l, struct arena *a, struct err *e)
 {
@@ -176,43 +138,67 @@ static err_t open_safetensors(struct logits *l, struct arena *a, struct err *e)
     l->file.size_bytes = l->size_bytes = s.size_bytes;
     l->file.mtime_ns = s.mtime_ns;
     l->file.header_hash = s.header_hash;
-    int found = find_tensor(&s, values_names, &l->values);
+    int found = -1;
+    for (int k = 0; values_names[k] && found < 0; k++)
+        for (int64_t i = 0; i < s.ntensors && found < 0; i++)
+            if (strcmp(s.tensors[i].name, values_names[k]) == 0) {
+                l->values = s.tensors[i];
+                found = k;
+            }
     if (found < 0)
         return err_set(e, ERR_DATA, "%s: no tensor named logits, entropies or entropy", l->path);
-    l->has_ids = find_tensor(&s, ids_names, &l->ids) >= 0;
-    l->has_mask = find_tensor(&s, mask_names, &l->mask) >= 0;
     TRY(take_values(l, found == 0, e));
-    return check_companions(l, e);
+    return companions_take(l, s.tensors, s.ntensors, a, e);
 }
 
-static err_t find_dataset(struct logits *l, const char *const *names, int row_ndim, struct h5_source **d,
+/* What is listed of an HDF5 file, one after another. */
+struct dataset_list {
+    struct stored_tensor *list;
+    int64_t n, cap;
+    struct arena *arena;
+    struct err *e;
+};
+
+static err_t list_dataset(void *arg, const char *name, int64_t elements)
+{
+    struct dataset_list *x = arg;
+    TRY(arena_grow(x->arena, "logits.datasets", x->n + 1, &x->cap, &x->list, x->e));
+    char *own = arena_strdup(x->arena, name, x->e);
+    x->list[x->n++] = (struct stored_tensor){.name = own, .elements = elements};
+    return x->e->code;
+}
+
+static err_t open_dataset(struct logits *l, const char *name, int row_ndim, struct h5_source **d,
                           struct stored_tensor *t, struct err *e)
 {
     struct h5_source_info info;
-    int k = 0;
-    while (names[k] && !h5_has(l->h5, names[k]))
-        k++;
-    if (!names[k])
-        return ERR_OK;
-    TRY(h5_source_open(l->h5, names[k], names == values_names && k > 0 ? 0 : row_ndim, d, &info, e));
+    TRY(h5_source_open(l->h5, name, row_ndim, d, &info, e));
     *t = (struct stored_tensor){
-        .name = names[k], .dtype = info.dtype, .ndim = info.ndim, .elements = info.elements};
+        .name = name, .dtype = info.dtype, .ndim = info.ndim, .elements = info.elements};
     memcpy(t->dims, info.dims, sizeof t->dims);
     return ERR_OK;
 }
 
+/* Of the datasets those that are read are opened: their types and shapes are known then. */
 static err_t open_hdf5(struct logits *l, struct arena *a, struct err *e)
 {
+    struct dataset_list x = {.arena = a, .e = e};
+    int k = 0;
     TRY(h5_open(l->path, 0, a, &l->h5, e));
-    TRY(find_dataset(l, values_names, 1, &l->h5_values, &l->values, e));
-    if (!l->h5_values)
+    while (values_names[k] && !h5_has(l->h5, values_names[k]))
+        k++;
+    if (!values_names[k])
         return err_set(e, ERR_DATA, "%s: no dataset named logits, entropies or entropy", l->path);
-    TRY(find_dataset(l, ids_names, 0, &l->h5_ids, &l->ids, e));
-    TRY(find_dataset(l, mask_names, 0, &l->h5_mask, &l->mask, e));
-    l->has_ids = l->h5_ids != NULL;
-    l->has_mask = l->h5_mask != NULL;
-    TRY(take_values(l, strcmp(l->values.name, values_names[0]) == 0, e));
-    return check_companions(l, e);
+    TRY(open_dataset(l, values_names[k], k == 0, &l->h5_values, &l->values, e));
+    TRY(take_values(l, k == 0, e));
+    TRY(h5_each_dataset(l->h5, list_dataset, &x, e));
+    for (int64_t i = 0; i < x.n; i++) {
+        struct stored_tensor *t = &x.list[i];
+        enum companion what = companions_find(x.list, x.n, t->name);
+        if (what != COMPANION_NONE)
+            TRY(open_dataset(l, t->name, 0, what == COMPANION_IDS ? &l->h5_ids : &l->h5_mask, t, e));
+    }
+    return companions_take(l, x.list, x.n, a, e);
 }
 
 static err_t open_npy(struct logits *l, const char *head, int64_t n, struct err *e)
@@ -427,34 +413,16 @@ err_t logits_rows(struct logits *l, int64_t first, int64_t n, double *room, enum
     return plain ? read_raw(l, first, n, e) : logits_read(l, first, n, room, e);
 }
 
-/* Elements [first, first+n) of ids or mask as int64. */
-static err_t read_integers(struct logits *l, const struct stored_tensor *t, struct h5_source *d,
-                           int64_t first, int64_t n, int64_t *out, struct err *e)
-{
-    if (d)
-        return h5_source_read(d, first, n, out, e); /* integers come as int64 */
-    TRY(checkpoint_read(&l->checkpoint, t, first, n, l->raw, e));
-    for (int64_t i = 0; i < n; i++) {
-        if (dtype_bits(t->dtype) == 8)
-            out[i] = ((const uint8_t *)l->raw)[i];
-        else if (dtype_bits(t->dtype) == 32)
-            out[i] = ((const int32_t *)l->raw)[i];
-        else
-            out[i] = ((const int64_t *)l->raw)[i];
-    }
-    return ERR_OK;
-}
-
 err_t logits_read_ids(struct logits *l, int64_t first, int64_t n, int64_t *out, struct err *e)
 {
     const struct llama *h = &l->llama;
     TRY(check_rows(l, first, n, e));
     if (h->chunks == 0)
-        return read_integers(l, &l->ids, l->h5_ids, first, n, out, e);
+        return companions_read(l, &l->ids, l->h5_ids, first, n, out, e);
     for (int64_t done = 0, part; done < n; done += part) {
         int64_t chunk = (first + done) / h->scored, row = (first + done) % h->scored;
         part = h->scored - row < n - done ? h->scored - row : n - done;
-        TRY(read_integers(l, &l->ids, NULL, chunk * h->context + h->first + row + 1, part, out + done, e));
+        TRY(companions_read(l, &l->ids, NULL, chunk * h->context + h->first + row + 1, part, out + done, e));
     }
     return ERR_OK;
 }
@@ -462,7 +430,7 @@ err_t logits_read_ids(struct logits *l, int64_t first, int64_t n, int64_t *out, 
 err_t logits_read_mask(struct logits *l, int64_t first, int64_t n, int64_t *out, struct err *e)
 {
     TRY(check_rows(l, first, n, e));
-    TRY(read_integers(l, &l->mask, l->h5_mask, first, n, out, e));
+    TRY(companions_read(l, &l->mask, l->h5_mask, first, n, out, e));
     for (int64_t i = 0; i < n; i++)
         out[i] = out[i] != 0;
     return ERR_OK;

@@ -1,12 +1,13 @@
 /* Logits: a file of logits, or of entropies already computed, read row by row in bounded memory; a row is a
  * token. The formats plug in here and nowhere else:
- *   safetensors  tensors logits, token_ids (or input_ids), mask (or attention_mask)
+ *   safetensors  tensors logits, token_ids (or input_ids), mask (or another name of companions.h)
  *   HDF5         datasets of the same names and shapes
- *   .npy         logits, or entropies where it has one dimension
+ *   .npy         logits, or entropies where it has one dimension; bfloat16 as ml_dtypes writes it
  *   llama.cpp    the files of llama-perplexity --save-all-logits (llama.h)
  * Logits are [tokens, vocabulary] or [batch, tokens, vocabulary] in F16, BF16, F32 or F64. In place of logits
- * a safetensors or HDF5 file may hold "entropies" (or "entropy"), [tokens], in nats. Which format a file has
- * is told by its first bytes. Opening reads headers only and checks every size before it is used. */
+ * a safetensors or HDF5 file may hold "entropies" (or "entropy"), [tokens] or [batch, tokens], in nats. Which
+ * format a file has is told by its first bytes. Opening reads headers only and checks every size before it is
+ * used. */
 #ifndef SINEW_LOGITS_H
 #define SINEW_LOGITS_H
 
@@ -25,6 +26,8 @@ struct logits {
     int64_t vocabulary;   /* logits of a row; 0: the file holds entropies */
     int64_t per_sequence; /* rows of one sequence, 0 where there is no such dimension */
     int has_ids, has_mask;
+    int64_t nunused; /* tensors with a value for each token that are not read: their names */
+    const char **unused;
     int64_t size_bytes; /* of the file */
     int64_t row_bytes;  /* of a row in the file */
 
@@ -86,6 +89,9 @@ err_t logits_rows(struct logits *l, int64_t first, int64_t n, double *room, enum
  * that counts and 0 for one that does not. Only where has_ids or has_mask. */
 err_t logits_read_ids(struct logits *l, int64_t first, int64_t n, int64_t *out, struct err *e);
 err_t logits_read_mask(struct logits *l, int64_t first, int64_t n, int64_t *out, struct err *e);
+
+/* Local. What the format calls the things it holds, for messages: "tensor", "dataset", "the". */
+const char *logits_kind(const struct logits *l);
 
 /* Local. "token 17", "sequence 2 token 5", "chunk 2 token 300" (of the chunk's context), into text. */
 const char *logits_position(const struct logits *l, int64_t row, char *text, int size);

@@ -73,18 +73,23 @@ static err_t take_descr(struct npy_cursor *c, struct npy *h, struct err *e)
     static const struct {
         const char *descr;
         enum dtype dtype;
-    } known[] = {{"<f4", DTYPE_F32}, {"<f8", DTYPE_F64}, {"<f2", DTYPE_F16}};
+    } known[] = {{"<f4", DTYPE_F32},
+                 {"<f8", DTYPE_F64},
+                 {"<f2", DTYPE_F16},
+                 {"|V2", DTYPE_BF16},
+                 {"<V2", DTYPE_BF16}}; /* ml_dtypes' bfloat16, which numpy has no name for */
     char descr[SHOWN];
-    TRY(take_text(c, "'descr' to be '<f2', '<f4' or '<f8'", descr, sizeof descr, e));
+    TRY(take_text(c, "'descr' to be '<f2', '<f4', '<f8' or '|V2'", descr, sizeof descr, e));
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(descr, known[i].descr) == 0) {
             h->dtype = known[i].dtype;
             return ERR_OK;
         }
-    return err_set(e, ERR_DATA,
-                   "%s: .npy header: element type '%s', expected '<f2', '<f4' or '<f8'; write the array "
-                   "again with .astype('<f4')",
-                   c->path, descr);
+    return err_set(
+        e, ERR_DATA,
+        "%s: .npy header: element type '%s', expected '<f2', '<f4', '<f8' or '|V2' (bfloat16); write the array "
+        "again with .astype('<f4')",
+        c->path, descr);
 }
 
 static err_t take_order(struct npy_cursor *c, int *fortran, struct err *e)

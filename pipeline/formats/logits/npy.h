@@ -15,7 +15,7 @@
 enum { NPY_MAX_HEADER = 12 + 65535 };
 
 struct npy {
-    enum dtype dtype; /* F16, F32 or F64 */
+    enum dtype dtype; /* F16, F32, F64; BF16 for elements of two bytes without a type */
     int ndim;         /* 0: a scalar */
     int64_t dims[TENSOR_MAX_NDIM], elements, data_start;
 };

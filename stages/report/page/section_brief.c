@@ -118,14 +118,21 @@ static void brief_entropy(struct page *p, struct err *e)
 {
     const struct summary *sum = p->sum;
     struct tally before = {0}, after = {0};
+    const char *caveat = NULL;
     for (int64_t i = 0; i < sum->entropy.nrows; i++)
-        if (strcmp(table_text(&sum->entropy, i, "node"), sum->entropy_nodes.text[0]) == 0)
+        if (strcmp(table_text(&sum->entropy, i, "node"), sum->entropy_nodes.text[0]) == 0) {
+            if (!caveat && table_text(&sum->entropy, i, "caveat")[0])
+                caveat = table_text(&sum->entropy, i, "caveat");
             tally_add(strcmp(table_text(&sum->entropy, i, "policy"), "base") == 0 ? &before : &after,
                       table_real(&sum->entropy, i, "mean"));
+        }
     if (before.n == 0 || after.n == 0)
         return;
     body_begin(&p->body, BODY_ITEM, e);
-    body_strong(&p->body, e, "%.3f nats before, %.3f after.", tally_mean(&before), tally_mean(&after));
+    body_strong(&p->body, e, "%.3f nats before, %.3f after%s", tally_mean(&before), tally_mean(&after),
+                caveat ? ", not to be compared as they stand." : ".");
+    if (caveat)
+        body_text(&p->body, e, " The section on token entropy says why: %s.", caveat);
     body_text(&p->body, e,
               " Mean entropy of a token: how open the choice of the next token was; lower is more certain.");
 }

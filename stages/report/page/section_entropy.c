@@ -60,6 +60,25 @@ static void put_node(struct page *page, struct pivot *p, struct err *e)
     page_sheet(page, &s, e);
 }
 
+enum { MOST_CAVEATS = 10 }; /* of a node that are shown */
+
+/* Which figures of a node are not those of a policy's whole distribution, and why. */
+static void say_caveats(struct page *p, const char *node, struct err *e)
+{
+    const struct table *t = &p->sum->entropy;
+    int64_t n = 0;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *caveat = table_text(t, i, "caveat");
+        if (!caveat[0] || strcmp(table_text(t, i, "node"), node) != 0 || n++ >= MOST_CAVEATS)
+            continue;
+        body_say(&p->body, BODY_PARAGRAPH, e, "%s, %s: %s.", table_text(t, i, "cell"),
+                 table_text(t, i, "policy"), caveat);
+    }
+    if (n > MOST_CAVEATS)
+        body_say(&p->body, BODY_PARAGRAPH, e, "And %lld more: column caveat of entropy.csv.",
+                 (long long)(n - MOST_CAVEATS));
+}
+
 int section_entropy(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
@@ -75,6 +94,7 @@ int section_entropy(struct page *p, struct err *e)
                  sum->entropy_nodes.text[node], temperature,
                  summary_is_detailed(sum) ? "" : ", mean over cells");
         put_node(p, &means, e);
+        say_caveats(p, sum->entropy_nodes.text[node], e);
     }
     return sum->entropy.nrows > 0;
 }
