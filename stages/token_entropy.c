@@ -78,8 +78,7 @@ SCHEMA(histogram_table, "entropy_histogram", KEPT_IN_ARCHIVE, "Histogram of toke
        C_POLICY, C_REAL("lower", "nats", "lower edge, included"),
        C_REAL("upper", "nats", "upper edge, excluded but for the last bin"), C_INT("count", "tokens"));
 
-/* Of both policies; a policy's are at its number. */
-enum { POLICIES = 2 };
+enum { POLICIES = 2 }; /* what is of both is at a policy's number */
 static const char NATS[] = "entropy of each token's distribution; NaN where the mask leaves it out",
                   FORKS[] = "bit per token, least significant first: entropy at or above the threshold";
 static const struct dataset entropy_datasets[] = {{.name = "token_entropy/base", H5_REAL64, "nats", NATS},
@@ -490,9 +489,9 @@ static err_t check_fit(const struct ctx *ctx, struct policy *y, struct arena *a,
         side[k].catalogue = in ? in->path : NULL;
     }
     err_t code = fit_check(side, a, e);
-    for (int k = 0; k < POLICIES; k++)
-        y[k].facts = (struct verdict_entropy){
-            .given = y[k].path != NULL, .vocabulary = side[k].vocabulary, .rows = side[k].rows};
+    for (const struct fit_side *s = side; s < side + POLICIES; s++)
+        y[s - side].facts = (struct verdict_entropy){
+            .given = s->path != NULL, .vocabulary = s->vocabulary, .rows = s->rows, .strange = s->strange};
     return code;
 }
 
@@ -536,7 +535,7 @@ static err_t entropy_files(const struct ctx *ctx, err_t (*add)(void *arg, const 
                            void *arg, struct err *e)
 {
     const char *path[] = {ctx->cell->logits_base, ctx->cell->logits_tuned};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < POLICIES; i++) {
         const char *file = path[i] ? logits_file(path[i], ctx->arena, e) : NULL;
         if (file)
             TRY(add(arg, file, e));

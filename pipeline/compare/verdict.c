@@ -193,6 +193,9 @@ const char *verdict_caveat(const struct verdict_entropy policy[2], int k, char *
     else if (other->given && other->vocabulary > 0 && other->vocabulary != y->vocabulary)
         snprintf(text, size, "the vocabularies differ: %lld in the base's logits, %lld in the tuned's",
                  (long long)policy[0].vocabulary, (long long)policy[1].vocabulary);
+    else if (y->strange)
+        snprintf(text, size, "a vocabulary of %lld logits, and the model's head has %lld rows",
+                 (long long)y->vocabulary, (long long)y->rows);
     else if (y->rows == 0 && y->vocabulary < LEAST_VOCABULARY)
         snprintf(text, size, "a vocabulary of %lld logits, and nothing says that the model's is so small",
                  (long long)y->vocabulary);

@@ -59,6 +59,7 @@ struct verdict_entropy {
     int given;                     /* 0: nothing is known of it */
     int64_t tokens, vocabulary;    /* vocabulary 0: entropies were given */
     int64_t rows;                  /* of the model's head or embedding; 0: not known */
+    int strange;                   /* the vocabulary is not the model's (formats/logits/fit.h) */
     int64_t cut, of_logs, lacking; /* tokens whose rows are so (whole.h of the entropy kernels) */
     double mean;                   /* nats */
 };

@@ -110,8 +110,10 @@ class Fit(lib.Case):
         batch = self.npy("batch.npy", entropy(self.x).reshape(10, 6))
         top = self.tensors("top.safetensors", logits=-np.sort(-self.x)[:, :20])
         self.refused(whole, batch, "batch.npy", "10x6", "vocabulary of 6", "lm_head.weight has 64 rows", "entropies")
-        self.refused(top, whole, "top.safetensors", "60x20", "model.embed_tokens.weight has 64 rows", "largest k",
-                     models=("embed", "embed"))
+        self.refused(self.npy("top.npy", -np.sort(-self.x)[:, :20]), whole, "top.npy", "60x20", "model.embed_tokens.weight has 64 rows",
+                     "largest k", models=("embed", "embed"))
+        self.refused(top, whole, "whole.npy: shape 60x64", "top.safetensors", "shape 60x20")
+        self.assertIn("stand, a vocabulary of 20 logits, and the model's head has 64 rows", self.verdict(top, top))
         self.refused(whole, batch, "10x6", "whole.npy", "60x64", models=("bare", "bare"))
         near = self.npy("near.npy", self.x[:, :60])
         named = self.tensors("near.safetensors", logits=self.x[:, :60])

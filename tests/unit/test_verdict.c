@@ -210,7 +210,10 @@ static void test_entropy(void **state)
     assert_true(verdict_entropy(p).value == -0.5);
     p[0].vocabulary = p[1].vocabulary = 20;
     assert_true(verdict_entropy(p).value == -0.5);
-    p[0].rows = p[1].rows = 0;
+    p[1].strange = 1;
+    assert_non_null(strstr(verdict_entropy(p).sentence,
+                           "tuned: a vocabulary of 20 logits, and the model's head has 152064 rows"));
+    p[0].rows = p[1].rows = p[1].strange = 0;
     assert_non_null(
         strstr(verdict_entropy(p).sentence, "stand, a vocabulary of 20 logits, and nothing says"));
     p[0].given = p[1].given = 0;

@@ -23,15 +23,16 @@ int64_t fit_rows(const struct checkpoint *model, const char **name)
         "lm_head.weight",         "embed_out.weight",      "output_layer.weight",
         "output.weight",          "embed_tokens.weight",   "wte.weight",
         "word_embeddings.weight", "tok_embeddings.weight", "embed_in.weight"};
+    int64_t most = 0;
     for (size_t k = 0; model && k < sizeof known / sizeof *known; k++)
         for (int64_t i = 0; i < model->ntensors; i++) {
             const struct stored_tensor *t = &model->tensors[i];
-            if (t->ndim == 2 && t->layer < 0 && is_named(t->name, known[k])) {
+            if (t->ndim == 2 && t->layer < 0 && t->dims[0] > most && is_named(t->name, known[k])) {
                 *name = t->name;
-                return t->dims[0];
+                most = t->dims[0];
             }
         }
-    return 0;
+    return most;
 }
 
 static int far_apart(int64_t a, int64_t b)
@@ -59,7 +60,8 @@ static err_t look_at(const struct logits *l, struct fit_side *s, struct found *f
     }
     s->rows = fit_rows(model, &tensor);
     f->sure = l->format[0] != '.' || s->rows > 0;
-    if (l->vocabulary == 0 || s->rows == 0 || !far_apart(l->vocabulary, s->rows))
+    s->strange = l->vocabulary > 0 && s->rows > 0 && far_apart(l->vocabulary, s->rows);
+    if (!s->strange || l->format[0] != '.')
         return ERR_OK;
     return err_set(
         e, ERR_DATA,
@@ -71,7 +73,7 @@ static err_t look_at(const struct logits *l, struct fit_side *s, struct found *f
 static err_t look(struct fit_side *s, struct found *f, struct arena *a, struct err *e)
 {
     struct logits l;
-    s->vocabulary = s->rows = 0;
+    s->vocabulary = s->rows = s->strange = 0;
     if (!s->path)
         return ERR_OK;
     err_t code = logits_open(&l, s->path, a, e);

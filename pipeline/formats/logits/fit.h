@@ -16,16 +16,18 @@ struct fit_side {
     const char *catalogue;          /* the artifact that has it (catalogue.h); both NULL: not known */
     int64_t vocabulary;             /* found: 0 for entropies and where there is no path */
     int64_t rows;                   /* found: of the model's head or embedding; 0 where none is known */
+    int strange;                    /* found: the vocabulary is not the model's */
 };
 
-/* Local. Rows of the model's head, or else of its embedding, which may be some more than the vocabulary; the
+/* Local. Rows of the model's head or embedding, the larger, which may be some more than the vocabulary; the
  * tensor's name in *name. 0 where neither is found. */
 int64_t fit_rows(const struct checkpoint *model, const char **name);
 
-/* Local. Looks at both sides, base and tuned. A vocabulary must be within a factor of two of its model's
- * rows, and of the other policy's (an array without a name, of .npy, whose model has no rows that are known
- * must have just that). What differs by less is right: rows that pad, a vocabulary resized. Errors: DATA;
- * what logits_open says; SYSTEM. */
+/* Local. Looks at both sides, base and tuned. A vocabulary is the model's within a factor of two of its rows:
+ * rows pad, a vocabulary is resized. One that is not is strange, which is for the caller to say; an array
+ * without a name, of .npy, could be anything then, and is refused. So are two sides that differ by more than
+ * a factor of two, and where one is such an array whose model is not known, by anything. Errors: DATA; what
+ * logits_open says; SYSTEM. */
 err_t fit_check(struct fit_side side[2], struct arena *a, struct err *e);
 
 #endif
