@@ -57,9 +57,8 @@ static const struct param delta_params[] = {
      "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names; or "
      "torchtitan: its names and orders of rows as the base has them"},
     {"mtp", PARAM_CHOICE, offsetof(struct delta_params, mtp), NULL, "exclude", 0, 0, mtp_choices,
-     "layers beyond num_hidden_layers of the base's config.json, for multi-token prediction: exclude from "
-     "all "
-     "totals and later stages, or include"},
+     "layers of multi-token prediction, which are those beyond num_hidden_layers of the base's config.json and "
+     "what is called mtp: exclude from all totals and later stages, or include"},
     {0}};
 
 SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
@@ -315,7 +314,7 @@ static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct
     *squares = bits ? (struct square_sums){NAN, NAN, NAN} : squares_of(&s->size);
     const struct norms norms = norms_of(squares);
     TRY(TABLE_ADD_OF(tensors_table, &d->tensors, e, V_TEXT(cell), V_TEXT(x->name), V_INT(x->layer),
-                     V_TEXT(x->module), V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
+                     V_TEXT(x->stack), V_TEXT(x->module), V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned),
                      V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
                      V_INT(k->bit_changed), V_INT(k->nonzero), V_REAL(bits ? NAN : c->max_abs),
                      V_REAL(bits              ? NAN

@@ -254,7 +254,7 @@ out:
 
 const struct stage stage_mask = {.kind = "mask",
                                  .brief = "one bit per element: updated or not, by a criterion",
-                                 .version = 2,
+                                 .version = 3,
                                  .scope = SCOPE_CELL,
                                  .params = mask_params,
                                  .params_size = sizeof(struct mask_params),

@@ -45,7 +45,7 @@ static const struct param overlap_params[] = {
      .offset = offsetof(struct overlap_params, scopes),
      .fallback = "all",
      .choices = scope_choices,
-     .help = "all: the model, each layer and each module; model: the model only"},
+     .help = "all: the model, each layer of each stack and each module; model: the model only"},
     {0},
 };
 
@@ -53,9 +53,8 @@ SCHEMA(overlap_table, "overlap", KEPT_IN_ARCHIVE,
        "Overlap of the updated sets of every two cells on one base, beside two null models.", C_NODE,
        C_TEXT("base", "the base checkpoint"), C_TEXT("cell_1", "first cell"), C_TEXT("cell_2", "second cell"),
        C_TEXT("varies", "what differs between the cells: family, algorithm, seed, data, step, joined by +"),
-       C_TEXT("scope", "model, layer:N or module:NAME"), C_PARAMETERS,
-       C_INT("updated_1", "elements updated in cell_1"), C_INT("updated_2", "elements updated in cell_2"),
-       C_INT("intersection", "elements updated in both"),
+       C_SCOPE, C_PARAMETERS, C_INT("updated_1", "elements updated in cell_1"),
+       C_INT("updated_2", "elements updated in cell_2"), C_INT("intersection", "elements updated in both"),
        C_REAL("o1", "1", "intersection / updated_1; NaN for an empty set"),
        C_REAL("o2", "1", "intersection / updated_2; NaN for an empty set"),
        C_REAL("jaccard", "1", "intersection / union; NaN for an empty union"),
@@ -77,8 +76,8 @@ SCHEMA(overlap_table, "overlap", KEPT_IN_ARCHIVE,
 
 SCHEMA(consensus_table, "consensus", KEPT_IN_ARCHIVE,
        "How many parameters are updated in at least k of the K cells on one base.", C_NODE,
-       C_TEXT("base", "the base checkpoint"), C_TEXT("scope", "model, layer:N or module:NAME"),
-       C_INT("cells", "K"), C_INT("k", "at least so many cells"), C_INT("updated_in_at_least_k", "elements"));
+       C_TEXT("base", "the base checkpoint"), C_SCOPE, C_INT("cells", "K"),
+       C_INT("k", "at least so many cells"), C_INT("updated_in_at_least_k", "elements"));
 
 static const struct schema *const overlap_tables[] = {&overlap_table, &consensus_table, NULL};
 
@@ -587,7 +586,7 @@ static const char *const overlap_inputs[] = {"mask", NULL};
 const struct stage stage_overlap = {
     .kind = "overlap",
     .brief = "shared updated parameters of every two cells on one base, beside uniform and matched chance",
-    .version = 1,
+    .version = 2,
     .scope = SCOPE_BASE,
     .params = overlap_params,
     .params_size = sizeof(struct overlap_params),

@@ -518,12 +518,12 @@ static err_t write_tables(struct rank *r, struct err *e)
                           V_TEXT(reason)));
             continue;
         }
-        TRY(TABLE_ADD_OF(rank_table, &ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name),
-                         V_INT(t->layer), V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]),
-                         V_INT(x->matrix_rank), V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n),
-                         V_REAL(x->tolerance), V_REAL(x->sigma_max), V_REAL(x->sigma_min),
-                         V_REAL(x->stable_rank), V_REAL(x->effective_rank), V_INT(x->ambiguous),
-                         V_INT(r->spectra ? at : -1), V_INT(r->spectra ? n : 0)));
+        TRY(TABLE_ADD_OF(
+            rank_table, &ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->layer),
+            V_TEXT(t->stack), V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]), V_INT(x->matrix_rank),
+            V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n), V_REAL(x->tolerance),
+            V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank), V_REAL(x->effective_rank),
+            V_INT(x->ambiguous), V_INT(r->spectra ? at : -1), V_INT(r->spectra ? n : 0)));
         if (x->sigma_max > 0)
             percents[nranks++] = 100.0 * (double)x->matrix_rank / (double)n;
         else
@@ -586,7 +586,7 @@ out:
 
 const struct stage stage_rank = {.kind = "rank",
                                  .brief = "singular values and numerical rank of each two-dimensional update",
-                                 .version = 3,
+                                 .version = 4,
                                  .scope = SCOPE_CELL,
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),

@@ -117,7 +117,7 @@ err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *x = &l->tensors[i];
         char shape[200];
-        TRY(TABLE_ADD(&t, e, V_TEXT(x->name), V_INT(x->layer), V_TEXT(x->module),
+        TRY(TABLE_ADD(&t, e, V_TEXT(x->name), V_INT(x->layer), V_TEXT(x->stack), V_TEXT(x->module),
                       V_TEXT(shape_text(x->ndim, x->dims, shape, sizeof shape)), V_INT(x->elements),
                       V_TEXT(x->dtype_base), V_TEXT(x->dtype_tuned)));
     }
@@ -136,6 +136,7 @@ err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e
         x->name = table_text(&t, i, "tensor");
         x->module = table_text(&t, i, "module");
         x->layer = table_int(&t, i, "layer");
+        x->stack = table_text(&t, i, "stack");
         x->elements = table_int(&t, i, "parameters");
         x->dtype_base = table_text(&t, i, "dtype_base");
         x->dtype_tuned = table_text(&t, i, "dtype_tuned");

@@ -18,7 +18,8 @@ enum { LAYOUT_BLOCK = 1 << 18 }; /* elements: 512 KiB of bf16 */
 
 struct layout_tensor {
     const char *name, *module;
-    int64_t layer;
+    const char *stack; /* elements/stack.h; "" for the model's main one */
+    int64_t layer;     /* in its stack; -1: in none */
     int ndim;
     int64_t dims[TENSOR_MAX_NDIM];
     int64_t elements;

@@ -2,6 +2,7 @@
 
 #include "compare/packing.h"
 #include "compare/preset.h"
+#include "elements/stack.h"
 #include "formats/decoder.h"
 
 #include <inttypes.h>
@@ -25,15 +26,12 @@ struct matching {
     const char *cell, *node;
     struct table *skipped;
     struct packing packing;
+    struct stacks stacks;   /* of the base */
+    const char *stack;      /* of the last tensor added */
     int64_t cap[2][3];      /* of main's and aside's arrays */
     char first_reason[400]; /* for the message that nothing is left */
     struct arena *arena;
 };
-
-static int begins_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
 
 /* ---- renaming ---- */
 
@@ -187,6 +185,8 @@ static err_t list_side(struct matching *g, int which, const struct checkpoint *c
         const struct stored_tensor *t = &c->tensors[i];
         s->list.v[i] = (struct named_tensor){t->name, t};
     }
+    for (int64_t i = 0; which == BASE && i < s->list.n; i++)
+        stacks_see(&g->stacks, s->list.v[i].name);
     if (which == BASE)
         return ERR_OK;
     TRY(rename_side(g, s, e));
@@ -416,22 +416,22 @@ static err_t check_decoding(const struct matching *g, int which, const struct st
                    g->side[which].checkpoint->path, dtype_name(t->dtype), d->problem);
 }
 
-/* Is the tensor in a layer beyond those of the model proper: one for multi-token prediction? Towers of other
- * kinds (vision) have layers of their own, and other names. */
-static int is_mtp(const struct matching *g, const struct stored_tensor *t)
+/* Is the tensor for multi-token prediction: called so (mtp.layers.0, mtp.fc of Qwen), or in a layer of the
+ * language model beyond those of the model proper (layer 61 of DeepSeek-V3)? Towers of other kinds (vision)
+ * have layers of their own. */
+static int is_mtp(const struct matching *g, const struct stack_place *p)
 {
-    static const char *const stacks[] = {"model.layers.", "model.language_model.layers.",
-                                         "language_model.model.layers."};
     int64_t layers = g->side[BASE].checkpoint->config.layers;
-    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++)
-        if (begins_with(t->name, stacks[i]))
-            return layers > 0 && t->layer >= layers;
-    return 0;
+    return p->kind == STACK_MTP || (p->kind == STACK_OWN && layers > 0 && p->layer >= layers);
 }
 
 static err_t add(struct matching *g, int aside, const struct stored_tensor *x, const struct stored_tensor *y,
-                 int64_t rows, struct err *e)
+                 const struct stack_place *place, int64_t rows, struct err *e)
 {
+    if (!g->stack || strcmp(g->stack, place->stack) != 0) /* a tower's tensors follow each other */
+        g->stack = arena_strdup(g->arena, place->stack, e);
+    if (!g->stack)
+        return e->code;
     struct match_set *s = aside ? &g->m->aside : &g->m->main;
     int64_t i = s->layout.ntensors, *cap = g->cap[aside];
     TRY(arena_grow(g->arena, "match.tensors", i + 1, &cap[0], &s->layout.tensors, e));
@@ -440,7 +440,8 @@ static err_t add(struct matching *g, int aside, const struct stored_tensor *x, c
     struct layout_tensor *t = &s->layout.tensors[i];
     *t = (struct layout_tensor){.name = x->name,
                                 .module = x->module,
-                                .layer = x->layer,
+                                .stack = g->stack,
+                                .layer = place->layer,
                                 .ndim = x->ndim,
                                 .elements = x->elements,
                                 .dtype_base = dtype_name(x->dtype),
@@ -478,11 +479,15 @@ static err_t match_tensors(struct matching *g, const struct match_walk *w, struc
     }
     TRY(check_decoding(g, BASE, x, e));
     TRY(check_decoding(g, TUNED, y, e));
-    int mtp = !g->policy->include_mtp && is_mtp(g, x);
-    TRY(add(g, mtp || !numbers, x, y, rows, e));
+    struct stack_place place;
+    stacks_place(&g->stacks, x->name, &place);
+    int mtp = !g->policy->include_mtp && is_mtp(g, &place);
+    TRY(add(g, mtp || !numbers, x, y, &place, rows, e));
     if (!mtp && numbers)
         return ERR_OK;
-    if (mtp)
+    if (mtp && x->layer < 0)
+        snprintf(reason, sizeof reason, "multi-token prediction");
+    else if (mtp)
         snprintf(reason, sizeof reason, "multi-token-prediction layer %lld", (long long)x->layer);
     else
         snprintf(reason, sizeof reason, "type %s: compared by bits only", dtype_name(x->dtype));

@@ -1,4 +1,5 @@
-/* Scopes: the parts of a model that results are given for: the whole, each layer, each module. */
+/* Scopes: the parts of a model that results are given for: the whole, each layer of each stack, each module.
+ */
 #ifndef SINEW_SCOPES_H
 #define SINEW_SCOPES_H
 
@@ -13,12 +14,17 @@
  * model, layer and module" are arrays over scopes. */
 struct scopes {
     int64_t n;
-    const char **name; /* "model", "layer:7", "module:q_proj" */
+    int64_t nlayers;
+    const char **name;               /* "model", "layer:7", "visual/layer:7" where it is not the main stack's,
+                                        "module:q_proj" */
+    const struct layout_tensor **of; /* per scope, a tensor in it, which tells stack and layer, or the module;
+                                        NULL for the whole */
     int64_t *parameters;
     int64_t *of_tensor; /* 2 per tensor: its layer's scope and its module's scope; -1 where it has no layer */
 };
 
-/* Local. The scopes of a layout: model, layers ascending, modules by name. */
+/* Local. The scopes of a layout: model, layers ascending, the main stack's before those of others by name,
+ * modules by name. The layout stays borrowed. */
 err_t scopes_build(struct scopes *s, const struct layout *l, struct arena *a, struct err *e);
 
 /* Local. Fills (and initialises) the tables "layers" and "modules" of a cell from each tensor's count of

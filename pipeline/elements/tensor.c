@@ -211,7 +211,7 @@ double tolerance_rounded(enum arithmetic a, double tolerance)
 
 /* ---- names ---- */
 
-int64_t tensor_layer(const char *name)
+const char *tensor_layer_word(const char *name, int64_t *layer)
 {
     static const char *const words[] = {"layers.", "layer.", "h.", "blocks.", "block."};
     for (const char *p = name, *dot; p; p = dot ? dot + 1 : NULL) {
@@ -220,15 +220,24 @@ int64_t tensor_layer(const char *name)
             size_t n = strlen(words[i]);
             if (strncmp(p, words[i], n) != 0 || !isdigit((unsigned char)p[n]))
                 continue;
-            int64_t layer = 0;
+            int64_t number = 0;
             const char *d = p + n;
-            for (; isdigit((unsigned char)*d) && layer < 1000000; d++)
-                layer = 10 * layer + (*d - '0');
+            for (; isdigit((unsigned char)*d) && number < 1000000; d++)
+                number = 10 * number + (*d - '0');
+            *layer = number;
             if (*d == '.' || *d == '\0')
-                return layer;
+                return p;
         }
     }
-    return -1;
+    *layer = -1;
+    return NULL;
+}
+
+int64_t tensor_layer(const char *name)
+{
+    int64_t layer;
+    tensor_layer_word(name, &layer);
+    return layer;
 }
 
 /* Is the word the parameter's own name, rather than its owner's: weight, bias, weight_scale_inv, bias_hh_l0?

@@ -75,10 +75,12 @@ void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_
 /* Local. The tolerance as torch.isclose applies it: rounded to float, then to the compare type. */
 double tolerance_rounded(enum arithmetic a, double tolerance);
 
-/* Local. layer: the number after "layers.", "layer.", "h.", "blocks." or "block." in the name, -1 where there
- * is none. module: the torch module that owns the parameter: the last word before .weight or .bias (q_proj,
- * lm_head), cut to size. */
+/* Local. layer: the number after the first "layers.", "layer.", "h.", "blocks." or "block." in the name, -1
+ * where there is none; in which stack of layers: stack.h. tensor_layer_word: where that word begins, NULL
+ * where there is none. module: the torch module that owns the parameter: the last word before .weight or
+ * .bias (q_proj, lm_head), cut to size. */
 int64_t tensor_layer(const char *name);
+const char *tensor_layer_word(const char *name, int64_t *layer);
 void tensor_module(const char *name, char *module, int size);
 
 /* Local. "4096x1024"; "scalar" for ndim 0. */

@@ -1,6 +1,7 @@
 #include "formats/catalogue.h"
 
 #include "base/path.h"
+#include "elements/stack.h"
 #include "formats/decoders/kept.h"
 #include "hdf5/table.h"
 
@@ -27,21 +28,23 @@ static err_t add_pieces(struct table *pieces, const struct stored_tensor *t, con
 }
 
 static err_t add_tensor(struct table *tensors, struct table *pieces, const struct stored_tensor *t,
-                        const char *key, const char *const *paths, struct err *e)
+                        const struct stacks *stacks, const char *key, const char *const *paths, struct err *e)
 {
     char shape[200], strides[200] = "";
+    struct stack_place place;
+    stacks_place(stacks, t->name, &place);
     if (t->strides)
         shape_text(t->ndim, t->strides, strides, sizeof strides);
     TRY(TABLE_ADD(tensors, e, V_TEXT(t->name), V_TEXT(shape_text(t->ndim, t->dims, shape, sizeof shape)),
-                  V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(t->module), V_INT(t->elements),
-                  V_TEXT(t->file >= 0 ? paths[t->file] : ""), V_INT(t->offset_bytes), V_INT(t->size_bytes),
-                  V_TEXT(strides)));
+                  V_TEXT(dtype_name(t->dtype)), V_INT(t->layer), V_TEXT(place.stack), V_TEXT(t->module),
+                  V_INT(t->elements), V_TEXT(t->file >= 0 ? paths[t->file] : ""), V_INT(t->offset_bytes),
+                  V_INT(t->size_bytes), V_TEXT(strides)));
     return add_pieces(pieces, t, key, paths, e);
 }
 
 /* The tensors of no list from which others follow, and how. */
-static err_t write_decodings(const struct checkpoint *c, const char *const *paths, struct h5 *f,
-                             struct arena *a, struct err *e)
+static err_t write_decodings(const struct checkpoint *c, const struct stacks *stacks,
+                             const char *const *paths, struct h5 *f, struct arena *a, struct err *e)
 {
     struct sources s;
     struct table tensors, pieces;
@@ -51,7 +54,7 @@ static err_t write_decodings(const struct checkpoint *c, const char *const *path
     for (int64_t i = 0; i < s.n; i++) {
         char key[24];
         snprintf(key, sizeof key, "%lld", (long long)i);
-        TRY(add_tensor(&tensors, &pieces, s.v[i], key, paths, e));
+        TRY(add_tensor(&tensors, &pieces, s.v[i], stacks, key, paths, e));
     }
     if (tensors.nrows > 0)
         TRY(h5_table_write(f, "sources", &tensors, e));
@@ -63,6 +66,7 @@ static err_t write_decodings(const struct checkpoint *c, const char *const *path
 err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a, struct err *e)
 {
     struct table files, tensors, pieces;
+    struct stacks stacks = {.own = 0};
     const char **paths;
     table_init(&files, "files", a);
     table_init(&tensors, "catalogue", a);
@@ -79,15 +83,17 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
         TRY(TABLE_ADD(&files, e, V_TEXT(paths[i]), V_INT(file->size_bytes), V_INT(file->mtime_ns),
                       V_TEXT(hash)));
     }
+    for (int64_t i = 0; i < c->ntensors; i++)
+        stacks_see(&stacks, c->tensors[i].name);
     for (int64_t i = 0; i < c->ntensors; i++) {
         const struct stored_tensor *t = &c->tensors[i];
-        TRY(add_tensor(&tensors, &pieces, t, t->name, paths, e));
+        TRY(add_tensor(&tensors, &pieces, t, &stacks, t->name, paths, e));
     }
     TRY(h5_table_write(f, "files", &files, e));
     TRY(h5_table_write(f, "catalogue", &tensors, e));
     if (pieces.nrows > 0)
         TRY(h5_table_write(f, "pieces", &pieces, e));
-    TRY(write_decodings(c, paths, f, a, e));
+    TRY(write_decodings(c, &stacks, paths, f, a, e));
     char *path = path_absolute(a, c->path, e);
     if (!path)
         return e->code;

@@ -31,17 +31,20 @@ SHARED(sparsity, KEPT_IN_ARCHIVE, "Update sparsity of each cell, by criterion an
               "absolute: weight units, before rounding to the compare type; relative: eta"),
        C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY);
 
-SHARED(layers, KEPT_IN_ARCHIVE,
-       "Update sparsity and size per transformer layer; the norms stand in the rows of delta, and are NaN in "
-       "those of a mask.",
-       C_CELL, C_NODE, C_LAYER, C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY,
-       C_REAL("mean_tensor_density", "1",
-              "mean over the layer's tensors, each weighing the same, of the share updated"),
-       C_NORMS);
+SHARED(
+    layers, KEPT_IN_ARCHIVE,
+    "Update sparsity and size per transformer layer of each stack; the norms stand in the rows of delta, and "
+    "are NaN in those of a mask.",
+    C_CELL, C_NODE, C_LAYER, C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY,
+    C_REAL("mean_tensor_density", "1",
+           "mean over the layer's tensors, each weighing the same, of the share updated"),
+    C_NORMS);
 
-SHARED(modules, KEPT_IN_ARCHIVE,
-       "Update sparsity and size per kind of module, over all layers; norms as in table layers.", C_CELL,
-       C_NODE, C_MODULE, C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY, C_NORMS);
+SHARED(
+    modules, KEPT_IN_ARCHIVE,
+    "Update sparsity and size per kind of module, over all layers of all stacks; norms as in table layers.",
+    C_CELL, C_NODE, C_MODULE, C_PARAMETERS, C_INT("updated", "elements counted as updated"), C_SPARSITY,
+    C_NORMS);
 
 SHARED(tensor_sparsity, KEPT_IN_ARCHIVE, "Updated elements per tensor, by criterion and tolerance.", C_CELL,
        C_NODE, C_TENSOR, C_TEXT("criterion", "absolute, bits or relative"),

@@ -48,7 +48,14 @@ enum { SCHEMA_MAX_COLUMNS = 32 }; /* every declaration is held to it by the comp
 #define C_CELL C_TEXT("cell", "FAMILY/ALGORITHM/SEED[+DATA][@STEP]")
 #define C_NODE C_TEXT("node", "stage of the config that computed the row")
 #define C_TENSOR C_TEXT("tensor", "name in the checkpoint")
-#define C_LAYER C_INT("layer", "transformer layer; -1 where there is none")
+#define C_LAYER                                                                                           \
+    C_INT("layer", "layer of its stack; -1 where there is none"),                                         \
+        C_TEXT("stack", "the stack of layers: visual, vision_tower, audio_tower, encoder, decoder, mtp, " \
+                        "...; empty for the language model's own")
+#define C_SCOPE                                                                                         \
+    C_TEXT("scope",                                                                                     \
+           "model, layer:N, STACK/layer:N where the layer is not of the main stack (table layers), or " \
+           "module:NAME")
 #define C_MODULE C_TEXT("module", "owner of the parameter: q_proj, lm_head, ...")
 #define C_PARAMETERS C_INT("parameters", "elements")
 #define C_NORMS                                                                                              \

@@ -1,5 +1,6 @@
 #include "report/gather.h"
 
+#include "elements/stack.h"
 #include "elements/tensor.h"
 
 #include <math.h>
@@ -73,30 +74,59 @@ int64_t gather_cells_on(const struct gather *g, const char *base)
 
 /* ---- layer x module: elements from tensors, updated from tensor_sparsity ---- */
 
-static const char *map_row(struct gather *g, const char *cell, int64_t layer, struct err *e)
+int gather_map_layer(const char *row, const char *group, int64_t *layer)
+{
+    size_t length = strlen(group);
+    char *end;
+    if (strncmp(row, group, length) != 0 || row[length] != '\t')
+        return 0;
+    *layer = strtoll(row + length + 1, &end, 10);
+    return end > row + length + 1 && *end == '\0';
+}
+
+static const char *map_row(struct gather *g, const char *cell, const char *stack, int64_t layer,
+                           struct err *e)
 {
     const char *family = summary_cell_text(g->sum, cell, "family"),
                *algorithm = summary_cell_text(g->sum, cell, "algorithm");
     const char *group =
         gather_is_control(algorithm) ? arena_printf(g->sum->scratch, e, "%s, %s", family, algorithm) : family;
+    if (group && stack[0])
+        group = summary_join(g->sum, group, stack, e);
     if (!group || keys_add(&g->groups, group, e) < 0)
         return NULL;
     return arena_printf(g->sum->scratch, e, "%s\t%lld", group, (long long)layer);
 }
 
+/* A row of table tensors knows its stack; one of tensor_sparsity has the name alone, which does not tell
+ * whether a stack is the main one. */
+static void note_stack(struct gather *g, const char *cell, const char *tensor, const char *stack,
+                       struct err *e)
+{
+    struct stack_place place;
+    stack_place_of(tensor, &place);
+    if (stack[0] == '\0' && place.stack[0] != '\0')
+        keys_add(&g->main_stacks, summary_join(g->sum, cell, place.stack, e), e);
+}
+
+static void place_again(struct gather *g, const char *cell, const char *tensor, struct stack_place *place,
+                        struct err *e)
+{
+    stack_place_of(tensor, place);
+    if (place->stack[0] && keys_find(&g->main_stacks, summary_join(g->sum, cell, place->stack, e)) >= 0)
+        place->stack[0] = '\0';
+}
+
 static void take_tensors(struct gather *g, const struct table *t, struct err *e)
 {
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
-        const char *cell = table_text(t, i, "cell");
-        int64_t layer = table_int(t, i, "layer");
-        const char *row = map_row(g, cell, layer, e);
+        const char *cell = table_text(t, i, "cell"), *stack = table_text(t, i, "stack");
+        const char *row = map_row(g, cell, stack, table_int(t, i, "layer"), e);
         if (!row)
             return;
+        note_stack(g, cell, table_text(t, i, "tensor"), stack, e);
         pivot_add(&g->map_elements, row, table_text(t, i, "module"), (double)table_int(t, i, "parameters"),
                   e);
-        int64_t f = keys_add(&g->last_layer, summary_cell_text(g->sum, cell, "family"), e);
-        if (f >= 0 && f < GATHER_CURVES && layer > g->layers[f])
-            g->layers[f] = layer;
     }
 }
 
@@ -114,7 +144,9 @@ static void take_tensor_sparsity(struct gather *g, const struct table *t, struct
             table_real(t, i, "tolerance") != m->tolerance)
             continue;
         const char *tensor = table_text(t, i, "tensor");
-        const char *row = map_row(g, table_text(t, i, "cell"), tensor_layer(tensor), e);
+        struct stack_place place;
+        place_again(g, table_text(t, i, "cell"), tensor, &place, e);
+        const char *row = map_row(g, table_text(t, i, "cell"), place.stack, place.layer, e);
         tensor_module(tensor, module, sizeof module);
         if (row)
             pivot_add(&g->map_updated, row, module, (double)table_int(t, i, "updated"), e);
@@ -216,21 +248,37 @@ static void take_overlap(struct gather *g, const struct table *t, struct err *e)
 
 /* ---- spectra ---- */
 
-/* The first family's layer that is nearest the middle: numbers may be missing. */
-static int64_t middle_layer(struct gather *g)
+/* The layer of a group that is nearest the middle: numbers may be missing. -1: it has none. */
+static int64_t middle_layer(struct gather *g, const char *group)
+{
+    const struct keys *rows = &g->map_elements.rows;
+    int64_t best = -1, last = -1, layer;
+    for (int64_t r = 0; r < rows->n; r++)
+        if (gather_map_layer(rows->text[r], group, &layer) && layer > last)
+            last = layer;
+    for (int64_t r = 0; r < rows->n; r++)
+        if (gather_map_layer(rows->text[r], group, &layer) && layer >= 0 &&
+            (best < 0 || llabs(layer - last / 2) < llabs(best - last / 2)))
+            best = layer;
+    return best;
+}
+
+/* That of the first family's main stack, or where it has none of its first one with layers. */
+static void find_middle(struct gather *g)
 {
     const char *family = g->sum->families.text[0];
     size_t length = strlen(family);
-    int64_t best = -1, middle = g->layers[0] / 2;
-    for (int64_t r = 0; r < g->map_elements.rows.n; r++) {
-        const char *row = g->map_elements.rows.text[r];
-        long long layer;
-        if (strncmp(row, family, length) == 0 && row[length] == '\t' &&
-            sscanf(row + length + 1, "%lld", &layer) == 1 && layer >= 0 &&
-            (best < 0 || llabs(layer - middle) < llabs(best - middle)))
-            best = layer;
+    g->middle = middle_layer(g, family);
+    g->middle_stack = "";
+    for (int64_t i = 0; i < g->groups.n && g->middle < 0; i++) {
+        const char *group = g->groups.text[i];
+        if (strncmp(group, family, length) == 0 && group[length] == '\t') {
+            g->middle = middle_layer(g, group);
+            g->middle_stack = group + length + 1;
+        }
     }
-    return best;
+    if (g->middle < 0)
+        g->middle_stack = "";
 }
 
 /* Of the first family: one cell of each class, its middle layer. */
@@ -238,7 +286,7 @@ static void take_rank(struct gather *g, const struct table *t, struct err *e)
 {
     struct summary *sum = g->sum;
     if (g->middle < -1 && t->nrows > 0)
-        g->middle = middle_layer(g);
+        find_middle(g);
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(t, i, "cell"), *tensor = table_text(t, i, "tensor");
         int64_t layer = table_int(t, i, "layer");
@@ -247,7 +295,7 @@ static void take_rank(struct gather *g, const struct table *t, struct err *e)
             strcmp(table_text(t, i, "node"), sum->rank_nodes.text[0]) != 0 ||
             strcmp(summary_cell_text(sum, cell, "family"), sum->families.text[0]) != 0)
             continue;
-        if (layer != g->middle)
+        if (layer != g->middle || strcmp(table_text(t, i, "stack"), g->middle_stack) != 0)
             continue;
         const char *class = gather_class(g, cell, e);
         int other = 0;
@@ -286,8 +334,8 @@ void gather_spectrum_set(struct gather_spectrum *s, const double *values)
 
 void gather_init(struct gather *g, struct summary *sum)
 {
-    *g = (struct gather){.sum = sum, .a = sum->a, .middle = -2};
-    struct keys *const keys[] = {&g->classes, &g->groups, &g->histogram_nodes, &g->varies, &g->last_layer};
+    *g = (struct gather){.sum = sum, .a = sum->a, .middle = -2, .middle_stack = ""};
+    struct keys *const keys[] = {&g->classes, &g->groups, &g->histogram_nodes, &g->varies, &g->main_stacks};
     struct pivot *const pivots[] = {&g->map_updated, &g->map_elements, &g->entropy,
                                     &g->measured,    &g->matched,      &g->uniform};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)

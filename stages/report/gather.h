@@ -45,8 +45,10 @@ struct gather_kept {
 struct gather {
     struct summary *sum;
     struct arena *a;
-    struct keys classes;                    /* of cells, see gather_class */
-    struct keys groups;                     /* of layer x module maps */
+    struct keys classes;     /* of cells, see gather_class */
+    struct keys groups;      /* of layer x module maps: "FAMILY", "FAMILY, sft", each with a tab and the stack
+                                where      that is not the main one */
+    struct keys main_stacks; /* cell, stack by name: which is the main one all the same */
     struct pivot map_updated, map_elements; /* group, layer x module */
     struct keys histogram_nodes;
     struct pivot elements[GATHER_HISTOGRAMS], updated[GATHER_HISTOGRAMS]; /* bin x "lower" or curve */
@@ -59,9 +61,8 @@ struct gather {
     char *taken; /* places of the picture, of uniform chance and then of each key of varies */
     int64_t cap_taken;
     struct pivot measured, matched, uniform; /* base, row cell or class x column: o of the row */
-    struct keys last_layer;                  /* families; their largest layer stands in layers */
-    int64_t layers[GATHER_CURVES];
     int64_t middle; /* of the first family: the layer whose spectra are shown; -1 where it has none */
+    const char *middle_stack; /* its stack */
     struct gather_spectrum *spectra;
     int64_t nspectra, cap_spectra;
     struct gather_kept *kept;
@@ -97,6 +98,10 @@ const char *gather_curve_words(struct gather *g);
 
 /* Local. Is the algorithm a control without reinforcement learning (its name begins with "sft")? */
 int gather_is_control(const char *algorithm);
+
+/* Local, pure. Is the row of a map one of the group's, and not of another stack? Its layer then, -1: those in
+ * none. */
+int gather_map_layer(const char *row, const char *group, int64_t *layer);
 
 /* Local. Cells on a base. */
 int64_t gather_cells_on(const struct gather *g, const char *base);

@@ -96,20 +96,36 @@ struct tally pivot_at(struct pivot *p, const char *row, const char *col)
 /* A row on its way to its place. */
 struct placed {
     const char *key;
-    double number; /* where the key is one */
-    int is_number;
+    size_t words;  /* bytes in front of the number; of a text without one all of it */
+    double number; /* 0 where there is none */
+    int is_number; /* the key, or the last word of several (visual 10), is one */
     int64_t from;
 };
 
-/* Numbers by size, then texts bytewise; those alike stay as they were. */
+static struct placed placed_of(const char *key, int64_t from)
+{
+    const char *space = strrchr(key, ' '), *last = space ? space + 1 : key;
+    char *end;
+    double number = strtod(last, &end);
+    int is_number = *last && !*end && !isnan(number);
+    return (struct placed){key, is_number ? (size_t)(last - key) : strlen(key), is_number ? number : 0,
+                           is_number, from};
+}
+
+/* Numbers by size, then texts bytewise, and behind the same words numbers by size again; those alike stay as
+ * they were. */
 static int by_key(const void *a, const void *b)
 {
     const struct placed *x = a, *y = b;
-    if (x->is_number != y->is_number)
-        return x->is_number ? -1 : 1;
-    if (x->is_number && x->number != y->number)
-        return x->number < y->number ? -1 : 1;
-    int order = x->is_number ? 0 : strcmp(x->key, y->key);
+    size_t both = x->words < y->words ? x->words : y->words;
+    int plain_x = x->is_number && x->words == 0, plain_y = y->is_number && y->words == 0;
+    if (plain_x != plain_y)
+        return plain_x ? -1 : 1;
+    int order = memcmp(x->key, y->key, both);
+    if (order == 0)
+        order = (x->words > y->words) - (x->words < y->words);
+    if (order == 0)
+        order = (x->number > y->number) - (x->number < y->number);
     return order ? order : (x->from > y->from) - (x->from < y->from);
 }
 
@@ -122,12 +138,8 @@ void pivot_sort_rows(struct pivot *p, struct err *e)
     if (e->code != ERR_OK || n < 2 || arena_array(a, "pivot.rows", n, &rows, e) != ERR_OK ||
         arena_array(a, "pivot", n * PIVOT_COLUMNS, &groups, e) != ERR_OK)
         return;
-    for (int64_t i = 0; i < n; i++) {
-        char *end;
-        const char *key = p->rows.text[i];
-        double number = strtod(key, &end);
-        rows[i] = (struct placed){key, number, *key && !*end && !isnan(number), i};
-    }
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = placed_of(p->rows.text[i], i);
     qsort(rows, (size_t)n, sizeof *rows, by_key);
     for (int64_t i = 0; i < n; i++) {
         p->rows.text[i] = rows[i].key;

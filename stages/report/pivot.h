@@ -59,8 +59,8 @@ void pivot_add(struct pivot *p, const char *row, const char *col, double x, stru
 /* Local. The group of a row and a column key; an empty tally where there is none. */
 struct tally pivot_at(struct pivot *p, const char *row, const char *col);
 
-/* Local. Orders the rows: keys that are numbers by size, then the others bytewise. Groups go with their rows.
- */
+/* Local. Orders the rows: keys that are numbers by size, then the others bytewise, but for a number behind
+ * the same words (visual 9, visual 10), which goes by size. Groups go with their rows. */
 void pivot_sort_rows(struct pivot *p, struct err *e);
 
 #endif

@@ -173,17 +173,18 @@ static void take_sparsity(struct summary *sum, const struct table *t, struct err
 static void take_layers(struct summary *sum, const struct table *t, struct err *e)
 {
     for (int64_t i = 0; i < t->nrows; i++) {
-        char layer[24] = "none";
-        const char *node = table_text(t, i, "node");
-        if (table_int(t, i, "layer") >= 0)
-            snprintf(layer, sizeof layer, "%lld", (long long)table_int(t, i, "layer"));
+        const char *node = table_text(t, i, "node"), *stack = table_text(t, i, "stack");
+        const char *layer = arena_printf(sum->scratch, e, "%s%s%lld", stack, stack[0] ? " " : "",
+                                         (long long)table_int(t, i, "layer"));
+        if (!layer)
+            return;
         const char *column = column_of(sum, table_text(t, i, "cell"));
         if (is_shown(sum, node, e))
             pivot_add(&sum->layers, layer, column, table_real(t, i, "sparsity"), e);
         int curve = 0; /* delta: its layers count what is not zero */
         for (int m = 0; m < sum->nmeasures; m++)
             curve |= !sum->measures[m].alone && strcmp(sum->measures[m].node, node) == 0;
-        if (curve && table_int(t, i, "layer") >= 0 && keys_add(&sum->density_nodes, node, e) == 0)
+        if (curve && keys_add(&sum->density_nodes, node, e) == 0)
             pivot_add(&sum->density, layer, column, table_real(t, i, "mean_tensor_density"), e);
     }
 }

@@ -53,10 +53,11 @@ struct summary {
     struct measure measures[SUMMARY_MEASURES];
     int nmeasures;
     struct keys layer_nodes, density_nodes, rank_nodes, overlap_nodes, entropy_nodes, consensus_nodes;
-    struct pivot sparsity, updated;        /* cell x measure key */
-    struct pivot layers, density, modules; /* layer or module x summary_columns */
-    struct pivot rank;                     /* node, cell x percent full zero ambiguous stable effective */
-    struct pivot by_algorithms; /* overlap of the first node: algorithm, algorithm x column or "pairs" */
+    struct pivot sparsity, updated; /* cell x measure key */
+    struct pivot layers, density;   /* layer ("7", or "visual 7" of another stack) x summary_columns */
+    struct pivot modules;           /* module x the same */
+    struct pivot rank;              /* node, cell x percent full zero ambiguous stable effective */
+    struct pivot by_algorithms;     /* overlap of the first node: algorithm, algorithm x column or "pairs" */
     struct pivot by_varies, by_base,
         by_scope; /* overlap: node, varies; node, base, varies; module x column or "pairs" */
     struct pivot consensus, consensus_cells; /* k x base; base x "cells" */

@@ -280,8 +280,8 @@ static void write_said(struct world *w, const char *path, const struct said *x)
     h5_table_write(h, "files", &t, e);
     for (int k = 0; k < 2; k++) { /* a derived tensor, and below it a stored source */
         table_init(&t, k ? "sources" : "catalogue", a);
-        TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("4"), V_TEXT("F32"), V_INT(-1), V_TEXT("t"), V_INT(4),
-                  V_TEXT(k ? "/here" : ""), V_INT(0), V_INT(16), V_TEXT(""));
+        TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("4"), V_TEXT("F32"), V_INT(-1), V_TEXT(""), V_TEXT("t"),
+                  V_INT(4), V_TEXT(k ? "/here" : ""), V_INT(0), V_INT(16), V_TEXT(""));
         h5_table_write(h, k ? "sources" : "catalogue", &t, e);
     }
     table_init(&t, "decodings", a);

@@ -435,8 +435,8 @@ static void write_catalogue(struct bench *b, const char *path, int64_t file_byte
     TABLE_ADD(&t, e, V_TEXT("/here"), V_INT(file_bytes), V_INT(0), V_TEXT("0"));
     h5_table_write(h, "files", &t, e);
     table_init(&t, "catalogue", &b->arena);
-    TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("2"), V_TEXT("F32"), V_INT(-1), V_TEXT("t"), V_INT(2), V_TEXT(file),
-              V_INT(8), V_INT(8), V_TEXT(""));
+    TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("2"), V_TEXT("F32"), V_INT(-1), V_TEXT(""), V_TEXT("t"), V_INT(2),
+              V_TEXT(file), V_INT(8), V_INT(8), V_TEXT(""));
     h5_table_write(h, "catalogue", &t, e);
     table_init(&t, "pieces", &b->arena);
     TABLE_ADD(&t, e, V_TEXT("t"), V_TEXT("0"), V_TEXT("2"), V_INT(1), V_TEXT("/here"), V_INT(8), V_INT(8),

@@ -4,15 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAPS_SHOWN = 2 }; /* figures of one kind that the page shows unasked */
-
-/* Layer and module of a row of the group's map: 0 where the row is another group's. */
-static int layer_of(const char *row, const char *group, long long *layer)
-{
-    size_t length = strlen(group);
-    return strncmp(row, group, length) == 0 && row[length] == '\t' &&
-           sscanf(row + length + 1, "%lld", layer) == 1;
-}
+enum {
+    MAPS_SHOWN = 2,  /* figures of one kind that the page shows unasked */
+    MAPS_BESIDE = 24 /* of stacks beside the main one, whose number a checkpoint's names decide */
+};
 
 /* Rows: all layers up to the last one, then what has no layer; columns: modules. Returns the last layer. */
 static int64_t map_axes(struct chart *c, struct pivot *elements, const char *group, struct err *e)
@@ -21,8 +16,8 @@ static int64_t map_axes(struct chart *c, struct pivot *elements, const char *gro
     int64_t last = -1, without = 0;
     for (int64_t r = 0; r < elements->rows.n; r++) {
         const char *row = elements->rows.text[r];
-        long long layer;
-        if (!layer_of(row, group, &layer))
+        int64_t layer;
+        if (!gather_map_layer(row, group, &layer))
             continue;
         last = layer > last ? layer : last;
         without |= layer < 0;
@@ -39,34 +34,55 @@ static int64_t map_axes(struct chart *c, struct pivot *elements, const char *gro
     return last;
 }
 
-static void map_fields(struct chart *c, struct gather *g, const char *group, int64_t last, struct err *e)
+/* Returns the parameters of what is shown. */
+static double map_fields(struct chart *c, struct gather *g, const char *group, int64_t last, struct err *e)
 {
+    double shown = 0;
     int block = chart_block(c, "sparsity", e);
     for (int64_t r = 0; r < c->labels.n && e->code == ERR_OK; r++)
         for (int64_t k = 0; k < c->columns.n; k++) {
-            char row[512];
-            snprintf(row, sizeof row, "%s\t%lld", group, (long long)(r <= last ? r : -1));
+            const char *row =
+                arena_printf(g->sum->scratch, e, "%s\t%lld", group, (long long)(r <= last ? r : -1));
+            if (!row)
+                return shown;
             struct tally n = pivot_at(&g->map_elements, row, c->columns.text[k]);
             struct tally u = pivot_at(&g->map_updated, row, c->columns.text[k]);
-            if (n.n > 0 && n.sum > 0 && u.n > 0)
+            if (n.n > 0 && n.sum > 0 && u.n > 0) {
                 chart_set(c, block, r, k, 100 * (1 - u.sum / n.sum));
+                shown += n.sum;
+            }
         }
+    return shown;
 }
 
-static void map_figure(struct figures *f, int64_t nth, struct err *e)
+/* Is there a map of another stack beside that of a group's main one? */
+static int has_stacks(const struct gather *g, const char *group)
+{
+    size_t n = strlen(group);
+    for (int64_t i = 0; i < g->groups.n; i++)
+        if (strncmp(g->groups.text[i], group, n) == 0 && g->groups.text[i][n] == '\t')
+            return 1;
+    return 0;
+}
+
+/* key: the group, and behind a tab the stack where it is not the main one; nth of the figures. */
+static void map_figure(struct figures *f, const char *key, int64_t nth, struct err *e)
 {
     struct summary *sum = f->g->sum;
-    const char *group = f->g->groups.text[nth];
-    struct chart *c = chart_new(sum->a, CHART_MATRIX, e, "layer-module-%s", group);
+    const char *group = arena_strndup(sum->scratch, key, strcspn(key, "\t"), e);
+    const char *stack = strchr(key, '\t') ? strchr(key, '\t') + 1 : "", *dash = stack[0] ? "-" : "";
+    struct chart *c =
+        group ? chart_new(sum->a, CHART_MATRIX, e, "layer-module-%s%s%s", group, dash, stack) : NULL;
     if (!c)
         return;
-    c->title = chart_text(c, e, "Sparsity by layer and module: %s", group);
+    int several = stack[0] || has_stacks(f->g, group);
+    c->title = chart_text(c, e, "Sparsity by layer and module: %s%s%s", group, stack[0] ? ", " : "", stack);
     c->label_title = "layer";
     c->x_title = "module (kind of weight matrix)";
     c->value_title = "not updated, %";
     c->extra = nth >= MAPS_SHOWN;
-    int64_t last = map_axes(c, &f->g->map_elements, group, e);
-    map_fields(c, f->g, group, last, e);
+    int64_t last = map_axes(c, &f->g->map_elements, key, e);
+    double shown = map_fields(c, f->g, key, last, e);
     const char *family = arena_strndup(sum->scratch, group, strcspn(group, ","), e);
     double parameters = 0;
     int64_t cells = 0, others = 0, control = strchr(group, ',') != NULL;
@@ -80,16 +96,22 @@ static void map_figure(struct figures *f, int64_t nth, struct err *e)
     }
     c->caption = chart_text(
         c, e,
-        "Each field is the share of parameters of one kind of weight matrix in one layer that were not "
+        "Each field is the share of parameters of one kind of weight matrix in one layer%s%s that were not "
         "updated (%s), in percent, over all cells of %s%s. Yellow: nearly untouched. The colour scale "
         "begins at the least value.",
-        summary_measure_title(sum, summary_first_headline(sum), e), group,
+        stack[0]  ? " of "
+        : several ? " of the language model's own stack"
+                  : "",
+        stack, summary_measure_title(sum, summary_first_headline(sum), e), group,
         !control && others > 0 ? " but the controls by supervised fine-tuning" : "");
-    figures_add(f, c, cells, parameters, e);
+    figures_add(f, c, cells, several ? shown : parameters, e);
 }
 
 void figures_maps(struct figures *f, struct err *e)
 {
-    for (int64_t i = 0; i < f->g->groups.n && e->code == ERR_OK; i++)
-        map_figure(f, i, e);
+    int64_t nth = 0, beside = 0; /* the main stacks come first, as most of a page stays folded */
+    for (int other = 0; other < 2; other++)
+        for (int64_t i = 0; i < f->g->groups.n && e->code == ERR_OK; i++)
+            if ((strchr(f->g->groups.text[i], '\t') != NULL) == other && (!other || beside++ < MAPS_BESIDE))
+                map_figure(f, f->g->groups.text[i], nth++, e);
 }

@@ -49,8 +49,9 @@ void figures_spectra(struct figures *f, struct err *e)
     const char *how =
         "The singular values of an update say how strongly it acts in each direction, strongest first. A "
         "low-rank update (such as LoRA's) would fall to nothing early; a curve that stays up has full rank.";
-    const char *layer =
-        g->middle < 0 ? "Matrices without layer" : chart_text(modules, e, "Layer %lld", (long long)g->middle);
+    const char *layer = g->middle < 0 ? "Matrices without layer"
+                                      : chart_text(modules, e, "Layer %lld%s%s", (long long)g->middle,
+                                                   g->middle_stack[0] ? " of " : "", g->middle_stack);
     modules->title = chart_text(modules, e, "Spectra of one cell's updates: %s", first);
     modules->caption = chart_text(
         modules, e,
