@@ -198,6 +198,19 @@ static err_t match_index(struct stored_list *c, const struct index *x, struct ar
                     moved > 0 ? x->files[first_moved->file] : "");
 }
 
+/* Shards of another set in the folder are not read, as transformers does not read them: that is said. */
+static err_t note_strays(struct stored_list *c, const struct index *x, struct arena *a, struct err *e)
+{
+    char first[NAME_MAX + 1];
+    int64_t n = shards_others(x->dir, x->format->stem, x->format->endings[0], x->files, x->nfiles, first);
+    if (n == 0)
+        return ERR_OK;
+    c->note = arena_printf(a, e, "%s%s%lld other shard%s there (first %s), which the index does not name",
+                           c->note ? c->note : "", c->note ? "; " : "", (long long)n,
+                           n == 1 ? " lies" : "s lie", first);
+    return c->note ? ERR_OK : e->code;
+}
+
 /* A pipe would be waited for, a device never end. */
 static err_t check_index_file(const char *path, struct err *e)
 {
@@ -228,6 +241,7 @@ err_t index_open(struct stored_list *out, const struct format *format, const cha
     TRY(list_shards(&x, a, e));
     TRY(shards_join(out, format, dir, x.files, x.nfiles, choice, a, e));
     TRY(match_index(out, &x, a, e));
+    TRY(note_strays(out, &x, a, e));
     arena_drop(a, x.files);
     arena_drop(a, x.names);
     arena_drop(a, x.entries);

@@ -19,20 +19,21 @@ DELTA = "  %s: {kind: delta, needs: [load], arithmetic: %s, tolerances: %s%s}\n"
 
 # ---- rows ----
 
-Row = collections.namedtuple("Row", "section what base tuned pairs left notes delta words status keys")
+Row = collections.namedtuple("Row", "section what base tuned pairs left notes delta words status aside")
 rows = []
 
 
-def compared(section, what, base, tuned, pairs, left=None, notes=(), delta="", keys=""):
+def compared(section, what, base, tuned, pairs, left=None, notes=(), delta="", aside=None):
     """A pair that is compared. base, tuned: what makes a side (below). pairs: tensor -> (old, new), arrays of float32 as a reader
     of the format has them. left: tensor -> regex of its reason, or (parameters, regex), all that table skipped has. notes: regexes
-    of what is said of its folders. delta: more keys of stage delta; keys: of the cell."""
-    rows.append(Row(section, what, base, tuned, pairs, left or {}, notes, delta, (), 0, keys))
+    of what is said of its folders. delta: more keys of stage delta. aside: tensor -> (old, new), arrays of integers of which the bits
+    are compared."""
+    rows.append(Row(section, what, base, tuned, pairs, left or {}, notes, delta, (), 0, aside or {}))
 
 
-def refused(section, what, base, tuned, *words, delta="", status=3, keys=""):
+def refused(section, what, base, tuned, *words, delta="", status=3):
     """A pair that is refused with one message; words: regexes that it matches."""
-    rows.append(Row(section, what, base, tuned, None, None, (), delta, words, status, keys))
+    rows.append(Row(section, what, base, tuned, None, None, (), delta, words, status, None))
 
 
 # ---- numbers ----
@@ -182,8 +183,8 @@ class Table:
 
     def study(self, name, chosen, delta):
         """A config of these rows, with delta in both arithmetics."""
-        cells = "".join("  - {family: f, algorithm: r%03d, seed: 0, base: \"%s\", tuned: \"%s\"%s}\n" % (
-            i, *self.cells[i], rows[i].keys) for i in chosen)
+        cells = "".join("  - {family: f, algorithm: r%03d, seed: 0, base: \"%s\", tuned: \"%s\"}\n" % (
+            i, *self.cells[i]) for i in chosen)
         nodes = "".join(DELTA % (node, arithmetic, list(TOLERANCES), ", " + delta if delta else "")
                         for node, arithmetic in NODES.items())
         with open(os.path.join(self.folder, name + ".yaml"), "w") as f:
@@ -266,8 +267,8 @@ class Table:
     @staticmethod
     def tensors(row, tables):
         names = {r["tensor"] for r in tables["tensor_sparsity"]}
-        if names != set(row.pairs):
-            yield "tensors %s, missing %s" % (sorted(names - set(row.pairs))[:3], sorted(set(row.pairs) - names)[:3])
+        if names - set(row.aside) != set(row.pairs):
+            yield "tensors %s, missing %s" % (sorted(names - set(row.pairs) - set(row.aside))[:3], sorted(set(row.pairs) - names)[:3])
         for r in tables["tensor_sparsity"]:
             if r["tensor"] in row.pairs:
                 arithmetic = NODES[r["node"]]
@@ -283,6 +284,10 @@ class Table:
                 want = np.sqrt((d * d).sum())
                 if abs(r["l2"] - want) > 1e-6 * want:
                     yield "%s: norm %g, expected %g" % (r["tensor"], r["l2"], want)
+        found = {r["tensor"]: r["bit_changed"] for r in tables["tensors"] if r["tensor"] not in row.pairs}
+        want = {name: int((old != new).sum()) for name, (old, new) in row.aside.items()}
+        if found != want:
+            yield "aside %s, expected %s" % (found, want)
 
     @staticmethod
     def left_out(row, tables):

@@ -1,5 +1,7 @@
 """Index files and shards in every disorder, config.json as Python writes it, the hub's cache, trainers' maps."""
+import argparse
 import collections
+import datetime
 import json
 import os
 
@@ -15,7 +17,6 @@ tuned = step(rng, base)
 pairs = joined(base, tuned)
 plain = {"base": safetensors(base), "tuned": safetensors(tuned)}
 EMBED, NORM, Q0 = "model.embed_tokens.weight", "model.norm.weight", "model.layers.0.self_attn.q_proj.weight"
-ODD = {n: bf16(np.float32([1, 2])) for n in ("odd.a", "odd.b")}
 
 
 def part(w, k, n):
@@ -98,11 +99,6 @@ thirds = [part(tuned, k, 3) for k in range(3)]
 where = places(thirds)
 
 
-def changed(p):
-    return {n: (x + 1 if n == NORM else x) for n, x in p.items()}
-
-
-REFUSED = {"delta": "unmatched: fail"}
 refused("8 index", "one tensor in two shards that differ in it", plain["base"], in_order(
     write_shards([{**p, NORM: tuned[NORM] + (k == 2)} for k, p in enumerate(thirds)]), index(where)), NORM, "in two that differ in it")
 refused("8 index", "the same without an index", plain["base"], write_shards([{**p, NORM: tuned[NORM] + (k == 2)} for k, p in enumerate(thirds)]),
@@ -127,6 +123,12 @@ halves = [part(tuned, k, 2) for k in range(2)]
 refused("8 index", "two whole sets without an index", plain["base"], in_order(write_shards(thirds), write_shards(halves)), "shards of 2 sets")
 compared("8 index", "two whole sets, an index of one", plain["base"], in_order(
     write_shards([part(base, k, 2) for k in range(2)]), write_shards(thirds), index(where)), pairs)
+compared("8 index", "shards of another set beside an index and its own", plain["base"], in_order(
+    write_shards({"model-00001-of-00002.safetensors": base, "model-00002-of-00004.safetensors": base}), write_shards(thirds), index(where)), pairs,
+         notes=(r"2 other shards lie there \(first model-00001-of-00002.safetensors\), which the index does not name",))
+compared("8 index", "a stray set of shards beside model.safetensors", plain["base"], in_order(
+    write_shards([part(base, k, 3) for k in range(3)]), one_file("model.safetensors", tuned)), pairs,
+         notes=("model.safetensors was taken, as transformers takes it, not model-00001-of-00003.safetensors",))
 compared("8 index", "a stray model.safetensors beside an index", plain["base"], in_order(
     write_shards([part(base, k, 3) for k in range(3)]), index(where), one_file("model.safetensors", tuned)), pairs,
          notes=("model.safetensors was taken, as transformers takes it, not model.safetensors.index.json",))
@@ -214,6 +216,8 @@ compared("8 hub", "a file of the snapshot", plain["base"], hub(plain["tuned"], n
 compared("8 hub", "one snapshot and no refs", plain["base"], hub(plain["tuned"], refs=()), pairs)
 compared("8 hub", "both sides, .bin", hub(torch_file("pytorch_model.bin", base)), hub(torch_shards(tuned, 2)), pairs)
 compared("8 hub", "shards without an index in the cache", hub(write_shards([part(base, k, 3) for k in range(3)])), hub(sharded), pairs)
+whole_cache = in_order(hub(plain["tuned"]), lambda folder: ".")
+refused("8 hub", "the folder that holds the cache's models", plain["base"], whole_cache, "models--org--name")
 refused("8 hub", "a blob is gone", plain["base"], hub(sharded, leave_out=(shard(1, 3),)), "00002-of-00003.safetensors")
 
 # ---- trainers' maps ----
@@ -234,6 +238,10 @@ for what, wrap in maps.items():
 wide = {n: moved(rng, x) for n, x in base.items()}
 compared("8 maps", "model in float32, base a map too", torch_file("a.pt", maps["module"](base)),
          torch_file("b.pt", {"model": {n: f32(x) for n, x in wide.items()}}), joined(base, wide))
+beside = {"args": argparse.Namespace(lr=1e-5), "loss": np.float64(0.5), "rng": np.random.default_rng(0).bytes(20), "when": datetime.date(2026, 1, 1)}
+compared("8 maps", "model, with objects of other classes beside", plain["base"], torch_file("m.pt", {"model": tuned, **beside}), pairs)
+compared("8 maps", "DeepSpeed's mp_rank_00_model_states.pt, copied alone", plain["base"], torch_file(
+    "mp_rank_00_model_states.pt", {"module": tuned, "buffer_names": [], "ds_version": "0.19.8", "global_steps": 3}), pairs)
 refused("8 maps", "two models in one file", plain["base"], torch_file("m.pt", {"model": tuned, "state_dict": base}), "expected one state dict")
 refused("8 maps", "an optimiser's states alone", plain["base"], torch_file("o.pt", {"state": {0: {"exp_avg": f32(np.zeros((3, 3)))}}}),
         "o.pt")

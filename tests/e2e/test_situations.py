@@ -1,13 +1,18 @@
 #!/usr/bin/python3
 """All that people have on disk, one row a situation: scales, packings and quantizers; wrappers, heads, towers and buffers; index files
-and shards in every disorder; config.json as Python writes it; the hub's cache; trainers' maps. Each row's inputs are made here, small;
-what is expected is numpy's figures, or a message and its status. Prints the table."""
+and shards in every disorder; config.json as Python writes it; the hub's cache; trainers' maps; two of them at once. Each row's inputs are
+made here, small; what is expected is numpy's figures, or a message and its status. Prints the table.
+
+Elsewhere stand: logits and entropies (test_logits_fit.py), what no reader knows (../fail/test_refused.py), hostile files
+(../fail/test_conformance.py), folders as trainers' libraries wrote them (test_trainers.py), runs of steps (test_steps.py)."""
 import importlib
+import json
+import os
 
 import sinewlib as lib
 import situationlib as table
 
-for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names"):
+for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_twice"):
     importlib.import_module(part)
 
 
@@ -16,6 +21,29 @@ class Situations(lib.Case):
         whole = table.Table(self.dir)
         whole.run_all()
         self.assertEqual(whole.print(), [])
+
+    def test_compare_says_the_same(self):
+        """One row of each section by `sinew compare`, first and last of what is compared and of what is refused."""
+        whole, seen = table.Table(self.dir), {}
+        for i, row in enumerate(table.rows):
+            if row.delta == "":
+                seen[row.section, row.pairs is None] = i
+        for (section, bad), i in sorted(seen.items()):
+            row = table.rows[i]
+            with self.subTest("%s %s" % (section, row.what)):
+                run = lib.run_sinew(0, ["compare", *whole.cells[i], "--json", "--rank", "none"], cwd=self.dir,
+                                    env={"TMPDIR": self.dir, "HOME": self.dir})
+                self.assertEqual(run.returncode, row.status, run.text())
+                if bad:
+                    self.assertEqual((len(run.errors()), run.stdout), (1, ""), run.text())
+                    for word in row.words:
+                        self.assertRegex(run.errors()[0], word)
+                    continue
+                found = json.loads(run.stdout)
+                want = {"parameters": sum(x.size for x, _ in row.pairs.values()),
+                        "bit_changed": sum(int((lib.bf16_round(x) != lib.bf16_round(y)).sum()) for x, y in row.pairs.values())}
+                self.assertEqual({k: found[k] for k in want}, want)
+        self.assertEqual([f for f in os.listdir(self.dir) if f.startswith("sinew-compare")], [])
 
 
 if __name__ == "__main__":

@@ -25,37 +25,38 @@ static err_t open_file(struct opening *o, struct stored_list *out, const struct 
     return placeholders_refuse(out, o->path, e);
 }
 
-/* Weights of a model's own format that lie in a folder: its one file, its index, its shards. NULL: none do.
- */
-static const char *offered(const struct format *f, const char *dir, char *name, int size)
+/* Weights of a format that lie in a folder, beside its one file where that was taken: the file, its index, or
+ * shards. NULL: none do. */
+static const char *offered(const struct format *f, const char *dir, int taken, char *name, int size)
 {
     int64_t n;
-    if (format_has_entry(dir, f->model))
+    if (!taken && format_has_entry(dir, f->model))
         return f->model;
     if (format_has_entry(dir, f->index))
         return f->index;
     return shards_find(dir, f->stem, f->endings[0], name, size, &n) ? name : NULL;
 }
 
-/* What else in the folder could be meant as well: an index beside the one file that was taken, or the same
- * model in another format, which may be of another day. Which of them it was, is said. */
+/* What else in the folder could be meant as well: an index or shards beside the one file that was taken, or
+ * the same model in another format, which may be of another day. Which of them it was, is said. */
 static err_t note_others(struct stored_list *list, const struct format *format, const char *dir,
                          const char *name, struct arena *a, struct err *e)
 {
-    char shard[NAME_MAX + 1];
+    char names[2][NAME_MAX + 1];
     const char *other = NULL, *more = "";
     int known = 0;
     for (const struct format *const *f = format_table; *f; f++) {
+        int same = strcmp((*f)->name, format->name) == 0;
         if (!(*f)->model || !(*f)->index)
             continue;
-        int same = strcmp((*f)->name, format->name) == 0;
         known |= same;
-        if (!same && !other)
-            other = offered(*f, dir, shard, sizeof shard);
-        if (same && strcmp(name, (*f)->model) == 0 && format_has_entry(dir, (*f)->index)) {
-            other = (*f)->index;
-            more = " and its shards";
-        }
+        if (same && strcmp(name, (*f)->model) != 0)
+            continue;
+        const char *found = offered(*f, dir, same, names[same], sizeof names[same]);
+        if (!found || (other && !same))
+            continue;
+        other = found;
+        more = found == (*f)->index ? " and its shards" : "";
     }
     if (!other || !known)
         return ERR_OK;

@@ -220,6 +220,29 @@ void shards_lacking(const char *dir, const char *stem, const char *ending, char 
                  (long long)sets[0].n, missing == 1 ? "is" : "are", first);
 }
 
+static int name_order(const void *key, const void *element)
+{
+    return strcmp(key, *(const char *const *)element);
+}
+
+int64_t shards_others(const char *dir, const char *stem, const char *ending, const char *const *files,
+                      int64_t n, char *first)
+{
+    int64_t others = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *entry = d ? readdir(d) : NULL; entry; entry = readdir(d)) {
+        struct shard_number s;
+        const char *name = entry->d_name;
+        if (!parse(name, stem, ending, &s) || bsearch(name, files, (size_t)n, sizeof *files, name_order))
+            continue;
+        if (others++ == 0 || strcmp(name, first) < 0)
+            snprintf(first, NAME_MAX + 1, "%s", name);
+    }
+    if (d)
+        closedir(d);
+    return others;
+}
+
 err_t shards_open_set(struct stored_list *out, const struct format *format, const char *path,
                       const struct choice *choice, struct arena *a, struct err *e)
 {

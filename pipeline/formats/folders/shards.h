@@ -29,4 +29,9 @@ err_t shards_open_set(struct stored_list *out, const struct format *format, cons
  * where all are there, or none. */
 void shards_lacking(const char *dir, const char *stem, const char *ending, char *text, int size);
 
+/* Local. How many files of a folder are named as shards and are none of n files, sorted; the first of them,
+ * by name, into `first` of NAME_MAX + 1 bytes. */
+int64_t shards_others(const char *dir, const char *stem, const char *ending, const char *const *files,
+                      int64_t n, char *first);
+
 #endif
