@@ -64,12 +64,19 @@ const char *gather_curve_words(struct gather *g)
                                             : "all cells taken together";
 }
 
-int64_t gather_cells_on(const struct gather *g, const char *base)
+int64_t gather_cells_on(struct gather *g, const char *base)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < g->sum->cells.nrows; i++)
-        n += strcmp(table_text(&g->sum->cells, i, "base"), base) == 0;
-    return n;
+    struct keys *bases = &g->sum->bases;
+    struct err full;
+    err_clear(&full);
+    if (!g->on_base && arena_array(g->a, "gather.bases", bases->n, &g->on_base, &full) == ERR_OK)
+        for (int64_t i = 0; i < g->sum->cells.nrows; i++) {
+            int64_t b = keys_find(bases, table_text(&g->sum->cells, i, "base"));
+            if (b >= 0)
+                g->on_base[b]++;
+        }
+    int64_t at = keys_find(bases, base);
+    return at >= 0 && g->on_base ? g->on_base[at] : 0;
 }
 
 /* ---- layer x module: elements from tensors, updated from tensor_sparsity ---- */

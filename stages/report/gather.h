@@ -61,7 +61,8 @@ struct gather {
     char *taken; /* places of the picture, of uniform chance and then of each key of varies */
     int64_t cap_taken;
     struct pivot measured, matched, uniform; /* base, row cell or class x column: o of the row */
-    int64_t middle; /* of the first family: the layer whose spectra are shown; -1 where it has none */
+    int64_t *on_base; /* cells on each base of sum->bases; NULL until they are asked for */
+    int64_t middle;   /* of the first family: the layer whose spectra are shown; -1 where it has none */
     const char *middle_stack; /* its stack */
     struct gather_spectrum *spectra;
     int64_t nspectra, cap_spectra;
@@ -103,7 +104,7 @@ int gather_is_control(const char *algorithm);
  * none. */
 int gather_map_layer(const char *row, const char *group, int64_t *layer);
 
-/* Local. Cells on a base. */
-int64_t gather_cells_on(const struct gather *g, const char *base);
+/* Local. Cells on a base, once table cells is taken. */
+int64_t gather_cells_on(struct gather *g, const char *base);
 
 #endif

@@ -77,20 +77,41 @@ static int64_t column_of(struct pivot *p, const char *col, struct err *e)
     return keys_add(&p->cols, p->cols.n >= PIVOT_COLUMNS - 1 ? "others" : col, e);
 }
 
+/* Room for column c in every row. */
+static err_t widen(struct pivot *p, int64_t c, struct err *e)
+{
+    struct arena *a = p->rows.arena;
+    struct pivot wider = {.width = p->width > 0 ? p->width : 2};
+    while (wider.width <= c)
+        wider.width *= 2;
+    if (wider.width == p->width)
+        return ERR_OK;
+    TRY(arena_grow(a, "pivot", p->rows.n * wider.width, &wider.cap, &wider.groups, e));
+    for (int64_t r = 0; r < p->rows.n && p->groups; r++)
+        memcpy(wider.groups + r * wider.width, p->groups + r * p->width,
+               (size_t)p->width * sizeof *p->groups);
+    arena_drop(a, p->groups);
+    p->groups = wider.groups;
+    p->cap = wider.cap;
+    p->width = wider.width;
+    return ERR_OK;
+}
+
 void pivot_add(struct pivot *p, const char *row, const char *col, double x, struct err *e)
 {
     int64_t c = column_of(p, col, e);
-    int64_t r = c >= 0 ? keys_add(&p->rows, row, e) : -1;
-    if (r < 0 ||
-        arena_grow(p->rows.arena, "pivot", (r + 1) * PIVOT_COLUMNS, &p->cap, &p->groups, e) != ERR_OK)
+    if (c < 0 || widen(p, c, e) != ERR_OK)
         return;
-    tally_add(&p->groups[r * PIVOT_COLUMNS + c], x);
+    int64_t r = keys_add(&p->rows, row, e);
+    if (r < 0 || arena_grow(p->rows.arena, "pivot", (r + 1) * p->width, &p->cap, &p->groups, e) != ERR_OK)
+        return;
+    tally_add(&p->groups[r * p->width + c], x);
 }
 
 struct tally pivot_at(struct pivot *p, const char *row, const char *col)
 {
     int64_t r = keys_find(&p->rows, row), c = keys_find(&p->cols, col);
-    return r >= 0 && c >= 0 ? p->groups[r * PIVOT_COLUMNS + c] : (struct tally){0};
+    return r >= 0 && c >= 0 ? p->groups[r * p->width + c] : (struct tally){0};
 }
 
 /* A row on its way to its place. */
@@ -136,20 +157,19 @@ void pivot_sort_rows(struct pivot *p, struct err *e)
     struct placed *rows = NULL;
     struct tally *groups = NULL;
     if (e->code != ERR_OK || n < 2 || arena_array(a, "pivot.rows", n, &rows, e) != ERR_OK ||
-        arena_array(a, "pivot", n * PIVOT_COLUMNS, &groups, e) != ERR_OK)
+        arena_array(a, "pivot", n * p->width, &groups, e) != ERR_OK)
         return;
     for (int64_t i = 0; i < n; i++)
         rows[i] = placed_of(p->rows.text[i], i);
     qsort(rows, (size_t)n, sizeof *rows, by_key);
     for (int64_t i = 0; i < n; i++) {
         p->rows.text[i] = rows[i].key;
-        memcpy(groups + i * PIVOT_COLUMNS, p->groups + rows[i].from * PIVOT_COLUMNS,
-               PIVOT_COLUMNS * sizeof *groups);
+        memcpy(groups + i * p->width, p->groups + rows[i].from * p->width, (size_t)p->width * sizeof *groups);
         dict_put(&p->rows.index, rows[i].key, i, e);
     }
     arena_drop(a, p->groups);
     arena_drop(a, rows);
     p->groups = groups;
-    p->cap = n * PIVOT_COLUMNS;
+    p->cap = n * p->width;
     p->rows.last = 0;
 }

@@ -46,8 +46,8 @@ double tally_mean(const struct tally *t);
 
 struct pivot {
     struct keys rows, cols;
-    struct tally *groups; /* row * PIVOT_COLUMNS + col */
-    int64_t cap;
+    struct tally *groups; /* row * width + col */
+    int64_t cap, width;   /* width: 0, or a room for columns that is doubled where it is full */
 };
 
 /* Local. An empty pivot drawing on the arena. */

@@ -90,32 +90,53 @@ const char *summary_piece(struct summary *sum, const char *key, int i, struct er
     return text ? text : "";
 }
 
-/* A base by its family where that tells it from the other bases, else by its path. */
+/* Bytes of the folders that all bases have in common, which say nothing. */
+static size_t shared_folders(const struct summary *sum)
+{
+    const char *first = sum->bases.text[0];
+    size_t same = strlen(first);
+    for (int64_t i = 1; i < sum->bases.n; i++) {
+        size_t k = 0;
+        while (k < same && sum->bases.text[i][k] == first[k])
+            k++;
+        same = k;
+    }
+    while (same > 0 && first[same - 1] != '/')
+        same--;
+    return same;
+}
+
+/* Labels of all bases: the base's first family where that has no other base, else its path. */
+static err_t label_bases(struct summary *sum, struct err *e)
+{
+    struct keys *families = &sum->families, *bases = &sum->bases;
+    int64_t *base_of, *family_of;
+    size_t shared = bases->n > 0 ? shared_folders(sum) : 0;
+    TRY(arena_array(sum->a, "summary.labels", bases->n, &family_of, e));
+    TRY(arena_array(sum->a, "summary.labels", families->n, &base_of, e));
+    TRY(arena_array(sum->a, "summary.labels", bases->n, &sum->base_labels, e));
+    for (int64_t i = sum->cells.nrows - 1; i >= 0; i--) { /* in the end each base has its first family */
+        int64_t f = keys_find(families, table_text(&sum->cells, i, "family"));
+        int64_t b = keys_find(bases, table_text(&sum->cells, i, "base"));
+        if (f < 0 || b < 0)
+            continue;
+        family_of[b] = f;
+        base_of[f] = base_of[f] == 0 || base_of[f] == b + 1 ? b + 1 : -1;
+    }
+    for (int64_t b = 0; b < bases->n; b++)
+        sum->base_labels[b] =
+            base_of[family_of[b]] > 0 ? families->text[family_of[b]] : bases->text[b] + shared;
+    return ERR_OK;
+}
+
 const char *summary_base_label(struct summary *sum, const char *base)
 {
-    const char *family = NULL;
-    for (int64_t i = 0; i < sum->cells.nrows; i++)
-        if (strcmp(table_text(&sum->cells, i, "base"), base) == 0) {
-            family = table_text(&sum->cells, i, "family");
-            break;
-        }
-    for (int64_t i = 0; i < sum->cells.nrows && family; i++)
-        if (strcmp(table_text(&sum->cells, i, "family"), family) == 0 &&
-            strcmp(table_text(&sum->cells, i, "base"), base) != 0)
-            family = NULL;
-    if (family)
-        return family;
-    size_t shared = 0; /* folders that all bases have in common say nothing */
-    for (size_t at = 0; base[at]; at++) {
-        int all = 1;
-        for (int64_t i = 0; i < sum->bases.n && all; i++)
-            all = strncmp(sum->bases.text[i], base, at + 1) == 0;
-        if (!all)
-            break;
-        if (base[at] == '/')
-            shared = at + 1;
-    }
-    return base + shared;
+    struct err full;
+    err_clear(&full);
+    if (!sum->base_labels && label_bases(sum, &full) != ERR_OK)
+        return base;
+    int64_t b = keys_find(&sum->bases, base);
+    return b >= 0 ? sum->base_labels[b] : base;
 }
 
 /* ---- what each table contributes, range by range ---- */
@@ -262,7 +283,9 @@ static void take_consensus(struct summary *sum, const struct table *t, struct er
             keys_add(&sum->consensus_nodes, table_text(t, i, "node"), e) != 0)
             continue;
         snprintf(k, sizeof k, "%lld", (long long)table_int(t, i, "k"));
-        pivot_add(&sum->consensus, k, base, (double)table_int(t, i, "updated_in_at_least_k"), e);
+        pivot_add(&sum->consensus_k, k, "seen", 1, e);
+        pivot_add(&sum->consensus, summary_join(sum, base, k, e), "updated",
+                  (double)table_int(t, i, "updated_in_at_least_k"), e);
         pivot_add(&sum->consensus_cells, base, "cells", (double)table_int(t, i, "cells"), e);
     }
 }
@@ -271,6 +294,41 @@ static void take_entropy(struct summary *sum, const struct table *t, struct err 
 {
     for (int64_t i = 0; i < t->nrows; i++)
         keys_add(&sum->entropy_nodes, table_text(t, i, "node"), e);
+}
+
+/* Rows of a cell are linked: there may be one for every cell. first: number of t's first row. */
+static void take_published(struct summary *sum, const struct table *t, struct err *e)
+{
+    int64_t first = sum->published.nrows - t->nrows;
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        int64_t known = sum->published_cells.n,
+                c = keys_add(&sum->published_cells, table_text(t, i, "cell"), e);
+        if (c < 0 ||
+            arena_grow(sum->a, "summary.published", c + 1, &sum->cap_published, &sum->published_at, e) !=
+                ERR_OK ||
+            arena_grow(sum->a, "summary.published", first + i + 1, &sum->cap_next, &sum->published_next, e) !=
+                ERR_OK)
+            return;
+        if (c == known) {
+            sum->published_at[c] = first + i;
+            continue;
+        }
+        int64_t last = sum->published_at[c];
+        while (sum->published_next[last] > 0)
+            last = sum->published_next[last];
+        sum->published_next[last] = first + i;
+    }
+}
+
+int64_t summary_published_first(struct summary *sum, const char *cell)
+{
+    int64_t c = keys_find(&sum->published_cells, cell);
+    return c >= 0 ? sum->published_at[c] : -1;
+}
+
+int64_t summary_published_next(const struct summary *sum, int64_t row)
+{
+    return sum->published_next[row] > 0 ? sum->published_next[row] : -1;
 }
 
 double summary_covered(const struct summary *sum, int64_t row)
@@ -376,10 +434,9 @@ double summary_percent(double x)
 const char *summary_published_of(struct summary *sum, const char *cell, const char *quantity, struct err *e)
 {
     const char *all = "";
-    for (int64_t i = 0; i < sum->published.nrows && all; i++) {
+    for (int64_t i = summary_published_first(sum, cell); i >= 0 && all; i = summary_published_next(sum, i)) {
         char figure[32];
-        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0 ||
-            strcmp(table_text(&sum->published, i, "cell"), cell) != 0)
+        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0)
             continue;
         snprintf(figure, sizeof figure, "%.2f", summary_percent(table_real(&sum->published, i, "value")));
         if (!strstr(all, figure)) /* sources may agree */
@@ -438,11 +495,11 @@ void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, i
                                  &sum->seeds,           &sum->data,          &sum->steps,
                                  &sum->bases,           &sum->layer_nodes,   &sum->density_nodes,
                                  &sum->rank_nodes,      &sum->overlap_nodes, &sum->entropy_nodes,
-                                 &sum->consensus_nodes, &sum->absent};
+                                 &sum->consensus_nodes, &sum->absent,        &sum->published_cells};
     struct pivot *const pivots[] = {
-        &sum->sparsity,  &sum->updated,         &sum->layers,  &sum->density,  &sum->modules,
-        &sum->rank,      &sum->by_varies,       &sum->by_base, &sum->by_scope, &sum->by_algorithms,
-        &sum->consensus, &sum->consensus_cells, &sum->skipped};
+        &sum->sparsity,  &sum->updated,     &sum->layers,          &sum->density,  &sum->modules,
+        &sum->rank,      &sum->by_varies,   &sum->by_base,         &sum->by_scope, &sum->by_algorithms,
+        &sum->consensus, &sum->consensus_k, &sum->consensus_cells, &sum->skipped};
     struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published, &sum->pairs};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         table_start(kept[i], NULL, a); /* what columns they have the archive's tables say */
@@ -459,7 +516,8 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e)
         void (*take)(struct summary *, const struct table *, struct err *);
     } takers[] = {{"cells", take_cells},         {"sparsity", take_sparsity}, {"layers", take_layers},
                   {"modules", take_modules},     {"rank", take_rank},         {"overlap", take_overlap},
-                  {"consensus", take_consensus}, {"entropy", take_entropy},   {"skipped", take_skipped}};
+                  {"consensus", take_consensus}, {"entropy", take_entropy},   {"skipped", take_skipped},
+                  {"published", take_published}};
     const struct {
         const char *table;
         struct table *kept;

@@ -47,6 +47,10 @@ struct summary {
     struct table cells, entropy, published;
     struct table pairs; /* the first SUMMARY_PAIRS rows of overlap at scope model, of npairs */
     int64_t npairs;
+    struct keys published_cells;          /* cells that table published names */
+    int64_t *published_at, cap_published; /* the first row of each */
+    int64_t *published_next, cap_next;    /* of each row: the next one of its cell, 0 for none */
+    const char **base_labels;             /* of bases; NULL until they are asked for */
     struct keys cell_keys, families, algorithms, seeds, data, steps, bases;
     struct keys absent;     /* cells that table skipped calls "not measured" */
     const char *why_absent; /* their one reason; "" where there is none, or several */
@@ -59,9 +63,11 @@ struct summary {
     struct pivot rank;              /* node, cell x percent full zero ambiguous stable effective */
     struct pivot by_algorithms;     /* overlap of the first node: algorithm, algorithm x column or "pairs" */
     struct pivot by_varies, by_base,
-        by_scope; /* overlap: node, varies; node, base, varies; module x column or "pairs" */
-    struct pivot consensus, consensus_cells; /* k x base; base x "cells" */
-    struct pivot skipped;                    /* node, kind of reason x "parameters" */
+        by_scope;                 /* overlap: node, varies; node, base, varies; module x column or "pairs" */
+    struct pivot consensus;       /* base, k x "updated" */
+    struct pivot consensus_k;     /* k x "seen" */
+    struct pivot consensus_cells; /* base x "cells" */
+    struct pivot skipped;         /* node, kind of reason x "parameters" */
 };
 
 /* Local. An empty summary; both arenas stay the caller's. */
@@ -97,8 +103,8 @@ enum summary_columns summary_columns(const struct summary *sum);
 const char *summary_join(struct summary *sum, const char *x, const char *y, struct err *e);
 const char *summary_piece(struct summary *sum, const char *key, int i, struct err *e);
 
-/* Local. A base by its family where that tells it from the other bases, else by its path without the
- * folders that all bases share. */
+/* Local. Once table cells is taken: a base by its family where that tells it from the other bases, else by
+ * its path without the folders that all bases share. */
 const char *summary_base_label(struct summary *sum, const char *base);
 
 /* Local. Is measure m a headline figure: a mask's, or, in a study without masks, what delta counted at 1e-5?
@@ -119,6 +125,10 @@ double summary_percent(double published);
  * sources differ; "-" where there is none. */
 int summary_has_published(struct summary *sum, const char *quantity);
 const char *summary_published_of(struct summary *sum, const char *cell, const char *quantity, struct err *e);
+
+/* Local. The rows of table published of a cell, one after the other; -1 where there is none (more). */
+int64_t summary_published_first(struct summary *sum, const char *cell);
+int64_t summary_published_next(const struct summary *sum, int64_t row);
 
 /* Local. What the study measured of a published quantity ("sparsity", "sparsity_1e-8", "rank") in a cell, in
  * percent; NaN where it has no counterpart. */

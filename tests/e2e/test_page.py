@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The report of more cells than anyone reads one by one: the page has them all and a browser finds, filters, sorts and groups them;
 text files have groups of them, and where a table is cut a sentence says where the rest stands."""
+import csv
 import html
 import json
 import os
@@ -8,6 +9,8 @@ import re
 import shutil
 import subprocess
 import unittest
+
+import h5py
 
 import sinewlib as lib
 
@@ -75,6 +78,80 @@ window.onload = function () {
 def read(path):
     with open(path) as f:
         return f.read()
+
+
+# In gnuplot's place: draws nothing, and at once. What is asked here is which figures there are.
+PLOTTER = """#!/bin/sh
+sed -n "s/^set output '\\(.*\\)'$/\\1/p" "$1" | while read -r file; do
+  echo '<svg viewBox="0 0 6 4"><g/></svg>' > "$file"
+done
+"""
+
+
+class Figures(lib.Case):
+    """What grows with the bases, the families or the layers is bounded, and says so."""
+    def setUp(self):
+        super().setUp()
+        os.makedirs(self.path("bin"))
+        os.chmod(self.write("bin/gnuplot", PLOTTER), 0o755)
+        self.env = {"PATH": self.path("bin") + ":" + os.environ["PATH"]}
+
+    def figures(self):
+        with open(self.path("out", "report", "figures", "index.csv"), newline="") as f:
+            return {row["name"]: row for row in csv.DictReader(f)}
+
+    def test_many_bases(self):
+        families = ["f%02d" % i for i in range(30)]
+        study = STUDY.replace("families: [fa, fb]", "families: [%s]" % ", ".join(families)).replace("needs: [mask], figures: false",
+                                                                                                   "needs: [mask, overlap]")
+        study = study.replace("  report:", "  overlap: {needs: [mask]}\n  report:")
+        self.sinew(["run", self.write("study.yaml", study % {"out": self.path("out"), "models": self.path("models"), "seeds": "0"})],
+                   env=self.env)
+        figures, markdown = self.figures(), read(self.path("out", "report", "report.md"))
+        for start, words in (("layer-module-", "Maps are drawn for the first 24 of 30 groups of cells; tensor_sparsity.csv has the"),
+                             ("overlap-f", "Matrices are drawn for the first 24 of 30 bases with several cells; overlap.csv has the")):
+            self.assertEqual(sorted(n for n in figures if n.startswith(start)), [start.rstrip("f") + f for f in families[:24]])
+            self.assertIn(words + " numbers of all.", markdown)
+            self.assertIn(words + " numbers of all.", read(self.path("out", "report", "report.html")))
+        self.assertIn("The first 24 of 30 bases are drawn; consensus.csv has all.", figures["consensus"]["caption"])
+        consensus = markdown[markdown.index("\n## Consensus"):].splitlines()
+        rows = [[x.strip() for x in line.strip("|").split("|")] for line in consensus if line.startswith("| f")]
+        self.assertEqual([row[0] for row in rows], families, "every base has its row")
+        with h5py.File(self.path("out", "page.h5")) as f:
+            shares = {(r["cell"].decode().split("/")[0], r["cell"].decode().split("/")[1]): r for r in f["tables/sparsity"][()]
+                      if r["node"] == b"mask"}
+            both = {r["base"].decode().split("/")[-2]: r for r in f["tables/overlap"][()] if r["scope"] == b"model"}
+        for row in rows:
+            ppo, dpo, pair = shares[row[0], "ppo"], shares[row[0], "dpo"], both[row[0]]
+            union = ppo["updated"] + dpo["updated"] - pair["intersection"]
+            self.assertEqual(row[2:4], ["%.2f" % (100.0 / pair["parameters"] * n) for n in (union, pair["intersection"])])
+
+    def test_layers_that_leap(self):
+        """A layer of number 1000000 is a row of the map, and not a million of them."""
+        layers = (0, 7, 1000000)
+        base = {"model.layers.%d.mlp.up_proj.weight" % i: ("F32", (4, 4), b"\0\0\x80\x3f" * 16) for i in layers}
+        tuned = {name: ("F32", (4, 4), b"\0\0\0\x40" * (4 * k) + b"\0\0\x80\x3f" * (16 - 4 * k))
+                 for k, name in enumerate(base)}
+        os.makedirs(self.path("base"))
+        os.makedirs(self.path("tuned"))
+        lib.write_safetensors(self.path("base", "model.safetensors"), base)
+        lib.write_safetensors(self.path("tuned", "model.safetensors"), tuned)
+        config = self.write("study.yaml", """study: leap
+output: "%s"
+cells:
+  - {family: f, algorithm: ppo, seed: 0, base: "%s", tuned: "%s"}
+stages:
+  load: {}
+  delta: {needs: [load]}
+  mask: {needs: [delta]}
+  report: {needs: [mask]}
+""" % (self.path("out"), self.path("base"), self.path("tuned")))
+        run = self.sinew(["run", config], env=self.env)
+        self.assertLess(run.seconds, 30)
+        self.assertIn("layer-module-f", self.figures())
+        with open(self.path("out", "report", "figures", "layer-module-f.csv"), newline="") as f:
+            rows = list(csv.reader(f))[1:]
+        self.assertEqual([(r[1], float(r[3])) for r in rows], [("0", 100), ("7", 75), ("1000000", 50)])
 
 
 class Page(lib.Case):

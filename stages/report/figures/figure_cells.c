@@ -46,9 +46,8 @@ static void add_published(struct figures *f, struct chart *c, const char *quanti
                           double row, struct err *e)
 {
     struct summary *sum = f->g->sum;
-    for (int64_t i = 0; i < sum->published.nrows; i++) {
-        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) == 0 &&
-            strcmp(table_text(&sum->published, i, "cell"), cell) == 0)
+    for (int64_t i = summary_published_first(sum, cell); i >= 0; i = summary_published_next(sum, i)) {
+        if (strcmp(table_text(&sum->published, i, "quantity"), quantity) == 0)
             chart_point_once(c, chart_series(c, "published", CHART_HOLLOW, e),
                              summary_percent(table_real(&sum->published, i, "value")), row, e);
     }
@@ -67,7 +66,7 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
     c->title = published_only ? chart_text(c, e, "%s, beside published figures", p->title) : p->title;
     c->x_title = p->axis;
     c->label_title = "cells";
-    int64_t values = 0;
+    int64_t values = 0, left = 0;
     struct chart_series *each = chart_series(c, "each cell", CHART_FAINT, e);
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
@@ -75,6 +74,10 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
         if (isnan(x) || (published_only && strcmp(summary_published_of(sum, cell, p->quantity, e), "-") == 0))
             continue;
         const char *label = row_label(f, cell, by_class, e);
+        if (c->labels.n == MOST_ROWS && keys_find(&c->labels, label) < 0) {
+            left++;
+            continue;
+        }
         int64_t row = chart_label(c, &c->labels, label, e);
         chart_point(c, each, x, (double)row, e);
         pivot_add(&mean, label, "mean", x, e);
@@ -92,15 +95,19 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
         const char *label = row_label(f, cell, by_class, e);
-        for (int64_t r = 0; r < c->labels.n; r++)
-            if (!by_class && strcmp(c->labels.text[r], label) == 0 && summary_is_measured(sum, i))
-                add_published(f, c, p->quantity, cell, (double)r, e);
+        int64_t row = keys_find(&c->labels, label);
+        if (!by_class && row >= 0 && summary_is_measured(sum, i))
+            add_published(f, c, p->quantity, cell, (double)row, e);
     }
     c->caption = chart_text(
         c, e, "%s In percent.%s%s", p->caption,
         several ? " Crosses: each cell (seed or step); dots: their mean." : "",
         c->nseries > 2 ? " Diamonds: published figures."
                        : (published_only ? "" : " The config gives no published figures beside these."));
+    if (left > 0)
+        c->caption = chart_text(
+            c, e, "%s The first %d rows are drawn; %lld cells of other rows are not: the tables have them.",
+            c->caption, MOST_ROWS, (long long)left);
     figures_add_study(f, c, e);
 }
 

@@ -2,6 +2,7 @@
 #include "report/figures/figures.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -18,63 +19,93 @@ static const char *step_text(int64_t step, char *text, int size)
     return text;
 }
 
-/* A run by its name, and its base where runs on several bases have that name. */
-static const char *run_name(struct figures *f, const struct table *t, int64_t row, struct err *e)
+/* The runs of a table, and which of its rows are whose. */
+struct runs {
+    struct keys all;   /* run and base, joined; in the order of the rows */
+    int64_t *of;       /* of each row: its run; -1 for rows of other nodes than the first row's */
+    int64_t *nrows;    /* of each run */
+    const char **name; /* of each run: and its base where runs on several bases have that name */
+};
+
+/* Names of the runs: a run by itself where no other has its name. */
+static err_t name_runs(struct runs *r, struct figures *f, struct err *e)
 {
-    const char *run = table_text(t, row, "run"), *base = table_text(t, row, "base");
-    for (int64_t i = 0; i < t->nrows; i++)
-        if (strcmp(table_text(t, i, "run"), run) == 0 && strcmp(table_text(t, i, "base"), base) != 0) {
-            const char *name =
-                arena_printf(f->g->sum->scratch, e, "%s on %s", run, summary_base_label(f->g->sum, base));
-            return name ? name : "";
-        }
-    return run;
+    struct summary *sum = f->g->sum;
+    struct keys names = {.arena = sum->a};
+    int64_t *shared;
+    TRY(arena_array(sum->a, "figure.runs", r->all.n, &shared, e));
+    for (int64_t k = 0; k < r->all.n && e->code == ERR_OK; k++) {
+        int64_t n = keys_add(&names, summary_piece(sum, r->all.text[k], 0, e), e);
+        if (n >= 0)
+            shared[n]++;
+    }
+    for (int64_t k = 0; k < r->all.n && e->code == ERR_OK; k++) {
+        const char *run = summary_piece(sum, r->all.text[k], 0, e);
+        const char *base = summary_piece(sum, r->all.text[k], 1, e);
+        r->name[k] = shared[keys_find(&names, run)] > 1
+                         ? arena_printf(sum->a, e, "%s on %s", run, summary_base_label(sum, base))
+                         : run;
+    }
+    return e->code;
+}
+
+static err_t find_runs(struct runs *r, struct figures *f, const struct table *t, struct err *e)
+{
+    struct summary *sum = f->g->sum;
+    *r = (struct runs){.all.arena = sum->a};
+    TRY(arena_array(sum->a, "figure.runs", t->nrows, &r->of, e));
+    TRY(arena_array(sum->a, "figure.runs", t->nrows, &r->nrows, e));
+    TRY(arena_array(sum->a, "figure.runs", t->nrows, &r->name, e));
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *key = summary_join(sum, table_text(t, i, "run"), table_text(t, i, "base"), e);
+        int64_t k = keys_add(&r->all, key, e);
+        arena_reset(sum->scratch);
+        if (k < 0)
+            return e->code;
+        int first_node = strcmp(table_text(t, i, "node"), table_text(t, 0, "node")) == 0;
+        r->of[i] = first_node ? k : -1;
+        r->nrows[k] += first_node;
+    }
+    return name_runs(r, f, e);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
 }
 
 /* Steps of the runs shown, ascending, the end last: names of the axis. */
-static void label_steps(struct chart *c, struct figures *f, struct keys *runs, struct err *e)
+static void label_steps(struct chart *c, const struct table *t, const struct runs *r, const char *shown,
+                        struct err *e)
 {
-    const struct table *t = gather_table(f->g, "dynamics");
-    int64_t last = -1;
+    int64_t *steps, n = 0;
     int ends = 0;
     char text[32];
-    for (;;) {
-        int64_t next = -1;
-        for (int64_t i = 0; i < t->nrows; i++) {
-            int64_t step = table_int(t, i, "step");
-            int shown = keys_find(runs, run_name(f, t, i, e)) >= 0;
-            ends |= shown && step < 0;
-            if (shown && step > last && (next < 0 || step < next))
-                next = step;
-        }
-        if (next < 0)
-            break;
-        chart_label(c, &c->columns, step_text(next, text, sizeof text), e);
-        last = next;
+    if (arena_array(c->arena, "figure.steps", t->nrows, &steps, e) != ERR_OK)
+        return;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        int64_t step = table_int(t, i, "step");
+        if (r->of[i] < 0 || !shown[r->of[i]])
+            continue;
+        ends |= step < 0;
+        if (step >= 0)
+            steps[n++] = step;
     }
+    qsort(steps, (size_t)n, sizeof *steps, ascending);
+    for (int64_t i = 0; i < n; i++)
+        chart_label(c, &c->columns, step_text(steps[i], text, sizeof text), e);
     if (ends)
         chart_label(c, &c->columns, "end", e);
 }
 
-/* Rows of a run in the first node of the table. */
-static int64_t rows_of(struct figures *f, const struct table *t, const char *run, struct err *e)
+static void dynamics_curve(struct chart *c, const struct table *t, const struct runs *r, int64_t run,
+                           const char *column, const char *how, struct err *e)
 {
-    int64_t n = 0;
-    for (int64_t i = 0; i < t->nrows; i++)
-        n += strcmp(table_text(t, i, "node"), table_text(t, 0, "node")) == 0 &&
-             strcmp(run_name(f, t, i, e), run) == 0;
-    return n;
-}
-
-static void dynamics_curve(struct figures *f, struct chart *c, const char *run, const char *column,
-                           const char *how, struct err *e)
-{
-    const struct table *t = gather_table(f->g, "dynamics");
-    const char *name = chart_text(c, e, "%s, %s", run, how);
+    const char *name = chart_text(c, e, "%s, %s", r->name[run], how);
     char text[32];
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
-        if (strcmp(table_text(t, i, "node"), table_text(t, 0, "node")) != 0 ||
-            strcmp(run_name(f, t, i, e), run) != 0)
+        if (r->of[i] != run)
             continue;
         int64_t x = chart_label(c, &c->columns, step_text(table_int(t, i, "step"), text, sizeof text), e);
         chart_point(c, chart_series(c, name, CHART_LINE_POINTS, e), (double)x, 100 * table_real(t, i, column),
@@ -83,39 +114,51 @@ static void dynamics_curve(struct figures *f, struct chart *c, const char *run, 
     chart_sort(c);
 }
 
+/* The runs that are drawn: the first ones with several steps, as one step is no curve. Returns how many have
+ * several. */
+static int64_t choose_runs(const struct runs *r, char *shown, int64_t *drawn)
+{
+    int64_t several = 0;
+    for (int64_t k = 0; k < r->all.n; k++) {
+        if (r->nrows[k] < 2)
+            continue;
+        shown[k] = several++ < MOST_RUNS;
+        *drawn += shown[k];
+    }
+    return several;
+}
+
 void figures_dynamics(struct figures *f, struct err *e)
 {
     struct gather *g = f->g;
     const struct table *t = gather_table(g, "dynamics");
-    struct keys all = {.arena = g->a}, runs = {.arena = g->a};
     const char *node = table_text(t, 0, "node");
     double parameters = 0;
-    int64_t cells = 0;
-    if (t->nrows == 0)
+    int64_t cells = 0, drawn = 0;
+    struct runs r;
+    char *shown;
+    if (t->nrows == 0 || find_runs(&r, f, t, e) != ERR_OK ||
+        arena_array(g->a, "figure.runs", r.all.n, &shown, e) != ERR_OK)
         return;
-    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
-        const char *run = run_name(f, t, i, e);
-        if (strcmp(table_text(t, i, "node"), node) != 0 || rows_of(f, t, run, e) < 2)
-            continue; /* one step is no curve */
-        keys_add(&all, run, e);
-        if (runs.n < MOST_RUNS)
-            keys_add(&runs, run, e);
-        if (keys_find(&runs, run) < 0)
-            continue;
-        parameters += (double)table_int(t, i, "parameters");
-        cells++;
-    }
+    int64_t several = choose_runs(&r, shown, &drawn);
+    for (int64_t i = 0; i < t->nrows; i++)
+        if (r.of[i] >= 0 && shown[r.of[i]]) {
+            parameters += (double)table_int(t, i, "parameters");
+            cells++;
+        }
     struct chart *start = chart_new(g->a, CHART_CURVES, e, "dynamics-sparsity");
     struct chart *outside = chart_new(g->a, CHART_CURVES, e, "dynamics-outside-final");
     if (!start || !outside)
         return;
-    label_steps(start, f, &runs, e);
-    label_steps(outside, f, &runs, e);
-    for (int64_t r = 0; r < runs.n && e->code == ERR_OK; r++) {
-        dynamics_curve(f, start, runs.text[r], "sparsity_from_start", "from the start", e);
-        dynamics_curve(f, start, runs.text[r], "sparsity_from_previous", "from the step before", e);
-        dynamics_curve(f, outside, runs.text[r], "outside_final_share", "at this step", e);
-        dynamics_curve(f, outside, runs.text[r], "ever_outside_final_share", "up to this step", e);
+    label_steps(start, t, &r, shown, e);
+    label_steps(outside, t, &r, shown, e);
+    for (int64_t k = 0; k < r.all.n && e->code == ERR_OK; k++) {
+        if (!shown[k])
+            continue;
+        dynamics_curve(start, t, &r, k, "sparsity_from_start", "from the start", e);
+        dynamics_curve(start, t, &r, k, "sparsity_from_previous", "from the step before", e);
+        dynamics_curve(outside, t, &r, k, "outside_final_share", "at this step", e);
+        dynamics_curve(outside, t, &r, k, "ever_outside_final_share", "up to this step", e);
     }
     start->title = "Sparsity over training";
     start->x_title = outside->x_title = "training step";
@@ -125,7 +168,7 @@ void figures_dynamics(struct figures *f, struct err *e)
         start, e,
         "Share of parameters that are still as they were, in percent, against the start of the run and "
         "against the checkpoint saved before. Runs shown: %lld of %lld with several steps; node %s.",
-        (long long)runs.n, (long long)all.n, node);
+        (long long)drawn, (long long)several, node);
     figures_add(f, start, cells, parameters, e);
     outside->title = "Updates that do not last";
     outside->y_title = "outside the final subnetwork, %";
@@ -135,7 +178,7 @@ void figures_dynamics(struct figures *f, struct err *e)
         "Parameters that were updated but, at the end of the run, are back where they were: at this step, "
         "as a share of all that the run ever updates, and up to this step, as a share of all updated so "
         "far; in percent. Runs shown: %lld of %lld with several steps; node %s.",
-        (long long)runs.n, (long long)all.n, node);
+        (long long)drawn, (long long)several, node);
     figures_add(f, outside, cells, parameters, e);
 }
 
@@ -148,14 +191,19 @@ void figures_totals(struct figures *f, struct err *e)
     struct gather *g = f->g;
     const struct table *t = gather_table(g, "dynamics_totals");
     double parameters = 0;
-    int64_t cells = 0;
+    int64_t cells = 0, left = 0;
+    struct runs r;
     struct chart *c = chart_new(g->a, CHART_ROWS, e, "dynamics-totals");
-    if (!c || gather_table(g, "dynamics")->nrows == 0)
+    if (!c || gather_table(g, "dynamics")->nrows == 0 || find_runs(&r, f, t, e) != ERR_OK)
         return;
-    for (int64_t i = 0; i < t->nrows && c->labels.n < MOST_TOTALS && e->code == ERR_OK; i++) {
-        if (strcmp(table_text(t, i, "node"), table_text(t, 0, "node")) != 0)
+    for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
+        if (r.of[i] < 0)
             continue;
-        int64_t row = chart_label(c, &c->labels, run_name(f, t, i, e), e);
+        if (c->labels.n == MOST_TOTALS) {
+            left++;
+            continue;
+        }
+        int64_t row = chart_label(c, &c->labels, r.name[r.of[i]], e);
         cells += table_int(t, i, "steps");
         parameters += (double)table_int(t, i, "steps") * (double)table_int(t, i, "parameters");
         for (int k = 0; k < 3; k++)
@@ -170,6 +218,9 @@ void figures_totals(struct figures *f, struct err *e)
     c->caption =
         "Shares of all parameters, in percent: never updated at any saved step; updated at some step but at "
         "the end back where they started; and those that differ at the end, the final subnetwork.";
+    if (left > 0)
+        c->caption = chart_text(c, e, "%s The first %d runs are drawn; dynamics_totals.csv has %lld more.",
+                                c->caption, MOST_TOTALS, (long long)left);
     figures_add(f, c, cells, parameters, e);
 }
 
@@ -184,7 +235,7 @@ void figures_steps(struct figures *f, struct err *e)
     if (!c)
         return;
     double parameters = 0;
-    int64_t cells = 0;
+    int64_t cells = 0, left = 0;
     for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
         const char *cell = table_text(&sum->cells, i, "cell");
         struct tally x = pivot_at(&sum->sparsity, cell, sum->measures[first].key);
@@ -195,6 +246,7 @@ void figures_steps(struct figures *f, struct err *e)
         chart_point(c, s, (double)table_int(&sum->cells, i, "step"), 100 * tally_mean(&x), e);
         parameters += s ? (double)table_int(&sum->cells, i, "parameters") : 0;
         cells += s != NULL;
+        left += s == NULL;
     }
     chart_sort(c);
     c->title = "Sparsity by training step";
@@ -204,5 +256,9 @@ void figures_steps(struct figures *f, struct err *e)
     c->caption =
         "Share of parameters that are still as they were in the base that each cell names, in percent, one "
         "curve per run.";
+    if (left > 0)
+        c->caption = chart_text(
+            c, e, "%s The first %d runs are drawn; %lld cells are of others, and stand in the tables.",
+            c->caption, CHART_SERIES, (long long)left);
     figures_add(f, c, cells, parameters, e);
 }

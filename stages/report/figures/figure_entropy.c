@@ -69,7 +69,11 @@ static void entropy_figure(struct figures *f, int64_t nth, int64_t *drawn, struc
 
 void figures_entropy(struct figures *f, struct err *e)
 {
-    int64_t drawn = 0;
-    for (int64_t i = 0; i < f->g->sum->families.n && f->g->entropy.rows.n > 0 && e->code == ERR_OK; i++)
+    int64_t drawn = 0, families = f->g->entropy.rows.n > 0 ? f->g->sum->families.n : 0;
+    for (int64_t i = 0; i < families && i < FIGURES_ALIKE && e->code == ERR_OK; i++)
         entropy_figure(f, i, &drawn, e);
+    if (families > FIGURES_ALIKE)
+        figures_note(f, e,
+                     "Drawn for the first %d of %lld families; entropy_histogram.csv has the numbers of all.",
+                     FIGURES_ALIKE, (long long)families);
 }

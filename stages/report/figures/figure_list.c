@@ -1,5 +1,6 @@
 #include "report/figures/figure_list.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,18 @@ void figures_add(struct figures *f, struct chart *c, int64_t cells, double param
                                               : "Measured on the checkpoints listed in cells.csv.");
     if (arena_grow(f->g->a, "figures", f->n + 1, &f->cap, &f->list, e) == ERR_OK)
         f->list[f->n++] = (struct figure){.chart = c, .section = f->section, .problem = ""};
+}
+
+void figures_note(struct figures *f, struct err *e, const char *fmt, ...)
+{
+    struct text text = {.arena = f->g->a};
+    va_list args;
+    va_start(args, fmt);
+    text_add_args(&text, e, fmt, args);
+    va_end(args);
+    if (e->code == ERR_OK &&
+        arena_grow(f->g->a, "figures.notes", f->nnotes + 1, &f->cap_notes, &f->notes, e) == ERR_OK)
+        f->notes[f->nnotes++] = (struct figure_note){f->section, text.text};
 }
 
 void figures_add_where(struct figures *f, struct chart *c, const char *column, const char *value,

@@ -16,8 +16,17 @@ struct figure {
     const char *problem; /* why there is none; "" where nobody has tried */
 };
 
+enum { FIGURES_ALIKE = 24 }; /* of one kind, one per base or family, that are drawn */
+
+/* What a section says of figures that it has not. */
+struct figure_note {
+    const char *section, *text;
+};
+
 struct figures {
     struct gather *g;
+    struct figure_note *notes;
+    int64_t nnotes, cap_notes;
     struct figure *list;
     int64_t n, cap;
     const char *section; /* of the figures being built */
@@ -33,5 +42,9 @@ void figures_add(struct figures *f, struct chart *c, int64_t cells, double param
 void figures_add_study(struct figures *f, struct chart *c, struct err *e);
 void figures_add_where(struct figures *f, struct chart *c, const char *column, const char *value,
                        struct err *e);
+
+/* Local. A sentence of the section's, below its figures, printf. */
+void figures_note(struct figures *f, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

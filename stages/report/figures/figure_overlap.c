@@ -4,7 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { BASES_SHOWN = 2 }; /* figures of one kind that the page shows unasked */
+enum {
+    BASES_SHOWN = 2,  /* figures of one kind that the page shows unasked */
+    MOST_CLASSES = 40 /* rows of a matrix that can be read */
+};
 
 static void set_block(struct chart *c, struct pivot *p, const char *base, const char *title, struct err *e)
 {
@@ -33,6 +36,12 @@ static void matrix_figure(struct figures *f, int64_t nth, int64_t *drawn, struct
         const char *name = by_class ? gather_class(g, cell, e) : cell;
         chart_label(c, &c->labels, name, e);
         chart_label(c, &c->columns, name, e);
+    }
+    if (c->labels.n > MOST_CLASSES) {
+        figures_note(
+            f, e, "No matrix is drawn for %s: its cells are of %lld algorithms; overlap.csv has the numbers.",
+            label, (long long)c->labels.n);
+        return;
     }
     set_block(c, &g->measured, base, "measured", e);
     set_block(c, &g->matched, base, "expected by matched chance", e);
@@ -123,7 +132,16 @@ void figures_varies(struct figures *f, struct err *e)
 
 void figures_matrices(struct figures *f, struct err *e)
 {
-    int64_t drawn = 0;
-    for (int64_t i = 0; i < f->g->sum->bases.n && f->g->npairs > 0 && e->code == ERR_OK; i++)
-        matrix_figure(f, i, &drawn, e);
+    const struct summary *sum = f->g->sum;
+    int64_t drawn = 0, bases = 0;
+    for (int64_t i = 0; i < sum->bases.n && f->g->npairs > 0 && e->code == ERR_OK; i++) {
+        bases += gather_cells_on(f->g, sum->bases.text[i]) > 1;
+        if (drawn < FIGURES_ALIKE)
+            matrix_figure(f, i, &drawn, e);
+    }
+    if (drawn == FIGURES_ALIKE && bases > drawn)
+        figures_note(
+            f, e,
+            "Matrices are drawn for the first %d of %lld bases with several cells; overlap.csv has the numbers of all.",
+            FIGURES_ALIKE, (long long)bases);
 }

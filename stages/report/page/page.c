@@ -103,6 +103,9 @@ static void put_section(struct page *p, const struct section *s, struct err *e)
         if (strcmp(f->section, s->id) == 0 && (f->svg || tried))
             put_figure(p, f, e);
     }
+    for (int64_t i = 0; p->figures && i < p->figures->nnotes; i++)
+        if (strcmp(p->figures->notes[i].section, s->id) == 0 && tried)
+            body_say(b, BODY_PARAGRAPH, e, "%s", p->figures->notes[i].text);
     int64_t head = b->n;
     int said = s->write ? s->write(p, e) : say_numbers(p, e);
     if (!said && s->without)

@@ -1,8 +1,6 @@
 /* The section on training dynamics. */
 #include "report/page/sections.h"
 
-enum { MOST_RUNS = 200 }; /* rows of the table; the CSV file has all */
-
 int section_dynamics(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
@@ -13,6 +11,7 @@ int section_dynamics(struct page *p, struct err *e)
         return 1;
     struct sheet s;
     sheet_init(&s, sum->a);
+    s.rest = "dynamics_totals.csv";
     sheet_column(&s, 'l', e, "run");
     sheet_column(&s, 'l', e, "base");
     sheet_column(&s, 'l', e, "node");
@@ -20,7 +19,7 @@ int section_dynamics(struct page *p, struct err *e)
     sheet_column(&s, 'r', e, "never updated %%");
     sheet_column(&s, 'r', e, "cancelled %%");
     sheet_column(&s, 'r', e, "final subnetwork %%");
-    for (int64_t i = 0; i < t->nrows && i < MOST_RUNS; i++) {
+    for (int64_t i = 0; i < t->nrows; i++) {
         sheet_cell(&s, e, "%s", table_text(t, i, "run"));
         sheet_cell(&s, e, "%s", summary_base_label(sum, table_text(t, i, "base")));
         sheet_cell(&s, e, "%s", table_text(t, i, "node"));

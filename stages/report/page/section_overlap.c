@@ -223,24 +223,27 @@ static int64_t parameters_on(const struct summary *sum, const char *base)
 int section_consensus(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
-    int64_t nk = sum->consensus.rows.n, every = nk <= 16 ? 1 : (nk + 15) / 16;
+    const struct keys *all_k = &sum->consensus_k.rows, *bases = &sum->consensus_cells.rows;
+    int64_t nk = all_k->n, every = nk <= 16 ? 1 : (nk + 15) / 16;
     struct sheet s;
     if (nk == 0)
         return 0;
     sheet_init(&s, sum->a);
+    s.rest = "consensus.csv";
     sheet_column(&s, 'l', e, "base");
     sheet_column(&s, 'r', e, "cells");
-    pivot_sort_rows(&sum->consensus, e);
+    pivot_sort_rows(&sum->consensus_k, e);
     for (int64_t k = 0; k < nk; k = next_k(k, nk, every))
-        sheet_column(&s, 'r', e, "k = %s", sum->consensus.rows.text[k]);
-    for (int64_t b = 0; b < sum->consensus.cols.n; b++) {
-        const char *base = sum->consensus.cols.text[b];
+        sheet_column(&s, 'r', e, "k = %s", all_k->text[k]);
+    for (int64_t b = 0; b < bases->n; b++) {
+        const char *base = bases->text[b];
         int64_t parameters = parameters_on(sum, base);
         double scale = parameters > 0 ? 100 / (double)parameters : NAN;
         sheet_cell(&s, e, "%s", summary_base_label(sum, base));
         page_mean(&s, pivot_at(&sum->consensus_cells, base, "cells"), 1, 0, e);
         for (int64_t k = 0; k < nk; k = next_k(k, nk, every))
-            page_mean(&s, pivot_at(&sum->consensus, sum->consensus.rows.text[k], base), scale, 2, e);
+            page_mean(&s, pivot_at(&sum->consensus, summary_join(sum, base, all_k->text[k], e), "updated"),
+                      scale, 2, e);
     }
     body_say(&p->body, BODY_PARAGRAPH, e,
              "Node %s: share of parameters, in percent, updated in at least k of the cells on one base; "

@@ -5,73 +5,86 @@
 
 /* ---- published figures ---- */
 
-/* Do two rows give one figure beside cells that differ in their seed alone? */
-static int is_repeated(struct summary *sum, int64_t row, int64_t other)
+/* Rows that give one figure beside cells that differ in their seed alone: shown once, beside their mean. */
+struct same_figure {
+    int64_t first, others; /* its first row; rows of other cells than that one's */
+    int measured_here;     /* a cell of it was measured, or is none of the study's */
+    struct tally measured;
+};
+
+/* What such rows have alike. */
+static const char *figure_key(struct summary *sum, int64_t row, struct err *e)
 {
     static const char *const columns[] = {"source", "quantity", "algorithm", "model"};
     const struct table *t = &sum->published, *cells = &sum->cells;
-    int same = table_real(t, row, "value") == table_real(t, other, "value");
-    for (int c = 0; c < 4 && same; c++)
-        same = strcmp(table_text(t, row, columns[c]), table_text(t, other, columns[c])) == 0;
-    if (!same)
-        return 0;
-    int64_t x = keys_find(&sum->cell_keys, table_text(t, row, "cell")),
-            y = keys_find(&sum->cell_keys, table_text(t, other, "cell"));
-    return x == y || (x >= 0 && y >= 0 && table_int(cells, x, "step") == table_int(cells, y, "step") &&
-                      strcmp(table_text(cells, x, "data"), table_text(cells, y, "data")) == 0);
+    int64_t at = keys_find(&sum->cell_keys, table_text(t, row, "cell"));
+    struct text key = {.arena = sum->scratch};
+    for (int c = 0; c < 4; c++)
+        text_add(&key, e, "%s\n", table_text(t, row, columns[c]));
+    text_add(&key, e, "%.17g\n", table_real(t, row, "value"));
+    if (at >= 0)
+        text_add(&key, e, "%lld\n%s", (long long)table_int(cells, at, "step"), table_text(cells, at, "data"));
+    return e->code == ERR_OK ? key.text : "";
 }
 
-/* A figure that the config gives beside several seeds is shown once, beside their mean. row: the first of
- * them. */
-static void published_row(struct summary *sum, struct sheet *s, int64_t row, struct err *e)
+/* All figures, in the order of their first rows; *n of them. */
+static struct same_figure *same_figures(struct summary *sum, int64_t *n, struct err *e)
 {
     const struct table *t = &sum->published;
-    const char *quantity = table_text(t, row, "quantity"), *cell = table_text(t, row, "cell");
-    struct tally measured = {0};
-    int64_t more = 0, absent = 1;
-    for (int64_t k = row; k < t->nrows; k++) {
-        if (k > row && !is_repeated(sum, row, k))
-            continue;
-        const char *other = table_text(t, k, "cell");
-        int64_t at = keys_find(&sum->cell_keys, other);
-        more += strcmp(other, cell) != 0;
-        absent &= at >= 0 && !summary_is_measured(sum, at);
-        tally_add(&measured, summary_measured(sum, quantity, other, e));
+    struct keys keys = {.arena = sum->a};
+    struct same_figure *all;
+    if (arena_array(sum->a, "page.published", t->nrows, &all, e) != ERR_OK)
+        return NULL;
+    for (int64_t row = 0; row < t->nrows && e->code == ERR_OK; row++) {
+        const char *cell = table_text(t, row, "cell");
+        int64_t k = keys_add(&keys, figure_key(sum, row, e), e), at = keys_find(&sum->cell_keys, cell);
+        if (k < 0)
+            break;
+        if (k == *n)
+            all[(*n)++].first = row;
+        all[k].others += strcmp(cell, table_text(t, all[k].first, "cell")) != 0;
+        all[k].measured_here |= at < 0 || summary_is_measured(sum, at);
+        tally_add(&all[k].measured, summary_measured(sum, table_text(t, row, "quantity"), cell, e));
+        arena_reset(sum->scratch);
     }
-    if (more > 0)
-        sheet_cell(s, e, "%s and %lld more %s", cell, (long long)more, more == 1 ? "seed" : "seeds");
+    return e->code == ERR_OK ? all : NULL;
+}
+
+static void published_row(struct summary *sum, struct sheet *s, const struct same_figure *f, struct err *e)
+{
+    const struct table *t = &sum->published;
+    const char *cell = table_text(t, f->first, "cell");
+    if (f->others > 0)
+        sheet_cell(s, e, "%s and %lld more %s", cell, (long long)f->others,
+                   f->others == 1 ? "seed" : "seeds");
     else
         sheet_cell(s, e, "%s", cell);
-    sheet_cell(s, e, "%s", quantity);
-    sheet_real(s, summary_percent(table_real(t, row, "value")), 2, e);
-    if (absent)
+    sheet_cell(s, e, "%s", table_text(t, f->first, "quantity"));
+    sheet_real(s, summary_percent(table_real(t, f->first, "value")), 2, e);
+    if (!f->measured_here)
         sheet_cell(s, e, "not measured");
     else
-        sheet_real(s, tally_mean(&measured), 2, e);
-    sheet_cell(s, e, "%s", table_text(t, row, "source"));
+        sheet_real(s, tally_mean(&f->measured), 2, e);
+    sheet_cell(s, e, "%s", table_text(t, f->first, "source"));
 }
 
 int section_published(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
     struct sheet s;
+    int64_t n = 0;
     if (sum->published.nrows == 0)
         return 0;
     sheet_init(&s, sum->a);
+    s.rest = "published.csv";
     sheet_column(&s, 'l', e, "cell");
     sheet_column(&s, 'l', e, "quantity");
     sheet_column(&s, 'r', e, "published %%");
     sheet_column(&s, 'r', e, "measured %%");
     sheet_column(&s, 'l', e, "source");
-    for (int64_t i = 0; i < sum->published.nrows && e->code == ERR_OK; i++) {
-        int earlier = 0;
-        for (int64_t k = 0; k < i && !earlier; k++)
-            earlier = is_repeated(sum, i, k);
-        if (earlier)
-            continue;
-        published_row(sum, &s, i, e);
-        arena_reset(sum->scratch);
-    }
+    const struct same_figure *all = same_figures(sum, &n, e);
+    for (int64_t i = 0; i < n && all; i++)
+        published_row(sum, &s, &all[i], e);
     page_sheet(p, &s, e);
     return 1;
 }

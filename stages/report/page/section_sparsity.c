@@ -69,7 +69,7 @@ int section_sparsity(struct page *p, struct err *e)
     }
     headline_measures(sum, &p->body, e);
     int64_t product = sum->families.n * sum->algorithms.n;
-    int is_list = sum->families.n < 2 || sum->algorithms.n < 2 || sum->algorithms.n > PIVOT_COLUMNS ||
+    int is_list = sum->families.n < 2 || sum->algorithms.n < 2 || sum->algorithms.n >= PIVOT_COLUMNS ||
                   2 * sum->cells.nrows < product; /* of cells, and no matrix */
     for (int m = 0; m < sum->nmeasures && !is_list && e->code == ERR_OK; m++)
         if (summary_is_headline(sum, m))
