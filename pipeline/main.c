@@ -1,5 +1,6 @@
 /* sinew: measures what reinforcement learning changed in a language model. Reads like a table of contents. */
 #include "base/comm.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "command/cli.h"
 #include "command/work.h"
@@ -15,7 +16,8 @@ enum { CONFIG_MEMORY_BYTES = 1 << 30 }; /* until the config says how much memory
 /* The one message about a failure, from process 0. */
 static void print_error(const struct err *e)
 {
-    fprintf(stderr, "sinew: %s: %s", err_name(e->code), e->text);
+    fprintf(stderr, "sinew: %s%s:%s %s", terminal_colour(stderr, TERMINAL_RED), err_name(e->code),
+            terminal_plain(stderr), e->text);
     if (e->item[0] && !strstr(e->text, e->item))
         fprintf(stderr, " (in %s)", e->item);
     if (e->code == ERR_BUG || e->code == ERR_NUMERIC)

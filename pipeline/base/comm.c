@@ -1,5 +1,7 @@
 #include "base/comm.h"
 
+#include "base/terminal.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +21,7 @@ void comm_check(int mpi_status, const char *call, const char *file, int line)
     int n = 0, me = -1;
     MPI_Error_string(mpi_status, text, &n);
     MPI_Comm_rank(MPI_COMM_WORLD, &me);
+    terminal_wipe_any(stderr);
     fprintf(stderr, "sinew: internal error: process %d: %s:%d: %.60s: %s\n", me, file, line, call, text);
     fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, err_status(ERR_BUG));
@@ -103,6 +106,7 @@ void comm_abort(const struct comm *c, const struct err *e)
     int me = c->me;
     MPI_Comm_rank(MPI_COMM_WORLD, &me); /* teams beside each other may fail together, too */
     usleep((useconds_t)me * 100000);    /* mostly all see it: the first to speak ends the others */
+    terminal_wipe_any(stderr);
     fprintf(stderr, "sinew: %s: %s\n", err_name(e->code), e->text);
     fflush(stderr);
     MPI_Abort(MPI_COMM_WORLD, err_status(e->code));

@@ -19,6 +19,7 @@ void log_init(struct log *l, enum log_level level, int speak)
 
 static void say(const struct log *l, const char *fmt, va_list ap)
 {
+    terminal_wipe(l->terminal);
     printf("[%8.2fs] ", clock_sec() - l->started_sec);
     vprintf(fmt, ap);
     putchar('\n');
@@ -51,7 +52,8 @@ void log_warn(const struct log *l, const char *fmt, ...)
         return;
     va_list ap;
     va_start(ap, fmt);
-    fputs("sinew: warning: ", stderr);
+    terminal_wipe(l->terminal);
+    fprintf(stderr, "sinew: %swarning:%s ", terminal_colour(stderr, TERMINAL_YELLOW), terminal_plain(stderr));
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
@@ -93,23 +95,42 @@ void progress_start(struct progress *p, const struct log *l, const char *what, c
     p->every_sec = EVERY_SEC;
 }
 
+/* "delta          12/40 cells (30 %), 1.2 GB/s, about 3 min 20 s left" */
+static void describe(const struct progress *p, double part, char *text, int size)
+{
+    double spent = clock_sec() - p->started_sec;
+    char speed[48], rate[32], left[32] = "?";
+    if (part > 0)
+        human_sec(spent / part - spent, left, sizeof left);
+    if (p->bytes > 0)
+        snprintf(speed, sizeof speed, "%s/s", human_bytes(p->bytes / spent, rate, sizeof rate));
+    else
+        snprintf(speed, sizeof speed, "%.3g %s/s", part * (double)p->total / spent, p->unit);
+    snprintf(text, (size_t)size, "%-14s %lld/%lld %s (%.0f %%), %s, about %s left", p->what,
+             (long long)p->done, (long long)p->total, p->unit, 100 * part, speed, left);
+}
+
 void progress_at(struct progress *p, int64_t done, double fraction, double bytes)
 {
+    struct terminal *terminal = p->log->terminal;
+    char text[256];
     p->done = done;
     p->bytes = bytes;
     double now = clock_sec(), part = ((double)done + fraction) / (double)(p->total > 0 ? p->total : 1);
-    if (now - p->last_sec < p->every_sec || part >= 1)
+    int live = terminal && terminal->live, due = now - p->last_sec >= p->every_sec;
+    if (part >= 1 || (!live && !due))
+        return;
+    describe(p, part, text, sizeof text);
+    if (live)
+        terminal_draw(terminal, text);
+    if (!due)
         return;
     p->last_sec = now;
-    double spent = now - p->started_sec;
-    char rate[32], left[32];
-    human_sec(part > 0 ? spent / part - spent : 0, left, sizeof left);
-    if (bytes > 0)
-        log_info(p->log, "%-14s %lld/%lld %s (%.0f %%), %s/s, about %s left", p->what, (long long)done,
-                 (long long)p->total, p->unit, 100 * part, human_bytes(bytes / spent, rate, sizeof rate),
-                 part > 0 ? left : "?");
-    else
-        log_info(p->log, "%-14s %lld/%lld %s (%.0f %%), %.3g %s/s, about %s left", p->what, (long long)done,
-                 (long long)p->total, p->unit, 100 * part, ((double)done + fraction) / spent, p->unit,
-                 part > 0 ? left : "?");
+    if (!live || !terminal_is(stdout)) /* the eyes that see the one would see the other */
+        log_info(p->log, "%s", text);
+}
+
+void progress_end(struct progress *p)
+{
+    terminal_wipe(p->log->terminal);
 }

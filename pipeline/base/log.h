@@ -1,7 +1,10 @@
 /* Log: progress on stdout, warnings and the one error message on stderr, from process 0 only, one line at a
- * time, no control characters, so that a batch job's log file reads well. */
+ * time, no control characters, so that a batch job's log file reads well. Before a terminal, progress is its
+ * live line instead (terminal.h). */
 #ifndef SINEW_LOG_H
 #define SINEW_LOG_H
+
+#include "base/terminal.h"
 
 #include <stdarg.h>
 #include <stdint.h>
@@ -10,8 +13,9 @@ enum log_level { LOG_QUIET, LOG_INFO, LOG_DETAIL };
 
 struct log {
     enum log_level level;
-    int speak;          /* this process prints */
-    double started_sec; /* clock at start of the run */
+    int speak;                 /* this process prints */
+    double started_sec;        /* clock at start of the run */
+    struct terminal *terminal; /* whose live line shows progress, at every level; NULL: none */
 };
 
 /* Local. speak: true on process 0. */
@@ -33,7 +37,8 @@ const char *human_bytes(double bytes, char *text, int size);
 const char *human_sec(double sec, char *text, int size);
 
 /* Progress of one long activity: done of total units and bytes; prints at most every few seconds, and never
- * at the end (the end line is the caller's). */
+ * at the end (the end line is the caller's). On a terminal it is the live line; lines are printed then for a
+ * standard output that is a file. */
 struct progress {
     const struct log *log;
     const char *what, *unit; /* "delta", "cells" */
@@ -49,5 +54,8 @@ void progress_start(struct progress *p, const struct log *l, const char *what, c
 /* Local. `done` units so far; fraction: of the unit in work, 0..1. Prints "what done/total unit, rate,
  * remaining time" when due. */
 void progress_at(struct progress *p, int64_t done, double fraction, double bytes);
+
+/* Local. Wipes the live line. */
+void progress_end(struct progress *p);
 
 #endif

@@ -32,6 +32,8 @@ struct cli {
     char **folders;            /* that init looks in */
     int nfolders;
     int verbose, quiet;
+    int terse;         /* the verb's own wish: its answer alone on the standard output, no log */
+    const char *shell; /* whose completion is wanted; NULL: bash */
 };
 
 /* The options of all verbs. */

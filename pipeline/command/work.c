@@ -98,8 +98,11 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     struct config config;
     struct dag dag;
     struct log log;
+    struct terminal terminal;
     struct runner r = {.comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a};
-    log_init(&log, cli->quiet ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
+    log_init(&log, cli->quiet || cli->terse ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
+    terminal_init(&terminal, stderr, c->me == 0 && !cli->quiet);
+    log.terminal = &terminal;
     TRY(take_config(c, cli, &config, a, e));
     TRY(steps_settle(c, &config, a, e));
     TRY(choices_settle(c, &config, a, e));
@@ -115,6 +118,7 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     if (code == ERR_OK)
         code = run_verb(&r, cli, command, e);
     headers_release(&headers);
+    terminal_wipe(&terminal);
     return code;
 }
 

@@ -304,6 +304,7 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
         if ((sent = team->me == 0))
             send_notices(w);
     }
+    progress_end(&progress);
     comm_rest(c);
     err_t code = comm_agree(c, e);
     if (code != ERR_OK) {
@@ -531,8 +532,14 @@ static err_t report_all(struct work *w, struct err *e)
                        d->config->file);
     for (int i = 0; i < d->nnodes; i++) {
         if (d->nodes[i].stage->scope == SCOPE_STUDY) {
+            struct progress progress;
             TRY(decide(w, i, i + 1, e));
-            TRY(run_node(w, i, r->comm, NULL, 0, e));
+            progress_start(&progress, r->log, d->config->nodes[d->nodes[i].decl].name, units_of(SCOPE_STUDY),
+                           1);
+            err_t code = run_node(w, i, r->comm, &progress, 0, e);
+            progress_end(&progress);
+            if (code != ERR_OK)
+                return code;
         } else if (r->comm->me == 0 && e->code == ERR_OK) {
             fresh_node(d, i, w->all, r->headers, r->arena, e);
         }

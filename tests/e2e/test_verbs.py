@@ -69,6 +69,22 @@ class Verbs(Case):
         self.write("study.yaml", "")
         self.assertEqual(self.complete("sinew", "run", "stu"), ["study.yaml"])
 
+    def test_zsh(self):
+        """A line for each verb with each of its options and letters; and zsh takes it, where there is one."""
+        text = self.sinew(["completion", "zsh"]).stdout
+        self.assertTrue(text.startswith("#compdef sinew\n"))
+        for name, _ in self.verbs():
+            self.assertIn("\n        '%s:" % name, text)
+            part = text[text.index("\n    %s)\n" % name):].split(";;")[0]
+            for letter, option in OPTION.findall(self.sinew([name, "--help"]).stdout):
+                self.assertRegex(part, r"'\*?--%s=?\[" % option)
+        if shutil.which("zsh"):
+            run = subprocess.run(["zsh", "-n", self.write("_sinew", text)], capture_output=True, text=True)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertEqual(self.sinew(["completion", "bash"]).stdout, self.sinew(["completion"]).stdout)
+        for words in (["fish"], ["bash", "zsh"]):
+            self.sinew(["completion"] + words, status=2)
+
     def test_manual_is_no_study(self):
         self.assertNotIn("manual", self.sinew(["--help"]).stdout)
         self.sinew(["manual", "study.yaml"], status=2)

@@ -56,7 +56,7 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     TRY(check_word("arithmetic", x->arithmetic, types, e));
     TRY(check_word("rank", x->rank, ranks, e));
     TRY(check_word("unmatched", x->unmatched, unmatched, e));
-    c->quiet |= !c->verbose; /* the comparison is what it says */
+    c->terse = !c->verbose; /* the comparison is what it says */
     return ERR_OK;
 }
 
