@@ -77,8 +77,7 @@ int main(int argc, char **argv)
     }
     grid_blas_start(argv);
     const char *command = command_line(argc, argv, &arena, &e);
-    comm_start(&argc, &argv);
-    comm_init(&world, MPI_COMM_WORLD);
+    comm_start(&world, &argc, &argv);
     h5_start();
     err_t code = work_do(&world, &cli, command, &mem, &arena, &e);
     if (code != ERR_OK && world.me == 0)

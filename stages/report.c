@@ -206,6 +206,7 @@ static err_t draw(struct report *r, const char *program, struct figure *f, struc
     int64_t size;
     char *text = NULL;
     int failed = gnuplot_run(program, r->scratch, "figure.gp", DRAWING_SEC, problem, sizeof problem) != 0;
+    TRY(comm_asked(r->ctx->comm, e)); /* what ends a run may have ended the drawing as well */
     if (!failed && file_read(r->a, svg, DRAWING_BYTES, &text, &size, &unread) == ERR_OK &&
         access(png, R_OK) == 0) {
         f->svg = text;
@@ -363,6 +364,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     TRY(figures_keep(&r->gather, r->ctx->tables, n, e));
     for (int i = 0; i < n; i++) {
         TRY(stream(r, r->ctx->tables[i], e));
+        TRY(comm_asked(r->ctx->comm, e));
         ctx_progress(r->ctx, 0.5 * (double)(i + 1) / (double)(n + 1), 0);
     }
     TRY(draw_all(r, p, e));

@@ -1,5 +1,6 @@
 #include "base/comm.h"
 
+#include "base/log.h"
 #include "base/terminal.h"
 
 #include <stdbool.h>
@@ -39,7 +40,15 @@ static bool launched(void)
     return false;
 }
 
-void comm_start(int *argc, char ***argv)
+void comm_init(struct comm *c, MPI_Comm mpi)
+{
+    *c = (struct comm){.mpi = mpi};
+    MPI_TRY(MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN));
+    MPI_TRY(MPI_Comm_rank(mpi, &c->me));
+    MPI_TRY(MPI_Comm_size(mpi, &c->np));
+}
+
+void comm_start(struct comm *world, int *argc, char ***argv)
 {
     static const char *const settings[][2] = {
         {"OMPI_MCA_fcoll", "^vulcan"}, /* 4.1's default for collective writes corrupts HDF5 files */
@@ -51,19 +60,22 @@ void comm_start(int *argc, char ***argv)
     size_t n = launched() ? 1 : sizeof settings / sizeof settings[0];
     for (size_t i = 0; i < n; i++)
         setenv(settings[i][0], settings[i][1], 0);
+    double before = clock_sec();
     MPI_Init(argc, argv);
+    comm_init(world, MPI_COMM_WORLD);
+    world->start_sec = clock_sec() - before;
 }
 
-void comm_init(struct comm *c, MPI_Comm mpi)
+err_t comm_asked(const struct comm *c, struct err *e)
 {
-    c->mpi = mpi;
-    MPI_TRY(MPI_Comm_set_errhandler(mpi, MPI_ERRORS_RETURN));
-    MPI_TRY(MPI_Comm_rank(mpi, &c->me));
-    MPI_TRY(MPI_Comm_size(mpi, &c->np));
+    if (c->interrupt && e->code == ERR_OK)
+        c->interrupt(c->interrupt_arg, e);
+    return e->code;
 }
 
 err_t comm_agree(const struct comm *c, struct err *e)
 {
+    comm_asked(c, e);
     if (c->np == 1) {
         if (e->code != ERR_OK && e->process < 0) {
             e->process = c->me;
@@ -87,16 +99,21 @@ err_t comm_agree(const struct comm *c, struct err *e)
 
 void comm_rest(const struct comm *c)
 {
-    enum { SPINS = 200 };
+    enum { SPINS = 200, ASK_EVERY = 64 };
     const struct timespec nap = {.tv_nsec = 200000};
     int all = 0;
     MPI_Request request;
+    struct err asked; /* the next agreement brings it */
     if (c->np == 1)
         return;
     MPI_TRY(MPI_Ibarrier(c->mpi, &request));
     for (int i = 0; !all; i++) {
         if (i >= SPINS)
             nanosleep(&nap, NULL);
+        if (i >= SPINS && i % ASK_EVERY == 0) {
+            err_clear(&asked);
+            comm_asked(c, &asked);
+        }
         MPI_TRY(MPI_Test(&request, &all, MPI_STATUS_IGNORE));
     }
 }
@@ -206,6 +223,8 @@ void comm_team(const struct comm *c, int level, struct comm *team)
             mpi = MPI_COMM_SELF;
     }
     comm_init(team, mpi);
+    team->interrupt = c->interrupt;
+    team->interrupt_arg = c->interrupt_arg;
 }
 
 void comm_team_free(const struct comm *c, struct comm *team)

@@ -15,6 +15,11 @@
 struct comm {
     MPI_Comm mpi;
     int me, np;
+    /* What every agreement asks first, on each process: sets the error where the work is to end early. NULL:
+     * nothing. Teams have what their communicator has. */
+    void (*interrupt)(void *arg, struct err *e);
+    void *interrupt_arg;
+    double start_sec; /* what starting MPI took on this process, which is about what it takes to end */
 };
 
 /* Runs an MPI call; if MPI itself fails, prints its text and aborts the job (status 70): no agreement is
@@ -23,16 +28,22 @@ struct comm {
 void comm_check(int mpi_status, const char *call, const char *file, int line);
 
 /* Collective. Starts MPI, with what this program asks of Open MPI where the user's environment does not say
- * otherwise. A process that no launcher started (no mpirun, no srun) starts in a quarter of the time: it needs no
- * daemon, no network and no memory shared with others. Once, before any other call to MPI. */
-void comm_start(int *argc, char ***argv);
+ * otherwise. A process that no launcher started (no mpirun, no srun) starts in a quarter of the time: it
+ * needs no daemon, no network and no memory shared with others. Once, before any other call to MPI. world:
+ * all processes.
+ */
+void comm_start(struct comm *world, int *argc, char ***argv);
 
 /* Local. Wraps an existing communicator, which stays the caller's; its errors are made to return. */
 void comm_init(struct comm *c, MPI_Comm mpi);
 
-/* Collective. The agreement point: every process brings its e (code ERR_OK when fine). If any has failed, all
+/* Collective. The agreement point: every process brings its e (code ERR_OK when fine). If any has failed, or
+ * was asked to end early, all
  * leave with the worst family's error (ties: the lowest process), text included, and return its code. */
 err_t comm_agree(const struct comm *c, struct err *e);
+
+/* Local. STOPPED where this process was asked to end early: for long work between two agreements. */
+err_t comm_asked(const struct comm *c, struct err *e);
 
 /* Collective. Waits until all are here, asleep where that takes longer: while one process works for many,
  * MPI's own waiting would keep all the other processors busy. */

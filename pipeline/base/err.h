@@ -7,14 +7,14 @@
 #ifndef SINEW_ERR_H
 #define SINEW_ERR_H
 
-/* code, exit status, what the family means */
+/* code, exit status, what the family means; of two at once the later one is told */
 #define ERR_LIST(X)                                  \
     X(ERR_OK, 0, "done")                             \
+    X(ERR_STOPPED, 75, "interrupted, resumable")     \
     X(ERR_CONFIG, 2, "configuration or usage error") \
     X(ERR_DATA, 3, "bad input data")                 \
     X(ERR_SYSTEM, 4, "system error")                 \
     X(ERR_NUMERIC, 5, "numeric error")               \
-    X(ERR_STOPPED, 75, "interrupted, resumable")     \
     X(ERR_BUG, 70, "internal error")
 
 typedef enum {

@@ -25,6 +25,7 @@ struct cli {
     const struct verb *about; /* whose help is wanted; NULL: the program's */
     const char *config;
     struct selection selection;
+    const char *time_limit; /* NULL: it was not given */
     struct export_request export;
     struct compare_request compare;
     const char *export_format; /* as it was given; NULL: it was not */

@@ -47,6 +47,8 @@ struct verb {
     const struct verb_option *options; /* its own, beside those of all verbs; NULL: none. An option of several
                                           verbs is named, lettered and valued alike in all */
 
+    int stops; /* asked by a signal to end early it does so in good order (engine/stop.h) */
+
     /* Local. What is left of the command line beside options. NULL: one CONFIG. Errors: CONFIG. */
     err_t (*words)(struct cli *c, int n, char **words, struct err *e);
 

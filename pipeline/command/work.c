@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "command/presence.h"
 #include "engine/runner.h"
+#include "engine/stop.h"
 #include "formats/headers.h"
 #include "hdf5/h5.h"
 #include "linalg/grid_blas.h"
@@ -99,7 +100,8 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     struct dag dag;
     struct log log;
     struct terminal terminal;
-    struct runner r = {.comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a};
+    struct runner r = {
+        .comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a, .time_limit = cli->time_limit};
     log_init(&log, cli->quiet || cli->terse ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
     terminal_init(&terminal, stderr, c->me == 0 && !cli->quiet);
     log.terminal = &terminal;
@@ -125,6 +127,8 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
 err_t work_do(const struct comm *c, struct cli *cli, const char *command, struct mem *mem, struct arena *a,
               struct err *e)
 {
+    if (cli->verb->stops)
+        stop_listen();
     err_t code = do_study(c, cli, command, mem, a, e);
     if (c->me == 0 && cli->verb->end)
         cli->verb->end(cli);

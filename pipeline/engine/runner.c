@@ -2,6 +2,8 @@
 
 #include "engine/lock.h"
 #include "engine/schedule.h"
+#include "engine/stop.h"
+#include "base/path.h"
 #include "study/tables.h"
 
 #include <math.h>
@@ -33,6 +35,8 @@ struct work {
     int built;            /* the archive was */
     double stage_bytes;   /* read and written by the stage's nodes this process took part in */
     double busy_sec;      /* spent in them */
+    double longest_sec;   /* the longest of them */
+    struct stop *stop;
     size_t peak_bytes;
 };
 
@@ -92,7 +96,10 @@ static err_t run_node(struct work *w, int i, const struct comm *c, struct progre
         write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
         code = comm_agree(c, e);
     }
+    double ends = clock_sec();
     artifact_end(&out, code == ERR_OK, e);
+    stop_measured(w->stop, clock_sec() - ends);
+    w->longest_sec = fmax(w->longest_sec, clock_sec() - started);
     code = e->code;
     err_item(e, "%s of %s", decl->name, n->label);
     w->busy_sec += clock_sec() - started;
@@ -291,7 +298,8 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
             continue;
         if (slot->level > 0 && others_failed(w, team))
             break;
-        run_node(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
+        if (stop_before(w->stop, team, w->longest_sec, e) == ERR_OK)
+            run_node(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;
         progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes * c->np / team->np);
@@ -337,7 +345,7 @@ static err_t run_stage(struct work *w, int k, struct err *e)
                 d->archive, d->config->file);
     TRY_ALL(w->r->comm, e);
     double started = clock_sec();
-    w->stage_bytes = w->busy_sec = 0;
+    w->stage_bytes = w->busy_sec = w->longest_sec = 0;
     w->peak_bytes = 0;
     log_info(w->r->log, "%-14s %d of %d %s to do", name, w->nslots, to - from, units);
     TRY(run_nodes(w, name, units, e));
@@ -495,19 +503,38 @@ static err_t run_all(struct work *w, struct err *e)
     return ERR_OK;
 }
 
-/* Collective. Does `all` under the lock of the output folder, with w made up for it and given back. */
+/* Collective. Does `all`, with w made up for it and given back. It may be asked to end early. */
+static err_t until_stopped(struct runner *r, const struct selection *s,
+                           err_t (*all)(struct work *, struct err *), struct err *e)
+{
+    const char *output = r->dag->config->output, *file = path_join(r->arena, output, "stop", e),
+               *mark = path_join(r->arena, output, ".stopped", e);
+    TRY_ALL(r->comm, e);
+    struct comm world = *r->comm;
+    struct runner mine = *r;
+    struct stop stop;
+    struct work w;
+    TRY(stop_start(&stop, &world, r->time_limit, file, mark, r->arena, e));
+    mine.comm = &world;
+    err_t code = work_init(&w, &mine, s, e);
+    w.stop = &stop;
+    if (code == ERR_OK)
+        all(&w, e);
+    work_end(&w);
+    stop_end(&stop);
+    if (world.me == 0)
+        stop_say(&stop, w.ran, r->dag->config->file, e);
+    return comm_agree(r->comm, e);
+}
+
+/* Collective. Does `all` under the lock of the output folder. */
 static err_t with_lock(struct runner *r, const struct selection *s, err_t (*all)(struct work *, struct err *),
                        struct err *e)
 {
     struct lock lock;
     err_t code = lock_take(&lock, r->comm, r->dag->config->output, r->arena, e);
-    if (code == ERR_OK) {
-        struct work w;
-        code = work_init(&w, r, s, e);
-        if (code == ERR_OK)
-            code = all(&w, e);
-        work_end(&w);
-    }
+    if (code == ERR_OK)
+        code = until_stopped(r, s, all, e);
     lock_drop(&lock);
     return code;
 }

@@ -21,6 +21,7 @@ struct runner {
     const struct provenance *provenance;
     struct headers *headers; /* of checkpoints, this process's */
     int threads;             /* of BLAS, a process */
+    const char *time_limit;  /* as given on the command line; NULL: it was not */
     int nmissing;            /* cells that lack a checkpoint, and were not left out */
 };
 

@@ -278,6 +278,7 @@ const struct verb verb_compare = {
     .options = compare_options,
     .words = compare_words,
     .study = compare_study,
+    .stops = 1,
     .run = compare_run,
     .end = compare_end,
 };

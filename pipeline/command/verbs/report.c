@@ -11,5 +11,6 @@ const struct verb verb_report = {
     .args = "CONFIG",
     .brief = "tables and figures from the archive alone, no checkpoint needed",
     .more = "",
+    .stops = 1,
     .run = report_run,
 };

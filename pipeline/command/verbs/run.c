@@ -27,14 +27,21 @@ static const struct verb_option run_options[] = {
     {"cell", 'c', "CELL", "only this cell's nodes (may be repeated)", OPTION_LIST,
      offsetof(struct cli, selection.cells), NULL},
     {"force", 'f', NULL, "run what is fresh, too", OPTION_FLAG, offsetof(struct cli, selection.force), NULL},
+    {"time-limit", 't', "TIME",
+     "end in good order before that: 90s, 45m, 12h, 2d or D-HH:MM:SS. Without it:\n"
+     "SINEW_TIME_LIMIT, else the end of the job as Slurm or PBS tells it",
+     OPTION_TEXT, offsetof(struct cli, time_limit), NULL},
     {0},
 };
 
 const struct verb verb_run = {
     .name = "run",
-    .args = "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--force]",
+    .args = "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--force] [--time-limit TIME]",
     .brief = "run what is not fresh, then put the archive and the report together",
-    .more = "",
+    .more =
+        "SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 to any one process, and a file named `stop` in the output folder,\n"
+        "end it in good order, too, with exit status 75: the same command goes on from there.\n",
     .options = run_options,
+    .stops = 1,
     .run = run_run,
 };
