@@ -10,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SKIPPED = 10 }; /* lines of what was left out; JSON has all */
+enum {
+    MOST_SKIPPED = 10, /* lines of what was left out; JSON has all */
+    MOST_STACKS = 12   /* names of stacks; table layers has all */
+};
 
 struct comparison {
     const struct cell *cell;
     struct checkpoint *side[2]; /* base and tuned */
-    struct table cells, sparsity, modules, rank, entropy, skipped, verdicts;
+    struct table cells, sparsity, layers, modules, rank, entropy, skipped, verdicts;
     struct text *out;
 };
 
@@ -34,9 +37,9 @@ static err_t take_tables(struct comparison *x, const char *archive, struct arena
     const struct {
         const char *name;
         struct table *t;
-    } all[] = {{"cells", &x->cells},      {"sparsity", &x->sparsity}, {"modules", &x->modules},
-               {"rank", &x->rank},        {"entropy", &x->entropy},   {"skipped", &x->skipped},
-               {"verdicts", &x->verdicts}};
+    } all[] = {{"cells", &x->cells},     {"sparsity", &x->sparsity}, {"layers", &x->layers},
+               {"modules", &x->modules}, {"rank", &x->rank},         {"entropy", &x->entropy},
+               {"skipped", &x->skipped}, {"verdicts", &x->verdicts}};
     struct h5 *f;
     TRY(h5_open(archive, 0, a, &f, e));
     err_t code = ERR_OK;
@@ -107,6 +110,38 @@ static int is_delta(const struct table *t, int64_t row)
     return strcmp(table_text(t, row, "node"), "delta") == 0;
 }
 
+static const char *stack_words(const char *stack)
+{
+    return stack[0] ? stack : "the language model's own";
+}
+
+/* A module may stand in several stacks (gate_proj of the vision tower and of the language model), which one
+ * row adds up: which they are. A node's layers stand stack by stack; delta's have those in no total as well,
+ * so the others are asked. */
+static err_t print_stacks(struct comparison *x, struct err *e)
+{
+    const struct table *t = &x->layers;
+    const char *node = NULL, *first = "", *last = NULL;
+    int64_t n = 0;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *stack = table_text(t, i, "stack"), *of = table_text(t, i, "node");
+        node = node || is_delta(t, i) ? node : of;
+        if (!node || strcmp(node, of) != 0 || (last && strcmp(last, stack) == 0))
+            continue;
+        last = stack;
+        if (n++ == 0)
+            first = stack;
+        else if (n == 2)
+            TRY(text_add(x->out, e, "modules add up all stacks of layers: %s, %s", stack_words(first),
+                         stack));
+        else if (n <= MOST_STACKS)
+            TRY(text_add(x->out, e, ", %s", stack));
+    }
+    if (n > MOST_STACKS)
+        TRY(text_add(x->out, e, " and %lld more", (long long)(n - MOST_STACKS)));
+    return n > 1 ? text_add(x->out, e, "\n") : ERR_OK;
+}
+
 static err_t print_modules(struct comparison *x, struct err *e)
 {
     const struct table *t = &x->modules;
@@ -117,7 +152,7 @@ static err_t print_modules(struct comparison *x, struct err *e)
             TRY(text_add(x->out, e, "%-28.28s %16lld %11.4f%% %14.3g\n", table_text(t, i, "module"),
                          (long long)table_int(t, i, "parameters"), 100 * table_real(t, i, "sparsity"),
                          table_real(t, i, "relative_norm")));
-    return ERR_OK;
+    return print_stacks(x, e);
 }
 
 static err_t print_rank(struct comparison *x, struct err *e)

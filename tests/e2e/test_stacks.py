@@ -192,6 +192,8 @@ stages:
         self.check_layers("delta", TRANSLATOR)
         self.check_tensors(list(TRANSLATOR))
         self.check_overlap(list(TRANSLATOR))
+        self.assertIn("modules add up all stacks of layers: decoder, encoder\n",
+                      self.sinew(["compare", self.path("base"), self.path("ppo")]).text())
 
     def test_decoder_alone(self):
         """OPT: its decoder is the model."""
@@ -200,6 +202,7 @@ stages:
         self.check_layers("mask", DECODER)
         self.check_tensors(list(DECODER))
         self.check_overlap(list(DECODER))
+        self.assertNotIn("stacks of layers", self.sinew(["compare", self.path("base"), self.path("ppo")]).text())
 
     def test_multi_token_prediction(self):
         """As DeepSeek's layer beyond the last: compared, told in rows of its own, in no total and no later stage."""
@@ -212,6 +215,7 @@ stages:
         self.assertEqual([(r["layer"], r["cell"], r["updated"]) for r in layers],
                          [(0, c, int(self.changed[c]["mtp.layers.0.mlp.up_proj.weight"].sum())) for c in ("m/ppo/0", "m/dpo/0")])
         self.check_overlap(own)
+        self.assertNotIn("stacks of layers", self.sinew(["compare", self.path("base"), self.path("ppo")]).text())
         skipped = {r["tensor"]: (r["parameters"], r["reason"]) for r in self.tables["skipped"] if r["node"] == "delta"}
         self.assertEqual(skipped, {"mtp.fc.weight": (512, "multi-token prediction"), "mtp.norm.weight": (16, "multi-token prediction"),
                                    "mtp.layers.0.mlp.up_proj.weight": (512, "multi-token-prediction layer 0")})

@@ -386,6 +386,42 @@ static void test_mtp(void **state)
             "BASE/config.json: line 1: no; the file tells layers");
 }
 
+/* Called so by their names, whatever the config says of layers; and the stacks of the layout. */
+static void test_mtp_by_name(void **state)
+{
+    struct bench *b = *state;
+    static const struct t list[] = {{"model.layers.0.q.weight", DTYPE_BF16, {2, 3}},
+                                    {"mtp.fc.weight", DTYPE_BF16, {4, 3}},
+                                    {"mtp.layers.0.q.weight", DTYPE_BF16, {5}},
+                                    {"visual.blocks.0.q.weight", DTYPE_BF16, {7}},
+                                    {NULL, 0, {0}}},
+                          alone[] = {{"model.decoder.layers.9.q.weight", DTYPE_BF16, {2, 3}}, {NULL, 0, {0}}};
+    struct match_policy policy = {.rows = MATCH_ROWS_FAIL};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", list);
+    make(&y, "TUNED", list);
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_string_equal(names(&m.main.layout), "model.layers.0.q.weight visual.blocks.0.q.weight");
+    assert_string_equal(m.main.layout.tensors[0].stack, "");
+    assert_string_equal(m.main.layout.tensors[1].stack, "visual");
+    assert_string_equal(names(&m.aside.layout), "mtp.fc.weight mtp.layers.0.q.weight");
+    assert_string_equal(m.aside.layout.tensors[0].stack, "mtp");
+    row(&skipped, 0, "mtp.fc.weight", 12, "multi-token prediction");
+    row(&skipped, 1, "mtp.layers.0.q.weight", 5, "multi-token-prediction layer 0");
+    policy.include_mtp = 1;
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_int_equal(m.main.layout.ntensors, 4);
+    policy.include_mtp = 0;
+    make(&x, "BASE", alone);
+    make(&y, "TUNED", alone);
+    x.c.config.layers = 2; /* of whatever: by this name it is not said that the layers are the model's own */
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    assert_int_equal(m.main.layout.ntensors, 1);
+    assert_string_equal(m.main.layout.tensors[0].stack, "");
+}
+
 static void test_policy_is_kept(void **state)
 {
     struct bench *b = *state;
@@ -457,9 +493,11 @@ static void test_model_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_BENCH(test_names),         TEST_BENCH(test_rules), TEST_BENCH(test_rename),
-        TEST_BENCH(test_rows),          TEST_BENCH(test_tied),  TEST_BENCH(test_types),
-        TEST_BENCH(test_fp8),           TEST_BENCH(test_mtp),   TEST_FOLDER(test_policy_is_kept),
+        TEST_BENCH(test_names),         TEST_BENCH(test_rules),
+        TEST_BENCH(test_rename),        TEST_BENCH(test_rows),
+        TEST_BENCH(test_tied),          TEST_BENCH(test_types),
+        TEST_BENCH(test_fp8),           TEST_BENCH(test_mtp),
+        TEST_BENCH(test_mtp_by_name),   TEST_FOLDER(test_policy_is_kept),
         TEST_FOLDER(test_model_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,23 @@ static void test_pivot(void **state)
     assert_true(pivot_at(&p, "none", "x").sum == 9);
 }
 
+/* Numbers behind the same words go by size: layers of a stack that is named. */
+static void test_pivot_stacks(void **state)
+{
+    struct fixture *f = *state;
+    struct pivot p;
+    static const char *const keys[] = {"visual 10", "visual", "b x", "2", "visual 9", "10", "audio 3", "a"},
+                             *const sorted[] = {"2",   "10",     "a",        "audio 3",
+                                                "b x", "visual", "visual 9", "visual 10"};
+    enum { N = sizeof keys / sizeof *keys };
+    pivot_init(&p, &f->bench.arena);
+    for (int i = 0; i < N; i++)
+        pivot_add(&p, keys[i], "x", 1, &f->bench.err);
+    pivot_sort_rows(&p, &f->bench.err);
+    for (int i = 0; i < N; i++)
+        assert_string_equal(p.rows.text[i], sorted[i]);
+}
+
 /* Past the last column, values are gathered and not lost. */
 static void test_pivot_columns(void **state)
 {
@@ -459,8 +476,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_csv_text),      TEST(test_csv_real),      TEST(test_real_short), TEST(test_sheet),
         TEST(test_sheet_lines),   TEST(test_sheet_bounded), TEST(test_many_keys),  TEST(test_pivot),
-        TEST(test_pivot_columns), TEST(test_keys_list),     TEST(test_summary),    TEST(test_pages),
-        TEST(test_own_figures),   TEST(test_empty),
+        TEST(test_pivot_columns), TEST(test_pivot_stacks),  TEST(test_keys_list),  TEST(test_summary),
+        TEST(test_pages),         TEST(test_own_figures),   TEST(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
