@@ -19,21 +19,21 @@ DELTA = "  %s: {kind: delta, needs: [load], arithmetic: %s, tolerances: %s%s}\n"
 
 # ---- rows ----
 
-Row = collections.namedtuple("Row", "section what base tuned pairs left notes delta words status aside")
+Row = collections.namedtuple("Row", "section what base tuned pairs left notes delta words status aside layers")
 rows = []
 
 
-def compared(section, what, base, tuned, pairs, left=None, notes=(), delta="", aside=None):
+def compared(section, what, base, tuned, pairs, left=None, notes=(), delta="", aside=None, layers=None):
     """A pair that is compared. base, tuned: what makes a side (below). pairs: tensor -> (old, new), arrays of float32 as a reader
     of the format has them. left: tensor -> regex of its reason, or (parameters, regex), all that table skipped has. notes: regexes
-    of what is said of its folders. delta: more keys of stage delta. aside: tensor -> (old, new), arrays of integers of which the bits
-    are compared."""
-    rows.append(Row(section, what, base, tuned, pairs, left or {}, notes, delta, (), 0, aside or {}))
+    of what is said of its folders. delta: more keys of stage delta. aside: tensor -> (old, new), raw bits, of what is
+    compared but counts in no total. layers: (stack, layer) -> its tensors, in all."""
+    rows.append(Row(section, what, base, tuned, pairs, left or {}, notes, delta, (), 0, aside or {}, layers))
 
 
 def refused(section, what, base, tuned, *words, delta="", status=3):
     """A pair that is refused with one message; words: regexes that it matches."""
-    rows.append(Row(section, what, base, tuned, None, None, (), delta, words, status, None))
+    rows.append(Row(section, what, base, tuned, None, None, (), delta, words, status, None, None))
 
 
 # ---- numbers ----
@@ -252,6 +252,7 @@ class Table:
         cell, = tables["cells"]
         told = "%d parameters, %d changed" % (cell["parameters"], cell["bit_changed"])
         faults = list(self.totals(row, cell)) + list(self.tensors(row, tables)) + list(self.left_out(row, tables))
+        faults += list(self.layers(row, tables))
         faults += ["no note: " + note for note in row.notes if not any(re.search(note, line) for line in said)]
         return told, "; ".join(faults[:4]) or None
 
@@ -288,6 +289,24 @@ class Table:
         want = {name: int((old != new).sum()) for name, (old, new) in row.aside.items()}
         if found != want:
             yield "aside %s, expected %s" % (found, want)
+
+    @staticmethod
+    def layers(row, tables):
+        """Which stack each tensor is in, and what is told of each layer of each."""
+        if row.layers is None:
+            return
+        for r in tables["tensors"]:
+            want = [place for place, names in row.layers.items() if r["tensor"] in names]
+            if (r["stack"], r["layer"]) != (want[0] if want else (r["stack"], -1)):
+                yield "%s stands in layer %d of stack \"%s\"" % (r["tensor"], r["layer"], r["stack"])
+        want = {}
+        for place, names in row.layers.items():
+            both = [(lib.bf16_round(x), lib.bf16_round(y)) for x, y in (row.pairs[n] for n in names if n in row.pairs)]
+            want[place] = sum(x.size for x, _ in both), sum(int((lib.difference("bf16", x, y) != 0).sum()) for x, y in both)
+        found = {(r["stack"], r["layer"]): (r["parameters"], r["updated"]) for r in tables["layers"] if r["node"] == "delta"}
+        for place in sorted(set(found) | set(want)):
+            if want.get(place) != found.get(place):
+                yield "layer %s: %s, expected %s" % (place, found.get(place), want.get(place))
 
     @staticmethod
     def left_out(row, tables):

@@ -12,7 +12,8 @@ import os
 import sinewlib as lib
 import situationlib as table
 
-for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_twice"):
+for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_towers",
+             "situations_twice"):
     importlib.import_module(part)
 
 
