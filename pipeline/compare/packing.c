@@ -250,6 +250,15 @@ static int fit_rows(const struct holder *h)
     return rows == h->t->dims[0] && h->parts[h->nparts - 2]->of->tensor->dims[0] == last->dims[0];
 }
 
+/* Are the parts numbers of one type, so that they can be put together? */
+static int of_one_type(const struct holder *h)
+{
+    for (int64_t i = 1; i < h->nparts; i++)
+        if (decoder_type(h->parts[i]->of->tensor) != decoder_type(h->parts[0]->of->tensor))
+            return 0;
+    return 1;
+}
+
 /* ---- taking apart, putting together ---- */
 
 /* Part i as the holder's elements have it. */
@@ -359,17 +368,16 @@ static err_t put_together(struct aligning *g, const struct holder *h, struct err
     return add_note(g, h, 0, e);
 }
 
-static err_t hint(struct aligning *g, const struct holder *h, int64_t found, struct err *e)
+static err_t hint(struct aligning *g, const struct holder *h, int64_t found, const char *but, struct err *e)
 {
     char shape[200];
     if (g->out->hint)
         return ERR_OK;
     g->out->hint = arena_printf(
         g->arena, e,
-        "tensor %s, %s, looks like a packing of others of which %lld of %lld are on the other side, and "
-        "their shapes do not fit it",
+        "tensor %s, %s, looks like a packing of others of which %lld of %lld are on the other side, and %s",
         h->name->of->name, shape_text(h->t->ndim, h->t->dims, shape, sizeof shape), (long long)found,
-        (long long)h->nparts);
+        (long long)h->nparts, but);
     return e->code;
 }
 
@@ -389,7 +397,9 @@ static err_t align_holders(struct aligning *g, struct common_list *own, struct c
         int more = h.kind->experts && part_of(&h, other, h.experts, 0, text, sizeof text) != NULL;
         int fits = found == h.nparts && !more && (h.kind->experts ? fit_experts(&h, own) : fit_rows(&h));
         if (!fits)
-            TRY(hint(g, &h, found, e));
+            TRY(hint(g, &h, found, "their shapes do not fit it", e));
+        else if (!apart && !of_one_type(&h))
+            TRY(hint(g, &h, found, "they are of several types", e));
         else if (apart)
             TRY(take_apart(g, &h, e));
         else

@@ -1,7 +1,7 @@
 """Experts and projections that one side holds in one tensor and the other one by one: both orders, all names, two oddities at once."""
 import numpy as np
 
-from situationlib import compared, joined, moved, numbers, refused, rounded, safetensors, step, torch_shards
+from situationlib import compared, f32, joined, moved, numbers, refused, rounded, safetensors, step, torch_shards
 from situations_scales import E4M3, codes, quantization, scales, spread
 
 rng = np.random.default_rng(72)
@@ -132,3 +132,8 @@ refused("7 packed", "packed of 3 experts against 4 one by one", safetensors({**m
 narrow = {n: np.ascontiguousarray(x[..., :-1]) for n, x in two.items()}
 refused("7 packed", "packed, narrower than its parts", safetensors({**one, **norm}), safetensors({**narrow, **norm}),
         "their shapes do not fit it", **FAIL)
+mixed = {n: f32(x) if "gate" in n else x for n, x in one.items()}
+refused("7 packed", "packed in the base, one by one in two types", safetensors({**two, **norm}), safetensors({**mixed, **norm}),
+        "the tuned checkpoint r", "they are of several types", **FAIL)
+compared("7 packed", "one by one in two types against packed", safetensors({**mixed, **norm}), safetensors({**two, **norm}),
+         {**joined(one, one), **joined(norm, norm)}, {n: "packed: " for n in two})

@@ -13,7 +13,7 @@ import sinewlib as lib
 import situationlib as table
 
 for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_towers",
-             "situations_twice"):
+             "situations_twice", "situations_drawn"):
     importlib.import_module(part)
 
 
