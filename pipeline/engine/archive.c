@@ -70,9 +70,14 @@ static void archive_key(const struct dag *d, const struct freshness *all, struct
 {
     text_add(t, e, "archive %d %s %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved,
              d->config->text);
-    for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++)
-        if (d->nodes[i].stage->scope != SCOPE_STUDY)
-            text_add(t, e, " %s", all[i].key);
+    for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++) {
+        struct file_stamp made = {
+            0}; /* a node that ran again has the same key, and maybe not the same rows */
+        if (d->nodes[i].stage->scope == SCOPE_STUDY)
+            continue;
+        file_stamp_of(d->nodes[i].path, &made);
+        text_add(t, e, " %s %lld %lld", all[i].key, (long long)made.size_bytes, (long long)made.mtime_ns);
+    }
     if (e->code == ERR_OK)
         hash_text(t->text, key);
 }

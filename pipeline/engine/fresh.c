@@ -79,6 +79,21 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     return code;
 }
 
+/* The archive that a node of the whole study reads, as it says of itself; "" where there is none. */
+static err_t add_archive(const struct dag *d, struct text *t, struct arena *a, struct err *e)
+{
+    char *key = NULL;
+    struct h5 *h;
+    struct err none;
+    err_clear(&none);
+    if (access(d->archive, F_OK) != 0 || h5_open(d->archive, 0, a, &h, &none) != ERR_OK)
+        return ERR_OK;
+    if (h5_get_text(h, "/", "key", &key, &none) == ERR_OK)
+        text_add(t, e, "\narchive %s", key);
+    h5_close(h, &none);
+    return e->code;
+}
+
 static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct headers *headers,
                            struct arena *a, struct arena *keep, struct err *e)
 {
@@ -108,6 +123,8 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
         TRY(text_add(&t, e, "\n%s %s %s %s", n->inputs[k].kind,
                      n->inputs[k].cell ? n->inputs[k].cell->name : "", n->inputs[k].role,
                      all[n->input_nodes[k]].key));
+    if (n->stage->scope == SCOPE_STUDY)
+        TRY(add_archive(d, &t, a, e));
     hash_text(t.text, f->inputs);
 
     struct prints p = {.text = {.arena = a}, .headers = headers};

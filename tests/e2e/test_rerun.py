@@ -48,6 +48,35 @@ class Rerun(lib.Case):
         self.assertEqual(os.stat(self.path("out", "awkward.h5")).st_mtime_ns, archive.st_mtime_ns)
         self.assertEqual(self.changed(["run", self.config], np=3), {}, "the number of processes is no reason to run")
 
+    def test_made_anew(self):
+        """What ran again has the key that it had, and still the archive and the report are of what is there now."""
+        archive, report = self.path("out", "awkward.h5"), self.path("out", "report", "report.md")
+        for what in ("force", "stage", "gone", "cut"):
+            with self.subTest(what=what):
+                before = os.stat(archive).st_mtime_ns, os.stat(report).st_mtime_ns
+                rank = next(p for p in self.artifacts() if p.endswith("rank.h5"))
+                if what == "force":
+                    self.sinew(["run", self.config, "--force"])
+                elif what == "stage":                     # its own node alone, then the rest
+                    self.sinew(["run", self.config, "--stage", "rank", "--force"])
+                    self.sinew(["run", self.config])
+                elif what == "gone":
+                    os.remove(self.path("out", rank))
+                    self.sinew(["run", self.config])
+                else:                                     # between the node and the archive
+                    with open(archive, "rb") as f:
+                        old = f.read()
+                    os.remove(self.path("out", rank))
+                    self.sinew(["run", self.config])
+                    with open(archive, "wb") as f:
+                        f.write(old)
+                    self.assertRegex(self.sinew(["status", self.config]).stdout, "stale +archive")
+                    self.sinew(["run", self.config])
+                self.assertGreater(os.stat(archive).st_mtime_ns, before[0])
+                self.assertGreater(os.stat(report).st_mtime_ns, before[1])
+                self.assertEqual(self.changed(["run", self.config]), {})
+                self.assertIn("nothing to do", self.last.stdout)
+
     def test_parameter_of_one_stage(self):
         old = lib.table(self.path("out", "awkward.h5"), "overlap")
         report = os.stat(self.path("out", "report", "report.md")).st_mtime_ns
