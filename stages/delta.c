@@ -413,15 +413,18 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
     const struct verdict_facts facts = {.arithmetic = d->arithmetic,
                                         .parameters = l->elements,
                                         .bit_changed = k->bit_changed,
+                                        .nonzero = k->nonzero,
                                         .left_out = d->pair.match.skipped_parameters,
                                         .tensors = l->ntensors,
                                         .touched = d->touched,
                                         .only = d->last_touched,
                                         .elements = k->bin_elements,
                                         .updated = k->bin_updated,
-                                        .norms = *norms};
+                                        .norms = *norms,
+                                        .concentration = d->survey.main_top};
     const struct verdict all[] = {verdict_unchanged(&facts), verdict_rounding_of(&facts),
-                                  verdict_size(&facts), verdict_coverage(&facts)};
+                                  verdict_size(&facts), verdict_concentration(&facts),
+                                  verdict_coverage(&facts)};
     table_init(out, "verdicts", d->ctx->arena);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].about)

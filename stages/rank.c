@@ -23,9 +23,8 @@
 enum {
     SPECTRUM_FULL = 0,
     SPECTRUM_NONE,
-    READ_BYTES =
-        10 * LAYOUT_BLOCK *
-        4 /* one block of the update: bits, old, new, difference, and the pair's where nothing is stored */
+    /* one block of the update: bits, old, new, difference, and the pair's where nothing is stored */
+    READ_BYTES = 10 * LAYOUT_BLOCK * 4
 };
 
 /* Singular values below this share of the largest lose digits in a Gram matrix; where the user's tolerance
@@ -47,31 +46,34 @@ static const struct param rank_params[] = {
      "sigma_max"},
     {"spectrum", PARAM_CHOICE, offsetof(struct rank_params, spectrum), NULL, "full", 0, 0, spectra,
      "full: all singular values are computed and kept; none: only the rank, sigma_max and the stable rank, "
-     "several "
-     "times faster"},
+     "several times faster"},
     {"skip", PARAM_TEXTS, offsetof(struct rank_params, skip), NULL, "[layernorm]", 0, 0, NULL,
      "tensors whose names contain one of these get no rank, as in the published script"},
     {"sample", PARAM_INT, offsetof(struct rank_params, sample), "matrices", "0", 0, 1e6, NULL,
      "how many matrices are measured, drawn by a hash of their names: the same ones of every pair; 0: all"},
     {0}};
 
-SCHEMA(rank_table, "rank", KEPT_IN_ARCHIVE,
-       "Numerical rank of each two-dimensional update, from its singular values.", C_CELL, C_NODE, C_TENSOR,
-       C_LAYER, C_MODULE, C_INT("rows", "rows"), C_INT("cols", "columns"),
-       C_INT("matrix_rank", "singular values above the tolerance"), C_INT("max_rank", "min(rows, cols)"),
-       C_REAL("rank_percent", "%", "100 * matrix_rank / max_rank"),
-       C_REAL("tolerance", "weight units",
-              "absolute; default max(rows, cols) * 2^-23 * sigma_max, as numpy and torch have it"),
-       C_REAL("sigma_max", "weight units", "largest singular value"),
-       C_REAL("sigma_min", "weight units", "smallest singular value; NaN with `spectrum: none`"),
-       C_REAL("stable_rank", "1", "squared Frobenius norm / sigma_max^2; 0 for a zero update"),
-       C_REAL("effective_rank", "1",
-              "exp of the entropy of the normalised singular values; 0 for a zero update, NaN with "
-              "`spectrum: none`"),
-       C_INT("ambiguous",
-             "1 where a singular value is so near the tolerance that float32 arithmetic may count otherwise"),
-       C_INT("spectrum_offset", "where the spectrum begins in /spectra/NODE; -1 where it was not kept"),
-       C_INT("spectrum_length", "singular values in the spectrum, descending"));
+SCHEMA(
+    rank_table, "rank", KEPT_IN_ARCHIVE,
+    "Numerical rank of each two-dimensional update, from its singular values.", C_CELL, C_NODE, C_TENSOR,
+    C_LAYER, C_MODULE, C_INT("rows", "rows"), C_INT("cols", "columns"),
+    C_INT("matrix_rank", "singular values above the tolerance"), C_INT("max_rank", "min(rows, cols)"),
+    C_REAL("rank_percent", "%", "100 * matrix_rank / max_rank"),
+    C_REAL("tolerance", "weight units",
+           "absolute; default max(rows, cols) * 2^-23 * sigma_max, as numpy and torch have it"),
+    C_REAL("sigma_max", "weight units", "largest singular value"),
+    C_REAL("sigma_min", "weight units", "smallest singular value; NaN with `spectrum: none`"),
+    C_REAL("stable_rank", "1", "squared Frobenius norm / sigma_max^2; 0 for a zero update"),
+    C_REAL("effective_rank", "1",
+           "exp of the entropy of the normalised singular values; 0 for a zero update, NaN with "
+           "`spectrum: none`"),
+    C_INT("ambiguous",
+          "1 where a singular value is so near the tolerance that float32 arithmetic may count otherwise"),
+    C_INT("spectrum_offset", "where the spectrum begins in /spectra/NODE; -1 where it was not kept"),
+    C_INT("spectrum_length", "singular values in the spectrum, descending"),
+    C_REAL("top20_energy", "1",
+           "share of the sum of squares in the 20 largest singular values, 0 to 1; NaN for a zero update and "
+           "with `spectrum: none`"));
 
 SCHEMA(methods_table, "methods", KEPT_IN_ARTIFACT, "How each matrix was decomposed.", C_TENSOR,
        C_TEXT("method", "gram or svd"), C_INT("processes", "team size"), C_REAL("seconds", "s", "wall time"));
@@ -284,7 +286,7 @@ static err_t cursor_rows(void *arg, int64_t row, int64_t n, float *out, struct e
  * adding them as integers. */
 struct result {
     int64_t processes, method, finite, matrix_rank, ambiguous;
-    double tolerance, sigma_max, sigma_min, stable_rank, effective_rank, seconds;
+    double tolerance, sigma_max, sigma_min, stable_rank, effective_rank, top20_energy, seconds;
 };
 enum { RESULT_WORDS = (int)(sizeof(struct result) / sizeof(int64_t)) };
 _Static_assert(sizeof(struct result) % sizeof(int64_t) == 0 && sizeof(double) == sizeof(int64_t),
@@ -349,8 +351,7 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
             return err_set(
                 e, ERR_SYSTEM,
                 "%s: the singular values of a %lld x %lld update take %.1f MiB on each of %d processes, and "
-                "%.1f "
-                "MiB of the memory budget are free; raise memory_per_process or use more processes",
+                "%.1f MiB of the memory budget are free; raise memory_per_process or use more processes",
                 l->tensors[m->tensor].name, (long long)m->rows, (long long)m->cols, bytes / 1048576,
                 m->processes, fmax(available, 0) / 1048576);
     }
@@ -395,6 +396,7 @@ static err_t measure(struct rank *r, const struct update_matrix *m, struct grid 
     x->sigma_min = found.sigma_min;
     x->stable_rank = found.stable_rank;
     x->effective_rank = found.effective_rank;
+    x->top20_energy = found.top20_energy;
     return ERR_OK;
 }
 
@@ -439,7 +441,7 @@ static err_t decompose(struct rank *r, const struct update_matrix *m, struct gri
     if (!counted)
         TRY(measure(r, m, g, method, a, s, &x, e));
     if (counting(r->p)) /* on every way there, so that all processes' tables are the same */
-        x.sigma_min = x.effective_rank = NAN;
+        x.sigma_min = x.effective_rank = x.top20_energy = NAN;
     x.seconds = clock_sec() - started;
     if (team->me == 0) {
         r->results[m->tensor] = x;
@@ -518,16 +520,16 @@ static err_t write_tables(struct rank *r, struct err *e)
                           V_TEXT(reason)));
             continue;
         }
-        TRY(TABLE_ADD_OF(
-            rank_table, &ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->layer),
-            V_TEXT(t->stack), V_TEXT(t->module), V_INT(t->dims[0]), V_INT(t->dims[1]), V_INT(x->matrix_rank),
-            V_INT(n), V_REAL(100.0 * (double)x->matrix_rank / (double)n), V_REAL(x->tolerance),
-            V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank), V_REAL(x->effective_rank),
-            V_INT(x->ambiguous), V_INT(r->spectra ? at : -1), V_INT(r->spectra ? n : 0)));
+        TRY(TABLE_ADD_OF(rank_table, &ranks, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name),
+                         V_INT(t->layer), V_TEXT(t->stack), V_TEXT(t->module), V_INT(t->dims[0]),
+                         V_INT(t->dims[1]), V_INT(x->matrix_rank), V_INT(n),
+                         V_REAL(100.0 * (double)x->matrix_rank / (double)n), V_REAL(x->tolerance),
+                         V_REAL(x->sigma_max), V_REAL(x->sigma_min), V_REAL(x->stable_rank),
+                         V_REAL(x->effective_rank), V_INT(x->ambiguous), V_INT(r->spectra ? at : -1),
+                         V_INT(r->spectra ? n : 0), V_REAL(x->top20_energy)));
         if (x->sigma_max > 0)
             percents[nranks++] = 100.0 * (double)x->matrix_rank / (double)n;
-        else
-            zero++;
+        zero += !(x->sigma_max > 0);
         TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)),
                          V_INT(x->processes), V_REAL(x->seconds)));
     }

@@ -317,7 +317,9 @@ static err_t print_json(struct comparison *x, struct err *e)
     TRY(text_add(x->out, e, ",\n \"parameters\": %lld, ", (long long)parameters));
     TRY(json_real(x, "covered", (double)parameters / ((double)parameters + (double)left_out), e));
     TRY(text_add(x->out, e, ", \"bit_changed\": %lld, ", (long long)table_int(c, 0, "bit_changed")));
-    static const char *const reals[] = {"relative_norm", "cosine", "one_minus_cosine"};
+    static const char *const reals[] = {"relative_norm",        "cosine",
+                                        "one_minus_cosine",     "top_0_1_percent_energy",
+                                        "top_1_percent_energy", "top_5_percent_energy"};
     for (int i = 0; i < 3; i++) {
         TRY(json_real(x, reals[i], table_real(c, 0, reals[i]), e));
         TRY(text_add(x->out, e, "%s", i < 2 ? ", " : ""));

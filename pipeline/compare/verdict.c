@@ -126,6 +126,23 @@ struct verdict verdict_size(const struct verdict_facts *f)
     return v;
 }
 
+struct verdict verdict_concentration(const struct verdict_facts *f)
+{
+    enum { TOP_1_PERCENT = 1 };
+    char share[32], alike[32];
+    if (!isfinite(f->concentration.top[TOP_1_PERCENT]) || f->nonzero == 0)
+        return (struct verdict){.about = NULL};
+    const int64_t k = f->parameters / 100 + (f->parameters % 100 > 0); /* as concentration_cuts has it */
+    const double even = k < f->nonzero ? (double)k / (double)f->nonzero : 1;
+    struct verdict v = {.about = "concentration", .value = f->concentration.top[TOP_1_PERCENT]};
+    snprintf(
+        v.sentence, sizeof v.sentence,
+        "The 1 %% of the compared parameters that moved furthest hold %s of the update's energy (its sum of "
+        "squares); had all that moved gone equally far, it would be %s.",
+        percent(v.value, share, sizeof share), percent(even, alike, sizeof alike));
+    return v;
+}
+
 struct verdict verdict_coverage(const struct verdict_facts *f)
 {
     struct verdict v = {.about = "coverage"};

@@ -6,14 +6,15 @@
 #ifndef SINEW_VERDICT_H
 #define SINEW_VERDICT_H
 
+#include "compare/concentration.h"
 #include "compare/norms.h"
 #include "elements/magnitude.h"
 
 #include <stddef.h>
 
 struct verdict {
-    const char *about; /* "unchanged", "rounding", "size", "coverage", "full_rank" or "entropy"; NULL: nothing
-                          can be said */
+    const char *about; /* "unchanged", "rounding", "size", "concentration", "coverage", "full_rank" or
+                          "entropy"; NULL: nothing can be said */
     double value;      /* the figure that the sentence is about */
     char sentence[480];
 };
@@ -21,12 +22,13 @@ struct verdict {
 /* Of a cell, all over its compared parameters. */
 struct verdict_facts {
     enum arithmetic arithmetic;
-    int64_t parameters, bit_changed;
+    int64_t parameters, bit_changed, nonzero;
     int64_t left_out;                  /* parameters of either side that are not compared */
     int64_t tensors, touched;          /* compared; of these, with a changed element */
     const char *only;                  /* the touched tensor where there is one alone */
     const int64_t *elements, *updated; /* by magnitude bin of |w0|, MAGNITUDE_BINS each */
     struct norms norms;
+    struct concentration concentration;
 };
 
 /* What rounding does to an update, from the rate of changed weights by magnitude. */
@@ -43,11 +45,13 @@ struct verdict_rounding {
  * Source of the idea: arXiv:2602.03839, arXiv:2509.04259. */
 int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out);
 
-/* Local, pure. What can be said: how much is unchanged; what rounding explains of it; the size of the update;
- * how much of both sides was compared. `about` is NULL where there is nothing to say. */
+/* Local, pure. What can be said: how much is unchanged; what rounding explains of it; the size of the update
+ * and how concentrated it is, beside one whose changed elements are all equally large; how much of both sides
+ * was compared. `about` is NULL where there is nothing to say. */
 struct verdict verdict_unchanged(const struct verdict_facts *f);
 struct verdict verdict_rounding_of(const struct verdict_facts *f);
 struct verdict verdict_size(const struct verdict_facts *f);
+struct verdict verdict_concentration(const struct verdict_facts *f);
 struct verdict verdict_coverage(const struct verdict_facts *f);
 
 /* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many matrices

@@ -55,12 +55,13 @@ SHARED(tensor_sparsity, KEPT_IN_ARCHIVE, "Updated elements per tensor, by criter
 SHARED(
     verdicts, KEPT_IN_ARCHIVE,
     "What the figures of a cell say, in sentences; each stands beside the figure that it is about.", C_CELL,
-    C_NODE, C_TEXT("about", "unchanged, rounding, size, coverage, full_rank or entropy"),
+    C_NODE, C_TEXT("about", "unchanged, rounding, size, concentration, coverage, full_rank or entropy"),
     C_REAL(
         "value", "share; full_rank: percent",
         "unchanged: of the compared parameters; rounding: what rounding alone would leave unchanged, an "
-        "estimate; size: relative norm; coverage: compared parameters; full_rank: median of the measured matrices; "
-        "entropy: nats, mean of the tuned policy less that of the base, NaN where a caveat keeps them apart"),
+        "estimate; size: relative norm; concentration: top_1_percent_energy; coverage: compared parameters; "
+        "full_rank: median of the measured matrices; entropy: nats, mean of the tuned policy less that of the base, "
+        "NaN where a caveat keeps them apart"),
     C_TEXT("sentence", "the same in words"));
 
 SHARED(skipped, KEPT_AT_END, "Every tensor (or file) left out of a stage, with the reason.", C_CELL, C_NODE,

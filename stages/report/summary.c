@@ -212,10 +212,25 @@ static void take_layers(struct summary *sum, const struct table *t, struct err *
 
 static void take_modules(struct summary *sum, const struct table *t, struct err *e)
 {
+    for (int64_t i = 0; i < t->nrows; i++) {
+        const char *node = table_text(t, i, "node"), *module = table_text(t, i, "module"),
+                   *column = column_of(sum, table_text(t, i, "cell"));
+        double norm = table_real(t, i, "relative_norm");
+        if (is_shown(sum, node, e))
+            pivot_add(&sum->modules, module, column, table_real(t, i, "sparsity"), e);
+        if (!isnan(norm) && keys_add(&sum->norm_nodes, node, e) == 0) /* a mask has none */
+            pivot_add(&sum->module_norms, module, column, norm, e);
+    }
+}
+
+enum { LEAST_ELEMENTS = 1000 }; /* of a tensor that counts in published means */
+
+static void take_tensors(struct summary *sum, const struct table *t, struct err *e)
+{
     for (int64_t i = 0; i < t->nrows; i++)
-        if (is_shown(sum, table_text(t, i, "node"), e))
-            pivot_add(&sum->modules, table_text(t, i, "module"), column_of(sum, table_text(t, i, "cell")),
-                      table_real(t, i, "sparsity"), e);
+        if (table_int(t, i, "parameters") >= LEAST_ELEMENTS)
+            pivot_add(&sum->norms, table_text(t, i, "cell"), "relative", table_real(t, i, "relative_norm"),
+                      e);
 }
 
 static void take_rank(struct summary *sum, const struct table *t, struct err *e)
@@ -230,6 +245,11 @@ static void take_rank(struct summary *sum, const struct table *t, struct err *e)
         pivot_add(&sum->rank, row, "ambiguous", table_int(t, i, "ambiguous") != 0, e);
         pivot_add(&sum->rank, row, "stable", table_real(t, i, "stable_rank"), e);
         pivot_add(&sum->rank, row, "effective", table_real(t, i, "effective_rank"), e);
+        if (table_int(t, i, "rows") * table_int(t, i, "cols") >= LEAST_ELEMENTS &&
+            table_real(t, i, "sigma_max") > 0) {
+            pivot_add(&sum->rank, row, "moved", table_real(t, i, "effective_rank"), e);
+            pivot_add(&sum->rank, row, "top20", table_real(t, i, "top20_energy"), e);
+        }
     }
 }
 
@@ -438,7 +458,11 @@ const char *summary_published_of(struct summary *sum, const char *cell, const ch
         char figure[32];
         if (strcmp(table_text(&sum->published, i, "quantity"), quantity) != 0)
             continue;
-        snprintf(figure, sizeof figure, "%.2f", summary_percent(table_real(&sum->published, i, "value")));
+        double value = table_real(&sum->published, i, "value");
+        if (summary_is_share(quantity))
+            snprintf(figure, sizeof figure, "%.2f", summary_percent(value));
+        else
+            snprintf(figure, sizeof figure, "%.5g", value);
         if (!strstr(all, figure)) /* sources may agree */
             all = arena_printf(sum->a, e, "%s%s%s", all, *all ? " / " : "", figure);
     }
@@ -459,25 +483,51 @@ struct tally summary_rank_of(struct summary *sum, const char *node, const char *
     return pivot_at(&sum->rank, summary_join(sum, node, cell, e), statistic);
 }
 
+int summary_is_share(const char *quantity)
+{
+    return strcmp(quantity, "relative_norm") != 0 && strcmp(quantity, "effective_rank") != 0;
+}
+
+/* The measure that a published sparsity is of; -1 where there is none. "sparsity": what the study's own
+ * headline is; "sparsity_1e-8", "sparsity_relative_1e-3": of a criterion and its tolerance. */
+static int measure_of(const struct summary *sum, const char *quantity)
+{
+    static const char relative[] = "_relative_";
+    const char *of = quantity + strlen("sparsity");
+    const int is_relative = strncmp(of, relative, sizeof relative - 1) == 0;
+    const char *criterion = is_relative ? "relative" : "absolute";
+    const char *digit = strpbrk(of, "0123456789");
+    if (!digit)
+        return summary_first_headline(sum);
+    const double tolerance = strtod(digit, NULL);
+    for (int m = 0; m < sum->nmeasures; m++)
+        if (strcmp(sum->measures[m].criterion, criterion) == 0 &&
+            fabs(sum->measures[m].tolerance - tolerance) <= 1e-9 * tolerance)
+            return m;
+    return -1;
+}
+
 double summary_measured(struct summary *sum, const char *quantity, const char *cell, struct err *e)
 {
     struct tally t = {0};
-    int measure = summary_first_headline(sum);
-    int is_sparsity = strncmp(quantity, "sparsity", 8) == 0;
-    const char *digit = is_sparsity ? strpbrk(quantity, "0123456789") : NULL;
-    if (digit) { /* sparsity_1e-8 */
-        double tolerance = strtod(digit, NULL);
-        measure = -1;
-        for (int m = sum->nmeasures - 1; m >= 0; m--)
-            if (strcmp(sum->measures[m].criterion, "absolute") == 0 &&
-                fabs(sum->measures[m].tolerance - tolerance) <= 1e-9 * tolerance)
-                measure = m;
+    double scale = 1;
+    const char *node = sum->rank_nodes.n > 0 ? sum->rank_nodes.text[0] : NULL;
+    if (strncmp(quantity, "sparsity", 8) == 0) {
+        const int measure = measure_of(sum, quantity);
+        scale = 100;
+        if (measure >= 0)
+            t = pivot_at(&sum->sparsity, cell, sum->measures[measure].key);
+    } else if (strcmp(quantity, "relative_norm") == 0)
+        t = pivot_at(&sum->norms, cell, "relative");
+    else if (node && strncmp(quantity, "rank", 4) == 0)
+        t = summary_rank_of(sum, node, cell, "percent", e);
+    else if (node && strcmp(quantity, "effective_rank") == 0)
+        t = summary_rank_of(sum, node, cell, "moved", e);
+    else if (node && strcmp(quantity, "top20_energy") == 0) {
+        scale = 100;
+        t = summary_rank_of(sum, node, cell, "top20", e);
     }
-    if (is_sparsity && measure >= 0)
-        t = pivot_at(&sum->sparsity, cell, sum->measures[measure].key);
-    else if (strncmp(quantity, "rank", 4) == 0 && sum->rank_nodes.n > 0)
-        t = summary_rank_of(sum, sum->rank_nodes.text[0], cell, "percent", e);
-    return tally_mean(&t) * (is_sparsity ? 100 : 1);
+    return scale * tally_mean(&t);
 }
 
 void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, int64_t detail)
@@ -495,12 +545,14 @@ void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, i
                                  &sum->seeds,           &sum->data,          &sum->steps,
                                  &sum->bases,           &sum->layer_nodes,   &sum->density_nodes,
                                  &sum->rank_nodes,      &sum->overlap_nodes, &sum->entropy_nodes,
-                                 &sum->consensus_nodes, &sum->absent,        &sum->published_cells};
+                                 &sum->consensus_nodes, &sum->absent,        &sum->published_cells,
+                                 &sum->norm_nodes};
     struct pivot *const pivots[] = {
-        &sum->sparsity,  &sum->updated,     &sum->layers,          &sum->density,  &sum->modules,
-        &sum->rank,      &sum->by_varies,   &sum->by_base,         &sum->by_scope, &sum->by_algorithms,
-        &sum->consensus, &sum->consensus_k, &sum->consensus_cells, &sum->skipped};
-    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published, &sum->pairs};
+        &sum->sparsity,        &sum->updated,       &sum->layers,    &sum->density,
+        &sum->modules,         &sum->rank,          &sum->by_varies, &sum->by_base,
+        &sum->by_scope,        &sum->by_algorithms, &sum->consensus, &sum->consensus_k,
+        &sum->consensus_cells, &sum->skipped,       &sum->norms,     &sum->module_norms};
+    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published, &sum->pairs, &sum->verdicts};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         table_start(kept[i], NULL, a); /* what columns they have the archive's tables say */
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -517,11 +569,14 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e)
     } takers[] = {{"cells", take_cells},         {"sparsity", take_sparsity}, {"layers", take_layers},
                   {"modules", take_modules},     {"rank", take_rank},         {"overlap", take_overlap},
                   {"consensus", take_consensus}, {"entropy", take_entropy},   {"skipped", take_skipped},
-                  {"published", take_published}};
+                  {"published", take_published}, {"tensors", take_tensors}};
     const struct {
         const char *table;
         struct table *kept;
-    } kept[] = {{"cells", &sum->cells}, {"entropy", &sum->entropy}, {"published", &sum->published}};
+    } kept[] = {{"cells", &sum->cells},
+                {"entropy", &sum->entropy},
+                {"published", &sum->published},
+                {"verdicts", &sum->verdicts}};
     for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
         if (strcmp(kept[k].table, t->schema->name) == 0)
             table_add_all(kept[k].kept, t, e);

@@ -44,7 +44,7 @@ struct summary {
     int64_t detail;        /* up to so many cells (or pairs) a page has a row each */
     const char *study, *simulated, *created, *version; /* root attributes; "" where there is none */
     const char *notes; /* what was taken of checkpoints, a line each; "" where there is nothing to say */
-    struct table cells, entropy, published;
+    struct table cells, entropy, published, verdicts;
     struct table pairs; /* the first SUMMARY_PAIRS rows of overlap at scope model, of npairs */
     int64_t npairs;
     struct keys published_cells;          /* cells that table published names */
@@ -60,8 +60,12 @@ struct summary {
     struct pivot sparsity, updated; /* cell x measure key */
     struct pivot layers, density;   /* layer ("7", or "visual 7" of another stack) x summary_columns */
     struct pivot modules;           /* module x the same */
-    struct pivot rank;              /* node, cell x percent full zero ambiguous stable effective */
-    struct pivot by_algorithms;     /* overlap of the first node: algorithm, algorithm x column or "pairs" */
+    struct pivot norms;             /* cell x "relative": of tensors of 1000 elements and more */
+    struct pivot module_norms;      /* module x summary_columns: relative norms */
+    struct keys norm_nodes;         /* that know these */
+    struct pivot rank; /* node, cell x percent full zero ambiguous stable effective; of matrices that changed,
+                          of 1000 elements and more: moved top20 */
+    struct pivot by_algorithms; /* overlap of the first node: algorithm, algorithm x column or "pairs" */
     struct pivot by_varies, by_base,
         by_scope;                 /* overlap: node, varies; node, base, varies; module x column or "pairs" */
     struct pivot consensus;       /* base, k x "updated" */
@@ -130,8 +134,13 @@ const char *summary_published_of(struct summary *sum, const char *cell, const ch
 int64_t summary_published_first(struct summary *sum, const char *cell);
 int64_t summary_published_next(const struct summary *sum, int64_t row);
 
-/* Local. What the study measured of a published quantity ("sparsity", "sparsity_1e-8", "rank") in a cell, in
- * percent; NaN where it has no counterpart. */
+/* Local, pure. Is a published quantity a share, shown in percent? Norms and effective ranks are not. */
+int summary_is_share(const char *quantity);
+
+/* Local. What the study measured of a published quantity in a cell, shares in percent; NaN where it has no
+ * counterpart. sparsity, sparsity_1e-8, sparsity_relative_1e-3: by criterion and tolerance; rank,
+ * rank_percent. relative_norm: the mean over tensors; effective_rank, top20_energy: over the matrices that
+ * changed; both as nick-yudin/modeldelta has them, of 1000 elements and more. */
 double summary_measured(struct summary *sum, const char *quantity, const char *cell, struct err *e);
 
 /* Local. A statistic of a rank node over the matrices of a cell. */

@@ -350,7 +350,7 @@ def compare_archives(one, two):
             u, v = x[column], y[column]
             if name == "rank" and column in ("sigma_max", "sigma_min", "tolerance"):
                 equal = same(u, v) | (np.abs(u - v) <= 1e-5 * x["sigma_max"])
-            elif name == "rank" and column in ("stable_rank", "effective_rank"):
+            elif name == "rank" and column in ("stable_rank", "effective_rank", "top20_energy"):
                 equal = same(u, v) | (np.abs(u - v) <= 1e-5 * np.abs(u))
             elif name == "rank" and column in ("matrix_rank", "rank_percent"):
                 equal = same(u, v) | (x["ambiguous"] != 0) | (y["ambiguous"] != 0)

@@ -236,10 +236,12 @@ class Reference:
                     self.assertLessEqual(row["matrix_rank"], 7)
                 if s[0] == 0:
                     self.assertEqual((row["matrix_rank"], row["stable_rank"], row["effective_rank"]), (0, 0, 0))
+                    self.assertTrue(np.isnan(row["top20_energy"]))
                 else:
                     self.close(row["stable_rank"], (s ** 2).sum() / s[0] ** 2, 1e-6, message)
                     p = s[s > 0] / s.sum()
                     self.close(row["effective_rank"], np.exp(-(p * np.log(p)).sum()), 1e-3, message)
+                    self.close(row["top20_energy"], (s[:20] ** 2).sum() / (s ** 2).sum(), 1e-6, message)
                 got = spectra[row["spectrum_offset"]:row["spectrum_offset"] + row["spectrum_length"]]
                 self.assertEqual(got.shape, s.shape)
                 self.assertLessEqual(np.abs(got - s).max(), 1e-5 * s[0], message)

@@ -193,6 +193,54 @@ stages:
             self.assertEqual([by_kind["one"][c] for c in TOP], [1, 1, 1])
             self.assertEqual(by_kind["sparse"]["top_5_percent_energy"], 1)
 
+    def test_published_counterparts(self):
+        """What a study names as published stands beside what it measured, by the definitions of those who published it."""
+        rng = np.random.default_rng(3)
+        base, tuned = {}, {}
+        for i, shape in enumerate([(40, 60), (64, 30), (30, 40), (20, 20), (1200,)]):
+            w = (rng.standard_normal(shape) * 0.02).astype(np.float32)
+            d = (rng.standard_normal(shape) * 1e-4 * (rng.random(shape) < 0.4)).astype(np.float32)
+            name = "model.layers.%d.mlp.up_proj.weight" % i
+            base[name], tuned[name] = ("F32", lib.float_bits(w)), ("F32", lib.float_bits(w + d * (i != 2)))
+        lib.write_checkpoint(self.path("base"), base)
+        lib.write_checkpoint(self.path("tuned"), tuned)
+        config = self.write("study.yaml", """study: s
+output: %s
+cells:
+  - {family: f, algorithm: a, base: "%s", tuned: "%s",
+     published: {source: p, relative_norm: 0.000712, effective_rank: 2727.1, top20_energy: 0.216, sparsity_relative_1e-3: 81.4}}
+stages:
+  load: {}
+  delta: {needs: [load], arithmetic: f32}
+  relative: {kind: mask, needs: [delta], criterion: relative, tolerance: 1e-3}
+  absolute: {kind: mask, needs: [delta], tolerance: 1e-3}
+  rank: {needs: [delta]}
+  report: {needs: [relative, absolute, rank], figures: false}
+""" % (self.path("out"), self.path("base"), self.path("tuned")))
+        done = lib.run_sinew(0, ["run", config], cwd=self.dir)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(self.path("out", "report", "report.md")) as f:
+            page = f.read()
+        pairs = {n: tuple(x[n][1].view(np.float32).astype(np.float64) for x in (base, tuned)) for n in base}
+        large = [(a, b - a) for a, b in pairs.values() if a.size >= 1000]
+        moved = [np.linalg.svd(d, compute_uv=False) for a, d in large if a.ndim == 2 and d.any()]
+        whole = np.concatenate([np.abs(b - a).ravel() > 1e-3 * np.maximum(np.abs(a), np.abs(b)).ravel() for a, b in pairs.values()])
+        ranks = [np.exp(-sum(p * np.log(p) for p in s / s.sum())) for s in moved]
+        want = {"relative_norm": ("0.000712", np.mean([np.linalg.norm(d) / np.linalg.norm(a) for a, d in large]), "1"),
+                "effective_rank": ("2727.1", np.mean(ranks), "1"),
+                "top20_energy": ("21.60", 100 * np.mean([(s[:20] ** 2).sum() / (s ** 2).sum() for s in moved]), "%"),
+                "sparsity_relative_1e-3": ("81.40", 100 * (1 - whole.mean()), "%")}
+        for quantity, (published, measured, unit) in want.items():
+            row = [[x.strip() for x in line.split("|")[1:-1]] for line in page.splitlines() if "| %s " % quantity in line]
+            self.assertEqual(len(row), 1, quantity)
+            self.assertEqual((row[0][2], row[0][4], row[0][5]), (published, unit, "p"), row)
+            self.assertAlmostEqual(float(row[0][3]), measured, delta=1e-3 * measured, msg=quantity)
+        size = page[page.index("## Size and direction"):page.index("## Which weights move")]
+        self.assertIn("The update's norm is", size)
+        self.assertIn("that moved furthest hold", size)
+        self.assertRegex(size, r"\| f/a/0 +\|")
+        self.assertRegex(size, r"\| up_proj +\|")
+
 
 if __name__ == "__main__":
     lib.main()

@@ -30,6 +30,24 @@ static void test_equal_values(void **state)
     assert_int_equal(x.ambiguous, 0);
 }
 
+/* Of 1, 1/2, 1/4 ... the 20 largest have all but 4^-20 of the energy, of equal ones their share. */
+static void test_top20(void **state)
+{
+    (void)state;
+    double s[50];
+    struct spectrum x;
+    for (int i = 0; i < 50; i++)
+        s[i] = ldexp(3, -i);
+    spectrum_measure(s, 50, 50, 60, 0, &x);
+    near(x.top20_energy, (1 - ldexp(1, -40)) / (1 - ldexp(1, -100)), 1e-15);
+    spectrum_measure(s, 20, 20, 60, 0, &x);
+    near(x.top20_energy, 1, 0);
+    for (int i = 0; i < 50; i++)
+        s[i] = 1e-30;
+    spectrum_measure(s, 50, 50, 60, 0, &x);
+    near(x.top20_energy, 0.4, 1e-15);
+}
+
 static void test_two_values(void **state)
 {
     (void)state;
@@ -40,6 +58,7 @@ static void test_two_values(void **state)
     assert_int_equal(x.matrix_rank, 2);
     near(x.stable_rank, 1.25, 1e-15);
     near(x.effective_rank, 3 / cbrt(4), 1e-14);
+    near(x.top20_energy, 1, 0);
     near(x.sigma_min, 0, 0);
     assert_int_equal(x.ambiguous, 0);
 }
@@ -55,6 +74,7 @@ static void test_zero_matrix(void **state)
     near(x.tolerance, 0, 0);
     near(x.stable_rank, 0, 0);
     near(x.effective_rank, 0, 0);
+    assert_true(isnan(x.top20_energy));
     spectrum_measure(s, 2, 2, 5, 1e-6, &x);
     assert_int_equal(x.matrix_rank, 0);
     near(x.tolerance, 1e-6, 0);
@@ -153,11 +173,11 @@ static void test_scale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_values), cmocka_unit_test(test_two_values),
-        cmocka_unit_test(test_zero_matrix),  cmocka_unit_test(test_no_values),
-        cmocka_unit_test(test_single_value), cmocka_unit_test(test_tolerance),
-        cmocka_unit_test(test_band),         cmocka_unit_test(test_tolerance_in_noise),
-        cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_equal_values),       cmocka_unit_test(test_top20),
+        cmocka_unit_test(test_two_values),         cmocka_unit_test(test_zero_matrix),
+        cmocka_unit_test(test_no_values),          cmocka_unit_test(test_single_value),
+        cmocka_unit_test(test_tolerance),          cmocka_unit_test(test_band),
+        cmocka_unit_test(test_tolerance_in_noise), cmocka_unit_test(test_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

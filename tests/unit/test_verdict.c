@@ -71,6 +71,23 @@ static void test_size(void **state)
     assert_null(verdict_size(&f).about);
 }
 
+static void test_concentration(void **state)
+{
+    (void)state;
+    struct verdict_facts f = facts(100001, 5000);
+    f.nonzero = 4004;
+    f.concentration = (struct concentration){{0.1, 0.75, 1}};
+    says(
+        verdict_concentration(&f), "concentration", 0.75,
+        "The 1 % of the compared parameters that moved furthest hold 75.00 % of the update's energy (its sum of "
+        "squares); had all that moved gone equally far, it would be 25.00 %.");
+    f.nonzero = 30; /* fewer than 1 % */
+    f.concentration.top[1] = 1;
+    assert_non_null(strstr(verdict_concentration(&f).sentence, "it would be 100"));
+    f.concentration = CONCENTRATION_UNKNOWN; /* nothing moved */
+    assert_null(verdict_concentration(&f).about);
+}
+
 static void test_coverage(void **state)
 {
     (void)state;
@@ -228,8 +245,9 @@ static void test_entropy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entropy),  cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),
-        cmocka_unit_test(test_coverage), cmocka_unit_test(test_rank),      cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_entropy),       cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),
+        cmocka_unit_test(test_concentration), cmocka_unit_test(test_coverage),  cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,8 @@ double spectrum_band(int64_t rows, int64_t cols, double sigma_max)
 void spectrum_measure(const double *s, int64_t n, int64_t rows, int64_t cols, double tolerance,
                       struct spectrum *out)
 {
-    *out = (struct spectrum){.tolerance = tolerance};
+    enum { TOP = 20 };
+    *out = (struct spectrum){.tolerance = tolerance, .top20_energy = NAN};
     if (n < 1)
         return;
     out->sigma_max = s[0];
@@ -31,12 +32,13 @@ void spectrum_measure(const double *s, int64_t n, int64_t rows, int64_t cols, do
         out->tolerance = spectrum_tolerance(rows, cols, s[0]);
     if (!(s[0] > 0))
         return;
-    double band = spectrum_band(rows, cols, s[0]), squares = 0, sum = 0;
+    double band = spectrum_band(rows, cols, s[0]), squares = 0, sum = 0, top = 0;
     for (int64_t i = 0; i < n; i++) {
         double x = s[i] / s[0];
         out->matrix_rank += s[i] > out->tolerance;
         out->ambiguous |= fabs(s[i] - out->tolerance) <= band;
         squares += x * x;
+        top = i < TOP ? squares : top;
         sum += x;
     }
     /* H = ln(sum) - (1/sum) * sum of x ln x, for p = x / sum */
@@ -47,5 +49,6 @@ void spectrum_measure(const double *s, int64_t n, int64_t rows, int64_t cols, do
             xlogx += x * log(x);
     }
     out->stable_rank = squares;
+    out->top20_energy = top / squares;
     out->effective_rank = exp(log(sum) - xlogx / sum);
 }

@@ -12,6 +12,8 @@ struct spectrum {
     double stable_rank;    /* squared Frobenius norm / sigma_max^2; 0 for a zero matrix */
     double effective_rank; /* exp of the entropy of the singular values divided by their sum; 0 for a zero
                               matrix */
+    double top20_energy;   /* share of the sum of squares in the 20 largest values (nick-yudin/modeldelta's
+                              concentration_top_k); 1 where there are no more, NaN for a zero matrix */
     int ambiguous; /* a singular value is so near the tolerance that float32 arithmetic may count otherwise */
 };
 

@@ -16,6 +16,7 @@
     X(sparsity, "sparsity", NULL)                     \
     X(tolerances, "sparsity-by-tolerance", NULL)      \
     X(maps, "sparsity-by-layer", NULL)                \
+    X(norms, "size-and-direction", NULL)              \
     X(rank, "rank-of-the-updates", NULL)              \
     X(spectra, "rank-of-the-updates", NULL)           \
     X(rate, "which-weights-move", NULL)               \

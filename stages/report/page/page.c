@@ -4,6 +4,7 @@
 #include "report/page/headline.h"
 #include "report/page/sections.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +90,59 @@ static int say_numbers(struct page *p, struct err *e)
     return 1;
 }
 
+/* One sentence of table verdicts, with whose it is where there are several. */
+static void put_verdict(struct page *p, int64_t row, int64_t of, const char *which, struct err *e)
+{
+    const struct table *t = &p->sum->verdicts;
+    body_begin(&p->body, BODY_ITEM, e);
+    if (of > 1)
+        body_strong(&p->body, e, "%s%s:", table_text(t, row, "cell"), which);
+    body_text(&p->body, e, "%s%s", of > 1 ? " " : "", table_text(t, row, "sentence"));
+}
+
+/* What the figures of the cells say in words: of each of a few cells, of many the two ends. Returns how many
+ * there are. */
+static int64_t put_verdicts(struct page *p, const char *about, struct err *e)
+{
+    const struct table *t = &p->sum->verdicts;
+    int64_t n = 0, least = -1, most = -1;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        if (strcmp(table_text(t, i, "about"), about) != 0)
+            continue;
+        const double x = table_real(t, i, "value");
+        n++;
+        if (isnan(x)) /* of which nothing is more or less */
+            continue;
+        least = least < 0 || x < table_real(t, least, "value") ? i : least;
+        most = most < 0 || x > table_real(t, most, "value") ? i : most;
+    }
+    if (n > SUMMARY_COLUMN_CELLS) {
+        if (least >= 0)
+            put_verdict(p, least, n, ", the least", e);
+        if (most != least)
+            put_verdict(p, most, n, ", the greatest", e);
+        return n;
+    }
+    for (int64_t i = 0; i < t->nrows && n > 0; i++)
+        if (strcmp(table_text(t, i, "about"), about) == 0)
+            put_verdict(p, i, n, "", e);
+    return n;
+}
+
+static void put_all_verdicts(struct page *p, const struct section *s, struct err *e)
+{
+    int64_t most = 0;
+    for (int i = 0; i < 2 && s->about[i]; i++) {
+        const int64_t n = put_verdicts(p, s->about[i], e);
+        most = n > most ? n : most;
+    }
+    if (most <= SUMMARY_COLUMN_CELLS)
+        return;
+    body_say(&p->body, BODY_ITEM, e, "The sentences of all %lld stand in ", (long long)most);
+    body_link(&p->body, e, "verdicts.csv", "verdicts.csv");
+    body_text(&p->body, e, ".");
+}
+
 static void put_section(struct page *p, const struct section *s, struct err *e)
 {
     struct body *b = &p->body;
@@ -98,6 +152,7 @@ static void put_section(struct page *p, const struct section *s, struct err *e)
     body_section(b, s->id, s->title, s->list ? s->list : "", e);
     if (s->sentence)
         body_say(b, BODY_PARAGRAPH, e, "%s", s->sentence);
+    put_all_verdicts(p, s, e);
     for (int64_t i = 0; p->figures && i < p->figures->n; i++) {
         const struct figure *f = &p->figures->list[i];
         if (strcmp(f->section, s->id) == 0 && (f->svg || tried))

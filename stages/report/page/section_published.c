@@ -1,6 +1,7 @@
 /* The sections that end the page: published figures beside the measured ones, and what was left out. */
 #include "report/page/sections.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- published figures ---- */
@@ -27,6 +28,17 @@ static const char *figure_key(struct summary *sum, int64_t row, struct err *e)
     return e->code == ERR_OK ? key.text : "";
 }
 
+/* A share in percent, any other figure as it is. given: as the config has it, which may be either. */
+static void put_figure(struct sheet *s, const char *quantity, double x, int given, struct err *e)
+{
+    if (summary_is_share(quantity))
+        sheet_real(s, given ? summary_percent(x) : x, 2, e);
+    else if (isnan(x))
+        sheet_cell(s, e, "-");
+    else
+        sheet_cell(s, e, "%.5g", x);
+}
+
 /* All figures, in the order of their first rows; *n of them. */
 static struct same_figure *same_figures(struct summary *sum, int64_t *n, struct err *e)
 {
@@ -50,21 +62,24 @@ static struct same_figure *same_figures(struct summary *sum, int64_t *n, struct 
     return e->code == ERR_OK ? all : NULL;
 }
 
-static void published_row(struct summary *sum, struct sheet *s, const struct same_figure *f, struct err *e)
+static void published_row(struct summary *sum, struct sheet *s, const struct same_figure *f, int units,
+                          struct err *e)
 {
     const struct table *t = &sum->published;
-    const char *cell = table_text(t, f->first, "cell");
+    const char *cell = table_text(t, f->first, "cell"), *quantity = table_text(t, f->first, "quantity");
     if (f->others > 0)
         sheet_cell(s, e, "%s and %lld more %s", cell, (long long)f->others,
                    f->others == 1 ? "seed" : "seeds");
     else
         sheet_cell(s, e, "%s", cell);
-    sheet_cell(s, e, "%s", table_text(t, f->first, "quantity"));
-    sheet_real(s, summary_percent(table_real(t, f->first, "value")), 2, e);
+    sheet_cell(s, e, "%s", quantity);
+    put_figure(s, quantity, table_real(t, f->first, "value"), 1, e);
     if (!f->measured_here)
         sheet_cell(s, e, "not measured");
     else
-        sheet_real(s, tally_mean(&f->measured), 2, e);
+        put_figure(s, quantity, tally_mean(&f->measured), 0, e);
+    if (units)
+        sheet_cell(s, e, "%s", summary_is_share(quantity) ? "%" : "1");
     sheet_cell(s, e, "%s", table_text(t, f->first, "source"));
 }
 
@@ -73,18 +88,23 @@ int section_published(struct page *p, struct err *e)
     struct summary *sum = p->sum;
     struct sheet s;
     int64_t n = 0;
+    int units = 0; /* some figures are no shares, so that each row says its unit */
     if (sum->published.nrows == 0)
         return 0;
+    for (int64_t i = 0; i < sum->published.nrows; i++)
+        units |= !summary_is_share(table_text(&sum->published, i, "quantity"));
     sheet_init(&s, sum->a);
     s.rest = "published.csv";
     sheet_column(&s, 'l', e, "cell");
     sheet_column(&s, 'l', e, "quantity");
-    sheet_column(&s, 'r', e, "published %%");
-    sheet_column(&s, 'r', e, "measured %%");
+    sheet_column(&s, 'r', e, units ? "published" : "published %%");
+    sheet_column(&s, 'r', e, units ? "measured" : "measured %%");
+    if (units)
+        sheet_column(&s, 'l', e, "unit");
     sheet_column(&s, 'l', e, "source");
     const struct same_figure *all = same_figures(sum, &n, e);
     for (int64_t i = 0; i < n && all; i++)
-        published_row(sum, &s, &all[i], e);
+        published_row(sum, &s, &all[i], units, e);
     page_sheet(p, &s, e);
     return 1;
 }

@@ -11,6 +11,7 @@ static const struct section table[] = {
      .sentence = "An update is what fine-tuning changed in a checkpoint. It is sparse where most parameters "
                  "(the numbers a model is made of) stayed as they were.",
      .without = "Not measured: the study has no delta or mask.",
+     .about = {"unchanged"},
      .write = section_sparsity},
     {.id = "sparsity-by-tolerance",
      .title = "Sparsity by tolerance",
@@ -28,17 +29,27 @@ static const struct section table[] = {
      .title = "Sparsity by module",
      .without = "Not measured: the study has no mask.",
      .write = section_modules},
+    {.id = "size-and-direction",
+     .title = "Size and direction",
+     .sentence =
+         "How far did the weights move, beside how large they are; did they turn; and is the change spread over "
+         "many weights or carried by a few?",
+     .without = "Not measured: the study has no delta.",
+     .about = {"size", "concentration"},
+     .write = section_size},
     {.id = "which-weights-move",
      .title = "Which weights move",
      .sentence = "Weights are stored with few digits. A change much smaller than the weight is rounded away, "
                  "so whether a weight moves depends on its size.",
      .without = "Not measured: the study has no delta, or nothing changed.",
+     .about = {"rounding"},
      .numbers = "histograms"},
     {.id = "rank-of-the-updates",
      .title = "Rank of the updates",
      .sentence = "An update may touch few parameters and still change a matrix in every independent "
                  "direction: its rank tells.",
      .without = "Not measured: the study has no rank.",
+     .about = {"full_rank"},
      .write = section_rank},
     {.id = "overlap-of-updated-sets",
      .title = "Overlap of updated sets",
@@ -61,6 +72,7 @@ static const struct section table[] = {
      .sentence = "Where a model writes text, its entropy at each token says how open the choice was: 0 nats "
                  "is certainty.",
      .without = "Not measured: the study has no token-entropy, or its cells name no logits.",
+     .about = {"entropy"},
      .write = section_entropy},
     {.id = "published-figures",
      .title = "Published figures",
@@ -69,6 +81,7 @@ static const struct section table[] = {
     {.id = "left-out",
      .title = "Left out",
      .without = "Nothing: every stage took every tensor.",
+     .about = {"coverage"},
      .write = section_left_out},
 };
 enum { SECTIONS = sizeof table / sizeof *table };

@@ -16,6 +16,8 @@ struct section {
     const char *numbers;  /* without write: the archive table that has the numbers of the figures */
     const char *list;     /* how its lists look, see html.h; NULL: plainly */
     int optional;         /* left out where it has nothing to say */
+    /* What table verdicts calls it: the sentences of cells stand at its top; NULL: no more. */
+    const char *about[2];
 
     /* Local. Appends to p->body what follows the figures. Returns 0 where there was nothing to say, and
      * `without` stands there; else 1. NULL: see numbers. */
@@ -36,6 +38,7 @@ int section_sparsity(struct page *p, struct err *e); /* section_sparsity.c */
 int section_tolerances(struct page *p, struct err *e);
 int section_layers(struct page *p, struct err *e); /* section_layers.c */
 int section_modules(struct page *p, struct err *e);
+int section_size(struct page *p, struct err *e);    /* section_size.c */
 int section_rank(struct page *p, struct err *e);    /* section_rank.c */
 int section_overlap(struct page *p, struct err *e); /* section_overlap.c */
 int section_consensus(struct page *p, struct err *e);
