@@ -79,11 +79,12 @@ static const char *mpi_version(char *text, int size)
 static err_t run_verb(struct runner *r, const struct cli *cli, const char *command, struct err *e)
 {
     char host[64] = "", mpi[MPI_MAX_LIBRARY_VERSION_STRING], hdf5[32], blas[160];
-    r->threads = grid_blas_threads(r->comm);
+    r->threads = grid_blas_threads();
     gethostname(host, sizeof host - 1);
     const struct provenance provenance = {.command = command,
                                           .host = host,
                                           .processes = r->comm->np,
+                                          .threads = r->threads,
                                           .mpi = mpi_version(mpi, sizeof mpi),
                                           .hdf5 = h5_version(hdf5, sizeof hdf5),
                                           .blas = grid_blas_version(blas, sizeof blas)};

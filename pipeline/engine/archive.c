@@ -354,6 +354,7 @@ static err_t write_provenance(struct archive_build *b, const struct provenance *
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         TRY(h5_set_text(f, "/provenance", texts[i][0], texts[i][1], e));
     TRY(h5_set_int(f, "/provenance", "processes", p->processes, e));
+    TRY(h5_set_int(f, "/provenance", "blas_threads", p->threads, e));
     TRY(h5_table_write(f, "/provenance/inputs", &b->files, e));
     if (b->notes.text)
         TRY(h5_write_text(f, "/provenance/notes", b->notes.text,

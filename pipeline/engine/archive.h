@@ -14,7 +14,7 @@ enum { ARCHIVE_SCHEMA_VERSION = 2 };
 struct provenance {
     const char *command; /* the command line */
     const char *host;
-    int processes;
+    int processes, threads;        /* threads: of BLAS, a process */
     const char *mpi, *hdf5, *blas; /* library versions */
 };
 

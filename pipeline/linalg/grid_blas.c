@@ -3,7 +3,6 @@
 #include "linalg/grid_lapack.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,39 +60,11 @@ void grid_blas_start(char **argv)
     unsetenv(VARIABLE); /* it could not be: all goes on as it is */
 }
 
-int grid_blas_threads(const struct comm *c)
+int grid_blas_threads(void)
 {
-    cpu_set_t mine;
-    CPU_ZERO(&mine);
-    int usable = sched_getaffinity(0, sizeof mine, &mine) == 0 ? CPU_COUNT(&mine) : 1;
-    /* Bound processes have processors of their own, unbound ones share all: count who on this node may run
-     * where I may. */
-    MPI_Comm node;
-    MPI_TRY(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node));
-    int np = 1, sharers = 0;
-    MPI_TRY(MPI_Comm_size(node, &np));
-    cpu_set_t *all = calloc((size_t)np, sizeof *all);
-    int ok = all != NULL;
-    MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, node));
-    if (ok) {
-        MPI_TRY(MPI_Allgather(&mine, (int)sizeof mine, MPI_BYTE, all, (int)sizeof mine, MPI_BYTE, node));
-        for (int i = 0; i < np; i++) {
-            cpu_set_t both;
-            CPU_AND(&both, &mine, &all[i]);
-            sharers += CPU_COUNT(&both) > 0;
-        }
-    } else {
-        sharers = np;
-    }
-    free(all);
-    MPI_TRY(MPI_Comm_free(&node));
-    int n = usable / (sharers > 0 ? sharers : 1);
-    if (getenv("OPENBLAS_NUM_THREADS")) /* the user knows better */
-        n = openblas_get_num_threads();
-    if (n < 1)
-        n = 1;
-    openblas_set_num_threads(n);
-    return n;
+    int asked = getenv("OPENBLAS_NUM_THREADS") || getenv("OMP_NUM_THREADS") ? openblas_get_num_threads() : 1;
+    openblas_set_num_threads(asked);
+    return asked;
 }
 
 const char *grid_blas_version(char *text, int size)

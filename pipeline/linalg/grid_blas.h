@@ -3,8 +3,6 @@
 #ifndef SINEW_GRID_BLAS_H
 #define SINEW_GRID_BLAS_H
 
-#include "base/comm.h"
-
 /* Local; before MPI starts and before anything is opened or written. OpenBLAS chooses its kernels as it is
  * loaded, by the processor's model; for one younger than the library it takes the oldest there are (Prescott,
  * 2004), which run at a fifth of the speed. Where that is so, the environment names the ones that fit what
@@ -13,9 +11,10 @@
  * fit, or it cannot be started again. */
 void grid_blas_start(char **argv);
 
-/* Collective on c, because those are counted who share processors. Sets the BLAS threads that fit this
- * process: its processors, divided by the processes of the node that share them. Returns the number set. */
-int grid_blas_threads(const struct comm *c);
+/* Local. Sets the BLAS threads of this process: one, so that the last bits of what is computed with it do not
+ * depend on the machine and busy processors do not wait for each other; or as many as the user asks for
+ * (OPENBLAS_NUM_THREADS, OMP_NUM_THREADS). Returns the number set. */
+int grid_blas_threads(void);
 
 /* Local. Name, version and kernels, for provenance, in text[size]; returns text. */
 const char *grid_blas_version(char *text, int size);

@@ -308,7 +308,7 @@ int main(int argc, char **argv)
         usage();
     struct comm c;
     comm_init(&c, MPI_COMM_WORLD);
-    grid_blas_threads(&c);
+    grid_blas_threads();
     if (path && c.me == 0)
         o.json = need(fopen(path, "a"));
     struct matrix layer[MATRICES] = {

@@ -78,9 +78,10 @@ class Archive(lib.Case):
             self.assertFalse(old & set(words), words)
         if "pni" in flags:
             again = self.write("again.yaml", self.text.replace(self.path("out"), self.path("again")))
-            self.sinew(["run", again], np=2, env={"OPENBLAS_CORETYPE": "Prescott"})
+            self.sinew(["run", again], np=2, env={"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "2"})
             with h5py.File(self.path("again", "awkward.h5"), "r") as f:
                 self.assertIn("Prescott", f["provenance"].attrs["blas"].split())
+                self.assertEqual(f["provenance"].attrs["blas_threads"], 2)
 
     def test_root(self):
         with h5py.File(self.archive, "r") as f:
