@@ -3,6 +3,7 @@
 #include "base/terminal.h"
 #include "base/text.h"
 #include "command/cli.h"
+#include "command/launch.h"
 #include "command/work.h"
 #include "hdf5/h5.h"
 #include "linalg/grid_blas.h"
@@ -25,22 +26,10 @@ static void print_error(const struct err *e)
     fputc('\n', stderr);
 }
 
-/* Under mpirun or srun what is said without MPI is said once. */
-static int is_first_process(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value = getenv(names[i]);
-        if (value)
-            return strcmp(value, "0") == 0;
-    }
-    return 1;
-}
-
 /* A command line that is wrong, or a verb that says or looks at something and reads no study. */
-static int end_without_mpi(const struct cli *cli, struct arena *a, struct err *e)
+static int end_without_mpi(const struct cli *cli, int speaks, struct arena *a, struct err *e)
 {
-    if (!is_first_process())
+    if (!speaks)
         return err_status(e->code);
     if (e->code == ERR_OK && cli->verb->say)
         cli->verb->say(cli);
@@ -66,12 +55,14 @@ int main(int argc, char **argv)
     struct err e;
     struct cli cli;
     struct comm world;
+    const struct launch launch = launch_look();
     mem_start();
     mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);
     err_clear(&e);
-    if (cli_parse(&cli, argc, argv, &arena, &e) != ERR_OK || cli.verb->say || cli.verb->look) {
-        int status = end_without_mpi(&cli, &arena, &e);
+    if (cli_parse(&cli, argc, argv, &arena, &e) != ERR_OK || cli.verb->say || cli.verb->look ||
+        launch_before_mpi(&launch, &e) != ERR_OK) {
+        int status = end_without_mpi(&cli, launch.first, &arena, &e);
         arena_release(&arena);
         return status;
     }
@@ -79,8 +70,13 @@ int main(int argc, char **argv)
     const char *command = command_line(argc, argv, &arena, &e);
     comm_start(&world, &argc, &argv);
     h5_start();
-    err_t code = work_do(&world, &cli, command, &mem, &arena, &e);
-    if (code != ERR_OK && world.me == 0)
+    int speaks = world.me == 0;
+    err_t code = launch_after_mpi(&launch, world.np, &e);
+    if (code == ERR_OK)
+        code = work_do(&world, &cli, command, &mem, &arena, &e);
+    else
+        speaks = launch.first; /* all are the first to MPI */
+    if (code != ERR_OK && speaks)
         print_error(&e);
     fflush(stdout);
     int64_t abandoned = h5_abandoned();

@@ -3,9 +3,11 @@
 #include "hdf5/h5_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -71,9 +73,16 @@ err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
 
 void h5_start(void)
 {
-    setenv("HDF5_USE_FILE_LOCKING", "BEST_EFFORT", 0); /* some NFS and Lustre mounts know no locks */
+    /* BEST_EFFORT of HDF5 1.10 minds all that a mount without locks answers but ENOSYS. What is written here
+     * is under the folder's lock and another name until it is complete. */
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+void h5_without_locks(void)
+{
+    setenv("OMPI_MCA_fs_ufs_lock_algorithm", "1", 0); /* 1: never; Open MPI locks by itself on NFS */
 }
 
 const char *h5_version(char *text, int size)
@@ -110,9 +119,21 @@ err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
     return wrap(id, path, NULL, a, f, e);
 }
 
+/* Does another program hold the file locked, as HDF5 does while it writes? Where there are no locks: no. */
+static int is_being_written(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int is = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e)
 {
     *f = NULL;
+    if (!writable && is_being_written(path))
+        return err_set(e, ERR_DATA, "%s: another program has it open for writing", path);
     hid_t id = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0 && access(path, R_OK) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));

@@ -20,16 +20,20 @@
 
 struct h5; /* an open file */
 
+/* Local, on every process, before the first parallel file. The output's file system has no locks: MPI-IO is
+ * told to do without them too (processes write disjoint ranges). */
+void h5_without_locks(void);
+
 /* Local. Bytes of an element. */
 int h5_type_bytes(enum h5_type type);
 
-/* Local. Silences HDF5's own printing and sets file locking to best effort; once, before any other call.
- * Library version into text. */
+/* Local. Silences HDF5's own printing and turns its file locking off, which fails where a file system has no
+ * locks, whatever the environment says; once, before any other call. Library version into text. */
 void h5_start(void);
 const char *h5_version(char *text, int size);
 
 /* Local. Serial open/create; path is created new (truncated) by create. *f is NULL on error; closed by
- * h5_close. */
+ * h5_close. What another program holds locked for writing, as h5py does, is not read: DATA. */
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e);
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e);
 
@@ -106,8 +110,8 @@ struct h5_source_info {
 err_t h5_source_open(struct h5 *f, const char *name, int row_ndim, struct h5_source **s,
                      struct h5_source_info *info, struct err *e);
 
-/* Local, serial file. Calls each(arg, name, elements) for every dataset at the top, by name; what is a link to
- * elsewhere, or a group, is none. Errors: each's, which ends it; DATA. */
+/* Local, serial file. Calls each(arg, name, elements) for every dataset at the top, by name; what is a link
+ * to elsewhere, or a group, is none. Errors: each's, which ends it; DATA. */
 err_t h5_each_dataset(struct h5 *f, err_t (*each)(void *arg, const char *name, int64_t elements), void *arg,
                       struct err *e);
 
