@@ -5,6 +5,8 @@
 #include "kernels/change/change.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude.h"
+#include "compare/coverage.h"
+#include "compare/names/rename.h"
 #include "compare/pair.h"
 #include "base/text.h"
 #include "compare/concentration.h"
@@ -27,6 +29,7 @@ struct delta_params {
     int arithmetic, store, rows, unmatched, mtp;
     struct real_list tolerances;
     struct text_list rename;
+    const char *coverage;
 };
 
 static const char *const arithmetics[] = {"bf16", "f32", NULL};
@@ -52,10 +55,12 @@ static const struct param delta_params[] = {
     {"unmatched", PARAM_CHOICE, offsetof(struct delta_params, unmatched), NULL, "fail", 0, 0,
      unmatched_choices,
      "tensors on one side only: fail; skip: left out; a head that is tied to the embedding on the other side "
-     "always is"},
+     "is compared with it"},
+    {"coverage", PARAM_TEXT, offsetof(struct delta_params, coverage), NULL, "0.9", 0, 0, NULL,
+     "least share of either side's parameters that must be compared, 0 to 1; any: figures may be of a part"},
     {"rename", PARAM_TEXTS, offsetof(struct delta_params, rename), NULL, "[]", 0, 0, NULL,
-     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names; or "
-     "torchtitan: its names and orders of rows as the base has them"},
+     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names; "
+     "\"WORD.\", to be taken out; or torchtitan: its names and orders of rows as the base has them"},
     {"mtp", PARAM_CHOICE, offsetof(struct delta_params, mtp), NULL, "exclude", 0, 0, mtp_choices,
      "layers of multi-token prediction, which are those beyond num_hidden_layers of the base's config.json and "
      "what is called mtp: exclude from all totals and later stages, or include"},
@@ -112,17 +117,24 @@ static void delta_matches(const void *params, struct match_policy *out)
                                  .skip_unmatched = p->unmatched != 0,
                                  .include_mtp = p->mtp != 0,
                                  .rename = p->rename};
+    coverage_parse(p->coverage, &out->coverage); /* delta_check has seen that it is one */
 }
 
 static int delta_check(const void *params, char *problem, int size)
 {
     const struct delta_params *p = params;
     char why[400];
+    double least;
     for (int i = 0; i < p->rename.n; i++)
-        if (match_rule_check(p->rename.v[i], why, sizeof why) != 0) {
+        if (rename_check(p->rename.v[i], why, sizeof why) != 0) {
             snprintf(problem, (size_t)size, "rename: %s", why);
             return -1;
         }
+    if (coverage_parse(p->coverage, &least) != 0) {
+        snprintf(problem, (size_t)size, "coverage: expected any, or a share from 0 to 1, found %.60s",
+                 p->coverage);
+        return -1;
+    }
     if (p->tolerances.n <= CHANGE_TOLERANCES)
         return 0;
     snprintf(problem, (size_t)size, "tolerances: at most %d values, found %d", CHANGE_TOLERANCES,
@@ -209,16 +221,6 @@ static int is_update(const struct delta *d, int64_t t)
     return decoder_change(d->set->tuned[t]) != NULL;
 }
 
-static int64_t count_unequal(const char *a, const char *b, int64_t n, size_t bytes)
-{
-    int64_t unequal = 0;
-    if (memcmp(a, b, (size_t)n * bytes) == 0)
-        return 0;
-    for (int64_t i = 0; i < n; i++)
-        unequal += memcmp(a + (size_t)i * bytes, b + (size_t)i * bytes, bytes) != 0;
-    return unequal;
-}
-
 /* Reads and compares one piece of a block. */
 static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, int64_t first, int64_t n,
                            struct delta_sums *s, struct err *e)
@@ -230,7 +232,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
         TRY(pair_read(&d->pair, t, first, n, d->w0, d->w1, e));
     if (is_bits(d, t)) {
         int64_t unequal =
-            count_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
+            change_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
         c->counts.bit_changed += unequal;
         c->counts.nonzero += unequal;
         return ERR_OK;
@@ -415,6 +417,7 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
                                         .bit_changed = k->bit_changed,
                                         .nonzero = k->nonzero,
                                         .left_out = d->pair.match.skipped_parameters,
+                                        .coverage = d->pair.match.coverage,
                                         .tensors = l->ntensors,
                                         .touched = d->touched,
                                         .only = d->last_touched,
@@ -422,15 +425,8 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
                                         .updated = k->bin_updated,
                                         .norms = *norms,
                                         .concentration = d->survey.main_top};
-    const struct verdict all[] = {verdict_unchanged(&facts), verdict_rounding_of(&facts),
-                                  verdict_size(&facts), verdict_concentration(&facts),
-                                  verdict_coverage(&facts)};
     table_init(out, "verdicts", d->ctx->arena);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (all[i].about)
-            TRY(TABLE_ADD(out, e, V_TEXT(d->ctx->cell->name), V_TEXT(d->ctx->node), V_TEXT(all[i].about),
-                          V_REAL(all[i].value), V_TEXT(all[i].sentence)));
-    return ERR_OK;
+    return verdict_rows(&facts, d->ctx->cell->name, d->ctx->node, out, e);
 }
 
 static err_t write_tables(struct delta *d, const struct input *base, const struct input *tuned, struct err *e)
@@ -460,8 +456,10 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
     TRY(TABLE_ADD(&cells, e, V_TEXT(cell->name), V_TEXT(cell->family), V_TEXT(cell->algorithm),
                   V_INT(cell->seed), V_TEXT(cell->data), V_INT(cell->step), V_TEXT(cell->base),
                   V_TEXT(cell->tuned), V_INT(l->ntensors), V_INT(d->skipped.nrows),
-                  V_INT(d->pair.match.skipped_parameters), V_INT(l->elements), V_INT(k->bit_changed),
-                  V_INT(k->nonzero), V_NORMS(norms), V_CONCENTRATION(d->survey.main_top)));
+                  V_INT(d->pair.match.skipped_parameters), V_REAL(coverage_share(&d->pair.match.coverage, 0)),
+                  V_REAL(coverage_share(&d->pair.match.coverage, 1)), V_INT(l->elements),
+                  V_INT(k->bit_changed), V_INT(k->nonzero), V_NORMS(norms),
+                  V_CONCENTRATION(d->survey.main_top)));
     double n = l->elements > 0 ? (double)l->elements : 1;
     TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("bits"), V_REAL(0),
                   V_INT(l->elements), V_INT(k->bit_changed), V_REAL(1 - (double)k->bit_changed / n)));
@@ -558,9 +556,8 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     }
     TRY_OUT(code, comm_agree(c, e));
     const struct match *m = &d->pair.match;
-    if (c->me == 0 && m->preset)
-        log_info(ctx->log, "%s: the tuned checkpoint's names are %s's, brought to the base's",
-                 ctx->cell->name, m->preset);
+    if (c->me == 0)
+        pair_say(&d->pair, ctx->cell->name, ctx->log);
     int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks,
             all = d->arithmetic == ARITHMETIC_F32 ? 2 * blocks : blocks; /* looked at twice */
     if (d->p->store == STORE_UPDATE)
@@ -581,7 +578,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 5,
+                                  .version = 6,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

@@ -1,4 +1,5 @@
 #include "formats/catalogue.h"
+#include "formats/head.h"
 #include "hdf5/h5.h"
 #include "study/stage.h"
 #include "base/path.h"
@@ -447,7 +448,8 @@ static err_t load_run(struct ctx *ctx, struct err *e)
         TRY_OUT(code, copy_tensors(ctx, c, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (ctx->comm->me == 0) {
-        write_tables(ctx, c, p->copy, e);
+        if (head_look(c, ctx->arena, e) == ERR_OK)
+            write_tables(ctx, c, p->copy, e);
         checkpoint_verify(c, e); /* what was copied and catalogued is what lies there now */
     }
     code = comm_agree(ctx->comm, e);
@@ -463,7 +465,7 @@ static const struct schema *const load_tables[] = {
 const struct stage stage_load = {
     .kind = "load",
     .brief = "validates a checkpoint and catalogues its tensors",
-    .version = 4,
+    .version = 5,
     .scope = SCOPE_CHECKPOINT,
     .params = load_params,
     .params_size = sizeof(struct load_params),

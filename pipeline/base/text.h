@@ -60,6 +60,9 @@ const char *text_meant(struct text_hint *hint, const char *word, const char *con
 /* Local. Does s end with `end`? */
 int text_ends_with(const char *s, const char *end);
 
+/* Local. 1234567 as "1,234,567". Returns out. */
+const char *text_grouped(int64_t n, char *out, size_t size);
+
 /* Local. For qsort and bsearch over an array of strings: bytewise. */
 int text_order(const void *a, const void *b);
 

@@ -11,8 +11,9 @@
 /* What `compare` is asked. All but scratch is argv's. */
 struct compare_request {
     const char *base, *tuned;
-    const char *logits_base, *logits_tuned;                                         /* NULL: none */
-    const char *weights, *adapter, *merge, *arithmetic, *rank, *memory, *unmatched; /* NULL: as by default */
+    const char *logits_base, *logits_tuned; /* NULL: none */
+    const char *weights, *adapter, *merge, *arithmetic, *rank, *memory, *unmatched,
+        *coverage; /* NULL: as by default */
     struct text_list rename;
     const char *report; /* folder that is kept; NULL: none */
     int json, print_config;

@@ -1,5 +1,6 @@
 #include "command/comparison.h"
 
+#include "formats/head.h"
 #include "formats/headers.h"
 #include "hdf5/h5.h"
 #include "hdf5/table.h"
@@ -316,6 +317,10 @@ static err_t print_json(struct comparison *x, struct err *e)
     TRY(json_text(x, "tuned", x->cell->tuned, e));
     TRY(text_add(x->out, e, ",\n \"parameters\": %lld, ", (long long)parameters));
     TRY(json_real(x, "covered", (double)parameters / ((double)parameters + (double)left_out), e));
+    TRY(text_add(x->out, e, ", "));
+    TRY(json_real(x, "covered_base", table_real(c, 0, "covered_base"), e));
+    TRY(text_add(x->out, e, ", "));
+    TRY(json_real(x, "covered_tuned", table_real(c, 0, "covered_tuned"), e));
     TRY(text_add(x->out, e, ", \"bit_changed\": %lld, ", (long long)table_int(c, 0, "bit_changed")));
     static const char *const reals[] = {"relative_norm",        "cosine",
                                         "one_minus_cosine",     "top_0_1_percent_energy",
@@ -347,6 +352,8 @@ err_t comparison_write(struct text *out, const struct runner *r, int json, struc
     err_t code = take_tables(&x, r->dag->archive, a, e);
     for (int k = 0; k < 2 && code == ERR_OK; k++)
         code = headers_get(r->headers, paths[k], choices[k], &x.side[k], e);
+    for (int k = 0; k < 2 && code == ERR_OK; k++)
+        code = head_look(x.side[k], a, e);
     if (code == ERR_OK)
         code = json ? print_json(&x, e) : print_text(&x, e);
     headers_put(r->headers, x.side[1]);

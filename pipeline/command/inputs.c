@@ -154,6 +154,19 @@ static err_t find_policies(const struct config *c, struct match_policy **out, in
     return ERR_OK;
 }
 
+/* What a pair covers, a line where that is not all. */
+static err_t note_coverage(struct inputs *in, const struct cell *cell, const struct coverage *c,
+                           struct err *e)
+{
+    enum { SHOWN = 20 };
+    char words[160];
+    double share = coverage_share(c, -1);
+    in->covered = share < in->covered ? share : in->covered;
+    if (share >= COVERAGE_WHOLE || in->in_part++ >= SHOWN)
+        return ERR_OK;
+    return text_add(&in->notes, e, "%s: %s\n", cell->name, coverage_words(c, words, sizeof words));
+}
+
 /* Do the two checkpoints of a cell match in each of these ways? */
 static err_t match_cell(struct inputs *in, const struct cell *cell, const struct match_policy *policies,
                         int npolicies, struct err *e)
@@ -167,10 +180,13 @@ static err_t match_cell(struct inputs *in, const struct cell *cell, const struct
     for (int i = 0; i < npolicies && code == ERR_OK; i++) {
         struct err bad;
         const char *preset = NULL;
+        struct coverage covered;
         err_clear(&bad);
-        if (pair_check(base, tuned, &policies[i], cell->name, &preset, &scratch, &bad) != ERR_OK)
+        if (pair_check(base, tuned, &policies[i], cell->name, &preset, &covered, &scratch, &bad) != ERR_OK)
             complain(in, &bad);
-        else if (preset)
+        else
+            code = note_coverage(in, cell, &covered, e);
+        if (bad.code == ERR_OK && code == ERR_OK && preset)
             code =
                 text_add(&in->notes, e, "%s: the tuned checkpoint's names are %s's, brought to the base's\n",
                          cell->name, preset);
@@ -267,6 +283,8 @@ err_t inputs_check(struct inputs *in, const struct dag *d, struct err *e)
 {
     headers_round(in->headers);
     in->notes.arena = in->arena;
+    in->covered = 1;
+    in->in_part = 0;
     TRY(note_paths(in, d, e));
     TRY(open_inputs(in, d, e));
     TRY(match_inputs(in, d, e));

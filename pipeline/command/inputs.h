@@ -18,6 +18,8 @@ struct inputs {
     struct dict logits; /* paths of logits as cells have them */
     int n;              /* that open */
     struct text notes;  /* what was taken of checkpoints that say so, a line each; text NULL: none does */
+    double covered;  /* the least share of a side's parameters that a pair compares; inputs_check sets it */
+    int64_t in_part; /* pairs of which less than COVERAGE_WHOLE is compared */
     int problems;
     struct err first;
 };

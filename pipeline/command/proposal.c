@@ -251,15 +251,15 @@ static int has_masters(const struct proposed *cell, const struct checkpoint *c, 
            weights_under(cell, CHOICE_WEIGHTS_MASTERS, m) != weights_under(cell, CHOICE_WEIGHTS_MODEL, m);
 }
 
-/* With tensors left out that have no partner, as long as most have one: where the names differ, the few that
- * happen to be alike are no comparison, and strictly is what is said. */
+/* With tensors left out that have no partner, as long as run would compare so many: where the names differ,
+ * the few that happen to be alike are no comparison, and strictly is what is said. */
 static err_t try_loose(const struct checkpoint *base, const struct checkpoint *tuned,
                        const struct err *strictly, struct arena *scratch, struct err *bad)
 {
-    static const struct match_policy loose = {.rows = MATCH_ROWS_COMMON, .skip_unmatched = 1};
+    static const struct match_policy loose = {
+        .rows = MATCH_ROWS_COMMON, .skip_unmatched = 1, .coverage = COVERAGE_LEAST};
     struct match m;
-    if (match_build(&m, base, tuned, &loose, "", "", NULL, scratch, bad) != ERR_OK ||
-        2 * m.main.layout.elements < tuned->parameters)
+    if (match_build(&m, base, tuned, &loose, "", "", NULL, scratch, bad) != ERR_OK)
         *bad = *strictly;
     return bad->code;
 }
@@ -282,7 +282,7 @@ static err_t try_pair(const struct proposal *p, struct proposed *cell, struct he
         return bad->code;
     }
     arena_init(&scratch, p->arena->mem);
-    err_t code = pair_check(&base->c, &tuned->c, &strict, cell->tuned->path, NULL, &scratch, &first);
+    err_t code = pair_check(&base->c, &tuned->c, &strict, cell->tuned->path, NULL, NULL, &scratch, &first);
     if (code != ERR_OK) {
         cell->unmatched = 1;
         arena_reset(&scratch);

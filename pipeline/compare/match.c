@@ -1,9 +1,12 @@
 #include "compare/match.h"
 
+#include "compare/names/preset.h"
+#include "compare/names/rename.h"
+#include "compare/names/suggest.h"
 #include "compare/packing.h"
-#include "compare/preset.h"
 #include "elements/stack.h"
 #include "formats/decoder.h"
+#include "formats/head.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,130 +36,21 @@ struct matching {
     struct arena *arena;
 };
 
-/* ---- renaming ---- */
-
-/* PATTERN -> REPLACEMENT, cut at the star where there is one. */
-struct rule {
-    int star;
-    const char *head, *tail, *new_head, *new_tail; /* not terminated */
-    int head_bytes, tail_bytes, new_head_bytes, new_tail_bytes;
-};
-
-static void trim(const char **from, const char **to)
-{
-    while (*from < *to && **from == ' ')
-        ++*from;
-    while (*to > *from && (*to)[-1] == ' ')
-        --*to;
-}
-
-static int has_star(const char *from, const char *to)
-{
-    return memchr(from, '*', (size_t)(to - from)) != NULL;
-}
-
-/* Cuts [from, to) at its star. -1: there are two. */
-static int cut(const char *from, const char *to, const char **head, int *head_bytes, const char **tail,
-               int *tail_bytes)
-{
-    const char *star = memchr(from, '*', (size_t)(to - from));
-    *head = from;
-    *head_bytes = (int)((star ? star : to) - from);
-    *tail = star ? star + 1 : to;
-    *tail_bytes = (int)(to - *tail);
-    return has_star(*tail, to) ? -1 : 0;
-}
-
-static int parse_rule(const char *text, struct rule *r, char *problem, int size)
-{
-    static const char ARROW[] = "->";
-    const char *arrow = strstr(text, ARROW), *why = NULL;
-    if (!arrow || strstr(arrow + 2, ARROW)) {
-        snprintf(problem, (size_t)size, "expected \"PATTERN -> REPLACEMENT\", found \"%.200s\"", text);
-        return -1;
-    }
-    const char *from = text, *to = arrow, *new_from = arrow + 2, *new_to = text + strlen(text);
-    trim(&from, &to);
-    trim(&new_from, &new_to);
-    r->star = has_star(from, to);
-    if (from == to)
-        why = "the pattern is empty";
-    else if (cut(from, to, &r->head, &r->head_bytes, &r->tail, &r->tail_bytes) != 0 ||
-             cut(new_from, new_to, &r->new_head, &r->new_head_bytes, &r->new_tail, &r->new_tail_bytes) != 0)
-        why = "at most one * is allowed on each side";
-    else if (r->star != has_star(new_from, new_to))
-        why = "pattern and replacement must both have a *, or neither";
-    if (why)
-        snprintf(problem, (size_t)size, "\"%.200s\": %s", text, why);
-    return why ? -1 : 0;
-}
-
-int match_rule_check(const char *rule, char *problem, int size)
-{
-    struct rule r;
-    struct text_hint hint;
-    int presets = 0;
-    if (preset_is(rule))
-        return 0;
-    while (preset_words[presets])
-        presets++;
-    if (!strstr(rule, "->") && text_meant(&hint, rule, preset_words, presets, "", "\"", "")[0]) {
-        snprintf(problem, (size_t)size, "\"%.100s\" is no preset: %s", rule, hint.text);
-        return -1;
-    }
-    return parse_rule(rule, &r, problem, size);
-}
-
-static int rule_matches(const struct rule *r, const char *name, size_t n)
-{
-    size_t head = (size_t)r->head_bytes, tail = (size_t)r->tail_bytes;
-    return n >= head + tail && memcmp(name, r->head, head) == 0 &&
-           (!r->star || memcmp(name + n - tail, r->tail, tail) == 0);
-}
-
-/* Applies a rule; *found: to how many names. */
-static err_t apply_rule(struct matching *g, struct side *s, const char *text, int64_t *found, struct err *e)
-{
-    struct rule r;
-    char problem[300];
-    if (parse_rule(text, &r, problem, sizeof problem) != 0)
-        return err_set(e, ERR_CONFIG, "rename: %s", problem);
-    for (int64_t i = 0; i < s->list.n; i++) {
-        const char *name = s->list.v[i].name;
-        size_t n = strlen(name), head = (size_t)r.head_bytes;
-        if (!rule_matches(&r, name, n))
-            continue;
-        int rest = (int)(n - head) - (r.star ? r.tail_bytes : 0);
-        s->list.v[i].name = arena_printf(g->arena, e, "%.*s%.*s%.*s", r.new_head_bytes, r.new_head, rest,
-                                         name + head, r.star ? r.new_tail_bytes : 0, r.new_tail);
-        if (!s->list.v[i].name)
-            return e->code;
-        ++*found;
-    }
-    return ERR_OK;
-}
-
-static err_t apply_preset(struct matching *g, struct side *s, const char *word, int64_t *found, struct err *e)
-{
-    return preset_apply(word, &s->list.v, &s->list.n, found, g->side[BASE].checkpoint, s->checkpoint,
-                        g->arena, e);
-}
+/* ---- the two lists ---- */
 
 /* By the policy's rules; without any by a preset, where the names are a training library's. */
 static err_t rename_side(struct matching *g, struct side *s, struct err *e)
 {
     const struct text_list *rules = &g->policy->rename;
-    int64_t found = 0;
+    const struct checkpoint *base = g->side[BASE].checkpoint;
+    int64_t found;
     if (rules->n == 0) {
-        g->m->preset = preset_guess(g->side[BASE].checkpoint, s->checkpoint);
-        return g->m->preset ? apply_preset(g, s, g->m->preset, &found, e) : ERR_OK;
+        g->m->preset = preset_guess(base, s->checkpoint);
+        return g->m->preset ? rename_apply(&s->list, g->m->preset, &found, base, s->checkpoint, g->arena, e)
+                            : ERR_OK;
     }
     for (int k = 0; k < rules->n; k++) {
-        found = 0;
-        if (preset_is(rules->v[k]))
-            TRY(apply_preset(g, s, rules->v[k], &found, e));
-        else
-            TRY(apply_rule(g, s, rules->v[k], &found, e));
+        TRY(rename_apply(&s->list, rules->v[k], &found, base, s->checkpoint, g->arena, e));
         if (found == 0)
             return err_set(e, ERR_CONFIG,
                            "rename: \"%s\" matches none of the %" PRId64
@@ -167,60 +61,22 @@ static err_t rename_side(struct matching *g, struct side *s, struct err *e)
     return ERR_OK;
 }
 
-/* ---- the two lists ---- */
-
-static int by_name(const void *a, const void *b)
-{
-    const struct named_tensor *x = a, *y = b;
-    int c = strcmp(x->name, y->name);
-    return c != 0 ? c : strcmp(x->tensor->name, y->tensor->name);
-}
-
 static err_t list_side(struct matching *g, int which, const struct checkpoint *c, struct err *e)
 {
     struct side *s = &g->side[which];
-    *s = (struct side){.checkpoint = c, .list = {.n = c->ntensors}};
-    TRY(arena_array(g->arena, "match.names", s->list.n, &s->list.v, e));
-    for (int64_t i = 0; i < s->list.n; i++) {
-        const struct stored_tensor *t = &c->tensors[i];
-        s->list.v[i] = (struct named_tensor){t->name, t};
-    }
+    *s = (struct side){.checkpoint = c};
+    TRY(named_list_of(&s->list, c->tensors, c->ntensors, g->arena, e));
     for (int64_t i = 0; which == BASE && i < s->list.n; i++)
         stacks_see(&g->stacks, s->list.v[i].name);
     if (which == BASE)
         return ERR_OK;
     TRY(rename_side(g, s, e));
-    if (g->policy->rename.n == 0 && !g->m->preset)
-        return ERR_OK;
-    if (s->list.n > 0)
-        qsort(s->list.v, (size_t)s->list.n, sizeof *s->list.v, by_name);
-    for (int64_t i = 1; i < s->list.n; i++)
-        if (strcmp(s->list.v[i - 1].name, s->list.v[i].name) == 0)
-            return err_set(
-                e, ERR_CONFIG, "rename: tensors %s and %s of the tuned checkpoint %s would both become %s",
-                s->list.v[i - 1].tensor->name, s->list.v[i].tensor->name, c->path, s->list.v[i].name);
-    return ERR_OK;
+    return g->policy->rename.n == 0 && !g->m->preset ? ERR_OK : rename_sort(&s->list, c, e);
 }
 
-/* The next tensor of either side or both, in the order of names. 0 at the end. */
-struct match_walk {
-    int64_t at[SIDES];
-    const struct named_tensor *base, *tuned; /* NULL: not on this side */
-};
-
-static int next(const struct matching *g, struct match_walk *w)
+static int next(const struct matching *g, struct named_walk *w)
 {
-    const struct side *b = &g->side[BASE], *t = &g->side[TUNED];
-    int more_base = w->at[BASE] < b->list.n, more_tuned = w->at[TUNED] < t->list.n;
-    if (!more_base && !more_tuned)
-        return 0;
-    const struct named_tensor *x = &b->list.v[w->at[BASE]], *y = &t->list.v[w->at[TUNED]];
-    int order = !more_base ? 1 : !more_tuned ? -1 : strcmp(x->name, y->name);
-    w->base = order <= 0 ? x : NULL;
-    w->tuned = order >= 0 ? y : NULL;
-    w->at[BASE] += order <= 0;
-    w->at[TUNED] += order >= 0;
-    return 1;
+    return named_next(&g->side[BASE].list, &g->side[TUNED].list, w);
 }
 
 /* ---- leaving out ---- */
@@ -232,6 +88,7 @@ static err_t skip(struct matching *g, const char *tensor, int64_t parameters, co
     if (g->first_reason[0] == '\0')
         snprintf(g->first_reason, sizeof g->first_reason, "; %.120s: %.250s", tensor, reason);
     g->m->skipped_parameters += parameters;
+    coverage_leave(&g->m->coverage, tensor, parameters, reason);
     if (!g->skipped)
         return ERR_OK;
     return TABLE_ADD(g->skipped, e, V_TEXT(g->cell), V_TEXT(g->node), V_TEXT(tensor), V_INT(parameters),
@@ -286,35 +143,38 @@ static int is_beside_integers(const struct matching *g, const struct stored_tens
     return g->side[BASE].checkpoint->quantized.integers && quantized_is_beside(t->name) && !t->decoding;
 }
 
+static int is_head(const struct named_tensor *x)
+{
+    return head_is(x->tensor->name, x->tensor->layer) || head_is(x->name, x->tensor->layer);
+}
+
+static int same_shape(const struct stored_tensor *x, const struct stored_tensor *y)
+{
+    return x->ndim == y->ndim && memcmp(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims) == 0;
+}
+
 /* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
  * head: the other side's. */
-static const struct named_tensor *tied_to(const struct side *s, const struct named_tensor *x)
+static const struct named_tensor *tied_to(const struct side *s, const struct named_tensor *head)
 {
-    static const char lm_head[] = "lm_head.weight";
-    const struct stored_tensor *head = x->tensor;
     const struct named_tensor *embedding = NULL;
-    if (!text_ends_with(head->name, lm_head) && !text_ends_with(x->name, lm_head))
-        return NULL;
-    if (s->checkpoint->config.tied == MODEL_TIED_NO)
+    if (!is_head(head) || s->checkpoint->config.tied == MODEL_TIED_NO)
         return NULL;
     for (int64_t i = 0; i < s->list.n && !embedding; i++)
-        if (s->list.v[i].tensor->layer < 0 && (text_ends_with(s->list.v[i].name, "embed_tokens.weight") ||
-                                               text_ends_with(s->list.v[i].name, "wte.weight")))
+        if (head_is_embedding(s->list.v[i].name, s->list.v[i].tensor->layer))
             embedding = &s->list.v[i];
     if (!embedding || s->checkpoint->config.tied == MODEL_TIED_YES)
         return embedding;
-    const struct stored_tensor *t = embedding->tensor;
-    int same = t->ndim == head->ndim && memcmp(t->dims, head->dims, (size_t)t->ndim * sizeof *t->dims) == 0;
-    return same ? embedding : NULL;
+    return same_shape(embedding->tensor, head->tensor) ? embedding : NULL;
 }
 
 /* Which side lacks the tensor. */
-static const struct side *lacking(const struct matching *g, const struct match_walk *w)
+static const struct side *lacking(const struct matching *g, const struct named_walk *w)
 {
     return &g->side[w->base ? TUNED : BASE];
 }
 
-static err_t skip_unmatched(struct matching *g, const struct match_walk *w, struct err *e)
+static err_t skip_unmatched(struct matching *g, const struct named_walk *w, struct err *e)
 {
     const struct named_tensor *x = w->base ? w->base : w->tuned;
     const struct named_tensor *embedding = tied_to(lacking(g, w), x);
@@ -326,34 +186,63 @@ static err_t skip_unmatched(struct matching *g, const struct match_walk *w, stru
         reason = arena_printf(
             g->arena, e, "only in the %s checkpoint%s%s", side_names[w->base ? BASE : TUNED],
             x->name == x->tensor->name ? "" : ", renamed to ", x->name == x->tensor->name ? "" : x->name);
+    g->m->coverage.parameters[w->base ? BASE : TUNED] += x->tensor->elements;
     return reason ? skip(g, x->tensor->name, x->tensor->elements, reason, e) : e->code;
+}
+
+/* The rules of "rename" that would help, as the end of a message; "" where none does. Trying them takes a
+ * look at all names for each, which is for the way of failure only. */
+static const char *rename_hint(const struct matching *g, struct err *e)
+{
+    const char *hint =
+        suggest_rename(g->side[BASE].checkpoint, g->side[TUNED].checkpoint, &g->policy->rename, g->arena);
+    const char *text = hint ? arena_printf(g->arena, e, "; %s", hint) : "";
+    return text ? text : "";
+}
+
+/* Unmatched names of one side: how many, and the first. */
+struct unmatched {
+    int64_t n;
+    const char *first;
+    char names[320];
+};
+
+static void add_unmatched(struct unmatched *u, const char *name)
+{
+    enum { SHOWN = 3 };
+    size_t used = strlen(u->names);
+    if (u->n == 0)
+        u->first = name;
+    if (u->n <= SHOWN)
+        snprintf(u->names + used, sizeof u->names - used, "%s%.100s", u->n > 0 ? ", " : "",
+                 u->n < SHOWN ? name : "...");
+    u->n++;
 }
 
 /* Names are matched in full before shapes are looked at, so that the message counts them all. */
 static err_t check_names(const struct matching *g, struct err *e)
 {
-    int64_t n[SIDES] = {0, 0};
-    const struct named_tensor *first[SIDES] = {NULL, NULL};
-    for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
+    struct unmatched of[SIDES] = {{.n = 0}, {.n = 0}};
+    for (struct named_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
-        int has = w.base ? BASE : TUNED;
         if ((w.base && w.tuned) || decoder_served(x->tensor) || no_parameter(x->tensor) ||
             is_beside_integers(g, x->tensor) || tied_to(lacking(g, &w), x))
             continue;
-        if (n[has]++ == 0)
-            first[has] = x;
+        add_unmatched(&of[w.base ? BASE : TUNED], x->name);
     }
-    if (n[BASE] + n[TUNED] == 0 || g->policy->skip_unmatched)
+    if (of[BASE].n + of[TUNED].n == 0 || g->policy->skip_unmatched)
         return ERR_OK;
-    int has = n[BASE] > 0 ? BASE : TUNED, lacks = TUNED - has;
+    int has = of[BASE].n > 0 ? BASE : TUNED, lacks = TUNED - has;
     return err_set(
         e, ERR_DATA,
-        "tensor %s is in the %s checkpoint %s, but not in the %s checkpoint %s; tensors in the "
-        "base only: %lld, in the tuned only: %lld; expected the same names on both sides: "
-        "\"rename\" of delta matches names that differ, \"unmatched: skip\" leaves the others out%s%s",
-        first[has]->name, side_names[has], g->side[has].checkpoint->path, side_names[lacks],
-        g->side[lacks].checkpoint->path, (long long)n[BASE], (long long)n[TUNED], g->packing.hint ? "; " : "",
-        g->packing.hint ? g->packing.hint : "");
+        "tensor %.200s is in the %s checkpoint %.150s, but not in the %s checkpoint %.150s; tensors in the "
+        "base only: %lld, in the tuned only: %lld%s%s%s%s; expected the same names on both sides: "
+        "\"rename\" of delta matches names that differ, \"unmatched: skip\" leaves the others out%s%s%s",
+        of[has].first, side_names[has], g->side[has].checkpoint->path, side_names[lacks],
+        g->side[lacks].checkpoint->path, (long long)of[BASE].n, (long long)of[TUNED].n,
+        of[BASE].n > 0 ? "; the base's are " : "", of[BASE].names,
+        of[TUNED].n > 0 ? "; the tuned side's are " : "", of[TUNED].names, g->packing.hint ? "; " : "",
+        g->packing.hint ? g->packing.hint : "", rename_hint(g, e));
 }
 
 /* ---- shapes and types ---- */
@@ -378,7 +267,7 @@ static err_t match_shapes(struct matching *g, const char *name, const struct sto
     char shape_x[200], shape_y[200], reason[450];
     *verdict = COMPARE;
     *rows = x->ndim > 0 ? x->dims[0] : 1;
-    if (x->ndim == y->ndim && memcmp(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims) == 0)
+    if (same_shape(x, y))
         return ERR_OK;
     shape_text(x->ndim, x->dims, shape_x, sizeof shape_x);
     shape_text(y->ndim, y->dims, shape_y, sizeof shape_y);
@@ -425,44 +314,58 @@ static int is_mtp(const struct matching *g, const struct stack_place *p)
     return p->kind == STACK_MTP || (p->kind == STACK_OWN && layers > 0 && p->layer >= layers);
 }
 
-static err_t add(struct matching *g, int aside, const struct stored_tensor *x, const struct stored_tensor *y,
-                 const struct stack_place *place, int64_t rows, struct err *e)
+/* Two tensors that are compared. of: the one whose name, module and layer the pair has. own: on which sides
+ * it is a parameter of its own, which an equal copy of another tensor is not, nor an embedding that stands in
+ * for a head. */
+struct match_pair {
+    const struct stored_tensor *of, *side[SIDES];
+    int own[SIDES];
+};
+
+static err_t add(struct matching *g, int aside, const struct match_pair *p, const struct stack_place *place,
+                 int64_t rows, struct err *e)
 {
     if (!g->stack || strcmp(g->stack, place->stack) != 0) /* a tower's tensors follow each other */
         g->stack = arena_strdup(g->arena, place->stack, e);
     if (!g->stack)
         return e->code;
     struct match_set *s = aside ? &g->m->aside : &g->m->main;
+    const struct stored_tensor *x = p->side[BASE];
     int64_t i = s->layout.ntensors, *cap = g->cap[aside];
     TRY(arena_grow(g->arena, "match.tensors", i + 1, &cap[0], &s->layout.tensors, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[1], &s->base, e));
     TRY(arena_grow(g->arena, "match.sides", i + 1, &cap[2], &s->tuned, e));
     struct layout_tensor *t = &s->layout.tensors[i];
-    *t = (struct layout_tensor){.name = x->name,
-                                .module = x->module,
+    *t = (struct layout_tensor){.name = p->of->name,
+                                .module = p->of->module,
                                 .stack = g->stack,
                                 .layer = place->layer,
                                 .ndim = x->ndim,
                                 .elements = x->elements,
                                 .dtype_base = dtype_name(x->dtype),
-                                .dtype_tuned = dtype_name(y->dtype)};
+                                .dtype_tuned = dtype_name(p->side[TUNED]->dtype)};
     memcpy(t->dims, x->dims, sizeof t->dims);
     if (x->ndim > 0 && rows != x->dims[0]) {
         t->elements = x->elements / x->dims[0] * rows; /* fewer rows than it has: it has some */
         t->dims[0] = rows;
     }
+    for (int k = 0; k < SIDES && !aside; k++)
+        g->m->coverage.compared[k] += p->own[k] ? t->elements : 0;
     s->base[i] = x;
-    s->tuned[i] = y;
+    s->tuned[i] = p->side[TUNED];
     s->layout.ntensors++;
     return ERR_OK;
 }
 
-static err_t match_tensors(struct matching *g, const struct match_walk *w, struct err *e)
+static err_t match_tensors(struct matching *g, const struct match_pair *p, struct err *e)
 {
-    const struct stored_tensor *x = w->base->tensor, *y = w->tuned->tensor;
+    const struct stored_tensor *x = p->side[BASE], *y = p->side[TUNED];
+    const char *name = p->of->name;
     int64_t rows;
     int verdict, numbers = decoder_is_number(x) && decoder_is_number(y);
-    TRY(match_shapes(g, x->name, x, y, &rows, &verdict, e));
+    for (int k = 0; k < SIDES; k++)
+        g->m->coverage.parameters[k] += p->own[k] ? p->side[k]->elements : 0;
+    TRY(match_shapes(g, name, x, y, &rows, &verdict, e));
     if (verdict == LEAVE_OUT)
         return ERR_OK;
     int64_t elements = x->ndim > 0 && x->dims[0] > 0 ? x->elements / x->dims[0] * rows : x->elements;
@@ -475,48 +378,103 @@ static err_t match_tensors(struct matching *g, const struct match_walk *w, struc
             snprintf(reason, sizeof reason,
                      "type %s in the base is not compared with %s in the tuned checkpoint",
                      dtype_name(x->dtype), dtype_name(y->dtype));
-        return skip(g, x->name, elements, reason, e);
+        return skip(g, name, elements, reason, e);
     }
     TRY(check_decoding(g, BASE, x, e));
     TRY(check_decoding(g, TUNED, y, e));
     struct stack_place place;
-    stacks_place(&g->stacks, x->name, &place);
+    stacks_place(&g->stacks, name, &place);
     int mtp = !g->policy->include_mtp && is_mtp(g, &place);
-    TRY(add(g, mtp || !numbers, x, y, &place, rows, e));
+    TRY(add(g, mtp || !numbers, p, &place, rows, e));
     if (!mtp && numbers)
         return ERR_OK;
-    if (mtp && x->layer < 0)
+    if (mtp && p->of->layer < 0)
         snprintf(reason, sizeof reason, "multi-token prediction");
     else if (mtp)
-        snprintf(reason, sizeof reason, "multi-token-prediction layer %lld", (long long)x->layer);
+        snprintf(reason, sizeof reason, "multi-token-prediction layer %lld", (long long)p->of->layer);
     else
         snprintf(reason, sizeof reason, "type %s: compared by bits only", dtype_name(x->dtype));
-    return skip(g, x->name, elements, reason, e);
+    return skip(g, name, elements, reason, e);
+}
+
+/* ---- heads ---- */
+
+/* Is the head an equal copy of its side's embedding? */
+static int is_copied(const struct side *s, const struct stored_tensor *head)
+{
+    const char *copied = s->checkpoint->copied_head;
+    return head && copied && strcmp(copied, head->name) == 0;
+}
+
+/* A head that the other side ties to its embedding is compared with that, if it has drifted from its own. */
+static err_t match_lone_head(struct matching *g, const struct named_walk *w, struct err *e)
+{
+    const struct named_tensor *head = w->base ? w->base : w->tuned;
+    const struct named_tensor *embedding = tied_to(lacking(g, w), head);
+    int has = w->base ? BASE : TUNED;
+    if (embedding && is_copied(&g->side[has], head->tensor))
+        return skip(g, head->tensor->name, 0, "an equal copy of the embedding, which is no parameter", e);
+    if (!embedding || (!same_shape(embedding->tensor, head->tensor) && g->policy->rows != MATCH_ROWS_COMMON))
+        return skip_unmatched(g, w, e);
+    struct stored_tensor *of;
+    TRY(arena_array(g->arena, "match.head", 1, &of, e));
+    *of = *head->tensor;
+    of->name = head->name;
+    struct match_pair p = {.of = of};
+    p.side[has] = head->tensor;
+    p.side[SIDES - 1 - has] = embedding->tensor;
+    p.own[has] = 1;
+    char *reason = arena_printf(g->arena, e, "tied to %s on the %s side, and compared with it",
+                                embedding->name, side_names[SIDES - 1 - has]);
+    return reason && skip(g, head->tensor->name, 0, reason, e) == ERR_OK ? match_tensors(g, &p, e) : e->code;
 }
 
 /* ---- all of it ---- */
 
+static err_t match_both(struct matching *g, const struct stored_tensor *x, const struct stored_tensor *y,
+                        struct err *e)
+{
+    const struct match_pair p = {
+        .of = x, .side = {x, y}, .own = {!is_copied(&g->side[BASE], x), !is_copied(&g->side[TUNED], y)}};
+    if (!p.own[BASE] && !p.own[TUNED])
+        return skip(g, x->name, 0, "an equal copy of the embedding on both sides, which is no parameter", e);
+    return match_tensors(g, &p, e);
+}
+
+static err_t match_one(struct matching *g, const struct named_walk *w, struct err *e)
+{
+    const struct stored_tensor *x = w->base ? w->base->tensor : NULL, *y = w->tuned ? w->tuned->tensor : NULL;
+    if ((x && decoder_served(x)) || (y && decoder_served(y)))
+        return skip_helper(g, x, y, e);
+    if (is_beside_integers(g, x ? x : y))
+        return skip(g, x ? x->name : y->name, 0, "scale of integers", e);
+    const char *reason = no_parameter(x ? x : y);
+    if (reason)
+        return skip_no_parameter(g, x, y, reason, e);
+    if (x && y)
+        return match_both(g, x, y, e);
+    return is_head(w->base ? w->base : w->tuned) ? match_lone_head(g, w, e) : skip_unmatched(g, w, e);
+}
+
 static err_t match_all(struct matching *g, struct err *e)
 {
-    for (struct match_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
-        const struct stored_tensor *x = w.base ? w.base->tensor : NULL, *y = w.tuned ? w.tuned->tensor : NULL;
-        const char *reason = no_parameter(x ? x : y);
-        if ((x && decoder_served(x)) || (y && decoder_served(y)))
-            TRY(skip_helper(g, x, y, e));
-        else if (is_beside_integers(g, x ? x : y))
-            TRY(skip(g, x ? x->name : y->name, 0, "scale of integers", e));
-        else if (reason)
-            TRY(skip_no_parameter(g, x, y, reason, e));
-        else if (w.base && w.tuned)
-            TRY(match_tensors(g, &w, e));
-        else
-            TRY(skip_unmatched(g, &w, e));
-    }
+    for (struct named_walk w = {{0, 0}, NULL, NULL}; next(g, &w);)
+        TRY(match_one(g, &w, e));
     for (int64_t i = 0; i < g->packing.nnotes; i++)
         TRY(skip(g, g->packing.notes[i].tensor, 0, g->packing.notes[i].reason, e));
     layout_number(&g->m->main.layout);
     layout_number(&g->m->aside.layout);
     return ERR_OK;
+}
+
+/* Is as much compared as the policy asks for? */
+static err_t check_coverage(const struct matching *g, struct err *e)
+{
+    const struct coverage *c = &g->m->coverage;
+    if (coverage_share(c, -1) >= g->policy->coverage)
+        return ERR_OK;
+    return coverage_check(c, g->policy->coverage, g->side[BASE].checkpoint->path,
+                          g->side[TUNED].checkpoint->path, rename_hint(g, e), e);
 }
 
 /* The layers of the model proper must be known, or known to be said nowhere. */
@@ -569,6 +527,7 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
             "nothing to compare: of the tensors of %s (%lld) and %s (%lld) none is a number on both "
             "sides%s",
             base->path, (long long)base->ntensors, tuned->path, (long long)tuned->ntensors, g->first_reason);
+    TRY(check_coverage(g, e));
     arena_drop(a, g->side[BASE].list.v);
     arena_drop(a, g->side[TUNED].list.v);
     arena_drop(a, g);

@@ -3,12 +3,15 @@
  * From two lists of tensors and a policy come two layouts. `main` is the study's: what every figure and every
  * later stage counts. `aside` is compared too, but reported tensor by tensor only: layers of multi-token
  * prediction, and integers and bools, which have bits but no differences. Everything that is not in `main` is
- * added to table skipped with its reason. Pure of files: headers decide all of it. */
+ * added to table skipped with its reason. An output head that one side has and the other ties to its
+ * embedding is compared with that, unless it is an equal copy of its own, and no parameter then (head.h).
+ * Pure of files: headers and what load found decide all of it. */
 #ifndef SINEW_MATCH_H
 #define SINEW_MATCH_H
 
 #include "formats/checkpoint.h"
 #include "hdf5/h5.h"
+#include "compare/coverage.h"
 #include "compare/layout.h"
 #include "compare/match_policy.h"
 #include "hdf5/table.h"
@@ -22,19 +25,16 @@ struct match {
     struct match_set main, aside;
     const char *preset;         /* by which tuned names became the base's, unasked; NULL: none was needed */
     int64_t skipped_parameters; /* elements in neither set or aside; what serves another tensor has none */
+    struct coverage coverage;   /* by main, of each side's parameters */
 };
 
 /* Local. Matches two checkpoints by name. Tensors that are not in `main` are added to `skipped` (may be NULL)
  * with cell, node and reason. Everything is owned by the arena or by the checkpoints. Errors: DATA for what
- * the policy does not allow (names on one side only, other shapes), a tensor that cannot be decoded, or
- * nothing left to compare; CONFIG for a rename that matches nothing or makes two names one. */
+ * the policy does not allow (names on one side only, other shapes, less covered than it asks for), a tensor
+ * that cannot be decoded, or nothing left to compare; CONFIG for a rename that matches nothing or makes two
+ * names one. */
 err_t match_build(struct match *m, const struct checkpoint *base, const struct checkpoint *tuned,
                   const struct match_policy *policy, const char *cell, const char *node,
                   struct table *skipped, struct arena *a, struct err *e);
-
-/* Local, pure. Is the text a rename? A preset (preset.h), or "PATTERN -> REPLACEMENT": with one * on both
- * sides, a whole name, where * stands for any text; with none, the beginning of a name. Each rule is applied
- * to what the ones before it have made of a name. Returns 0, or -1 with what is wrong in problem. */
-int match_rule_check(const char *rule, char *problem, int size);
 
 #endif

@@ -6,7 +6,7 @@
 int match_policy_same(const struct match_policy *p, const struct match_policy *q)
 {
     int same = p->rows == q->rows && p->skip_unmatched == q->skip_unmatched &&
-               p->include_mtp == q->include_mtp && p->rename.n == q->rename.n;
+               p->include_mtp == q->include_mtp && p->coverage == q->coverage && p->rename.n == q->rename.n;
     for (int i = 0; same && i < p->rename.n; i++)
         same = strcmp(p->rename.v[i], q->rename.v[i]) == 0;
     return same;
@@ -19,6 +19,7 @@ err_t match_policy_write(const struct match_policy *p, struct h5 *f, struct err 
     TRY(h5_set_text(f, "/", "rows", rows_words[p->rows], e));
     TRY(h5_set_text(f, "/", "unmatched", p->skip_unmatched ? "skip" : "fail", e));
     TRY(h5_set_text(f, "/", "mtp", p->include_mtp ? "include" : "exclude", e));
+    TRY(h5_set_real(f, "/", "coverage", p->coverage, e));
     TRY(h5_set_int(f, "/", "renames", p->rename.n, e));
     for (int i = 0; i < p->rename.n; i++) {
         char name[32];
@@ -50,6 +51,7 @@ err_t match_policy_read(struct match_policy *p, struct h5 *f, struct arena *a, s
     p->rows = (enum match_rows)rows;
     TRY(read_choice(f, "unmatched", unmatched_words, 2, &p->skip_unmatched, e));
     TRY(read_choice(f, "mtp", mtp_words, 2, &p->include_mtp, e));
+    TRY(h5_get_real(f, "/", "coverage", &p->coverage, e));
     TRY(h5_get_int(f, "/", "renames", &n, e));
     if (n < 0 || n > 1000)
         return err_set(e, ERR_DATA, "attribute renames: %lld is no number of rules", (long long)n);

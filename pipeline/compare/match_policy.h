@@ -11,8 +11,9 @@ enum match_rows { MATCH_ROWS_FAIL, MATCH_ROWS_COMMON, MATCH_ROWS_SKIP };
 struct match_policy {
     enum match_rows rows;
     int skip_unmatched;      /* a tensor on one side only is left out, rather than refused */
+    double coverage;         /* least share of either side's parameters that is compared; 0: any */
     int include_mtp;         /* layers of multi-token prediction count like all others */
-    struct text_list rename; /* "PATTERN -> REPLACEMENT", or a preset, of tuned names; see match_rule_check */
+    struct text_list rename; /* "PATTERN -> REPLACEMENT", or a preset, of tuned names; see rename.h */
 };
 
 /* Local, pure. Do both say the same? */

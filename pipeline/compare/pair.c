@@ -7,14 +7,16 @@
 /* ---- pairs ---- */
 
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, const char **preset, struct arena *a,
-                 struct err *e)
+                 const struct match_policy *policy, const char *cell, const char **preset,
+                 struct coverage *coverage, struct arena *a, struct err *e)
 {
     struct match m;
     err_t code = match_build(&m, base, tuned, policy, cell, "", NULL, a, e);
     err_item(e, "%s", cell);
     if (preset)
         *preset = m.preset;
+    if (coverage)
+        *coverage = m.coverage;
     return code;
 }
 
@@ -73,6 +75,15 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
     TRY(match_build(&p->match, &p->base, &p->tuned, policy, cell, node, skipped, a, e));
     TRY(take_room(p, e));
     return pair_read_by(p, &unasked, e);
+}
+
+void pair_say(const struct pair *p, const char *cell, const struct log *log)
+{
+    char words[160];
+    if (p->match.preset)
+        log_info(log, "%s: the tuned checkpoint's names are %s's, brought to the base's", cell,
+                 p->match.preset);
+    log_info(log, "%s: %s", cell, coverage_words(&p->match.coverage, words, sizeof words));
 }
 
 err_t pair_read_by(struct pair *p, const struct readahead_setting *how, struct err *e)

@@ -4,6 +4,7 @@
 #define SINEW_PAIR_H
 
 #include "formats/checkpoint.h"
+#include "base/log.h"
 #include "compare/match.h"
 #include "formats/readahead.h"
 #include "hdf5/table.h"
@@ -42,11 +43,15 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
                 enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
                 const char *node, struct table *skipped, struct arena *a, struct err *e);
 
-/* Local. Would pair_open match these two opened checkpoints? preset (may be NULL): as match.preset. Errors:
- * DATA as there. */
+/* Local. Would pair_open match these two opened checkpoints? preset, coverage (may be NULL): as match's.
+ * Errors: DATA as there. */
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, const char **preset, struct arena *a,
-                 struct err *e);
+                 const struct match_policy *policy, const char *cell, const char **preset,
+                 struct coverage *coverage, struct arena *a, struct err *e);
+
+/* Local. A line of what was made of the names, where that was anything unasked, and one of what is compared.
+ */
+void pair_say(const struct pair *p, const char *cell, const struct log *log);
 
 /* Local. How to read it; before the first read. */
 err_t pair_read_by(struct pair *p, const struct readahead_setting *how, struct err *e);

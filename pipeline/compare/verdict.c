@@ -1,5 +1,7 @@
 #include "compare/verdict.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,21 +10,6 @@
 /* Of weights of the finest gaps so many are asked at least, one in so many, and until so many of them have
  * changed: their rate is then known to some percent. */
 enum { FINEST_LEAST = 1000, FINEST_SHARE = 10000, FINEST_CHANGED = 400 };
-
-/* 1234567 as "1,234,567". */
-static const char *grouped(int64_t n, char *out, size_t size)
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
-    size_t at = 0;
-    for (int i = 0; i < length && at + 2 < size; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            out[at++] = ',';
-        out[at++] = digits[i];
-    }
-    out[at] = '\0';
-    return out;
-}
 
 /* A share in percent, never rounded to all or nothing where it is neither. */
 static const char *percent(double share, char *out, size_t size)
@@ -51,8 +38,8 @@ struct verdict verdict_unchanged(const struct verdict_facts *f)
     if (f->parameters == 0)
         return (struct verdict){.about = NULL};
     v.value = 1 - (double)f->bit_changed / (double)f->parameters;
-    grouped(f->parameters, all, sizeof all);
-    grouped(f->bit_changed, changed, sizeof changed);
+    text_grouped(f->parameters, all, sizeof all);
+    text_grouped(f->bit_changed, changed, sizeof changed);
     if (f->bit_changed == 0)
         snprintf(v.sentence, sizeof v.sentence, "All %s compared parameters are the same in %s, bit for bit.",
                  all, type_name(f->arithmetic));
@@ -146,7 +133,7 @@ struct verdict verdict_concentration(const struct verdict_facts *f)
 struct verdict verdict_coverage(const struct verdict_facts *f)
 {
     struct verdict v = {.about = "coverage"};
-    char share[32], left[32];
+    char words[160], left[32];
     if (f->parameters == 0 && f->left_out == 0)
         return (struct verdict){.about = NULL};
     v.value = (double)f->parameters / ((double)f->parameters + (double)f->left_out);
@@ -154,10 +141,25 @@ struct verdict verdict_coverage(const struct verdict_facts *f)
         snprintf(v.sentence, sizeof v.sentence, "All parameters of both sides are compared.");
     else
         snprintf(v.sentence, sizeof v.sentence,
-                 "%s of the parameters are compared; %s are left out, and no figure tells of them (table "
-                 "skipped says which and why).",
-                 percent(v.value, share, sizeof share), grouped(f->left_out, left, sizeof left));
+                 "%s; %s are left out, and no figure tells of them (table skipped says which and why).",
+                 coverage_words(&f->coverage, words, sizeof words),
+                 text_grouped(f->left_out, left, sizeof left));
     return v;
+}
+
+err_t verdict_rows(const struct verdict_facts *f, const char *cell, const char *node, struct table *out,
+                   struct err *e)
+{
+    const struct verdict covered = verdict_coverage(f), none = {.about = NULL};
+    int in_part = coverage_share(&f->coverage, -1) < COVERAGE_WHOLE;
+    const struct verdict all[] = {in_part ? covered : none, verdict_unchanged(f),
+                                  verdict_rounding_of(f),   verdict_size(f),
+                                  verdict_concentration(f), in_part ? none : covered};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i].about)
+            TRY(TABLE_ADD(out, e, V_TEXT(cell), V_TEXT(node), V_TEXT(all[i].about), V_REAL(all[i].value),
+                          V_TEXT(all[i].sentence)));
+    return ERR_OK;
 }
 
 static int ascending(const void *a, const void *b)
@@ -199,8 +201,8 @@ const char *verdict_caveat(const struct verdict_entropy policy[2], int k, char *
     text[0] = '\0';
     if (!y->given || y->vocabulary == 0)
         return text;
-    grouped(y->cut, some, sizeof some);
-    grouped(y->tokens, all, sizeof all);
+    text_grouped(y->cut, some, sizeof some);
+    text_grouped(y->tokens, all, sizeof all);
     if (y->cut > 0)
         snprintf(text, size, "for %s of %s tokens fewer than half of the logits are there, the rest were cut",
                  some, all);
@@ -223,7 +225,7 @@ const char *verdict_caveat(const struct verdict_entropy policy[2], int k, char *
 static const char *mean_of(const struct verdict_entropy *y, char *out, size_t size)
 {
     char tokens[32];
-    snprintf(out, size, "%.4g nats over %s tokens", y->mean, grouped(y->tokens, tokens, sizeof tokens));
+    snprintf(out, size, "%.4g nats over %s tokens", y->mean, text_grouped(y->tokens, tokens, sizeof tokens));
     return out;
 }
 

@@ -7,8 +7,10 @@
 #define SINEW_VERDICT_H
 
 #include "compare/concentration.h"
+#include "compare/coverage.h"
 #include "compare/norms.h"
 #include "elements/magnitude.h"
+#include "hdf5/table.h"
 
 #include <stddef.h>
 
@@ -24,6 +26,7 @@ struct verdict_facts {
     enum arithmetic arithmetic;
     int64_t parameters, bit_changed, nonzero;
     int64_t left_out;                  /* parameters of either side that are not compared */
+    struct coverage coverage;          /* of each side */
     int64_t tensors, touched;          /* compared; of these, with a changed element */
     const char *only;                  /* the touched tensor where there is one alone */
     const int64_t *elements, *updated; /* by magnitude bin of |w0|, MAGNITUDE_BINS each */
@@ -53,6 +56,11 @@ struct verdict verdict_rounding_of(const struct verdict_facts *f);
 struct verdict verdict_size(const struct verdict_facts *f);
 struct verdict verdict_concentration(const struct verdict_facts *f);
 struct verdict verdict_coverage(const struct verdict_facts *f);
+
+/* Local. All of them that can be said, as rows of table verdicts; coverage comes before all else where less
+ * than COVERAGE_WHOLE of a side is compared. */
+err_t verdict_rows(const struct verdict_facts *f, const char *cell, const char *node, struct table *out,
+                   struct err *e);
 
 /* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many matrices
  * did not change at all. */

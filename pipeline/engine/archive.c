@@ -322,8 +322,8 @@ static err_t config_rows(struct archive_build *b, struct table *cells, struct ta
         if (!b->seen[i])
             TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
                           V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),
-                          V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_INT(0), V_NORMS(unmeasured),
-                          V_CONCENTRATION(CONCENTRATION_UNKNOWN)));
+                          V_INT(0), V_INT(0), V_REAL(NAN), V_REAL(NAN), V_INT(0), V_INT(0), V_INT(0),
+                          V_NORMS(unmeasured), V_CONCENTRATION(CONCENTRATION_UNKNOWN)));
         if (i >= c->ncells)
             TRY(TABLE_ADD(skipped, e, V_TEXT(x->name), V_TEXT(""), V_TEXT(""), V_INT(0),
                           V_TEXT("not measured: its checkpoints are not on disk")));

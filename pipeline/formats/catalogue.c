@@ -106,6 +106,7 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
     TRY(h5_set_int(f, "/", "quantized_integers", c->quantized.integers, e));
     TRY(h5_set_text(f, "/", "config", c->config.path ? c->config.path : "", e));
     TRY(h5_set_text(f, "/", "config_problem", c->config.problem ? c->config.problem : "", e));
+    TRY(h5_set_text(f, "/", "copied_head", c->copied_head ? c->copied_head : "", e));
     TRY(h5_set_int(f, "/", "config_layers", c->config.layers, e));
     TRY(h5_set_int(f, "/", "config_tied", c->config.tied, e));
     TRY(h5_set_text(f, "/", "config_type", c->config.type ? c->config.type : "", e));
@@ -287,6 +288,18 @@ static err_t take_table(struct stored_tensor **out, int64_t *n, const char *name
     return ERR_OK;
 }
 
+/* The head that load found to be a copy. */
+static err_t take_head(struct checkpoint *c, struct h5 *f, struct err *e)
+{
+    char *name;
+    TRY(h5_get_text(f, "/", "copied_head", &name, e));
+    const struct stored_tensor *head = name[0] ? checkpoint_find(c, name) : NULL;
+    c->copied_head = head ? head->name : NULL;
+    c->parameters -= head ? head->elements : 0;
+    c->head_looked = 1;
+    return ERR_OK;
+}
+
 static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifact, struct arena *a,
                           struct err *e)
 {
@@ -303,7 +316,7 @@ static err_t take_tensors(struct checkpoint *c, struct h5 *f, const char *artifa
     TRY(kept_read(c->tensors, c->ntensors, sources, nsources, f, artifact, a, e));
     for (int64_t i = 0; i < c->ntensors; i++)
         c->parameters += c->tensors[i].serves ? 0 : c->tensors[i].elements;
-    return ERR_OK;
+    return take_head(c, f, e);
 }
 
 static err_t take_quantized(struct quantized *q, struct h5 *f, struct err *e)

@@ -28,7 +28,10 @@ struct checkpoint {
     struct model_config config;
     struct quantized quantized; /* after training; zeroed: it is not */
     int64_t ntensors, nfiles;
-    int64_t parameters;            /* elements of all tensors, but those that serve others */
+    int64_t parameters;      /* elements of all tensors, but those that serve others and a copied head */
+    const char *copied_head; /* an output head that is an equal copy of the embedding (head.h); NULL: none, or
+                                nobody has looked */
+    int head_looked;
     struct stored_tensor *tensors; /* sorted by name, bytewise */
     struct stored_file *files;
     int64_t reads;            /* so far: the clock of the files' last_use */

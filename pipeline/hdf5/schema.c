@@ -21,6 +21,8 @@ SHARED(cells, KEPT_IN_ARCHIVE,
        C_INT("skipped", "tensors or parts of them left out, see table skipped"),
        C_INT("skipped_parameters",
              "elements left out; the figures cover parameters / (parameters + skipped_parameters)"),
+       C_REAL("covered_base", "1", "share of the base's parameters that is compared, 0 to 1"),
+       C_REAL("covered_tuned", "1", "share of the tuned side's parameters that is compared, 0 to 1"),
        C_PARAMETERS, C_INT("bit_changed", "elements whose bits differ in the compare type"),
        C_INT("nonzero", "elements whose difference is not zero (-0 equals +0; NaN is not zero)"), C_NORMS,
        C_CONCENTRATION);

@@ -12,8 +12,8 @@ import numpy as np
 import sinewlib as lib
 
 TINYRL = os.path.abspath(os.environ.get("SINEW_TINYRL", os.path.join(lib.ROOT, "..", "shared", "tinyrl")))
-KEYS = ["base", "tuned", "parameters", "covered", "bit_changed", "relative_norm", "cosine", "one_minus_cosine", "taken", "sparsity",
-        "modules", "rank", "skipped", "verdict"]
+KEYS = ["base", "tuned", "parameters", "covered", "covered_base", "covered_tuned", "bit_changed", "relative_norm", "cosine",
+        "one_minus_cosine", "taken", "sparsity", "modules", "rank", "skipped", "verdict"]
 
 
 def weights(seed=3):
@@ -70,7 +70,7 @@ class Compare(lib.Case):
         b = np.concatenate([lib.bf16_float(new[n][1]).astype(np.float64).reshape(-1) for n in sorted(old)])
         found = [self.object(base, tuned, "--rank", "all", np_=n) for n in (0, 1, 2, 3)]
         for other in found[1:]:
-            for key in ("parameters", "covered", "bit_changed", "relative_norm", "cosine", "sparsity", "modules", "verdict"):
+            for key in ("parameters", "covered", "covered_base", "covered_tuned", "bit_changed", "relative_norm", "cosine", "sparsity", "modules", "verdict"):
                 self.assertEqual(found[0][key], other[key], key)
         x = found[0]
         self.assertEqual((x["base"], x["tuned"]), (base, tuned))

@@ -171,7 +171,7 @@ class Types(Pairs):
         base["kind"], tuned["kind"] = ("I32", np.arange(5, dtype=np.int32)), ("I64", np.arange(5))
         base["f8"] = tuned["f8"] = ("F8_E5M2", np.arange(6, dtype=np.uint8))
         self.make(base, tuned)
-        tables = self.run_study(stages="  mask: {needs: [delta], criterion: bits}\n  rank: {needs: [delta]}\n", np=3)
+        tables = self.run_study("coverage: any", stages="  mask: {needs: [delta], criterion: bits}\n  rank: {needs: [delta]}\n", np=3)
         self.check_counts(tables, {"w.weight": (base["w.weight"][1], tuned["w.weight"][1])})
         rows = {r["tensor"]: r for r in tables["tensors"]}
         self.assertEqual(set(rows), {"w.weight"} | set(want))
@@ -325,12 +325,12 @@ class Names(Pairs):
                 row, = [r for r in tables["rank"] if r["tensor"] == n]
                 delta = torch.from_numpy(lib.difference("bf16", old, new))
                 self.assertEqual((row["rows"], row["matrix_rank"]), (old.shape[0], int(torch.linalg.matrix_rank(delta))))
-        tables = self.run_study("rows: skip", name="skip")
+        tables = self.run_study("rows: skip, coverage: any", name="skip")
         self.check_counts(tables, {other: pairs[other]})
         self.assertEqual(self.skipped(tables), {name: (5008 * 61, "shape 5000x61 in the base, 5008x61 in the tuned checkpoint")})
         tuned[name] = ("BF16", tuned[name][1][:4000])
         self.make(base, tuned)
-        self.assertEqual(self.skipped(self.run_study("rows: common", name="lower")),
+        self.assertEqual(self.skipped(self.run_study("rows: common, coverage: 0.8", name="lower")),
                          {name: (61000, "rows 4000..4999 only in base")})
 
     def test_tied_head(self):
@@ -340,8 +340,10 @@ class Names(Pairs):
         tuned = {embedding: moved(rng, base[embedding]), "lm_head.weight": bf16(rng, 20, 8)}
         self.make(base, tuned)
         tables = self.run_study()
-        self.check_counts(tables, {embedding: (base[embedding][1], tuned[embedding][1])})
-        self.assertEqual(self.skipped(tables), {"lm_head.weight": (160, "tied to model.embed_tokens.weight on the base side")})
+        self.check_counts(tables, {embedding: (base[embedding][1], tuned[embedding][1]),
+                                   "lm_head.weight": (base[embedding][1], tuned["lm_head.weight"][1])})
+        tied = "tied to model.embed_tokens.weight on the base side, and compared with it"
+        self.assertEqual(self.skipped(tables), {"lm_head.weight": (0, tied)})
         config_json(self.path("base"), tie_word_embeddings=False)
         self.refused("", "tensor lm_head.weight is in the tuned checkpoint", "unmatched: skip")
         config_json(self.path("base"), tie_word_embeddings=True)
@@ -393,7 +395,7 @@ class MultiTokenPrediction(Pairs):
         extra = {n: (base[n][1], tuned[n][1]) for n in base if n not in main}
         stages = ("  mask: {needs: [delta]}\n  rank: {needs: [delta]}\n  all: {kind: delta, needs: [load], mtp: include, "
                   "store: none, tolerances: %s}\n  mask-all: {kind: mask, needs: [all]}\n" % TOLERANCES)
-        tables = self.run_study("", stages, np=2)
+        tables = self.run_study("coverage: any", stages, np=2)
         self.check_counts({**tables, "sparsity": tables["sparsity"]}, main)
         self.check_counts(tables, {**main, **extra}, node="all")
         reason = "multi-token-prediction layer 2"
@@ -456,7 +458,7 @@ class Processes(Pairs):
         config_json(self.path("base"), num_hidden_layers=1)
         archives = []
         for n in (1, 2, 3, 4):
-            self.run_study("rows: common, rename: [module. ->]", "  mask: {needs: [delta]}\n", "np%d" % n, np=n)
+            self.run_study("rows: common, rename: [module. ->], coverage: any", "  mask: {needs: [delta]}\n", "np%d" % n, np=n)
             archives.append({k: lib.plain(v) for k, v in lib.tables(self.archive).items()})
         for other in archives[1:]:
             self.assertEqual(str(archives[0]), str(other))
@@ -466,12 +468,13 @@ class Processes(Pairs):
             embedding: (base[embedding][1], new["module." + embedding][1][:3000]),
             "model.layers.0.q.weight": (old_q, new["module.model.layers.0.q.weight"][1]),
             "model.layers.0.norm.weight": (base["model.layers.0.norm.weight"][1],
-                                           lib.to_compare("bf16", *new["module.model.layers.0.norm.weight"]))})
+                                           lib.to_compare("bf16", *new["module.model.layers.0.norm.weight"])),
+            "lm_head.weight": (base[embedding][1], new["module.lm_head.weight"][1])})
         self.assertEqual(self.skipped(tables), {
             embedding: (500, "rows 3000..3004 only in tuned"), "ids": (300000, "type I64: compared by bits only"),
             "model.layers.0.q.weight_scale_inv": (0, "scale of model.layers.0.q.weight"),
             "model.layers.1.q.weight": (300000, "multi-token-prediction layer 1"),
-            "module.lm_head.weight": (300000, "tied to model.embed_tokens.weight on the base side")})
+            "module.lm_head.weight": (0, "tied to model.embed_tokens.weight on the base side, and compared with it")})
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ rooms=(
     "linalg"
     "hdf5"
     "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"
-    "compare"
+    "compare compare/names"
     "study"
     "engine"
     "export"

@@ -269,6 +269,7 @@ static void write_said(struct world *w, const char *path, const struct said *x)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_int_equal(h5_set_text(h, "/", texts[i], "", e), ERR_OK);
     h5_set_int(h, "/", "config_layers", 0, e);
+    h5_set_text(h, "/", "copied_head", "", e);
     h5_set_int(h, "/", "config_tied", 0, e);
     h5_set_text(h, "/", "config_type", "", e);
     h5_set_text(h, "/", "quantized", "", e);

@@ -3,7 +3,7 @@
 #include "unitlib.h"
 
 #include "compare/match.h"
-#include "base/file.h"
+#include "compare/names/rename.h"
 
 enum { MOST = 12 };
 
@@ -85,6 +85,15 @@ static void row(const struct table *t, int64_t i, const char *tensor, int64_t pa
     assert_int_equal(table_int(t, i, "parameters"), parameters);
 }
 
+static void covers(const struct match *m, int64_t base, int64_t of_base, int64_t tuned, int64_t of_tuned)
+{
+    const struct coverage *c = &m->coverage;
+    assert_int_equal(c->parameters[0], base);
+    assert_int_equal(c->compared[0], of_base);
+    assert_int_equal(c->parameters[1], tuned);
+    assert_int_equal(c->compared[1], of_tuned);
+}
+
 static void test_names(void **state)
 {
     struct bench *b = *state;
@@ -125,6 +134,10 @@ static void test_rules(void **state)
         {"a.* -> *", NULL},
         {"*.x->y.*", NULL},
         {"module. ->", NULL},
+        {"_orig_mod.", NULL},
+        {"a.b.", "expected \"PATTERN"},
+        {"*.", "expected \"PATTERN"},
+        {".", "expected \"PATTERN"},
         {"  model.a  ->  model.b  ", NULL},
         {"a.*", "expected \"PATTERN -> REPLACEMENT\", found \"a.*\""},
         {"a -> b -> c", "expected \"PATTERN"},
@@ -137,7 +150,7 @@ static void test_rules(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char problem[300] = "";
-        int bad = match_rule_check(cases[i].rule, problem, sizeof problem);
+        int bad = rename_check(cases[i].rule, problem, sizeof problem);
         if (!bad != !cases[i].problem || (bad && !strstr(problem, cases[i].problem)))
             fail_msg("\"%s\": %d \"%s\"", cases[i].rule, bad, problem);
     }
@@ -158,6 +171,8 @@ static void test_rename(void **state)
     } cases[] = {
         {3, {"base.* -> *", "*.inner -> *", "module. ->"}, NULL},
         {3, {"*.inner -> *", "base.model. -> model.", "module.* -> *"}, NULL},
+        {3, {"base.", "module.", "*.inner -> *"}, NULL},
+        {1, {"ner."}, "matches none"},
         {1,
          {"nothing.* -> *"},
          "matches none of the 3 tensors of the tuned checkpoint TUNED (the first is base."},
@@ -176,7 +191,7 @@ static void test_rename(void **state)
         make(&y, "TUNED", wrapped);
         err_t code = build(b, &m, &x, &y, &policy, &skipped);
         if (cases[i].problem) {
-            refused(b, code, i == 7 ? ERR_DATA : ERR_CONFIG, cases[i].problem);
+            refused(b, code, i == 9 ? ERR_DATA : ERR_CONFIG, cases[i].problem);
             continue;
         }
         assert_int_equal(code, ERR_OK);
@@ -268,11 +283,98 @@ static void test_tied(void **state)
                 continue;
             }
             assert_int_equal(code, ERR_OK);
-            assert_string_equal(names(&m.main.layout), "model.embed_tokens.weight");
-            row(&skipped, 0, "lm_head.weight", cases[i].head == taller ? 18 : 15,
-                turned ? "tied to model.embed_tokens.weight on the tuned side"
-                       : "tied to model.embed_tokens.weight on the base side");
+            if (cases[i].head == taller) { /* which has no row of its own to be compared with */
+                assert_string_equal(names(&m.main.layout), "model.embed_tokens.weight");
+                row(&skipped, 0, "lm_head.weight", 18,
+                    turned ? "tied to model.embed_tokens.weight on the tuned side"
+                           : "tied to model.embed_tokens.weight on the base side");
+                covers(&m, turned ? 33 : 15, 15, turned ? 15 : 33, 15);
+                continue;
+            }
+            assert_string_equal(names(&m.main.layout), "lm_head.weight model.embed_tokens.weight");
+            row(&skipped, 0, "lm_head.weight", 0,
+                turned ? "tied to model.embed_tokens.weight on the tuned side, and compared with it"
+                       : "tied to model.embed_tokens.weight on the base side, and compared with it");
+            assert_string_equal(m.main.base[0]->name,
+                                turned ? "lm_head.weight" : "model.embed_tokens.weight");
+            assert_string_equal(m.main.tuned[0]->name,
+                                turned ? "model.embed_tokens.weight" : "lm_head.weight");
+            covers(&m, turned ? 30 : 15, turned ? 30 : 15, turned ? 15 : 30, turned ? 15 : 30);
         }
+}
+
+/* A head that is an equal copy is no parameter, whatever the other side does: unless that has one of its own.
+ */
+static void test_copied_head(void **state)
+{
+    struct bench *b = *state;
+    static const char head[] = "lm_head.weight";
+    static const struct t tied[] = {{"model.embed_tokens.weight", DTYPE_BF16, {5, 3}}, {NULL, 0, {0}}};
+    static const struct t twice[] = {
+        {"model.embed_tokens.weight", DTYPE_BF16, {5, 3}}, {head, DTYPE_BF16, {5, 3}}, {NULL, 0, {0}}};
+    static const struct {
+        const struct t *side[2];
+        int copied[2], compared;
+        int64_t parameters[2];
+        const char *reason; /* of the head's row; NULL: it has none */
+    } cases[] = {
+        {{tied, twice}, {0, 1}, 1, {15, 15}, "an equal copy of the embedding, which is no parameter"},
+        {{twice, tied}, {1, 0}, 1, {15, 15}, "an equal copy of the embedding, which is no parameter"},
+        {{twice, twice},
+         {1, 1},
+         1,
+         {15, 15},
+         "an equal copy of the embedding on both sides, which is no parameter"},
+        {{twice, twice}, {1, 0}, 2, {15, 30}, NULL},
+        {{twice, twice}, {0, 1}, 2, {30, 15}, NULL},
+        {{twice, twice}, {0, 0}, 2, {30, 30}, NULL},
+    };
+    const struct match_policy policy = {.rows = MATCH_ROWS_FAIL, .coverage = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct side s[2];
+        struct match m;
+        struct table skipped;
+        for (int k = 0; k < 2; k++) {
+            make(&s[k], k ? "TUNED" : "BASE", cases[i].side[k]);
+            s[k].c.copied_head = cases[i].copied[k] ? head : NULL;
+        }
+        assert_int_equal(build(b, &m, &s[0], &s[1], &policy, &skipped), ERR_OK);
+        assert_int_equal(m.main.layout.ntensors, cases[i].compared);
+        assert_int_equal(m.skipped_parameters, 0);
+        covers(&m, cases[i].parameters[0], cases[i].parameters[0], cases[i].parameters[1],
+               cases[i].parameters[1]);
+        assert_int_equal(skipped.nrows, cases[i].reason != NULL);
+        if (cases[i].reason)
+            row(&skipped, 0, head, 0, cases[i].reason);
+    }
+}
+
+/* Less than is asked for is refused, with what is left out, the largest first, and how to go on. */
+static void test_coverage(void **state)
+{
+    struct bench *b = *state;
+    static const struct t base[] = {
+        {"a", DTYPE_BF16, {80}}, {"b", DTYPE_BF16, {9}}, {"c", DTYPE_BF16, {11}}, {NULL, 0, {0}}};
+    static const struct t tuned[] = {{"a", DTYPE_BF16, {80}},
+                                     {"x.c", DTYPE_BF16, {11}},
+                                     {"h.0.attn.masked_bias", DTYPE_BF16, {500}},
+                                     {NULL, 0, {0}}};
+    struct match_policy policy = {.skip_unmatched = 1, .coverage = 0.8};
+    struct side x, y;
+    struct match m;
+    struct table skipped;
+    make(&x, "BASE", base);
+    make(&y, "TUNED", tuned);
+    assert_int_equal(build(b, &m, &x, &y, &policy, &skipped), ERR_OK);
+    covers(&m, 100, 80, 91, 80);
+    policy.coverage = 0.81;
+    refused(
+        b, build(b, &m, &x, &y, &policy, &skipped), ERR_DATA,
+        "80.00 % of the base's parameters and 87.91 % of the tuned side's are compared, expected at least "
+        "81.00 % of either (base BASE, tuned TUNED): no figure would tell of the others; of 3 tensors left "
+        "out the largest: c (11, only in the base checkpoint), x.c (11, only in the tuned checkpoint), b "
+        "(9, only in the base checkpoint); \"coverage: any\" of delta, or a share such as 0.8, takes the "
+        "comparison as it is; with rename: [\"x. ->\"] 2 of 3 match");
 }
 
 static void test_types(void **state)
@@ -426,8 +528,8 @@ static void test_policy_is_kept(void **state)
 {
     struct bench *b = *state;
     const char *rules[] = {"a.* -> *", "module. ->"};
-    const struct match_policy p = {MATCH_ROWS_COMMON, 1, 1, {2, rules}},
-                              plain = {MATCH_ROWS_FAIL, 0, 0, {0, NULL}};
+    const struct match_policy p = {MATCH_ROWS_COMMON, 1, 0.75, 1, {2, rules}},
+                              plain = {MATCH_ROWS_FAIL, 0, 0, 0, {0, NULL}};
     const struct match_policy *const both[] = {&p, &plain};
     char path[200];
     h5_start();
@@ -444,61 +546,13 @@ static void test_policy_is_kept(void **state)
     }
 }
 
-/* What config.json may hold, and what is made of it. */
-static void test_model_config(void **state)
-{
-    struct bench *b = *state;
-    static const struct {
-        const char *text; /* NULL: no file */
-        int64_t layers;
-        enum model_tied tied;
-        const char *problem;
-    } cases[] = {
-        {NULL, 0, MODEL_TIED_UNKNOWN, NULL},
-        {"{}", 0, MODEL_TIED_UNKNOWN, NULL},
-        {"{\"num_hidden_layers\": 61, \"tie_word_embeddings\": false}", 61, MODEL_TIED_NO, NULL},
-        {"{\"text_config\": {\"num_hidden_layers\": 3, \"tie_word_embeddings\": true}}", 3, MODEL_TIED_YES,
-         NULL},
-        {"{\"num_hidden_layers\": null}", 0, MODEL_TIED_UNKNOWN, NULL},
-        {"{\"num_hidden_layers\": -1}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
-        {"{\"num_hidden_layers\": 1e3}", 0, MODEL_TIED_UNKNOWN, "num_hidden_layers"},
-        {"{\"num_hidden_layers\": \"4\"}", 0, MODEL_TIED_UNKNOWN, "found a text"},
-        {"[1]", 0, MODEL_TIED_UNKNOWN, "expected a JSON map"},
-        {"{\"x\": ", 0, MODEL_TIED_UNKNOWN, "config.json"},
-        {"", 0, MODEL_TIED_UNKNOWN, "config.json"},
-    };
-    char path[200], file[200];
-    snprintf(path, sizeof path, "%s/config.json", b->folder);
-    snprintf(file, sizeof file, "%s/model.safetensors", b->folder);
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct model_config m;
-        if (cases[i].text) {
-            unlink(path);
-            assert_int_equal(file_write(path, cases[i].text, (int64_t)strlen(cases[i].text), &b->err),
-                             ERR_OK);
-        }
-        assert_int_equal(model_config_read(&m, i % 2 ? b->folder : file, &b->arena, &b->err), ERR_OK);
-        if (m.layers != cases[i].layers || m.tied != cases[i].tied || !m.problem != !cases[i].problem ||
-            !m.path != !cases[i].text || (m.problem && !strstr(m.problem, cases[i].problem)))
-            fail_msg("case %zu: %lld layers, tied %d, problem %s", i, (long long)m.layers, (int)m.tied,
-                     m.problem ? m.problem : "none");
-    }
-    unlink(path);
-    assert_int_equal(mkfifo(path, 0600), 0); /* not waited for */
-    struct model_config m;
-    assert_int_equal(model_config_read(&m, b->folder, &b->arena, &b->err), ERR_OK);
-    assert_non_null(m.problem);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_BENCH(test_names),         TEST_BENCH(test_rules),
-        TEST_BENCH(test_rename),        TEST_BENCH(test_rows),
-        TEST_BENCH(test_tied),          TEST_BENCH(test_types),
-        TEST_BENCH(test_fp8),           TEST_BENCH(test_mtp),
-        TEST_BENCH(test_mtp_by_name),   TEST_FOLDER(test_policy_is_kept),
-        TEST_FOLDER(test_model_config),
+        TEST_BENCH(test_names),       TEST_BENCH(test_rules),       TEST_BENCH(test_rename),
+        TEST_BENCH(test_rows),        TEST_BENCH(test_tied),        TEST_BENCH(test_types),
+        TEST_BENCH(test_copied_head), TEST_BENCH(test_coverage),    TEST_BENCH(test_fp8),
+        TEST_BENCH(test_mtp),         TEST_BENCH(test_mtp_by_name), TEST_FOLDER(test_policy_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

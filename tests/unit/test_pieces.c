@@ -425,6 +425,7 @@ static void write_catalogue(struct bench *b, const char *path, int64_t file_byte
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         assert_int_equal(h5_set_text(h, "/", texts[i], "", e), ERR_OK);
     h5_set_int(h, "/", "config_layers", 0, e);
+    h5_set_text(h, "/", "copied_head", "", e);
     h5_set_int(h, "/", "config_tied", 0, e);
     h5_set_text(h, "/", "config_type", "", e);
     h5_set_text(h, "/", "quantized", "", e);

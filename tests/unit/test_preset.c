@@ -3,7 +3,8 @@
 #include "unitlib.h"
 
 #include "compare/match.h"
-#include "compare/preset.h"
+#include "compare/names/rename.h"
+#include "compare/names/preset.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -267,10 +268,10 @@ static void test_words(void **state)
 {
     (void)state;
     char problem[300] = "";
-    assert_int_equal(match_rule_check("torchtitan", problem, sizeof problem), 0);
-    assert_int_equal(match_rule_check("torchtian", problem, sizeof problem), -1);
+    assert_int_equal(rename_check("torchtitan", problem, sizeof problem), 0);
+    assert_int_equal(rename_check("torchtian", problem, sizeof problem), -1);
     assert_non_null(strstr(problem, "did you mean \"torchtitan\"?"));
-    assert_int_equal(match_rule_check("something", problem, sizeof problem), -1);
+    assert_int_equal(rename_check("something", problem, sizeof problem), -1);
     assert_non_null(strstr(problem, "PATTERN -> REPLACEMENT"));
 }
 

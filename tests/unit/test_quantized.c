@@ -173,6 +173,7 @@ static void test_buffers(void **state)
     assert_int_equal(m.aside.layout.ntensors, 0);
     assert_int_equal(m.skipped_parameters, 0);
     assert_int_equal(skipped.nrows, 3);
+    assert_int_equal(m.coverage.parameters[0], 8);
     for (int i = 0; i < 3; i++)
         assert_string_equal(table_text(&skipped, i, "reason"), "a buffer, which is no parameter");
     make(b, &y, parameter, NULL);

@@ -282,8 +282,8 @@ static void take_study(struct fixture *f, struct summary *sum)
     table_init(&sparsity, "sparsity", &f->bench.arena);
     table_init(&published, "published", &f->bench.arena);
     TABLE_ADD(&cells, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("m"), V_TEXT("dpo"), V_INT(0), V_TEXT(""),
-              V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(0), V_INT(1000), V_INT(250),
-              V_INT(250), V_NORMS(no_norms), V_CONCENTRATION(CONCENTRATION_UNKNOWN));
+              V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(2), V_INT(0), V_INT(0), V_REAL(1), V_REAL(1),
+              V_INT(1000), V_INT(250), V_INT(250), V_NORMS(no_norms), V_CONCENTRATION(CONCENTRATION_UNKNOWN));
     static const double tolerances[] = {0, 1e-8, 1e-5};
     for (int i = 0; i < 3; i++)
         TABLE_ADD(&sparsity, &f->bench.err, V_TEXT("m/dpo/0"), V_TEXT("delta"), V_TEXT("absolute"),
@@ -388,7 +388,8 @@ static void take_own(struct fixture *f, struct summary *sum)
         int64_t n = own[i].parameters;
         TABLE_ADD(&cells, e, V_TEXT(own[i].cell), V_TEXT("m"), V_TEXT(algorithm), V_INT(own[i].seed),
                   V_TEXT(own[i].data), V_INT(-1), V_TEXT("b"), V_TEXT("t"), V_INT(n > 0), V_INT(0), V_INT(0),
-                  V_INT(n), V_INT(0), V_INT(0), V_NORMS(no_norms), V_CONCENTRATION(CONCENTRATION_UNKNOWN));
+                  V_REAL(1), V_REAL(1), V_INT(n), V_INT(0), V_INT(0), V_NORMS(no_norms),
+                  V_CONCENTRATION(CONCENTRATION_UNKNOWN));
         if (n > 0)
             TABLE_ADD(&sparsity, e, V_TEXT(own[i].cell), V_TEXT("mask"), V_TEXT("absolute"), V_REAL(1e-5),
                       V_INT(n), V_INT((int64_t)((double)n * (1 - own[i].sparsity))), V_REAL(own[i].sparsity));

@@ -94,10 +94,11 @@ static void test_coverage(void **state)
     struct verdict_facts f = facts(900, 5);
     says(verdict_coverage(&f), "coverage", 1, "All parameters of both sides are compared.");
     f.left_out = 100;
+    f.coverage = (struct coverage){.parameters = {990, 910}, .compared = {900, 900}};
     says(
         verdict_coverage(&f), "coverage", 0.9,
-        "90.00 % of the parameters are compared; 100 are left out, and no figure tells of them (table skipped "
-        "says which and why).");
+        "90.90 % of the base's parameters and 98.90 % of the tuned side's are compared; 100 are left out, and "
+        "no figure tells of them (table skipped says which and why).");
     f = facts(0, 0);
     assert_null(verdict_coverage(&f).about);
 }

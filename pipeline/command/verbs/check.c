@@ -2,7 +2,9 @@
 
 #include "command/inputs.h"
 #include "command/presence.h"
+#include "compare/coverage.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -24,6 +26,18 @@ static err_t list_cells(const struct runner *r, struct err *e)
     return ERR_OK;
 }
 
+/* What was found to be in order. */
+static void say_checked(const struct dag *d, const struct inputs *in)
+{
+    char covered[80] = "";
+    if (in->covered < COVERAGE_WHOLE)
+        snprintf(covered, sizeof covered, ", %lld pairs in part, the least %.2f %% of a side",
+                 (long long)in->in_part, floor(1e4 * in->covered) / 100);
+    printf("%s%s: study %s: %d cells, %d stages, %d nodes; %d inputs open and match%s; nothing was written\n",
+           in->notes.text ? in->notes.text : "", d->config->file, d->config->study, d->config->ncells,
+           d->config->nnodes, d->nnodes, in->n, covered);
+}
+
 static err_t check_run(struct runner *r, const struct cli *c, struct err *e)
 {
     if (c->list_cells) {
@@ -33,10 +47,7 @@ static err_t check_run(struct runner *r, const struct cli *c, struct err *e)
     }
     struct inputs in = {.arena = r->arena, .headers = r->headers};
     if (r->comm->me == 0 && inputs_check(&in, r->dag, e) == ERR_OK)
-        printf(
-            "%s%s: study %s: %d cells, %d stages, %d nodes; %d inputs open and match; nothing was written\n",
-            in.notes.text ? in.notes.text : "", r->dag->config->file, r->dag->config->study,
-            r->dag->config->ncells, r->dag->config->nnodes, r->dag->nnodes, in.n);
+        say_checked(r->dag, &in);
     return comm_agree(r->comm, e);
 }
 

@@ -3,6 +3,7 @@
 #include "base/path.h"
 #include "command/comparison.h"
 #include "command/naming.h"
+#include "compare/coverage.h"
 #include "formats/checkpoint.h"
 #include "formats/folders/hub.h"
 #include "study/param.h"
@@ -56,6 +57,10 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     TRY(check_word("arithmetic", x->arithmetic, types, e));
     TRY(check_word("rank", x->rank, ranks, e));
     TRY(check_word("unmatched", x->unmatched, unmatched, e));
+    double least;
+    if (x->coverage && coverage_parse(x->coverage, &least) != 0)
+        return err_set(e, ERR_CONFIG, "--coverage: expected any, or a share from 0 to 1, found '%.60s'",
+                       x->coverage);
     c->terse = !c->verbose; /* the comparison is what it says */
     return ERR_OK;
 }
@@ -138,10 +143,11 @@ static err_t add_cell(struct text *out, const struct compare_request *x, const c
 static err_t add_stages(struct text *out, const struct compare_request *x, struct err *e)
 {
     int with_rank = !x->rank || strcmp(x->rank, "none") != 0, all = x->rank && strcmp(x->rank, "all") == 0;
-    TRY(text_add(
-        out, e,
-        "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, unmatched: %s, rename: [",
-        x->arithmetic ? x->arithmetic : "bf16", x->unmatched ? x->unmatched : "fail"));
+    TRY(text_add(out, e,
+                 "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, unmatched: %s",
+                 x->arithmetic ? x->arithmetic : "bf16", x->unmatched ? x->unmatched : "fail"));
+    TRY(add_key(out, "coverage", x->coverage, e));
+    TRY(text_add(out, e, ", rename: ["));
     for (int i = 0; i < x->rename.n; i++) {
         TRY(text_add(out, e, "%s", i > 0 ? ", " : ""));
         TRY(param_quote(out, x->rename.v[i], e));
@@ -259,6 +265,9 @@ static const struct verb_option compare_options[] = {
      OPTION_LIST, offsetof(struct cli, compare.rename), NULL},
     {"unmatched", '\0', "WHAT", "fail (default) or skip: tensors on one side only", OPTION_TEXT,
      offsetof(struct cli, compare.unmatched), NULL},
+    {"coverage", '\0', "SHARE",
+     "least share of either side's parameters to be compared (default 0.9), or any", OPTION_TEXT,
+     offsetof(struct cli, compare.coverage), NULL},
     {"memory", '\0', "SIZE", "what each process may hold (default 2 GiB)", OPTION_TEXT,
      offsetof(struct cli, compare.memory), NULL},
     {"print-config", '\0', NULL, "print the study that this runs, for 'sinew run', and stop", OPTION_FLAG,

@@ -3,6 +3,7 @@
 #include "kernels/change/change_loops.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* The best first. */
 static const struct isa_row sets[] = {
@@ -82,4 +83,14 @@ void change_merge(struct change *dst, const struct change *src)
         to[i] += from[i];
     if (src->max_abs > dst->max_abs)
         dst->max_abs = src->max_abs;
+}
+
+int64_t change_unequal(const char *a, const char *b, int64_t n, size_t bytes)
+{
+    int64_t unequal = 0;
+    if (memcmp(a, b, (size_t)n * bytes) == 0)
+        return 0;
+    for (int64_t i = 0; i < n; i++)
+        unequal += memcmp(a + (size_t)i * bytes, b + (size_t)i * bytes, bytes) != 0;
+    return unequal;
 }

@@ -71,4 +71,8 @@ void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const vo
 /* Local. dst += src, src unchanged; xsums of src must be normalised. */
 void change_merge(struct change *dst, const struct change *src);
 
+/* Local, pure. Of n elements of `bytes` each, how many differ in a bit: of integers and bools, which have no
+ * difference. */
+int64_t change_unequal(const char *a, const char *b, int64_t n, size_t bytes);
+
 #endif

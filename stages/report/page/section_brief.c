@@ -42,21 +42,33 @@ static void brief_sparsity(struct page *p, struct err *e)
     }
 }
 
-/* What the figures leave out, where that is anything. */
+/* The smaller share of a side that a cell compares; 1 where it was not measured. */
+static double side_covered(const struct summary *sum, int64_t row)
+{
+    double base = table_real(&sum->cells, row, "covered_base"),
+           tuned = table_real(&sum->cells, row, "covered_tuned"), least = base < tuned ? base : tuned;
+    return isfinite(least) ? least : 1;
+}
+
+/* What the figures leave out, where that is anything; shares are cut, not rounded, so that 100 means all. */
 static void brief_covered(struct page *p, struct err *e)
 {
     const struct summary *sum = p->sum;
-    double covered = summary_covered(sum, -1), least = 1;
+    double covered = summary_covered(sum, -1);
+    int64_t least = -1;
     if (!(covered < 1))
         return;
     for (int64_t i = 0; i < sum->cells.nrows; i++)
-        if (summary_covered(sum, i) < least)
-            least = summary_covered(sum, i);
+        if (side_covered(sum, i) < (least < 0 ? 1 : side_covered(sum, least)))
+            least = i;
     body_begin(&p->body, BODY_ITEM, e);
     body_strong(&p->body, e, "%.2f %% of the parameters covered.", floor(1e4 * covered) / 100);
     body_text(&p->body, e, " The others are in no total here; section Left out says why.");
-    if (sum->cells.nrows > 1)
-        body_text(&p->body, e, " The cell covered least: %.2f %%.", floor(1e4 * least) / 100);
+    if (least >= 0)
+        body_text(&p->body, e, " %s: %.4g %% of the base's parameters and %.4g %% of the tuned side's.",
+                  sum->cells.nrows > 1 ? "The cell covered least" : "Of each side",
+                  floor(1e4 * table_real(&sum->cells, least, "covered_base")) / 100,
+                  floor(1e4 * table_real(&sum->cells, least, "covered_tuned")) / 100);
 }
 
 static void brief_rank(struct page *p, struct err *e)

@@ -1,4 +1,4 @@
-#include "compare/preset.h"
+#include "compare/names/preset.h"
 
 #include "base/text.h"
 #include "formats/decoders/view.h"
