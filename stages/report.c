@@ -81,7 +81,9 @@ static err_t write_page(struct report *r, const char *name, const struct text *p
     char *path = path_join(r->a, r->dir, name, e);
     if (!path)
         return e->code;
-    TRY(file_write(path, page->text ? page->text : "", page->used, e));
+    if (page->text)
+        text_plain(page->text, 1);
+    TRY(file_write(path, page->text ? page->text : "", page->text ? (int64_t)strlen(page->text) : 0, e));
     return note_file(r, path, e);
 }
 
@@ -133,7 +135,9 @@ static err_t stream(struct report *r, const struct schema *s, struct err *e)
     char *partial = path ? arena_printf(r->a, e, "%s.partial", path) : NULL;
     if (!partial)
         return e->code;
-    FILE *out = fopen(partial, "wb");
+    int fd;
+    TRY(file_create(partial, &fd, e));
+    FILE *out = fdopen(fd, "wb");
     if (!out)
         return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", partial, strerror(errno));
     for (int c = 0; c < s->ncolumns; c++)
@@ -308,6 +312,7 @@ static err_t draw_all(struct report *r, const struct report_params *p, struct er
     r->scratch = arena_printf(r->a, e, "%s.partial", r->drawings);
     if (!r->scratch)
         return e->code;
+    unlink(r->scratch); /* no link to another place: what is drawn there would be overwritten */
     TRY(path_make_dir(r->scratch, e));
     for (int64_t i = 0; i < f->n; i++) {
         TRY(draw(r, program, &f->list[i], e));

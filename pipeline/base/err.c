@@ -1,5 +1,7 @@
 #include "base/err.h"
 
+#include "base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,10 +32,7 @@ err_t err_set_at(struct err *e, err_t code, const char *file, int line, const ch
     va_start(ap, fmt);
     vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
-    for (char *c = e->text; *c;
-         c++) /* names and paths come from outside: a message is one line and moves no terminal */
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
+    text_plain(e->text, 0); /* a message is one line */
     return code;
 }
 
@@ -45,6 +44,7 @@ void err_item(struct err *e, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(e->item, sizeof e->item, fmt, ap);
     va_end(ap);
+    text_plain(e->item, 0);
 }
 
 int err_status(err_t code)

@@ -70,15 +70,22 @@ static err_t write_all(int fd, const char *path, const char *text, int64_t n, st
     return ERR_OK;
 }
 
+err_t file_create(const char *path, int *fd, struct err *e)
+{
+    *fd = -1;
+    if (unlink(path) == 0 || errno == ENOENT)
+        *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    return *fd >= 0 ? ERR_OK : err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
+}
+
 err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
 {
     char partial[PATH_MAX];
     int length = snprintf(partial, sizeof partial, "%s.partial", path);
     if (length < 0 || length >= (int)sizeof partial)
         return err_set(e, ERR_SYSTEM, "%s: path too long", path);
-    int fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", partial, strerror(errno));
+    int fd;
+    TRY(file_create(partial, &fd, e));
     err_t code = write_all(fd, partial, text, n, e);
     if (close(fd) != 0 && code == ERR_OK) /* network file systems report a full disk here */
         code = err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", partial, strerror(errno));

@@ -19,6 +19,10 @@ struct file_stamp {
  */
 err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err *e);
 
+/* Local. Makes a new file for writing, in the place of one that lies there under that name, or of a link,
+ * which is not followed. fd is the caller's to close. Errors: SYSTEM; fd is -1 then. */
+err_t file_create(const char *path, int *fd, struct err *e);
+
 /* Local. The stamp of a path (links followed); 0 where nothing is there, 1 else. Of what stat said. Are two
  * the same? */
 int file_stamp_of(const char *path, struct file_stamp *stamp);

@@ -1,5 +1,7 @@
 #include "base/log.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -17,11 +19,20 @@ void log_init(struct log *l, enum log_level level, int speak)
     *l = (struct log){.level = level, .speak = speak, .started_sec = clock_sec()};
 }
 
+/* What holds names from outside; cut where it is longer than any message. */
+static void print_plain(FILE *f, const char *fmt, va_list ap)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, fmt, ap);
+    text_plain(text, 0);
+    fputs(text, f);
+}
+
 static void say(const struct log *l, const char *fmt, va_list ap)
 {
     terminal_wipe(l->terminal);
     printf("[%8.2fs] ", clock_sec() - l->started_sec);
-    vprintf(fmt, ap);
+    print_plain(stdout, fmt, ap);
     putchar('\n');
     fflush(stdout);
 }
@@ -54,7 +65,7 @@ void log_warn(const struct log *l, const char *fmt, ...)
     va_start(ap, fmt);
     terminal_wipe(l->terminal);
     fprintf(stderr, "sinew: %swarning:%s ", terminal_colour(stderr, TERMINAL_YELLOW), terminal_plain(stderr));
-    vfprintf(stderr, fmt, ap);
+    print_plain(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
 }

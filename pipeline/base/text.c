@@ -241,3 +241,30 @@ int text_order(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
+
+/* Bytes of the character at c that no text from outside may hold; 0: it is none. */
+static int unwelcome(const unsigned char *c)
+{
+    if (*c < 0x20 || *c == 0x7f)
+        return 1;
+    if (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f)
+        return 2;
+    if (*c == 0xd8 && c[1] == 0x9c) /* U+061C */
+        return 2;
+    if (*c != 0xe2 || (c[1] != 0x80 && c[1] != 0x81))
+        return 0;
+    int marks = c[1] == 0x80 && ((c[2] >= 0x8e && c[2] <= 0x8f) || (c[2] >= 0xa8 && c[2] <= 0xae)),
+        isolates = c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9;
+    return marks || isolates ? 3 : 0;
+}
+
+void text_plain(char *s, int keep_lines)
+{
+    char *to = s;
+    while (*s) {
+        int n = keep_lines && (*s == '\n' || *s == '\t') ? 0 : unwelcome((const unsigned char *)s);
+        *to++ = n ? '?' : *s;
+        s += n ? n : 1;
+    }
+    *to = '\0';
+}

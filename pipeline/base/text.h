@@ -57,6 +57,11 @@ struct text_hint {
 const char *text_meant(struct text_hint *hint, const char *word, const char *const *words, int n,
                        const char *before, const char *quote, const char *after);
 
+/* Local. Names and paths come from outside. Puts '?' in the place of what moves a terminal or turns a line
+ * round: control characters (of ASCII, and U+0080 to U+009F), and those that set the direction of writing or
+ * end a line. Line feeds and tabs stay where keep_lines is set. */
+void text_plain(char *s, int keep_lines);
+
 /* Local. Does s end with `end`? */
 int text_ends_with(const char *s, const char *end);
 

@@ -60,7 +60,7 @@ static err_t lock_file(struct lock *l, const char *output, struct err *e)
     for (;;) {
         struct stat held, there;
         struct lock_holder h;
-        int fd = open(l->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        int fd = open(l->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (fd < 0)
             return cannot_write(output, e);
         int got = flock(fd, LOCK_EX | LOCK_NB) == 0;

@@ -291,7 +291,7 @@ void stop_say(const struct stop *s, int64_t ran, const char *config, struct err 
             why, config);
         return;
     }
-    int fd = open(s->mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    int fd = open(s->mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd >= 0)
         close(fd);
     err_set(e, ERR_STOPPED,

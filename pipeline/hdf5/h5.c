@@ -113,7 +113,8 @@ static err_t wrap(hid_t id, const char *path, const struct comm *c, struct arena
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
 {
     *f = NULL;
-    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    unlink(path); /* a link that lies there is not followed */
+    hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
         return h5_fail(e, ERR_SYSTEM, path, "create the file", "");
     return wrap(id, path, NULL, a, f, e);

@@ -218,10 +218,11 @@ const char *real_short(double x, char *text, int size)
 err_t csv_text(struct text *out, const char *text, struct err *e)
 {
     size_t n = strlen(text);
+    const char *mark = n > 1 && strchr("=+-@\t\r", text[0]) ? "'" : "";
     int plain = !strpbrk(text, ",\"\r\n") && (n == 0 || (text[0] != ' ' && text[n - 1] != ' '));
+    TRY(text_add(out, e, "%s%s", plain ? "" : "\"", mark));
     if (plain)
         return text_put(out, e, text, (int64_t)n);
-    TRY(text_put(out, e, "\"", 1));
     const char *quote;
     while ((quote = strchr(text, '"'))) {
         TRY(text_put(out, e, text, quote + 1 - text));

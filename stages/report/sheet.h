@@ -67,7 +67,8 @@ struct sheet sheet_first(const struct sheet *s, int64_t most);
 const char *real_short(double x, char *text, int size);
 
 /* Local. Appends a text as a CSV field (RFC 4180): in double quotes, with quotes doubled, where it holds a
- * comma, a quote, a line break or a blank at an end; as it is otherwise. */
+ * comma, a quote, a line break or a blank at an end; as it is otherwise. One that a
+ * spreadsheet would take for a formula (it begins with = + - @ or a tab) gets an apostrophe in front. */
 err_t csv_text(struct text *out, const char *text, struct err *e);
 
 /* Local. Appends a real as the shortest of 15 to 17 digits that reads back as the same double; nan, inf and

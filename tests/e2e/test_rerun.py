@@ -77,6 +77,26 @@ class Rerun(lib.Case):
                 self.assertEqual(self.changed(["run", self.config]), {})
                 self.assertIn("nothing to do", self.last.stdout)
 
+    def test_links_are_not_followed(self):
+        """Where sinew writes, no link leads it to another file."""
+        victim, folder = self.write("victim", "mine"), self.path("elsewhere")
+        os.mkdir(folder)
+        shutil.rmtree(self.path("out", "report"))
+        os.mkdir(self.path("out", "report"))
+        artifacts = [self.path("out", p) for p in self.artifacts()]
+        names = artifacts + [self.path("out", "awkward.h5")] + [
+            self.path("out", "report", name) for name in ("report.html", "report.md", "cells.csv", "sparsity.csv", "sparsity.txt")]
+        for name in names:
+            os.symlink(victim, name + ".partial")
+        os.symlink(folder, self.path("out", "report", "figures.partial"))
+        for np in (0, 2):
+            self.sinew(["run", self.config, "--force"], np=np)
+            with open(victim) as f:
+                self.assertEqual(f.read(), "mine")
+            self.assertEqual(os.listdir(folder), [])
+            for name in names:
+                self.assertFalse(os.path.islink(name), name)
+
     def test_parameter_of_one_stage(self):
         old = lib.table(self.path("out", "awkward.h5"), "overlap")
         report = os.stat(self.path("out", "report", "report.md")).st_mtime_ns

@@ -48,6 +48,36 @@ static void test_csv_text(void **state)
     check_csv(*state, "\"", "\"\"\"\"");
     check_csv(*state, "two\nlines", "\"two\nlines\"");
     check_csv(*state, " lead", "\" lead\"");
+    check_csv(*state, "=HYPERLINK(1)", "'=HYPERLINK(1)");
+    check_csv(*state, "@a,b", "\"'@a,b\"");
+    check_csv(*state, "-x", "'-x");
+    check_csv(*state, "-", "-");
+}
+
+static void test_plain(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"layer.0/q\xc3\xbc", "layer.0/q\xc3\xbc"},
+                                           {"a\033[2Jb\177", "a?[2Jb?"},
+                                           {"c1\xc2\x9b"
+                                            "31m",
+                                            "c1?31m"},
+                                           {"\xe2\x80\xae"
+                                            "txt",
+                                            "?txt"},
+                                           {"x\xe2\x81\xa6y\xe2\x81\xa9", "x?y?"},
+                                           {"two\nlines\t", "two\nlines\t"},
+                                           {"cut\xe2\x80", "cut\xe2\x80"},
+                                           {"nbsp\xc2\xa0", "nbsp\xc2\xa0"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s", pairs[i][0]);
+        text_plain(text, 1);
+        assert_string_equal(text, pairs[i][1]);
+    }
+    char line[] = "two\nlines";
+    text_plain(line, 0);
+    assert_string_equal(line, "two?lines");
 }
 
 static void test_csv_real(void **state)
@@ -475,10 +505,10 @@ static void test_empty(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_csv_text),      TEST(test_csv_real),      TEST(test_real_short), TEST(test_sheet),
-        TEST(test_sheet_lines),   TEST(test_sheet_bounded), TEST(test_many_keys),  TEST(test_pivot),
-        TEST(test_pivot_columns), TEST(test_pivot_stacks),  TEST(test_keys_list),  TEST(test_summary),
-        TEST(test_pages),         TEST(test_own_figures),   TEST(test_empty),
+        TEST(test_csv_text), TEST(test_plain),         TEST(test_csv_real),      TEST(test_real_short),
+        TEST(test_sheet),    TEST(test_sheet_lines),   TEST(test_sheet_bounded), TEST(test_many_keys),
+        TEST(test_pivot),    TEST(test_pivot_columns), TEST(test_pivot_stacks),  TEST(test_keys_list),
+        TEST(test_summary),  TEST(test_pages),         TEST(test_own_figures),   TEST(test_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

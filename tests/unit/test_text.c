@@ -3,6 +3,9 @@
 #include "unitlib.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "base/file.h"
@@ -200,14 +203,27 @@ static void refuses(void **state)
     assert_int_equal(file_commit("/nowhere/x.partial", "/nowhere/x", &b->err), ERR_SYSTEM);
     /* a full disk leaves nothing behind */
     err_clear(&b->err);
-    if (access("/dev/full", W_OK) == 0) {
-        char *link = path_join(&b->arena, b->folder, "full.partial", &b->err);
-        assert_int_equal(symlink("/dev/full", link), 0);
-        assert_int_equal(file_write(path_join(&b->arena, b->folder, "full", &b->err), "x", 1, &b->err),
-                         ERR_SYSTEM);
-        assert_non_null(strstr(b->err.text, "No space"));
-        assert_int_not_equal(access(link, F_OK), 0);
-    }
+    struct rlimit before, none;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none = (struct rlimit){0, before.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    path = path_join(&b->arena, b->folder, "full", &b->err);
+    assert_int_equal(file_write(path, "x", 1, &b->err), ERR_SYSTEM);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_non_null(strstr(b->err.text, "full.partial: cannot be written"));
+    assert_int_not_equal(access(path, F_OK), 0);
+    err_clear(&b->err);
+    path = path_join(&b->arena, b->folder, "full.partial", &b->err);
+    assert_int_not_equal(access(path, F_OK), 0);
+    /* what lies under the name for the time being is not written through */
+    char *other = path_join(&b->arena, b->folder, "other", &b->err);
+    assert_int_equal(file_write(other, "abc", 3, &b->err), ERR_OK);
+    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(file_write(path_join(&b->arena, b->folder, "full", &b->err), "x", 1, &b->err), ERR_OK);
+    assert_int_equal(file_read(&b->arena, other, 10, &text, &n, &b->err), ERR_OK);
+    assert_string_equal(text, "abc");
 }
 
 static void puts_as_printf_does(void **state)

@@ -138,9 +138,7 @@ err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, st
 
 err_t safetensors_writer_create(struct safetensors_writer *w, struct err *e)
 {
-    w->fd = open(w->partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (w->fd < 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", w->partial, strerror(errno));
+    TRY(file_create(w->partial, &w->fd, e));
     if (safetensors_writer_put(w, w->header, w->header_bytes, 0, e) == ERR_OK &&
         ftruncate(w->fd, (off_t)w->size_bytes) != 0)
         err_set(e, ERR_SYSTEM, "%s: cannot be made %lld bytes long: %s", w->partial, (long long)w->size_bytes,
