@@ -5,5 +5,5 @@
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-    return "quarantine_size_mb=4:malloc_context_size=0:max_malloc_fill_size=256";
+    return "quarantine_size_mb=1:thread_local_quarantine_size_kb=128:malloc_context_size=0:max_malloc_fill_size=256";
 }
