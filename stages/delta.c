@@ -22,7 +22,8 @@
 enum {
     PIECE = 1 << 16,            /* elements read and compared at once, so that they stay in a near cache */
     PARTS = UPDATE_WAITING + 1, /* one is filled while the others wait to be written */
-    STORE_UPDATE = 0
+    STORE_UPDATE = 0,
+    MOST_SAID = 12 /* cells of which a line of the log tells without being asked */
 };
 
 struct delta_params {
@@ -556,7 +557,7 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     }
     TRY_OUT(code, comm_agree(c, e));
     const struct match *m = &d->pair.match;
-    if (c->me == 0)
+    if (c->me == 0 && (ctx->progress_done < MOST_SAID || ctx->log->level >= LOG_DETAIL))
         pair_say(&d->pair, ctx->cell->name, ctx->log);
     int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks,
             all = d->arithmetic == ARITHMETIC_F32 ? 2 * blocks : blocks; /* looked at twice */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { MOST_LOST = 12 }; /* cells that are named one by one */
+
 enum presence_mark { PRESENCE_HERE, PRESENCE_ABSENT, PRESENCE_KEPT }; /* of a cell */
 
 err_t presence_index(struct presence *p, const struct dag *d, struct arena *a, struct err *e)
@@ -168,9 +170,12 @@ static void tell(const struct config *config, const struct log *log, int nkept, 
                  "%d of %d cells kept: their checkpoints are gone, what was read of them is complete "
                  "(missing: kept)",
                  nkept, config->ncells);
+    int nsaid = 0;
     for (int i = 0; i < config->ncells; i++)
-        if (config->cells[i].lost)
+        if (config->cells[i].lost && nsaid++ < MOST_LOST)
             log_warn(log, "%s is left out: %s", config->cells[i].name, config->cells[i].lost);
+    if (nsaid > MOST_LOST)
+        log_warn(log, "and %d other cells for such reasons: 'sinew status --all' tells", nsaid - MOST_LOST);
     if (nmissing > 0)
         log_info(log, "%d of %d cells left out: their checkpoints are not on disk (missing: %s)", nmissing,
                  config->ncells, config->missing == MISSING_KEPT ? "kept" : "skip");

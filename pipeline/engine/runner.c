@@ -18,7 +18,8 @@
 enum {
     MAX_LEVELS = 32,
     NOTICE_TAG = 1,
-    KEEP_SHARE = 32 /* of the memory, one part in so many is for headers while stages run that read none */
+    MOST_NOTES = 12, /* lines on what is taken of checkpoints */
+    KEEP_SHARE = 32  /* of the memory, one part in so many is for headers while stages run that read none */
 };
 
 struct work {
@@ -167,9 +168,11 @@ static err_t share_keys(struct work *w, int from, int to, struct err *e)
     return ERR_OK;
 }
 
-/* Process 0. A line of the log on what is taken of each checkpoint that is about to be read and says so. */
+/* Process 0. A line of the log on what is taken of each checkpoint that is about to be read and says so; of
+ * many, of the first ones unless every node has a line. */
 static void tell_notes(const struct work *w, int from, int to)
 {
+    int said = 0;
     for (int i = from; i < to && w->r->log->level >= LOG_INFO; i++) {
         const struct node *n = &w->r->dag->nodes[i];
         struct checkpoint *c = NULL;
@@ -178,9 +181,14 @@ static void tell_notes(const struct work *w, int from, int to)
         if (!w->todo[i] || !n->checkpoint || n->stage->writes_files || !checkpoint_exists(n->checkpoint))
             continue;
         if (headers_get(w->r->headers, n->checkpoint, &n->choice, &c, &no) == ERR_OK && c->note)
-            log_info(w->r->log, "%s: %s", n->label, c->note);
+            if (said++ < MOST_NOTES || w->r->log->level >= LOG_DETAIL)
+                log_info(w->r->log, "%s: %s", n->label, c->note);
         headers_put(w->r->headers, c);
     }
+    if (said > MOST_NOTES && w->r->log->level < LOG_DETAIL)
+        log_info(w->r->log,
+                 "of %d other checkpoints likewise: --verbose tells, and /provenance/notes of the archive",
+                 said - MOST_NOTES);
 }
 
 /* Collective. Decides which of nodes [from, to) run, and where. */

@@ -176,6 +176,21 @@ class Page(lib.Case):
         for name in ("sparsity.md", "sparsity.txt"):
             self.assertEqual([c for c in self.cells if not re.search(r"(?m)^(\| )?%s " % re.escape(c), read(self.report(name)))], [])
 
+    def test_status(self):
+        """Of many nodes, how many are what and why, and where; --all has a line for each, and the counts agree."""
+        for cell in self.cells[:5] + ["fb/dpo/3"]:
+            os.remove(self.path("out", "cells", *cell.split("/"), "delta.h5"))
+        text, whole = (self.sinew(["status", self.config] + more).stdout for more in ([], ["--all"]))
+        self.assertIn("\nfresh    delta            58 of 64 cells\n", text)
+        self.assertIn("\nmissing  delta            6 of 64 cells (fa/ppo 5, fb/dpo 1)\n", text)
+        self.assertIn("fresh    load             66 of 66 checkpoints\n", text)
+        self.assertIn("\n'sinew status %s --all' has a line for each\n" % self.config, text)
+        self.assertEqual(len(re.findall(r"(?m)^missing  delta +f[ab]/", whole)), 6)
+        self.assertEqual(len(re.findall(r"(?m)^(fresh|missing) +(synth|load|delta|mask|report) ", whole)), 2 * 66 + 2 * 64 + 1)
+        total = re.search(r"\n261 nodes: .*\n", whole).group(0)
+        self.assertIn(total, text)
+        self.assertLess(text.count("\n"), 12)
+
     @unittest.skipUnless(BROWSER, "chromium is not installed: the page was not used")
     def test_reader(self):
         self.write("view.html", read(self.report("report.html")).replace("</body>", READER + "</body>"))

@@ -1,58 +1,234 @@
 #include "command/cli.h"
 
+#include "base/dict.h"
+#include "base/terminal.h"
 #include "command/presence.h"
 #include "engine/fresh.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-static err_t status_root(struct runner *r, struct err *e)
+enum {
+    SUMMED_FROM = 41, /* a stage of so many nodes has a line for each state and reason, not for each node */
+    MOST_REASONS = 8, /* lines of a stage */
+    MOST_PARTS = 6    /* families and algorithms in a line */
+};
+
+/* What status works on. */
+struct view {
+    struct runner *r;
+    const struct dag *dag;
+    struct freshness *all; /* per node */
+    struct arena *scratch; /* of one stage */
+    int whole;             /* every node has its line */
+    int left;              /* some have not */
+};
+
+/* Nodes of a stage of one state for one reason. */
+struct status_group {
+    int first, n; /* its first node; how many */
+};
+
+/* ---- lines ---- */
+
+static const char *colour_of(enum fresh_state s)
 {
-    const struct dag *d = r->dag;
-    struct freshness *all;
-    struct arena scratch;
-    int count[STATE_COUNT] = {0}, missing = 0;
-    struct presence presence;
-    TRY(arena_array(r->arena, "status.states", d->nnodes, &all, e));
-    TRY(presence_index(&presence, d, r->arena, e));
-    headers_round(r->headers);
-    for (int i = 0; i < d->nnodes; i++) {
-        const struct node *n = &d->nodes[i];
-        TRY(fresh_node(d, i, all, r->headers, r->arena, e));
-        count[all[i].state]++;
-        missing += n->stage->scope != SCOPE_STUDY && all[i].state != STATE_FRESH;
-        printf("%-8s %-16s %s%s%s\n", fresh_name(all[i].state), d->config->nodes[n->decl].name, n->label,
-               all[i].why[0] ? ": " : "", all[i].why);
+    return terminal_colour(stdout, s == STATE_FRESH     ? TERMINAL_GREEN
+                                   : s == STATE_MISSING ? TERMINAL_RED
+                                                        : TERMINAL_YELLOW);
+}
+
+/* The first words of a line. */
+static void put_state(const char *state, const char *colour, const char *what)
+{
+    printf("%s%-8s%s %-16s ", colour, state, colour[0] ? terminal_plain(stdout) : "", what);
+}
+
+static void put_node(const struct view *v, int i)
+{
+    const struct node *n = &v->dag->nodes[i];
+    enum fresh_state state = v->all[i].state;
+    put_state(fresh_name(state), colour_of(state), v->dag->config->nodes[n->decl].name);
+    printf("%s%s%s\n", n->label, v->all[i].why[0] ? ": " : "", v->all[i].why);
+}
+
+static const char *units_of(enum scope s)
+{
+    return s == SCOPE_CHECKPOINT ? "checkpoints" : s == SCOPE_CELL ? "cells" : "bases";
+}
+
+/* ---- many nodes ---- */
+
+/* The group of each node [from, to). Returns how many groups there are. */
+static err_t group_nodes(const struct view *v, int from, int to, struct status_group *groups, int *group_of,
+                         int *n, struct err *e)
+{
+    struct dict known = {.arena = v->scratch};
+    for (int i = from; i < to; i++) {
+        char *key = arena_printf(v->scratch, e, "%d %s", (int)v->all[i].state, v->all[i].why);
+        if (!key)
+            return e->code;
+        int64_t g = dict_find(&known, key);
+        if (g < 0) {
+            g = (*n)++;
+            TRY(dict_put(&known, key, g, e));
+            groups[g].first = i;
+        }
+        groups[g].n++;
+        group_of[i - from] = (int)g;
     }
-    for (int i = d->config->ncells; i < d->config->ncells + d->config->nabsent; i++) {
-        const char *why = presence_why_absent(&presence, &d->config->cells[i], r->arena, e);
+    return ERR_OK;
+}
+
+/* " (llama/grpo 12, qwen/ppo 3 and 4 other groups)": where the group's cells are in the study. */
+static err_t put_parts(const struct view *v, int from, int to, const int *group_of, int g, struct err *e)
+{
+    struct dict known = {.arena = v->scratch};
+    struct status_group *parts;
+    int n = 0;
+    TRY(arena_array(v->scratch, "status.parts", to - from, &parts, e));
+    for (int i = from; i < to; i++) {
+        const struct cell *c = v->dag->nodes[i].cell;
+        if (group_of[i - from] != g || !c)
+            continue;
+        char *key = arena_printf(v->scratch, e, "%s/%s", c->family, c->algorithm);
+        if (!key)
+            return e->code;
+        int64_t k = dict_find(&known, key);
+        if (k < 0) {
+            k = n++;
+            TRY(dict_put(&known, key, k, e));
+            parts[k].first = i;
+        }
+        parts[k].n++;
+    }
+    for (int k = 0; k < n && k < MOST_PARTS; k++) {
+        const struct cell *c = v->dag->nodes[parts[k].first].cell;
+        printf("%s%s/%s %d", k == 0 ? " (" : ", ", c->family, c->algorithm, parts[k].n);
+    }
+    if (n > MOST_PARTS)
+        printf(" and %d other groups", n - MOST_PARTS);
+    printf(n > 0 ? ")" : "");
+    return ERR_OK;
+}
+
+/* A stage of many nodes: a line for each state and reason. */
+static err_t put_groups(struct view *v, int from, int to, struct err *e)
+{
+    const struct node *node = &v->dag->nodes[from];
+    struct status_group *groups;
+    int *group_of, n = 0, told = 0;
+    TRY(arena_array(v->scratch, "status.groups", to - from, &groups, e));
+    TRY(arena_array(v->scratch, "status.groups", to - from, &group_of, e));
+    TRY(group_nodes(v, from, to, groups, group_of, &n, e));
+    for (int g = 0; g < n && g < MOST_REASONS; g++) {
+        int first = groups[g].first;
+        const struct freshness *f = &v->all[first];
+        put_state(fresh_name(f->state), colour_of(f->state), v->dag->config->nodes[node->decl].name);
+        printf("%d of %d %s", groups[g].n, to - from, units_of(node->stage->scope));
+        printf("%s%s", f->why[0] ? ": " : "", f->why);
+        if (f->state != STATE_FRESH && groups[g].n < to - from)
+            TRY(put_parts(v, from, to, group_of, g, e));
+        printf("\n");
+        told += groups[g].n;
+    }
+    if (told < to - from) {
+        put_state("other", "", v->dag->config->nodes[node->decl].name);
+        printf("%d of %d %s, for %d other reasons\n", to - from - told, to - from,
+               units_of(node->stage->scope), n - MOST_REASONS);
+    }
+    v->left = 1;
+    return ERR_OK;
+}
+
+/* ---- the verb ---- */
+
+static err_t put_absent(struct view *v, struct presence *presence, struct err *e)
+{
+    const struct config *c = v->dag->config;
+    for (int i = c->ncells; i < c->ncells + c->nabsent; i++) {
+        if (!v->whole && c->nabsent >= SUMMED_FROM && i == c->ncells + MOST_REASONS) {
+            put_state("absent", "", "checkpoint");
+            printf("%d other cells\n", c->nabsent - MOST_REASONS);
+            v->left = 1;
+            break;
+        }
+        const char *why = presence_why_absent(presence, &c->cells[i], v->r->arena, e);
         if (!why)
             return e->code;
-        printf("%-8s %-16s %s: %s\n", "absent", "checkpoint", d->config->cells[i].name, why);
+        put_state("absent", "", "checkpoint");
+        printf("%s: %s\n", c->cells[i].name, why);
     }
-    arena_init(&scratch, r->mem);
-    const char *archive = access(d->archive, F_OK) != 0                        ? "missing"
-                          : missing == 0 && archive_is_fresh(d, all, &scratch) ? "fresh"
-                                                                               : "stale";
+    return ERR_OK;
+}
+
+static void put_total(const struct view *v, const int count[STATE_COUNT], int missing)
+{
+    const struct dag *d = v->dag;
+    struct arena scratch;
+    arena_init(&scratch, v->r->mem);
+    enum fresh_state archive = access(d->archive, F_OK) != 0                           ? STATE_MISSING
+                               : missing == 0 && archive_is_fresh(d, v->all, &scratch) ? STATE_FRESH
+                                                                                       : STATE_STALE;
     arena_release(&scratch);
-    printf("%-8s %-16s %s\n", archive, "archive", d->archive);
+    put_state(fresh_name(archive), colour_of(archive), "archive");
+    printf("%s\n", d->archive);
     printf("%d nodes: %d fresh, %d stale, %d partial, %d missing\n", d->nnodes, count[STATE_FRESH],
            count[STATE_STALE], count[STATE_PARTIAL], count[STATE_MISSING]);
+    if (v->left)
+        printf("'sinew status %s --all' has a line for each\n", d->config->file);
+}
+
+static err_t status_root(struct view *v, struct err *e)
+{
+    struct runner *r = v->r;
+    const struct dag *d = v->dag;
+    int count[STATE_COUNT] = {0}, missing = 0;
+    struct presence presence;
+    TRY(arena_array(r->arena, "status.states", d->nnodes, &v->all, e));
+    TRY(presence_index(&presence, d, r->arena, e));
+    headers_round(r->headers);
+    for (int k = 0; k < d->config->nnodes; k++) {
+        int from = d->first[k], to = d->first[k + 1], sum = !v->whole && to - from >= SUMMED_FROM;
+        for (int i = from; i < to; i++) {
+            TRY(fresh_node(d, i, v->all, r->headers, r->arena, e));
+            count[v->all[i].state]++;
+            missing += d->nodes[i].stage->scope != SCOPE_STUDY && v->all[i].state != STATE_FRESH;
+            if (!sum)
+                put_node(v, i);
+        }
+        if (sum)
+            TRY(put_groups(v, from, to, e));
+        arena_reset(v->scratch);
+    }
+    TRY(put_absent(v, &presence, e));
+    put_total(v, count, missing);
     return ERR_OK;
 }
 
 static err_t status_run(struct runner *r, const struct cli *c, struct err *e)
 {
-    (void)c;
+    struct arena scratch;
+    struct view view = {.r = r, .dag = r->dag, .scratch = &scratch, .whole = c->list_all};
+    arena_init(&scratch, r->mem);
     if (r->comm->me == 0)
-        status_root(r, e);
+        status_root(&view, e);
+    arena_release(&scratch);
     return comm_agree(r->comm, e);
 }
 
+static const struct verb_option status_options[] = {
+    {"all", 'a', NULL, "a line for each node, of however many", OPTION_FLAG, offsetof(struct cli, list_all),
+     NULL},
+    {0},
+};
+
 const struct verb verb_status = {
     .name = "status",
-    .args = "CONFIG",
-    .brief = "each node: fresh, stale (and why), partial, missing",
+    .args = "CONFIG [--all]",
+    .brief = "each node: fresh, stale (and why), partial, missing; of many, how many are what",
     .more = "",
+    .options = status_options,
     .run = status_run,
 };
