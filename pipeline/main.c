@@ -8,6 +8,7 @@
 #include "hdf5/h5.h"
 #include "linalg/grid_blas.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +57,7 @@ int main(int argc, char **argv)
     struct cli cli;
     struct comm world;
     const struct launch launch = launch_look();
+    signal(SIGXFSZ, SIG_IGN); /* a file past the limit is then an error like a full disk, with a message */
     mem_start();
     mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);

@@ -520,7 +520,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
             turn = (turn + 1) % PARTS;
         } else
             TRY(walk_agree(w, e));
-        ctx_progress(ctx, (double)(base + w->end) / (double)blocks, d->read_bytes * ctx->comm->np);
+        ctx_progress(ctx, (double)(base + w->end) / (double)blocks, d->read_bytes);
         d->read_bytes = 0;
     }
     if (writer)
@@ -531,7 +531,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
 static void look_progress(void *arg, double share, double bytes)
 {
     struct delta *d = arg;
-    ctx_progress(d->ctx, 0.5 + 0.5 * share, bytes * d->ctx->comm->np);
+    ctx_progress(d->ctx, 0.5 + 0.5 * share, bytes);
 }
 
 static err_t delta_run(struct ctx *ctx, struct err *e)

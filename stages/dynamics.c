@@ -435,7 +435,7 @@ static err_t measure_run(struct dynamics *d, double done, double of_node, struct
         if (e->code == ERR_OK)
             count_blocks(d, w.from, w.to, e);
         TRY(walk_agree(&w, e));
-        ctx_progress(d->ctx, done + of_node * walk_done(&w), d->read_bytes * c->np);
+        ctx_progress(d->ctx, done + of_node * walk_done(&w), d->read_bytes);
         d->read_bytes = 0;
     }
     TRY(walk_finish(&w, e));

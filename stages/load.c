@@ -282,7 +282,7 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
         int exact;
         TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
         copy_rows(c, &s, ctx->comm->np, ctx->comm->me, d, &part, e);
-        ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);
+        ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes / ctx->comm->np);
     }
     TRY_ALL(ctx->comm, e);
     arena_drop(ctx->arena, part.v);

@@ -239,7 +239,7 @@ static err_t mask_run(struct ctx *ctx, struct err *e)
             w->from < w->to && mask_part(&m, &part, e) == ERR_OK)
             h5_put(m.bits, layout_block(l, w->from).word, part.nwords, part.words, e);
         TRY_OUT(code, walk_agree(w, e));
-        ctx_progress(ctx, walk_done(w), (double)c->np * (double)(16 * part.nwords + 4 * part.nvalues));
+        ctx_progress(ctx, walk_done(w), (double)(16 * part.nwords + 4 * part.nvalues));
     }
     TRY_OUT(code, walk_finish(w, e));
     TRY_OUT(code, comm_agree(c, e));

@@ -307,7 +307,7 @@ static err_t count_masks(struct overlap *o, struct err *e)
         double words = 0;
         for (int64_t i = w.from; i < w.to; i++)
             words += (double)layout_block(l, i).nwords;
-        ctx_progress(o->ctx, walk_done(&w), words * 8 * o->k * c->np);
+        ctx_progress(o->ctx, walk_done(&w), words * 8 * o->k);
     }
     TRY(walk_finish(&w, e));
     arena_drop(o->ctx->arena, b.masks);

@@ -478,7 +478,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
             err_item(e, "%s", r->cursor.layout->tensors[m->tensor].name);
             arena_reset(&a);
             r->done += m->cost;
-            ctx_progress(r->ctx, r->done / r->planned, r->cursor.bytes_read * c->np);
+            ctx_progress(r->ctx, r->done / r->planned, r->cursor.bytes_read);
             r->cursor.bytes_read = 0;
         }
         if (code != ERR_OK && e->process >= 0)

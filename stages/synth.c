@@ -483,8 +483,7 @@ static err_t write_weights(struct synth *s, struct err *e)
         int64_t width = dtype_bits(t->dtype) / 8;
         make_block(s, t, at.first, at.n);
         safetensors_writer_put(out, s->block, at.n * width, t->offset + at.first * width, e);
-        ctx_progress(s->ctx, (double)(b + 1 - from) / (double)(to - from),
-                     (double)(at.n * width * s->ctx->comm->np));
+        ctx_progress(s->ctx, (double)(b + 1 - from) / (double)(to - from), (double)(at.n * width));
     }
     return out ? safetensors_writer_close(out, e) : e->code;
 }

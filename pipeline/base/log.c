@@ -100,7 +100,7 @@ void progress_start(struct progress *p, const struct log *l, const char *what, c
                     int64_t total)
 {
     double now = clock_sec();
-    *p = (struct progress){.log = l, .what = what, .unit = unit, .total = total};
+    *p = (struct progress){.log = l, .what = what, .unit = unit, .total = total, .sharers = 1};
     p->started_sec = now;
     p->last_sec = now - EVERY_SEC + FIRST_LINE_SEC;
     p->every_sec = EVERY_SEC;
@@ -126,7 +126,7 @@ void progress_at(struct progress *p, int64_t done, double fraction, double bytes
     struct terminal *terminal = p->log->terminal;
     char text[256];
     p->done = done;
-    p->bytes = bytes;
+    p->bytes = bytes * p->sharers;
     double now = clock_sec(), part = ((double)done + fraction) / (double)(p->total > 0 ? p->total : 1);
     int live = terminal && terminal->live, due = now - p->last_sec >= p->every_sec;
     if (part >= 1 || (!live && !due))

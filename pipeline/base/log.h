@@ -44,6 +44,7 @@ struct progress {
     const char *what, *unit; /* "delta", "cells" */
     int64_t total, done;
     double bytes; /* processed so far, 0 if not meaningful */
+    int sharers;  /* who do about as much each, of which this process tells its own */
     double started_sec, last_sec, every_sec;
 };
 

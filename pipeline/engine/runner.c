@@ -34,14 +34,14 @@ struct work {
     MPI_Request *notices; /* to every process, of this one's failure */
     int64_t ran;          /* nodes that ran */
     int built;            /* the archive was */
-    double stage_bytes;   /* read and written by the stage's nodes this process took part in */
+    double stage_bytes;   /* read and written by this process for the stage's nodes */
     double busy_sec;      /* spent in them */
     double longest_sec;   /* the longest of them */
     struct stop *stop;
     size_t peak_bytes;
 };
 
-/* Collective on c. Wall time and memory of a node over its processes, into the artifact. */
+/* Collective on c. Wall time, bytes and memory of a node over its processes, into the artifact. */
 static void write_times(const struct comm *c, double sec, size_t peak, struct h5 *artifact, double bytes,
                         struct err *e)
 {
@@ -51,6 +51,7 @@ static void write_times(const struct comm *c, double sec, size_t peak, struct h5
         MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
         MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
         MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
         comm_max(c, &most, 1);
     }
     if (!artifact)
@@ -295,13 +296,13 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
     double planned = 0, done = 0, n = w->nslots;
     int sent = 0;
     progress_start(&progress, w->r->log, name, units, w->nslots);
+    progress.sharers = c->np;
     for (int s = 0; s < w->nslots; s++)
         if (w->slots[s].team == comm_team_of(c->np, w->slots[s].level, c->me))
             planned += w->slots[s].sec;
     for (int s = 0; s < w->nslots && e->code == ERR_OK; s++) {
         const struct schedule_slot *slot = &w->slots[s];
         const struct comm *team = &w->team[slot->level];
-        double before = w->stage_bytes;
         if (slot->team != comm_team_of(c->np, slot->level, c->me))
             continue;
         if (slot->level > 0 && others_failed(w, team))
@@ -310,9 +311,7 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
             run_node(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;
-        progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes * c->np / team->np);
-        if (team->me != 0)
-            w->stage_bytes = before; /* the team's first process has counted all its processes' bytes */
+        progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes);
         if (e->code == ERR_OK || slot->level == 0)
             continue;
         if (e->process >= 0) /* the team's number, among all */

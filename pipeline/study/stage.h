@@ -74,7 +74,7 @@ struct ctx {
     int64_t memory_bytes;          /* budget of this process */
     struct readahead_setting read; /* how checkpoints are read */
     struct headers *headers;       /* checkpoints that were opened already */
-    double *bytes_done;            /* the stage adds the bytes it has read or written, for the rate */
+    double *bytes_done; /* the stage adds the bytes this process has read or written, for the rate */
 };
 
 /* What a node will cost, as far as headers tell. Per node, over all processes unless said otherwise. */
@@ -153,7 +153,8 @@ const struct input *ctx_input(const struct ctx *ctx, const char *kind, const cha
 /* Local. Does the stage declare a dataset of this name? */
 int stage_writes(const struct stage *s, const struct dataset *d);
 
-/* Local. Says how far the node is (0..1) and adds bytes to the rate; prints when a progress line is due. */
+/* Local. Says how far the node is (0..1) and adds the bytes that this process moved to the rate; prints when
+ * a progress line is due. */
 void ctx_progress(struct ctx *ctx, double fraction, double bytes);
 
 #endif

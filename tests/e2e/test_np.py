@@ -28,7 +28,14 @@ class ProcessCounts(lib.Case):
                 output = self.study(np, arithmetic)
                 differences = lib.compare_archives(os.path.join(alone, "awkward.h5"), os.path.join(output, "awkward.h5"))
                 self.assertEqual(differences, [])
+                self.assertEqual(self.moved(output), self.moved(alone), "bytes of all processes")
                 self.compare_bulk(alone, output)
+
+    def moved(self, output):
+        """What each node read and wrote, over all its processes; those that share a matrix of rank read all of it."""
+        with h5py.File(os.path.join(output, "awkward.h5"), "r") as f:
+            rows = f["provenance/timings"][()]
+        return {(r["node"], r["label"]): r["bytes"] for r in rows if r["node"] not in (b"report", b"rank")}
 
     def compare_bulk(self, one, two):
         for cell in CELLS:
