@@ -233,7 +233,7 @@ struct verdict verdict_entropy(const struct verdict_entropy policy[2])
 {
     static const char *const names[2] = {"base", "tuned"};
     struct verdict v = {.about = "entropy"};
-    char mean[2][80], caveat[2][120], why[280] = "";
+    char mean[2][64], caveat[2][120], why[264] = "";
     int both = policy[0].given && policy[1].given, only = policy[0].given ? 0 : 1;
     if (!policy[0].given && !policy[1].given)
         return (struct verdict){.about = NULL};
