@@ -51,8 +51,7 @@ static const struct param delta_params[] = {
      "pair again"},
     {"rows", PARAM_CHOICE, offsetof(struct delta_params, rows), NULL, "fail", 0, 0, rows_choices,
      "tensors that differ in the number of rows: fail; common: the rows that both have are compared; skip: "
-     "left "
-     "out"},
+     "left out"},
     {"unmatched", PARAM_CHOICE, offsetof(struct delta_params, unmatched), NULL, "fail", 0, 0,
      unmatched_choices,
      "tensors on one side only: fail; skip: left out; a head that is tied to the embedding on the other side "
@@ -149,7 +148,6 @@ struct delta_sums {
     struct size_sums size;
     struct concentration_counts counts; /* by |difference| */
 };
-
 _Static_assert((int)CHANGE_SIZE_REST == (int)CONCENTRATION_REST, "one idea of bins");
 
 static void delta_plan(const struct plan_view *view, struct estimate *out)
@@ -174,8 +172,7 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 600 * ntensors +
-                         (double)sizeof(struct change_sizes) +
-                         concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 1e6;
+                         concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
     out->known = 1;
 }
 
@@ -192,7 +189,8 @@ struct delta {
     struct walk walk;
     int64_t window; /* elements that a process takes at once */
     double tolerance[CHANGE_TOLERANCES];
-    struct change_sizes *sizes; /* of the block */
+    struct change_sizes *sizes; /* of tensor `counted`, as far as it has not taken them */
+    int64_t counted;
     struct concentration_survey survey;
     /* process 0 */
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
@@ -227,10 +225,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
                            struct delta_sums *s, struct err *e)
 {
     struct change *c = &s->change;
-    if (is_aside(d))
-        TRY(pair_read_aside(&d->pair, t, first, n, d->w0, d->w1, e));
-    else
-        TRY(pair_read(&d->pair, t, first, n, d->w0, d->w1, e));
+    TRY((is_aside(d) ? pair_read_aside : pair_read)(&d->pair, t, first, n, d->w0, d->w1, e));
     if (is_bits(d, t)) {
         int64_t unequal =
             change_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
@@ -247,13 +242,27 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
     return update_part_add(p, d->w0, d->w1, n, c->counts.bin_elements, e);
 }
 
+/* The sizes counted so far go to their tensor, unless the next ones are of it too: there are many sizes. */
+static err_t take_sizes(struct delta *d, int64_t next, struct err *e)
+{
+    const struct change_sizes *z = d->sizes;
+    if (d->counted != next && z->least <= z->most) {
+        struct delta_sums *s = walk_sums(&d->walk, d->counted);
+        TRY(concentration_room(&s->counts, z->least, z->most + 1, d->ctx->arena, e));
+        change_sizes_take(d->sizes, &s->change, d->arithmetic, s->counts.n, s->counts.first, d->tolerance,
+                          d->p->tolerances.n);
+    }
+    d->counted = next;
+    return ERR_OK;
+}
+
 /* Compares one block and adds it to its tensor's sums. */
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
     struct delta_sums *s = walk_sums(&d->walk, at.tensor);
-    struct change *c = &s->change;
     int64_t bytes = arithmetic_bytes(d->arithmetic);
+    TRY(take_sizes(d, at.tensor, e));
     if (d->p->store != STORE_UPDATE) /* nobody asks for the blocks before: their room is used again */
         TRY(update_part_start(p, b, b + 1, e));
     int64_t value = p->nvalues, odd = p->nnonfinite;
@@ -266,16 +275,12 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
     d->read_bytes += 4.0 * (double)at.n;
     const char *old_bits = (char *)p->old_bits + value * bytes,
                *new_bits = (char *)p->new_bits + value * bytes;
-    change_add(c, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
+    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
                d->p->tolerances.n, d->sizes);
     if (!is_update(d, at.tensor))
         size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
-    change_add_nonfinite(c, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes, p->nnonfinite - odd,
-                         d->p->tolerances.n);
-    if (d->sizes->least > d->sizes->most)
-        return ERR_OK;
-    TRY(concentration_room(&s->counts, d->sizes->least, d->sizes->most + 1, d->ctx->arena, e));
-    change_sizes_take(d->sizes, d->arithmetic, s->counts.n, s->counts.first);
+    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes,
+                         p->nnonfinite - odd, d->p->tolerances.n);
     return ERR_OK;
 }
 
@@ -296,6 +301,8 @@ static err_t compare_share(struct delta *d, struct update_part *p, struct update
         if (e->code == ERR_OK)
             compare_block(d, p, b, e);
     }
+    if (e->code == ERR_OK)
+        take_sizes(d, -1, e);
     return writer && from == to ? update_writer_flush(writer, e) : ERR_OK;
 }
 

@@ -2,7 +2,6 @@
 
 #include "kernels/change/change_loops.h"
 
-#include <stddef.h>
 #include <string.h>
 
 /* The best first. */
@@ -31,16 +30,25 @@ void change_sizes_begin(struct change_sizes *s)
     s->most = -1;
 }
 
-void change_sizes_take(struct change_sizes *s, enum arithmetic arithmetic, int64_t *counts, int64_t first)
+void change_sizes_take(struct change_sizes *s, struct change *c, enum arithmetic arithmetic, int64_t *counts,
+                       int64_t first, const double *tolerance, int ntolerances)
 {
-    const int ways = arithmetic == ARITHMETIC_BF16 ? CHANGE_WAYS_BF16 : CHANGE_WAYS_F32;
+    const int bf16 = arithmetic == ARITHMETIC_BF16, ways = bf16 ? CHANGE_WAYS_BF16 : CHANGE_WAYS_F32;
+    float limit[CHANGE_TOLERANCES];
+    for (int t = 0; t < ntolerances; t++)
+        limit[t] = (float)tolerance[t];
     for (int bin = s->least; bin <= s->most; bin++) {
-        uint32_t *at = s->count + (ptrdiff_t)bin * ways;
-        for (int k = 0; k < ways; k++) {
-            counts[bin - first] += at[k];
-            at[k] = 0;
-        }
+        int64_t n = 0;
+        for (int k = 0; k < ways; k++)
+            n += s->count[bin * ways + k];
+        if (n == 0)
+            continue;
+        counts[bin - first] += n;
+        if (bf16)
+            change_add_sizes(c, (uint16_t)bin, n, limit, ntolerances);
     }
+    if (s->least <= s->most)
+        memset(s->count + s->least * ways, 0, (size_t)((s->most - s->least + 1) * ways) * sizeof *s->count);
     change_sizes_begin(s);
 }
 

@@ -206,11 +206,13 @@ AVX2 static void add_bf16(struct change *c, struct change_lanes *lanes, const ui
             continue;
         }
         add_sums(lanes, size, part);
-        if (lanes->sizes)
+        struct change_within within = change_add_span(c, span, part, limit, lanes->sizes ? 0 : ntolerances);
+        if (lanes->sizes) {
             change_count_sizes(lanes->sizes, size, part, span);
-        struct change_within within = change_add_span(c, span, part, limit, ntolerances);
-        count_updated(c->counts.updated, size, part, &within);
-        count_exponents(&h, c->counts.exponents, size, part, span.most);
+        } else {
+            count_updated(c->counts.updated, size, part, &within);
+            count_exponents(&h, c->counts.exponents, size, part, span.most);
+        }
         count_steps(&h, old_bits + i, new_bits + i, part);
     }
     turn_window(&h, c->counts.exponents, 0);

@@ -188,11 +188,13 @@ AVX512 static void add_bf16(struct change *c, struct change_lanes *lanes, const 
             continue;
         }
         add_sums(lanes, size, part);
-        if (lanes->sizes)
+        struct change_within within = change_add_span(c, span, part, limit, lanes->sizes ? 0 : ntolerances);
+        if (lanes->sizes) {
             change_count_sizes(lanes->sizes, size, part, span);
-        struct change_within within = change_add_span(c, span, part, limit, ntolerances);
-        count_updated(c->counts.updated, size, part, &within);
-        count_exponents(c->counts.exponents, size, part, span.most);
+        } else {
+            count_updated(c->counts.updated, size, part, &within);
+            count_exponents(c->counts.exponents, size, part, span.most);
+        }
         for (int k = 0; k < 8; k++) {
             c->counts.steps[1 + k] += steps[7 - k];
             c->counts.steps[1 + 8 + k] += steps[8 + 7 - k];

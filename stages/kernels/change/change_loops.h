@@ -7,7 +7,8 @@
 enum { CHANGE_LANES = 32, CHANGE_WAYS_BF16 = CHANGE_SIZES >> 15, CHANGE_WAYS_F32 = CHANGE_SIZES >> 16 };
 
 /* Partial sums of one block: element i of its packed values goes to lane i % CHANGE_LANES. sizes: where the
- * elements are counted by |delta|; NULL: nowhere. */
+ * elements are counted by |delta|; in bf16 what is finite is then not counted by tolerance and exponent,
+ * which follow from these counts. NULL: nowhere. */
 struct change_lanes {
     double abs[CHANGE_LANES], squares[CHANGE_LANES];
     struct change_sizes *sizes;
@@ -29,6 +30,9 @@ void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, cons
                               const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
 void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const uint32_t *old_bits,
                              const uint32_t *new_bits, int64_t n, const float *limit, int ntolerances);
+
+/* Local. Adds n finite differences of one size, as bf16 bits without the sign, by tolerance and exponent. */
+void change_add_sizes(struct change *c, uint16_t size, int64_t n, const float *limit, int ntolerances);
 
 /* What a run of differences spans, as bf16 bits without the sign. */
 struct change_span {

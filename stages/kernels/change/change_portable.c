@@ -21,15 +21,17 @@ static inline int64_t steps_between(int64_t mag0, uint32_t negative0, int64_t ma
     return a > b ? a - b : b - a;
 }
 
-/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. */
+/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. later: where it is, its
+ * size will be counted by tolerance and exponent when the sizes are taken. */
 static inline float add_element(struct change *c, uint32_t mag0, uint32_t negative0, uint32_t mag1,
                                 uint32_t negative1, uint32_t infinity, float delta, const float *limit,
-                                int ntolerances)
+                                int ntolerances, int later)
 {
     struct change_counts *k = &c->counts;
     float size = fabsf(delta);
+    const int finite = size <= 3.402823466e38f;
     k->nonzero += !(size == 0);
-    for (int t = 0; t < ntolerances; t++)
+    for (int t = 0; t < ntolerances && !(later && finite); t++)
         k->updated[t] += !(size <= limit[t]); /* NaN and Inf are never close */
     if (mag0 > infinity || mag1 > infinity) {
         k->nan_count++;
@@ -38,9 +40,9 @@ static inline float add_element(struct change *c, uint32_t mag0, uint32_t negati
         k->steps[steps == 0 ? 0 : 64 - __builtin_clzll((unsigned long long)steps)]++;
     }
     k->inf_count += mag0 == infinity || mag1 == infinity;
-    if (!(size <= 3.402823466e38f))
+    if (!finite)
         return 0;
-    if (size > 0)
+    if (size > 0 && !later)
         k->exponents[exponent_of(size) - CHANGE_EXPONENT_0]++;
     if (size > c->max_abs)
         c->max_abs = size;
@@ -79,8 +81,8 @@ void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, cons
     for (int64_t i = 0; i < n; i++) {
         uint16_t a = old_bits[i], b = new_bits[i];
         float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
-        float size =
-            add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit, ntolerances);
+        float size = add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit,
+                                 ntolerances, lanes->sizes != NULL);
         add_size(lanes, i, size);
         count_size(lanes->sizes, size, 16, i, CHANGE_WAYS_BF16);
     }
@@ -93,7 +95,7 @@ void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const
         uint32_t a = old_bits[i], b = new_bits[i];
         float delta = float_of(b) - float_of(a);
         float size = add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta,
-                                 limit, ntolerances);
+                                 limit, ntolerances, 0);
         add_size(lanes, i, size);
         count_size(lanes->sizes, size, CHANGE_SIZE_REST, i, CHANGE_WAYS_F32);
     }
@@ -103,6 +105,15 @@ const struct change_loops change_portable = {
     .add_bf16 = change_add_bf16_portable,
     .add_f32 = change_add_f32_portable,
 };
+
+void change_add_sizes(struct change *c, uint16_t size, int64_t n, const float *limit, int ntolerances)
+{
+    const float x = bf16_to_float(size);
+    for (int t = 0; t < ntolerances; t++)
+        c->counts.updated[t] += x > limit[t] ? n : 0;
+    if (x > 0)
+        c->counts.exponents[exponent_of(x) - CHANGE_EXPONENT_0] += n;
+}
 
 /* ---- what the vector loops have in common ---- */
 

@@ -13,7 +13,7 @@ void figures_norms(struct figures *f, struct err *e)
         return;
     pivot_sort_rows(norms, e);
     c->title = "Size of the update by module, beside the size of the weights";
-    c->x_title = "norm of the update / norm of the base, in thousandths";
+    c->x_title = "relative norm, in thousandths";
     c->label_title = "modules";
     c->x_min = 0;
     for (int64_t k = 0; k < norms->cols.n; k++) {
