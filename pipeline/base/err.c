@@ -36,6 +36,11 @@ err_t err_set_at(struct err *e, err_t code, const char *file, int line, const ch
     return code;
 }
 
+void err_mark_part(struct err *e)
+{
+    e->part |= e->code == ERR_OK; /* the first cause is kept */
+}
+
 void err_item(struct err *e, const char *fmt, ...)
 {
     if (e->code == ERR_OK || e->item[0])

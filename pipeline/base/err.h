@@ -26,6 +26,7 @@ typedef enum {
 
 struct err {
     err_t code;
+    int part;        /* DATA of which a part is not there or was cut short, so that fetching it again helps */
     int process;     /* who failed; -1 before an agreement has said so */
     char where[96];  /* source file:line of the first cause */
     char item[256];  /* node, tensor or file being worked on; "" where not known */
@@ -41,6 +42,10 @@ void err_clear(struct err *e);
 err_t err_set_at(struct err *e, err_t code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 #define err_set(e, code, ...) err_set_at((e), (code), __FILE__, __LINE__, __VA_ARGS__)
+
+/* Local. As err_set of DATA, and sets `part`. */
+#define err_set_part(e, ...) (err_mark_part(e), err_set((e), ERR_DATA, __VA_ARGS__))
+void err_mark_part(struct err *e);
 
 /* Local. Names the item an error belongs to, if an error is recorded and none is named yet. */
 void err_item(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

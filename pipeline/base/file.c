@@ -152,9 +152,10 @@ err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err 
 {
     struct stat st;
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR)) /* a link to what was not copied with it */
+        return err_set_part(e, "%s: cannot be opened: %s", path, strerror(errno));
     if (*fd < 0)
-        return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
-                       "%s: cannot be opened: %s", path, strerror(errno));
+        return err_set(e, ERR_SYSTEM, "%s: cannot be opened: %s", path, strerror(errno));
     err_t code = ERR_OK;
     if (fstat(*fd, &st) != 0)
         code = err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", path, strerror(errno));

@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* How an input opens: not at all, wholly, or not because a part of it is not there. */
+enum { OPENS_NOT, OPENS, OPENS_IN_PART };
+
 static void complain(struct inputs *in, const struct err *e)
 {
     if (in->problems++ == 0)
@@ -100,7 +103,7 @@ static err_t open_input(void *arg, const char *path, struct err *e)
     in->n++;
     if (bad.code != ERR_OK)
         complain(in, &bad);
-    return dict_put(&in->by_name, name, bad.code == ERR_OK, e);
+    return dict_put(&in->by_name, name, bad.code == ERR_OK ? OPENS : bad.part ? OPENS_IN_PART : OPENS_NOT, e);
 }
 
 static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
@@ -122,7 +125,7 @@ static err_t open_inputs(struct inputs *in, const struct dag *d, struct err *e)
     return code;
 }
 
-/* Does the side of a cell open? 1, 0; -1: it was not looked at. */
+/* How the side of a cell opens; -1: it was not looked at. */
 static int opens(const struct inputs *in, const char *path, const struct choice *choice, struct err *e)
 {
     struct arena scratch;
@@ -234,8 +237,8 @@ static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
     TRY(find_policies(c, &policies, &npolicies, in->arena, e));
     for (int i = 0; i < c->ncells && npolicies > 0; i++) {
         const struct cell *cell = &c->cells[i];
-        if (opens(in, cell->base, &cell->base_choice, e) > 0 &&
-            opens(in, cell->tuned, &cell->tuned_choice, e) > 0)
+        if (opens(in, cell->base, &cell->base_choice, e) == OPENS &&
+            opens(in, cell->tuned, &cell->tuned_choice, e) == OPENS)
             TRY(match_cell(in, cell, policies, npolicies, e));
     }
     for (int i = 0; i < c->ncells && in->logits.n > 0; i++)
@@ -245,35 +248,53 @@ static err_t match_inputs(struct inputs *in, const struct dag *d, struct err *e)
 
 /* ---- the whole ---- */
 
-/* Where some input is not as it should be: the cells that lack a checkpoint, those whose checkpoint cannot be
- * used, and those that do without. */
+/* What stands on disk of the cells of a study. */
+struct cell_counts {
+    int missing, in_part, refused, kept;
+};
+
+/* One cell's line, unless all of it is there. */
+static err_t list_cell(const struct inputs *in, const struct presence *presence, const struct cell *cell,
+                       struct cell_counts *n, struct err *e)
+{
+    const char *lacks = presence_why_absent(presence, cell, in->arena, e);
+    int base = opens(in, cell->base, &cell->base_choice, e);
+    int tuned = opens(in, cell->tuned, &cell->tuned_choice, e);
+    int in_part = !lacks && (base == OPENS_IN_PART || tuned == OPENS_IN_PART);
+    int refused = !lacks && !in_part && (base == OPENS_NOT || tuned == OPENS_NOT);
+    const char *bad = base == OPENS_NOT || base == OPENS_IN_PART ? cell->base : cell->tuned;
+    if (e->code != ERR_OK)
+        return e->code;
+    n->missing += lacks != NULL;
+    n->in_part += in_part;
+    n->refused += refused;
+    n->kept += cell->kept;
+    if (lacks)
+        printf("missing    %s: %s\n", cell->name, lacks);
+    else if (cell->kept)
+        printf("kept       %s: %s\n", cell->name, cell->tuned);
+    else if (in_part || refused)
+        printf("%-10s %s: %s\n", in_part ? "incomplete" : "refused", cell->name, bad);
+    return ERR_OK;
+}
+
+/* Where some input is not as it should be: the cells that lack a checkpoint, those of whose checkpoint a part
+ * is not there, those whose checkpoint is another thing, and those that do without. */
 static err_t list_cells(const struct inputs *in, const struct dag *d, struct err *e)
 {
     const struct config *c = d->config;
     struct presence presence;
-    int missing = 0, incomplete = 0, kept = 0;
+    struct cell_counts n = {0};
+    int all = c->ncells + c->nabsent;
     TRY(presence_index(&presence, d, in->arena, e));
-    for (int i = 0; i < c->ncells + c->nabsent; i++) {
-        const struct cell *cell = &c->cells[i];
-        const char *lacks = presence_why_absent(&presence, cell, in->arena, e);
-        int base_bad = opens(in, cell->base, &cell->base_choice, e) == 0;
-        int bad = !lacks && (base_bad || opens(in, cell->tuned, &cell->tuned_choice, e) == 0);
-        if (e->code != ERR_OK)
-            return e->code;
-        missing += lacks != NULL;
-        incomplete += bad;
-        kept += cell->kept;
-        if (lacks)
-            printf("missing    %s: %s\n", cell->name, lacks);
-        else if (cell->kept)
-            printf("kept       %s: %s\n", cell->name, cell->tuned);
-        else if (bad)
-            printf("incomplete %s: %s\n", cell->name, base_bad ? cell->base : cell->tuned);
-    }
-    printf("%d cells: %d present, %d incomplete, %d missing", c->ncells + c->nabsent,
-           c->ncells + c->nabsent - missing - incomplete - kept, incomplete, missing);
-    if (kept > 0)
-        printf(", %d kept: their checkpoints are gone, what was read of them is complete", kept);
+    for (int i = 0; i < all; i++)
+        TRY(list_cell(in, &presence, &c->cells[i], &n, e));
+    printf("%d cells: %d present, %d incomplete, %d missing", all,
+           all - n.missing - n.in_part - n.refused - n.kept, n.in_part, n.missing);
+    if (n.refused > 0)
+        printf(", %d refused", n.refused);
+    if (n.kept > 0)
+        printf(", %d kept: their checkpoints are gone, what was read of them is complete", n.kept);
     putchar('\n');
     fflush(stdout);
     return e->code;

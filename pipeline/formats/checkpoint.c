@@ -29,15 +29,18 @@ int checkpoint_exists(const char *path)
     struct mem m;
     struct arena a = {0};
     struct err e;
-    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
-        return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+    if (stat(path, &st) != 0) /* a link to nothing is no absence, nor is what may not be looked at */
+        return lstat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
+    if (!S_ISDIR(st.st_mode))
+        return S_ISREG(st.st_mode);
     if (format_look(path, &format, name, sizeof name) != FORMAT_NONE)
         return 1;
     mem_init(&m, 0);
     arena_init(&a, &m);
     err_clear(&e);
     int exists = hub_resolve(path, &to, &note, &a, &e) != ERR_OK ||
-                 format_look(to, &format, name, sizeof name) != FORMAT_NONE || unread_knows(to);
+                 format_look(to, &format, name, sizeof name) != FORMAT_NONE || format_has_parts(to) ||
+                 unread_knows(to);
     arena_release(&a);
     return exists;
 }

@@ -190,23 +190,30 @@ static err_t list_folder(const char *dir, const char ***out, int64_t *n, int64_t
     return e->code;
 }
 
-/* Of what look like parts of a model: what is missing of them. */
-static void lacking(const char *dir, int64_t nmodels, char *text, int size)
+/* Of the first set of shards in a folder that is not whole: what is missing of it; "" where none is. */
+static void lacking(const char *dir, char *text, int size)
 {
-    char missing[400] = "";
-    for (const struct format *const *f = format_table; *f && !missing[0]; f++)
-        if ((*f)->stem && (*f)->endings[0])
-            shards_lacking(dir, (*f)->stem, (*f)->endings[0], missing, sizeof missing);
     text[0] = '\0';
-    if (nmodels > 0)
-        snprintf(text, (size_t)size, "; the index of these shards is missing, copy it too%s%s",
-                 missing[0] ? "; " : "", missing);
+    for (const struct format *const *f = format_table; *f && !text[0]; f++)
+        if ((*f)->stem && (*f)->endings[0])
+            shards_lacking(dir, (*f)->stem, (*f)->endings[0], text, size);
+}
+
+int format_has_parts(const char *dir)
+{
+    DIR *d = opendir(dir);
+    int any = 0;
+    for (struct dirent *entry = d ? readdir(d) : NULL; entry && !any; entry = readdir(d))
+        any = entry->d_name[0] != '.' && format_of(entry->d_name) && by_stem(entry->d_name);
+    if (d)
+        closedir(d);
+    return any;
 }
 
 err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
 {
     const char **names = NULL;
-    char missing[500];
+    char missing[400];
     int64_t n, nmodels;
     TRY(unread_refuse_folder(dir, a, e));
     TRY(list_folder(dir, &names, &n, &nmodels, a, e));
@@ -219,9 +226,13 @@ err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e)
         return e->code;
     for (char *p = list; *p; p++)
         *p = (unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p;
-    lacking(dir, nmodels, missing, sizeof missing);
-    return err_set(e, ERR_DATA, "%s: no model found: looked for %s; found %.600s%s%s", dir, wanted, list,
-                   n > MAX_LISTED ? ", ..." : "", missing);
+    lacking(dir, missing, sizeof missing);
+    if (nmodels > 0)
+        err_mark_part(e);
+    return err_set(e, ERR_DATA, "%s: no model found: looked for %s; found %.600s%s%s%s%s", dir, wanted, list,
+                   n > MAX_LISTED ? ", ..." : "",
+                   nmodels > 0 ? "; the index of these shards is missing, copy it too" : "",
+                   nmodels > 0 && missing[0] ? "; " : "", nmodels > 0 ? missing : "");
 }
 
 err_t format_refuse_file(const char *path, struct arena *a, struct err *e)

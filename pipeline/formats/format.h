@@ -73,6 +73,9 @@ int format_has_entry(const char *dir, const char *name);
  * is set. */
 char *format_wanted(struct arena *a, struct err *e);
 
+/* Local. Is anything in the folder called as a model, or a part of one, is: whole or not? */
+int format_has_parts(const char *dir);
+
 /* Local. DATA: what was looked for in a folder, and what is there instead; SYSTEM if it cannot be listed. */
 err_t format_refuse_folder(const char *dir, struct arena *a, struct err *e);
 

@@ -110,11 +110,11 @@ static err_t refuse_missing(const struct index *x, const struct entry *first, in
             "; the index is of another set than the %lld shards that are there (%s, ...): move it away, and they are "
             "read by their names",
             (long long)n, name);
-    return err_set(e, ERR_DATA,
-                   "%s/%s: missing shard: %s names it for %lld tensors (%.300s, ...); expected %lld "
-                   "shards, found %lld%s",
-                   x->dir, first->file, x->path, (long long)of_first, first->tensor, (long long)x->nfiles,
-                   (long long)(x->nfiles - missing), other);
+    return err_set_part(e,
+                        "%s/%s: missing shard: %s names it for %lld tensors (%.300s, ...); expected %lld "
+                        "shards, found %lld%s",
+                        x->dir, first->file, x->path, (long long)of_first, first->tensor,
+                        (long long)x->nfiles, (long long)(x->nfiles - missing), other);
 }
 
 /* The distinct files, which must all be there; then the entries by tensor. */

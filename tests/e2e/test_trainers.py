@@ -50,7 +50,7 @@ def study(root, cases, stages):
 
 def delta(arithmetic, unmatched="fail"):
     return ("  delta-%s: {kind: delta, needs: [load], arithmetic: %s, unmatched: %s, tolerances: [0, 1e-8, 1e-6, 1e-5, 1e-3]}\n" %
-            (arithmetic, arithmetic, unmatched))
+            (arithmetic, arithmetic, unmatched if unmatched == "fail" else unmatched + ", coverage: any"))
 
 
 def title(case):

@@ -30,7 +30,7 @@ output: out
 memory_per_process: %d MiB
 cells:
   - {family: f, algorithm: a, seed: 0, base: %s, tuned: %s%s}
-stages: {load: {}, delta: {needs: [load]}, mask: {needs: [delta]}%s}
+stages: {load: {}, delta: {needs: [load], coverage: any}, mask: {needs: [delta]}%s}
 """
 table = []
 

@@ -295,7 +295,7 @@ memory_per_process: %d MiB
 cells:
 %sstages:
   load: {}
-  delta: {needs: [load], arithmetic: f32, unmatched: skip}
+  delta: {needs: [load], arithmetic: f32, unmatched: skip, coverage: any}
 """
 
 

@@ -140,12 +140,13 @@ struct dcp {
 static err_t refuse_lost(const char *dir, const struct dcp_seen *s, struct err *e)
 {
     if (s->unfinished)
-        return err_set(e, ERR_DATA,
-                       "%s: the save was interrupted: .metadata.tmp is there, but no .metadata, which is "
-                       "written last; use an earlier checkpoint",
-                       dir);
-    return err_set(
-        e, ERR_DATA,
+        return err_set_part(
+            e,
+            "%s: the save was interrupted: .metadata.tmp is there, but no .metadata, which is "
+            "written last; use an earlier checkpoint",
+            dir);
+    return err_set_part(
+        e,
         "%s: .metadata is lost: expected it beside the %lld .distcp files found; one process alone writes it, when "
         "all are done, and without it nothing tells whose bytes are where; copy it from the node that ran "
         "process 0 (nodes without a shared file system keep their files each for itself: gather all of them "
@@ -394,8 +395,8 @@ static err_t check_files(struct dcp *g, struct err *e)
         }
     if (missing == 0)
         return ERR_OK;
-    return err_set(
-        e, ERR_DATA,
+    return err_set_part(
+        e,
         "%s: is missing: %s has chunks of the model in it; expected %lld files, found %lld: every process "
         "writes its own, and on nodes without a shared file system they stay where they were "
         "written: gather them in one folder",
@@ -410,9 +411,8 @@ static err_t check_place(const struct dcp *g, const struct dcp_want *w, const st
     const struct dcp_place *p = w->place;
     int64_t end = p->offset_bytes + p->length_bytes; /* no overflow: dcp_metadata.c looked */
     if (end > f->stamp.size_bytes)
-        return err_set(
-            e, ERR_DATA,
-            "%s: truncated: a chunk of tensor %s ends at byte %lld, the file has %lld: copy it again",
+        return err_set_part(
+            e, "%s: truncated: a chunk of tensor %s ends at byte %lld, the file has %lld: copy it again",
             f->path, w->t->name, (long long)end, (long long)f->stamp.size_bytes);
     if (before && before->place != p &&
         before->place->offset_bytes + before->place->length_bytes > p->offset_bytes)

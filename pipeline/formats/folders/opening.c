@@ -132,6 +132,8 @@ err_t opening_list(struct opening *o, struct stored_list *out, const char *path,
 {
     struct stat st;
     *o = (struct opening){.path = path, .format = format_table[0]};
+    if (stat(path, &st) != 0 && errno == ENOENT && lstat(path, &st) == 0)
+        return err_set_part(e, "%s: no checkpoint: a link to what is not there", path);
     if (stat(path, &st) != 0)
         return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_SYSTEM,
                        "%s: no checkpoint: %s", path, strerror(errno));

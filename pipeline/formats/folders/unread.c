@@ -31,6 +31,7 @@ struct unread_kind {
     const char *entries[MAX_PATTERNS]; /* in a folder: any of them tells the kind */
     const char *files[MAX_PATTERNS];   /* the name of a file */
     const char *head;                  /* or how it begins */
+    int part;                          /* a model's, of which the rest is not there */
     const char *others; /* a file is refused only with such a one beside it, another than itself */
 };
 
@@ -47,6 +48,7 @@ struct unread_kind {
 static const struct unread_kind formats[] = {
     {
         .what = "a download or copy that has not ended",
+        .part = 1,
         .cure =
             "fetch it again (hf download ORG/NAME --local-dir FOLDER goes on where it ended), then name the folder",
         .entries = {"*.incomplete", "*.safetensors.tmp", "*.bin.tmp", "*.aria2", "*.crdownload", "*.part",
@@ -74,6 +76,7 @@ static const struct unread_kind formats[] = {
     },
     {
         .what = "the weights of an adapter (PEFT) without its adapter_config.json",
+        .part = 1,
         .cure = "copy adapter_config.json beside them: without it neither rank nor scale is known",
         .entries = {"adapter_model.safetensors", "adapter_model.bin"},
     },
@@ -207,6 +210,12 @@ static const struct unread_kind formats[] = {
             "library that made them",
         .files = {"*.h5", "*.hdf5"},
         .head = "\x89HDF\r\n\x1a\n",
+    },
+    {
+        .what = "the folder of a run whose latest step is not in it",
+        .part = 1,
+        .cure = "copy the folder of the step that the file names too, or name that of another step",
+        .entries = {"latest_checkpointed_iteration.txt"},
     },
     {
         .what = "an array of numpy",
@@ -497,6 +506,8 @@ err_t unread_refuse_folder(const char *dir, struct arena *a, struct err *e)
     if (!k)
         return ERR_OK;
     hide_control(found);
+    if (k->part)
+        err_mark_part(e);
     return err_set(e, ERR_DATA, "%s: %s (%.200s), which is not read: %s", dir, k->what, found, k->cure);
 }
 
@@ -542,6 +553,8 @@ err_t unread_refuse_file(const char *path, struct arena *a, struct err *e)
         return e->code;
     read_head(path, head);
     const struct unread_kind *k = kind_of_file(formats, NFORMATS, dir, path_last(clean), head);
+    if (k && k->part)
+        err_mark_part(e);
     if (k)
         return err_set(e, ERR_DATA, "%s: %s, which is not read: %s", path, k->what, k->cure);
     k = kind_of_file(beside, NBESIDE, dir, path_last(clean), head);

@@ -393,8 +393,8 @@ static err_t open_adapter(struct stored_list *out, const char *path, const struc
     const char *file = is_config ? weights_of(folder, a, e) : path;
     TRY(e->code);
     if (!file)
-        return err_set(e, ERR_DATA, "%s: the adapter has no weights: expected %s or %s beside its %s", folder,
-                       weights[0], weights[1], CONFIG);
+        return err_set_part(e, "%s: the adapter has no weights: expected %s or %s beside its %s", folder,
+                            weights[0], weights[1], CONFIG);
     TRY(format_named(text_ends_with(file, ".bin") ? "torch" : "safetensors")->open(out, file, choice, a, e));
     TRY(arena_array(a, "adapter.parts", out->ntensors, &parts, e));
     TRY(read_keys(parts, out, &adapter, &several, a, e));

@@ -65,10 +65,10 @@ static err_t read_bytes(int fd, const char *path, char *to, int64_t n, struct er
 static err_t read_header(struct safetensors *s, int fd, struct arena *a, char **bytes, struct err *e)
 {
     if (s->size_bytes < PREFIX_BYTES)
-        return err_set(e, ERR_DATA,
-                       "%s: too short for a safetensors file: expected at least %d bytes (the header's "
-                       "length), found %lld",
-                       s->path, PREFIX_BYTES, (long long)s->size_bytes);
+        return err_set_part(e,
+                            "%s: too short for a safetensors file: expected at least %d bytes (the header's "
+                            "length), found %lld",
+                            s->path, PREFIX_BYTES, (long long)s->size_bytes);
     unsigned char prefix[PREFIX_BYTES];
     TRY(read_bytes(fd, s->path, (char *)prefix, PREFIX_BYTES, e));
     TRY(file_refuse_pointer(s->path, (const char *)prefix, PREFIX_BYTES, s->size_bytes, e));
@@ -82,11 +82,12 @@ static err_t read_header(struct safetensors *s, int fd, struct arena *a, char **
                        s->path, n, MAX_HEADER_BYTES, (long long)s->size_bytes);
     s->data_start = PREFIX_BYTES + (int64_t)n;
     if (s->size_bytes < s->data_start)
-        return err_set(e, ERR_DATA,
-                       "%s: truncated within its header, before the first tensor: expected at least %lld "
-                       "bytes, found %lld; copy "
-                       "the file again",
-                       s->path, (long long)s->data_start, (long long)s->size_bytes);
+        return err_set_part(
+            e,
+            "%s: truncated within its header, before the first tensor: expected at least %lld "
+            "bytes, found %lld; copy "
+            "the file again",
+            s->path, (long long)s->data_start, (long long)s->size_bytes);
     if (n == 0)
         return err_set(e, ERR_DATA, "%s: header of 0 bytes, expected a JSON map", s->path);
     TRY(arena_array(a, "safetensors.header", s->data_start, bytes, e));
@@ -318,10 +319,10 @@ static err_t check_places(struct safetensors *s, struct err *e)
         t->size_bytes = bytes;
     }
     if (cut)
-        return err_set(e, ERR_DATA,
-                       "%s: truncated: tensor %s is cut off: expected a file of %" PRIu64
-                       " bytes, found %lld; copy the file again",
-                       s->path, cut, (uint64_t)s->data_start + (uint64_t)at, (long long)s->size_bytes);
+        return err_set_part(e,
+                            "%s: truncated: tensor %s is cut off: expected a file of %" PRIu64
+                            " bytes, found %lld; copy the file again",
+                            s->path, cut, (uint64_t)s->data_start + (uint64_t)at, (long long)s->size_bytes);
     if (at != room)
         return err_set(
             e, ERR_DATA, "%s: bytes after the last tensor%s%s: expected a file of %lld bytes, found %lld",

@@ -164,10 +164,11 @@ static err_t count_ranks(struct fsdp *f, struct err *e)
         char name[80];
         snprintf(name, sizeof name, "model_world_size_%lld_rank_%lld.pt", (long long)f->world, (long long)i);
         if (!format_has_entry(f->dir, name))
-            err_set(e, ERR_DATA,
-                    "%s: %s is missing: expected the files of all %lld ranks, found %lld; copy them from the "
-                    "nodes that wrote them",
-                    f->dir, name, (long long)f->world, (long long)files);
+            err_set_part(
+                e,
+                "%s: %s is missing: expected the files of all %lld ranks, found %lld; copy them from the "
+                "nodes that wrote them",
+                f->dir, name, (long long)f->world, (long long)files);
     }
     return e->code;
 }

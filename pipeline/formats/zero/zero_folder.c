@@ -200,10 +200,11 @@ static err_t follow(struct zero_folder *f, const char *path, struct arena *a, st
                        "global_step10",
                        path, fault);
     if (kind_of_path(f->run, text) != 'd')
-        return err_set(e, ERR_DATA,
-                       "%s: it names the folder \"%s\", which is not in %s: copy it too, or name another "
-                       "step's folder",
-                       path, text, f->run);
+        return err_set_part(
+            e,
+            "%s: it names the folder \"%s\", which is not in %s: copy it too, or name another "
+            "step's folder",
+            path, text, f->run);
     f->dir = path_join(a, f->run, text, e);
     return e->code;
 }
@@ -246,8 +247,8 @@ static err_t take_ranks(const struct zero_folder *f, const struct zero_file *v, 
                 "are mixed",
                 f->dir, v[i - 1].name, v[i].name, (long long)v[i].saver);
         if (v[i].saver != i)
-            return err_set(
-                e, ERR_DATA,
+            return err_set_part(
+                e,
                 "%s: the %s of rank %lld are missing: found %lld files, up to rank %lld; copy those "
                 "of all ranks into one folder",
                 f->dir, what, (long long)i, (long long)n, (long long)v[n - 1].saver);
@@ -308,11 +309,12 @@ static err_t sort_out(struct zero_folder *f, struct zero_file *v, int64_t n, str
                        "mixed; keep one's files",
                        f->dir, v[first[FILE_WHOLE]].name, v[first[FILE_MODEL]].name);
     if (count[FILE_WHOLE] + count[FILE_MODEL] == 0 && !f->partial)
-        return err_set(e, ERR_DATA,
-                       "%s: no model states: expected mp_rank_00_model_states.pt, or "
-                       "zero_pp_rank_0_mp_rank_00_model_states.pt and those of the other ranks, found %lld "
-                       "files of optimiser states",
-                       f->dir, (long long)count[FILE_OPTIM]);
+        return err_set_part(
+            e,
+            "%s: no model states: expected mp_rank_00_model_states.pt, or "
+            "zero_pp_rank_0_mp_rank_00_model_states.pt and those of the other ranks, found %lld "
+            "files of optimiser states",
+            f->dir, (long long)count[FILE_OPTIM]);
     f->whole = count[FILE_WHOLE] > 0 ? path_join(a, f->dir, v[first[FILE_WHOLE]].name, e) : NULL;
     TRY(e->code);
     f->nmodels = count[FILE_MODEL];

@@ -18,8 +18,8 @@ static err_t check_world(const struct zero_model *m, const struct zero_optim *o,
     int64_t told = o->partitions > 0 ? o->partitions : m->world;
     const char *key = o->partitions > 0 ? "partition_count" : "dp_world_size";
     if (told > world)
-        return err_set(
-            e, ERR_DATA,
+        return err_set_part(
+            e,
             "%s: the optimiser states of rank %lld are missing: rank %lld says that there are %lld ranks "
             "(%s), found %lld files; copy those of all ranks into one folder",
             path, (long long)world, (long long)saver, (long long)told, key, (long long)world);
