@@ -172,19 +172,22 @@ class Table:
     def __init__(self, folder):
         self.folder, self.got = folder, {}
         self.cells = {}
-        for i, row in enumerate(rows):
-            self.cells[i] = [self.make(row, i, side) for side in ("base", "tuned")]
 
-    def make(self, row, i, side):
+    def cell(self, i):
+        """The paths of a row's two sides, made when they are asked for."""
+        if i not in self.cells:
+            self.cells[i] = [self.make(i, side) for side in ("base", "tuned")]
+        return self.cells[i]
+
+    def make(self, i, side):
         path = os.path.join("r%03d" % i, side)
-        maker = getattr(row, side)
-        named = maker(os.path.join(self.folder, path))
+        named = getattr(rows[i], side)(os.path.join(self.folder, path))
         return os.path.join(path, named) if named else path
 
     def study(self, name, chosen, delta):
         """A config of these rows, with delta in both arithmetics."""
         cells = "".join("  - {family: f, algorithm: r%03d, seed: 0, base: \"%s\", tuned: \"%s\"}\n" % (
-            i, *self.cells[i]) for i in chosen)
+            i, *self.cell(i)) for i in chosen)
         nodes = "".join(DELTA % (node, arithmetic, list(TOLERANCES), ", " + delta if delta else "")
                         for node, arithmetic in NODES.items())
         with open(os.path.join(self.folder, name + ".yaml"), "w") as f:
@@ -223,6 +226,15 @@ class Table:
                     fault = fault and "%s%s: %s" % (fault, " under " + more if more else "", told)
                     if self.got.get(i, (None, None))[1] is None:
                         self.got[i] = (told, fault)
+
+    def fault_of(self, name, row, base, tuned, delta):
+        """Why a pair of these paths is not compared as the row says; None: it is."""
+        rows.append(row)
+        i = len(rows) - 1
+        self.cells[i] = [base, tuned]
+        self.run_compared(name, [i], delta)
+        rows.pop()
+        return self.got.pop(i)[1]
 
     def run_compared(self, name, chosen, delta):
         run = self.sinew("run", self.study(name, chosen, delta))

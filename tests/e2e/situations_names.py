@@ -1,5 +1,8 @@
 """Names and extra tensors: wrappers, heads of values and scores, EMA copies, towers, buffers, tied heads."""
+import os
+
 import numpy as np
+import torch
 
 from situationlib import (compared, f32, in_order, joined, llama, moved, numbers, refused, rounded, safetensors, step, torch_file,
                           torch_shards)
@@ -41,7 +44,6 @@ for what, (wrap, rule) in WRAPPERS.items():
         compared("8 names", what + ", in one .bin: by itself", safetensors(base), in_order(
             torch_file("pytorch_model.bin", wrap(tuned)), lambda folder: None), pairs)
     compared("8 names", what + ", in .bin shards", torch_shards(base, 2), torch_shards(wrap(tuned), 3), pairs, delta="rename: " + rule)
-    refused("8 names", what + ", and no rule", safetensors(base), safetensors(wrap(tuned)), "rename", delta="unmatched: fail")
 refused("8 names", "a rule that takes nothing away", safetensors(base), safetensors(tuned), "matches none of the", status=2,
         delta='rename: ["nothing. ->"]')
 
@@ -94,11 +96,94 @@ compared("8 buffers", "a true bias of that name is a parameter", safetensors({**
 # ---- tied heads ----
 
 same = lambda w: {**w, HEAD: w[EMBED]}  # noqa: E731
-TIED = r"^tied to model\.embed_tokens\.weight on the "
-drift = {**tuned, HEAD: rounded(moved(rng, tuned[EMBED]))}
 yes, no_tie = {"config": {"tie_word_embeddings": True}}, {"config": {"tie_word_embeddings": False}}
 free = llama(rng, head=True)
 free_tuned = step(rng, free)
 compared("8 tied", "a head of its own on both sides", safetensors(free, **no_tie), safetensors(free_tuned, 2, **no_tie), joined(free, free_tuned))
 refused("8 tied", "a head that is not tied, gone from the tuned side", safetensors(free, **no_tie),
         safetensors({n: x for n, x in free_tuned.items() if n != HEAD}, **no_tie), "lm_head.weight is in the base", delta="unmatched: fail")
+
+EQUAL = {HEAD: "an equal copy of the embedding"}
+DRIFT = {HEAD: r"^tied to model\.embed_tokens\.weight on the (base|tuned) side, and compared with it"}
+drifted = rounded(moved(rng, tuned[EMBED]))
+
+
+def shared(w, file="pytorch_model.bin"):
+    """The head and the embedding in one storage."""
+    def make(folder):
+        embedding = torch.from_numpy(w[EMBED].copy()).to(torch.bfloat16)
+        os.makedirs(folder)
+        torch.save({**{n: torch.from_numpy(x.copy()).to(torch.bfloat16) for n, x in w.items()}, EMBED: embedding, HEAD: embedding},
+                   os.path.join(folder, file))
+    return make
+
+
+for what, one, two in (("no config.json", {}, {}), ("config.json says so", yes, yes), ("the tuned one says so", {}, yes)):
+    what = ", " + what
+    compared("8 tied", "an equal head beside the tuned embedding" + what, safetensors(base, **one), safetensors(same(tuned), **two), pairs, EQUAL)
+    compared("8 tied", "an equal head beside the base's embedding" + what, safetensors(same(base), **one), safetensors(tuned, **two), pairs, EQUAL)
+    compared("8 tied", "a head that drifted from the embedding, tuned" + what, safetensors(base, **one), safetensors({**tuned, HEAD: drifted}, 3, **two),
+             {**pairs, HEAD: (base[EMBED], drifted)}, DRIFT)
+    compared("8 tied", "a head of its own in the base, tied when tuned" + what, safetensors({**base, HEAD: drifted}, **one), safetensors(tuned, 2, **two),
+             {**pairs, HEAD: (drifted, tuned[EMBED])}, DRIFT)
+    compared("8 tied", "held twice on both sides" + what, safetensors(same(base), 2, **one), safetensors(same(tuned), 3, **two), pairs, EQUAL)
+    compared("8 tied", "held twice in the base, drifted when tuned" + what, safetensors(same(base), 2, **one), safetensors({**tuned, HEAD: drifted}, **two),
+             {**pairs, HEAD: (base[EMBED], drifted)})
+compared("8 tied", "one storage under two names in a .bin", safetensors(base), shared(tuned), pairs, EQUAL)
+compared("8 tied", "one storage on both sides", shared(base), shared(tuned), pairs, EQUAL)
+compared("8 tied", "one storage in the base, an equal copy when tuned", shared(base), safetensors(same(tuned), 3), pairs, EQUAL)
+compared("8 tied", "one storage in the base, drifted when tuned", shared(base), safetensors({**tuned, HEAD: drifted}),
+         {**pairs, HEAD: (base[EMBED], drifted)})
+compared("8 tied", "an equal head behind module.", safetensors(base), safetensors({"module." + n: x for n, x in same(tuned).items()}, 2), pairs,
+         {"module." + HEAD: EQUAL[HEAD]}, delta='rename: ["module. ->"]')
+compared("8 tied", "a drifted head behind module.", safetensors(base), safetensors({"module." + n: x for n, x in {**tuned, HEAD: drifted}.items()}),
+         {**pairs, HEAD: (base[EMBED], drifted)}, {"module." + HEAD: "^tied to "}, delta='rename: ["module. ->"]')
+compared("8 tied", "a head in float32 beside an embedding in bf16", safetensors(base), safetensors({**tuned, HEAD: f32(tuned[EMBED])}),
+         {**pairs, HEAD: (base[EMBED], tuned[EMBED])}, DRIFT)
+compared("8 tied", "equal copies of a model that is said not to be tied", safetensors(same(base), **no_tie), safetensors(same(tuned), **no_tie),
+         pairs, EQUAL)
+for what, embedding, head in (("GPT-2", "transformer.wte.weight", HEAD),
+                              ("LLaVA", "language_model.model.embed_tokens.weight", "language_model.lm_head.weight")):
+    old = {embedding: base[EMBED], "x.weight": base[NORM]}
+    now = {embedding: tuned[EMBED], "x.weight": tuned[NORM]}
+    compared("8 tied", what + ": an equal head, tuned", safetensors(old), safetensors({**now, head: tuned[EMBED]}), joined(old, now),
+             {head: EQUAL[HEAD]})
+    compared("8 tied", what + ": a drifted head, tuned", safetensors(old), safetensors({**now, head: drifted}),
+             {**joined(old, now), head: (base[EMBED], drifted)}, {head: "^tied to "})
+
+# ---- no rule was given: the one that would join them is tried and proposed ----
+
+
+PROPOSED = {}  # what -> pairs and what is left out, under the rules that the refusal proposes
+
+
+def proposed(what, old, new, values, count, shards=1, left=None):
+    """values: the tuned side's, in the base's order of names; count: how many match under the rules."""
+    refused("8 rules", what, safetensors(old), safetensors(new, shards), r"with rename: \[.*\] %s match" % count, delta="unmatched: fail")
+    PROPOSED[what] = {n: (old[n], x) for n, x in zip(old, values.values())}, left or {}
+
+
+EXPERT = "model.layers.0.mlp.experts"
+one = {"%s.%d.%s.weight" % (EXPERT, e, word): numbers(rng, *shape) for e in range(2)
+       for word, shape in (("gate_proj", (6, 8)), ("up_proj", (6, 8)), ("down_proj", (8, 6)))}
+pack = {EXPERT + ".gate_up_proj": np.stack([np.concatenate([one["%s.%d.%s.weight" % (EXPERT, e, w)] for w in ("gate_proj", "up_proj")])
+                                           for e in range(2)]), EXPERT + ".down_proj": np.stack([one["%s.%d.down_proj.weight" % (EXPERT, e)]
+                                                                                                for e in range(2)])}
+proposed("module. around what is packed otherwise", {**base, **one}, {"module." + n: x for n, x in {**tuned, **pack}.items()}, {**tuned, **one},
+         "12 of 12", 3, {n: "packed: " for n in pack})
+proposed("the base wrapped, the tuned side not", before("module.")(base), tuned, tuned, "6 of 6")
+proposed("the base compiled, the tuned side in module.", before("_orig_mod.")(base), before("module.")(tuned), tuned, "6 of 6")
+proposed("no model. in front of the tuned names", base, {n[len("model."):]: x for n, x in tuned.items()}, tuned, "6 of 6")
+proposed("module. and compiled, both inside", base, inside(before("module.")(tuned)), tuned, "6 of 6")
+VL = {"visual.blocks.0.attn.qkv.weight": numbers(rng, 8, 4), **base}
+VL_TUNED = step(rng, VL)
+newer = lambda w: {("model." + n if n.startswith("visual") else n.replace("model.", "model.language_model.", 1)): x  # noqa: E731
+                   for n, x in w.items()}
+proposed("Qwen2.5-VL before transformers 4.52 against after it", VL, newer(VL_TUNED), VL_TUNED, "7 of 7")
+proposed("and the other way round", newer(VL), VL_TUNED, VL_TUNED, "7 of 7")
+for what, (wrap, _) in WRAPPERS.items():
+    proposed(what, base, wrap(tuned), tuned, "6 of 6", 2)
+refused("8 rules", "TRL's value head around the model: the model's own match", safetensors(base), safetensors(
+    {**before("pretrained_model.")(tuned), "v_head.summary.weight": numbers(rng, 1, 16)}), r"with rename: \[.*\] 6 of 6 match", delta="unmatched: fail")
+refused("8 rules", "nothing in common: no rule is proposed", safetensors(base), safetensors({"a.%d" % i: numbers(rng, 3, 3) for i in range(6)}),
+        "in the base only: 6, in the tuned only: 6", delta="unmatched: fail")

@@ -105,9 +105,11 @@ for what, ends, config in (("bitsandbytes", (".SCB",), quantization(quant_method
     scale = f32(rng.random(64 if what == "bitsandbytes" else (64, 1)).astype(np.float32))
     one, two = I8(64, 32), I8(64, 32)
     beside = {X + ends[0]: scale}
-    compared("7 int8", "int8 of %s against int8: the bits, said" % what, safetensors({W: one, **beside, **norm}, config=config),
-             safetensors({W: two, **beside, **norm_moved}, 2, config=config), joined(norm, norm_moved),
-             {W: (64 * 32, "type I8: compared by bits only"), X + ends[0]: "scale of integers"}, aside={W: (one[1], two[1])})
+    sides = safetensors({W: one, **beside, **norm}, config=config), safetensors({W: two, **beside, **norm_moved}, 2, config=config)
+    compared("7 int8", "int8 of %s against int8: the bits, said" % what, *sides, joined(norm, norm_moved),
+             {W: (64 * 32, "type I8: compared by bits only"), X + ends[0]: "scale of integers"}, aside={W: (one[1], two[1])},
+             delta="coverage: any")
+    refused("7 int8", "int8 of %s against int8: no headline of what is left" % what, *sides, "0.77 %", delta="coverage: 0.5")
     refused("7 int8", "int8 of %s in the base, bf16 tuned" % what, safetensors({W: one, **beside, **norm}, config=config), safetensors(plain),
             *AFTER)
 

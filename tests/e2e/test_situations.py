@@ -8,6 +8,7 @@ Elsewhere stand: logits and entropies (test_logits_fit.py), what no reader knows
 import importlib
 import json
 import os
+import re
 
 import sinewlib as lib
 import situationlib as table
@@ -15,6 +16,7 @@ import situationlib as table
 for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_towers",
              "situations_twice", "situations_drawn"):
     importlib.import_module(part)
+names = importlib.import_module("situations_names")
 
 
 class Situations(lib.Case):
@@ -32,7 +34,7 @@ class Situations(lib.Case):
         for (section, bad), i in sorted(seen.items()):
             row = table.rows[i]
             with self.subTest("%s %s" % (section, row.what)):
-                run = lib.run_sinew(0, ["compare", *whole.cells[i], "--json", "--rank", "none"], cwd=self.dir,
+                run = lib.run_sinew(0, ["compare", *whole.cell(i), "--json", "--rank", "none"], cwd=self.dir,
                                     env={"TMPDIR": self.dir, "HOME": self.dir})
                 self.assertEqual(run.returncode, row.status, run.text())
                 if bad:
@@ -45,6 +47,22 @@ class Situations(lib.Case):
                         "bit_changed": sum(int((lib.bf16_round(x) != lib.bf16_round(y)).sum()) for x, y in row.pairs.values())}
                 self.assertEqual({k: found[k] for k in want}, want)
         self.assertEqual([f for f in os.listdir(self.dir) if f.startswith("sinew-compare")], [])
+
+    def test_rules_that_are_proposed(self):
+        """What a refusal proposes is taken as it is written, and compares."""
+        whole = table.Table(self.dir)
+        rows = [i for i, row in enumerate(table.rows) if row.section == "8 rules"]
+        checked = whole.sinew("check", whole.study("rules", rows, "unmatched: fail"))
+        for i in rows:
+            row = table.rows[i]
+            if row.what not in names.PROPOSED:
+                continue
+            with self.subTest(row.what):
+                line, = whole.about(checked, i)
+                rule = re.search(r"with rename: (\[.*?\]) \d+ of \d+ match", line).group(1)
+                pairs, left = names.PROPOSED[row.what]
+                row = row._replace(pairs=pairs, left=left, aside={})
+                self.assertIsNone(whole.fault_of("p%d" % i, row, *whole.cell(i), "rename: " + rule), rule)
 
 
 if __name__ == "__main__":
