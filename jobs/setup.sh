@@ -9,7 +9,7 @@
 setup_packages="openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libscalapack-openmpi-dev libopenblas-dev libyaml-dev
     libjansson-dev libxxhash-dev cmake ninja-build make gcc libc6-dev pkg-config gnuplot-nox"
 setup_test_packages="libcmocka-dev python3-numpy python3-h5py python3-pandas python3-torch hdf5-tools chromium
-    clang clang-format clang-tidy cppcheck man-db groff-base"
+    clang clang-format clang-tidy cppcheck man-db groff-base slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 # Names of the packages given that dpkg does not have installed.
 setup_missing() {

@@ -20,7 +20,7 @@ complain_all() { # WHY LINES
 
 ours=(pipeline/**/*.[ch] stages/**/*.[ch])
 tests=(tests/unit/*.[ch] tests/mpi/*.[ch] tests/bench/*.[ch] tests/fuzz/*.[ch])
-texts=(tests/e2e/* tests/fail/* tests/run.sh jobs/* .ci/run configs/* CMakeLists.txt README.md CHANGELOG.md)
+texts=(tests/e2e/* tests/fail/* tests/run.sh jobs/* jobs/*/* .ci/run configs/* CMakeLists.txt README.md CHANGELOG.md)
 stages=(stages/*.c)
 [ ${#stages[@]} -gt 0 ] || { echo "style: no stages found"; exit 1; }
 

@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+"""The study as a job of a real Slurm, which the test starts for itself. Cut short by a signal as the time limit sends it, or taken off
+its node by another job, it is submitted again and ends with the tables of a run outside; where nothing would come of it, or somebody
+cancelled it, it is not. A program that only pretends stands in for sinew where the job's script is asked after alone."""
+import os
+import shutil
+import subprocess
+
+import sinewlib as lib
+import slurmlib
+
+SCRIPT = os.path.join(lib.ROOT, "jobs", "slurm", "study.sbatch")
+STUDY = """study: job
+output: out
+memory_per_process: 256 MiB
+matrix:
+  families: [qwen2.5-1.5b]
+  algorithms: [ppo, grpo, dpo]
+  seeds: [0, 1]
+  base: "models/{family}/base"
+  tuned: "models/{family}/{algorithm}/seed-{seed}"
+stages:
+  synth: {scale: 0.125, layers: 2, steps: 4}
+  load: {needs: [synth]}
+  delta: {needs: [load]}
+  mask: {needs: [delta]}
+  overlap: {needs: [mask]}
+  report: {needs: [mask, overlap], figures: false}
+"""
+# What it does the first time, the second, ... stands in $PLAY: a status to end with, or `wait`, for a signal.
+PRETENDER = """#!/bin/bash
+case $1 in
+--version) echo "sinew of the test"; exit ;;
+status) printf 'missing  archive          ./none.h5\\n1 nodes\\n'; exit ;;
+esac
+echo run >>runs
+words=($PLAY)
+word=${words[$(wc -l <runs) - 1]}
+[ "$word" = wait ] || exit "$word"
+trap 'kill $!; exit 75' USR1 TERM
+sleep 60 &
+wait
+exit 1
+"""
+
+
+def setUpModule():
+    Job.slurm = None
+    Job.place = lib.tempfile.mkdtemp(prefix="sinew-test-slurm-")
+    lib.unittest.addModuleCleanup(shutil.rmtree, Job.place, ignore_errors=True)
+    Job.slurm = slurmlib.Slurm(os.path.join(Job.place, "slurm"), ["n1", "n2", "n3"], cpus=8, partitions={
+        "all": (["n1"], "Default=YES PreemptMode=OFF"), "low": (["n2", "n3"], "PriorityTier=1 GraceTime=30"),
+        "high": (["n2", "n3"], "PriorityTier=2 PreemptMode=OFF")})
+    lib.unittest.addModuleCleanup(Job.slurm.stop)
+    Job.pretenders()
+
+
+class Job(lib.unittest.TestCase):
+    """Each job begins in a folder of its own name, where its study.yaml and its log stand."""
+    maxDiff = None
+
+    @classmethod
+    def folder(cls, name, config=""):
+        folder = os.path.join(cls.place, name)
+        os.makedirs(folder)
+        with open(os.path.join(folder, "study.yaml"), "w") as f:
+            f.write(config)
+        return folder
+
+    @classmethod
+    def submit(cls, name, config, *options, **env):
+        done = subprocess.run(["sbatch", "--parsable", "--job-name=" + name, "--output=log", *options, SCRIPT, "study.yaml"],
+                              env=dict(cls.slurm.env, **env), cwd=cls.folder(name, config), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    @classmethod
+    def pretenders(cls):
+        """Jobs that mostly wait, at once: they go on while others are looked at."""
+        program = os.path.join(cls.place, "pretender")
+        with open(program, "w") as f:
+            f.write(PRETENDER)
+        os.chmod(program, 0o755)
+        cls.pretending = {
+            name: cls.submit(name, "", "--ntasks-per-node=1", *options, SINEW=program, PLAY=play, LAUNCH=launch, MAX_RESTARTS="2")
+            for name, play, launch, options in (
+                ("limit", "wait 0", "srun", ["--time=1", "--signal=B:USR1@55"]), ("cancelled", "wait 0", "srun", []),
+                ("bounded", "75 75 75", "mpirun", []), ("stuck", "75 4", "srun", []), ("wrong", "2", "mpirun", []),
+                ("gone", "9", "srun", []), ("successor", "75 0", "srun", ["--no-requeue"]))}
+
+    def log(self, name):
+        try:
+            with open(os.path.join(self.place, name, "log")) as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def finish(self, name, number, state, status=0, restarts=0):
+        job = self.slurm.until("job %s ends" % name, lambda: self.slurm.ended(number), seconds=120)
+        found = {"state": job["JobState"], "status": int(job["ExitCode"].split(":")[0]), "restarts": int(job["Restarts"])}
+        self.assertEqual(found, {"state": state, "status": status, "restarts": restarts}, self.log(name))
+
+    def pretended(self, name, state, status, restarts, runs):
+        self.finish(name, self.pretending[name], state, status, restarts)
+        with open(os.path.join(self.place, name, "runs")) as f:
+            self.assertEqual(len(f.readlines()), runs, self.log(name))
+
+    # ---- what becomes of a job ----
+
+    def test_ends(self):
+        self.pretended("wrong", "FAILED", 2, 0, 1)
+        self.pretended("gone", "FAILED", 9, 0, 1)
+        self.pretended("stuck", "FAILED", 4, 1, 2)
+        self.pretended("bounded", "FAILED", 75, 2, 3)
+        self.assertIn("submitted again 2 times already", self.log("bounded"))
+
+    def test_ends_at_its_time_limit(self):
+        self.pretended("limit", "COMPLETED", 0, 1, 2)
+        self.assertIn("ended with status 75 after USR1", self.log("limit"))
+
+    def test_cancelled(self):
+        number = self.pretending["cancelled"]
+        runs = os.path.join(self.place, "cancelled", "runs")
+        self.slurm.until("the job runs", lambda: os.path.exists(runs))
+        self.slurm.tell("scancel", str(number))
+        job = self.slurm.until("the job ends", lambda: self.slurm.ended(number))
+        self.assertEqual((job["JobState"], job["Restarts"]), ("CANCELLED", "0"), self.log("cancelled"))
+
+    def test_successor(self):
+        """A job that must not be submitted again has one like it take its place, which begins as if it were the second time."""
+        self.finish("successor", self.pretending["successor"], "FAILED", 75)
+        self.slurm.until("its successor ends", lambda: "submitted again 1 times of 2 at most" in self.log("successor") and
+                         "ended with status 0" in self.log("successor"))
+
+    # ---- the study itself ----
+
+    def submit_study(self, name, *options, **env):
+        return self.submit(name, STUDY, "--ntasks-per-node=2", *options, SINEW=lib.binary(), **env)
+
+    def test_study(self):
+        """At once: two are cut short as the time limit does it, two give way to another job. Meanwhile it runs outside, whole. mpirun
+        does not hear in time that its job gives way: what ends it then is not for sinew to say."""
+        jobs = {}
+        for launch in ("srun", "mpirun"):
+            jobs["cut-" + launch] = self.submit_study("cut-" + launch, LAUNCH=launch)
+            jobs["low-" + launch] = self.submit_study("low-" + launch, "--partition=low", "--exclusive", LAUNCH=launch)
+        for name, number in jobs.items():
+            self.slurm.until("job %s works" % name, lambda name=name: "to do" in self.log(name))
+            if name.startswith("cut"):
+                self.slurm.tell("scancel", "--batch", "--signal=USR1", str(number))     # as --signal=B:USR1@... sends it
+        other = int(self.slurm.tell("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"))
+        whole = lib.run_sinew(0, ["run", "study.yaml"], cwd=self.folder("whole", STUDY))
+        self.assertEqual(whole.returncode, 0, whole.text())
+        self.slurm.until("the other job ends", lambda: self.slurm.ended(other))
+        for name, number in jobs.items():
+            with self.subTest(name=name):
+                self.finish(name, number, "COMPLETED", restarts=1)
+                if name != "low-mpirun":
+                    self.assertIn("stopped by " + ("SIGUSR1" if name.startswith("cut") else "SIGTERM"), self.log(name))
+                archives = [os.path.join(self.place, folder, "out", "job.h5") for folder in ("whole", name)]
+                self.assertEqual(lib.compare_archives(*archives), [])
+
+    # ---- before it is submitted ----
+
+    def look(self, config, *words, status=0, script=SCRIPT, **env):
+        with open(os.path.join(self.place, "look", "study.yaml"), "w") as f:
+            f.write(config)
+        done = subprocess.run(["bash", script, *words], env=dict(self.slurm.env, **dict({"SINEW": lib.binary()}, **env)),
+                              cwd=os.path.join(self.place, "look"), capture_output=True, text=True)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout + done.stderr
+
+    def test_dry_run(self):
+        self.folder("look")
+        text = self.look(STUDY, "--dry-run", "study.yaml")
+        for words in ("output  out", "submit  sbatch " + SCRIPT, "--signal=B:USR1@", "srun --mpi=pmix", "sbatch: Job "):
+            self.assertIn(words, text)
+        self.assertIn("submit it with 'sbatch", self.look(STUDY, "study.yaml", status=2))
+        self.assertIn("cannot read the config none.yaml", self.look(STUDY, "--dry-run", "none.yaml", status=2))
+        self.assertIn("unknown option --dry", self.look(STUDY, "--dry", status=2))
+        self.assertIn("LAUNCH is srun or mpirun, not ssh", self.look(STUDY, "--dry-run", status=2, LAUNCH="ssh"))
+        self.assertIn("no program at /nowhere/sinew", self.look(STUDY, "--dry-run", status=4, SINEW="/nowhere/sinew"))
+        self.assertIn("study.yaml:2:1", self.look("study: bad\noutputt: x\n", "--dry-run", status=2))
+        text = self.look(STUDY.replace("output: out", "output: study.yaml/out"), "--dry-run", status=4)
+        self.assertIn("the output folder study.yaml/out cannot be written", text)
+
+
+if __name__ == "__main__":
+    why = slurmlib.wanting()
+    if why:
+        lib.skip(why)
+    lib.main()
