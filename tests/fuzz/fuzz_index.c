@@ -18,7 +18,7 @@ static const char *const headers[2] = {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],
 static struct folder {
     const char *dir, *paths[3];
     int files[3];
-    unsigned char shards[2][512]; /* the first is as it is here where the input does not bring one */
+    unsigned char shards[2][1024]; /* the first is as it is here where the input does not bring one */
     size_t sizes[2];
 } folders[2] = {
     {.dir = DISK "/0",

@@ -132,9 +132,9 @@ static inline size_t fuzz_data_end(const char *header, size_t n, size_t bound)
     return most;
 }
 
-/* ---- a zip archive as torch.save writes it: data.pkl and two storages of 64 and 10 bytes ---- */
+/* ---- a zip archive as torch.save writes it: data.pkl and storages of 64, 10 and 8 bytes ---- */
 
-enum { FUZZ_ARCHIVE_MORE = 1024 }; /* bytes beside the pickle's, at the most */
+enum { FUZZ_ENTRIES = 4, FUZZ_ARCHIVE_MORE = 1024 /* bytes beside the pickle's, at the most */ };
 
 struct fuzz_archive {
     unsigned char *b;
@@ -162,10 +162,13 @@ static inline size_t fuzz_torch_archive(const void *pickle, size_t size, unsigne
         const char *name;
         const void *data;
         size_t n;
-    } entries[3] = {{"a/data.pkl", pickle, size}, {"a/data/0", zeros, 64}, {"a/data/1", zeros, 10}};
+    } entries[FUZZ_ENTRIES] = {{"a/data.pkl", pickle, size},
+                               {"a/data/0", zeros, 64},
+                               {"a/data/1", zeros, 10},
+                               {"a/data/2", zeros, 8}};
     struct fuzz_archive z = {out, 0};
-    size_t places[3];
-    for (int i = 0; i < 3; i++) {
+    size_t places[FUZZ_ENTRIES];
+    for (int i = 0; i < FUZZ_ENTRIES; i++) {
         places[i] = z.n;
         fuzz_put(&z, 0x04034b50, 4);
         fuzz_put(&z, 0, 8);
@@ -177,7 +180,7 @@ static inline size_t fuzz_torch_archive(const void *pickle, size_t size, unsigne
         fuzz_put_bytes(&z, entries[i].data, entries[i].n);
     }
     size_t directory = z.n;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FUZZ_ENTRIES; i++) {
         fuzz_put(&z, 0x02014b50, 4);
         fuzz_put(&z, 0, 8);
         fuzz_put(&z, 0, 8);
@@ -191,8 +194,8 @@ static inline size_t fuzz_torch_archive(const void *pickle, size_t size, unsigne
     size_t bytes = z.n - directory;
     fuzz_put(&z, 0x06054b50, 4);
     fuzz_put(&z, 0, 4);
-    fuzz_put(&z, 3, 2);
-    fuzz_put(&z, 3, 2);
+    fuzz_put(&z, FUZZ_ENTRIES, 2);
+    fuzz_put(&z, FUZZ_ENTRIES, 2);
     fuzz_put(&z, bytes, 4);
     fuzz_put(&z, directory, 4);
     fuzz_put(&z, 0, 2);

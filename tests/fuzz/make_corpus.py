@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """Writes the seeds of the fuzz targets, tests/fuzz/corpus/NAME/seed-*: small files in order and in disorder, and where torch is
 installed genuine ones. What fuzzing found (other names) is left alone."""
+import glob
 import io
 import json
 import os
+import pickletools
 import re
 import struct
 import sys
@@ -165,6 +167,35 @@ def make_fsdp():
     both("plain", b"\x80\2}" + fsdplib.text("w") + fsdplib.tensor(Array(4, 4), "0") + b"s.")
 
 
+def first_tensor(data):
+    """Of the data.pkl of a rank's file as a trainer wrote it the first tensor alone, made small: of 211 x 48 elements 3 x 4."""
+    small = {211: 3, 106: 2, 105: 1, 48: 4, 211 * 48: 16, 106 * 48: 16, 105 * 48: 16}  # storages are the target's
+    out, names = b"", 0
+    ops = list(pickletools.genops(data))
+    for (op, value, at), (_, _, end) in zip(ops, ops[1:]):
+        names += op.name == "BINUNICODE" and value.endswith(".weight")
+        if names == 2:
+            break
+        out += b"K" + bytes([small[value]]) if op.name.startswith("BININT") and value in small else data[at:end]
+    return out.replace(text("1"), text("2")) + b"u."  # the mesh of two ranks
+
+
+def make_genuine_fsdp():
+    """Where checkpoints of trainers stand beside the tree: what torch 2.4 to 2.15 call the classes, and how they nest."""
+    trainers = os.path.join(HERE, "..", "..", "..", "..", "shared", "trainers")
+    if not os.path.isdir(trainers):
+        print("no trainers' checkpoints beside the tree: the seeds made of them are left as they are", file=sys.stderr)
+        return
+    for name in ("plain-fsdp1-shardedtensor-w2", "verl-fsdp1-w2-run", "verl-fsdp1-w1-tied", "verl-fsdp2-w1", "verl-fsdp2-w2-tied-hf",
+                 "verl03-torch24-fsdp1-w2", "verl03-torch24-hsdp2x2-tied", "verl03-torch25-fsdp1-w2"):
+        parts = {}
+        for path in glob.glob(os.path.join(trainers, name, "trainer", "**", "model_world_size_*_rank_[01].pt"), recursive=True):
+            with zipfile.ZipFile(path) as z:
+                parts[path[-4]] = first_tensor(z.read([x for x in z.namelist() if x.endswith("/data.pkl")][0]))
+        first, second = parts["0"], parts.get("1", b"")
+        seed("fsdp", "genuine-" + name, bytes([len(second) > 0]) + struct.pack("<H", len(first)) + first + second)
+
+
 def make_index():
     both = {"metadata": {"total_size": 16}, "weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}
     text = json.dumps(both)
@@ -253,6 +284,18 @@ def make_scaled():
          {"a.qweight": ("I32", [1, 2], 8), "a.qzeros": ("I32", [1, 1], 4), "a.scales": ("F16", [1, 2], 4), "a.g_idx": ("I32", [8], 32)})
     both("bitsandbytes", {}, {"a.weight": ("U8", [8, 1], 8), "a.weight.absmax": ("F32", [1], 4), "a.weight.quant_state.bitsandbytes__nf4": ("U8", [3], 3)})
     both("int8", groups(num_bits=8, type="int", strategy="channel"), {w: ("I8", [2, 2], 4), w + "_scale": ("BF16", [2, 1], 4)})
+    adapted = {"m.q.base_layer.weight": ("F32", [3, 4], 48), "m.q.lora_A.default.weight": ("F32", [2, 4], 32),
+               "m.q.lora_B.default.weight": ("F32", [3, 2], 24), "n.weight": ("F32", [3], 12)}
+    both("unmerged", {}, adapted)
+    both("unmerged-dora", {}, dict(adapted, **{"m.q.lora_magnitude_vector.default.weight": ("F32", [3], 12)}))
+    both("unmerged-saved", {"tie_word_embeddings": True},
+         dict(adapted, **{"lm_head.original_module.weight": ("F32", [2, 4], 32), "lm_head.modules_to_save.default.weight": ("F32", [2, 4], 32),
+                          "model.embed_tokens.weight": ("F32", [2, 4], 32)}))
+    both("unmerged-two", {}, dict(adapted, **{"m.q.lora_A.other.weight": ("F32", [2, 4], 32), "m.q.lora_B.other.weight": ("F32", [3, 2], 24)}))
+    both("awq", {"quantization_config": {"quant_method": "awq"}}, {"a.qweight": ("I32", [2, 1], 8), "a.qzeros": ("I32", [1, 1], 4), "a.scales": ("F16", [1, 8], 16)})
+    both("int4", groups(num_bits=4, type="int", strategy="group", group_size=2),
+         {w + "_packed": ("I32", [2, 1], 8), w + "_scale": ("BF16", [2, 1], 4), w + "_shape": ("I64", [2], 16)})
+    both("no-method", {"quantization_config": {"quant_method": "hqq"}}, {w: ("U8", [2, 2], 4)})
     seed("scaled", "huge-blocks", json.dumps({"quantization_config": {"weight_block_size": [10 ** 18, 0]}}).encode() + b"\0"
          + safetensors({w: entry("F8_E4M3", [3, 6], 0, 18), w + "_scale_inv": entry("F32", [1, 1], 18, 22)}, bytes(22)))
 
@@ -627,5 +670,5 @@ import dcplib  # noqa: E402
 for make in (make_dcp, make_sharded):
     make()
 # Last: dcplib has its own module torch.
-for make in (make_dcp, make_sharded, make_fsdp):
+for make in (make_dcp, make_sharded, make_fsdp, make_genuine_fsdp):
     make()
