@@ -6,6 +6,7 @@
 #ifndef SINEW_VERB_H
 #define SINEW_VERB_H
 
+#include "base/comm.h"
 #include "base/err.h"
 
 #include <stddef.h>
@@ -48,6 +49,9 @@ struct verb {
                                           verbs is named, lettered and valued alike in all */
 
     int stops; /* asked by a signal to end early it does so in good order (engine/stop.h) */
+
+    /* Local, on every process, before the study. Signals that it takes otherwise. NULL: none. */
+    void (*listen)(const struct cli *c, const struct comm *world);
 
     /* Local. What is left of the command line beside options. NULL: one CONFIG. Errors: CONFIG. */
     err_t (*words)(struct cli *c, int n, char **words, struct err *e);

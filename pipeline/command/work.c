@@ -130,6 +130,8 @@ err_t work_do(const struct comm *c, struct cli *cli, const char *command, struct
 {
     if (cli->verb->stops)
         stop_listen();
+    if (cli->verb->listen)
+        cli->verb->listen(cli, c);
     err_t code = do_study(c, cli, command, mem, a, e);
     if (c->me == 0 && cli->verb->end)
         cli->verb->end(cli);

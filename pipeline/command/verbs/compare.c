@@ -4,12 +4,11 @@
 #include "command/comparison.h"
 #include "command/naming.h"
 #include "compare/coverage.h"
+#include "engine/scratch.h"
 #include "formats/checkpoint.h"
 #include "formats/folders/hub.h"
 #include "study/param.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +17,7 @@
 
 extern const struct verb verb_run;
 
-enum { SAMPLE = 8, WALK_DESCRIPTORS = 16 };
+enum { SAMPLE = 8 };
 
 /* ---- what is asked ---- */
 
@@ -166,28 +165,14 @@ static err_t add_stages(struct text *out, const struct compare_request *x, struc
     return ERR_OK;
 }
 
-/* A folder of this run's own. */
-static err_t make_scratch(struct compare_request *x, struct arena *a, struct err *e)
-{
-    const char *tmp = getenv("TMPDIR");
-    char *path = arena_printf(a, e, "%s/sinew-compare-XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
-    if (!path)
-        return e->code;
-    if (!mkdtemp(path))
-        return err_set(e, ERR_SYSTEM, "%s: cannot be made: %s; set TMPDIR, or name a folder with --report",
-                       path, strerror(errno));
-    x->scratch = path;
-    return ERR_OK;
-}
-
 static err_t compare_study(struct cli *c, struct text *out, struct arena *a, struct err *e)
 {
     struct compare_request *x = &c->compare;
-    const char *base = NULL, *tuned = NULL;
+    const char *base = NULL, *tuned = NULL, *tmp = getenv("TMPDIR");
     TRY(locate(x->base, &base, a, e));
     TRY(locate(x->tuned, &tuned, a, e));
     if (!x->report && !x->print_config)
-        TRY(make_scratch(x, a, e));
+        TRY(scratch_make(tmp && tmp[0] ? tmp : "/tmp", "sinew-compare", &x->scratch, a, e));
     const char *output = x->report    ? expand_home(x->report, a, e)
                          : x->scratch ? x->scratch
                                       : "results/compare";
@@ -204,16 +189,29 @@ static err_t compare_study(struct cli *c, struct text *out, struct arena *a, str
 
 /* ---- the run ---- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)st, (void)type, (void)at;
-    return remove(path);
-}
-
 static void compare_end(const struct cli *c)
 {
-    if (c->compare.scratch)
-        nftw(c->compare.scratch, remove_one, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS);
+    (void)c;
+    scratch_remove();
+}
+
+/* What is to be kept is kept by whoever stops in good order; the rest goes at once. */
+static void compare_listen(const struct cli *c, const struct comm *world)
+{
+    if (!c->compare.report && !c->compare.print_config)
+        scratch_listen(world);
+}
+
+/* The run's words on its end speak of a config's file. */
+static void say_stopped(const struct compare_request *x, struct err *e)
+{
+    char why[200];
+    snprintf(why, sizeof why, "%.*s", (int)strcspn(e->text, ";"), e->text);
+    err_clear(e);
+    err_set(e, ERR_STOPPED, "%s; %s", why,
+            x->report
+                ? "what was done is kept, and the same command goes on from here"
+                : "nothing is kept, and the same command begins anew; with --report DIR it would go on");
 }
 
 /* Process 0. Nothing is left of the run when the first word is out: who reads it may go away. */
@@ -237,7 +235,10 @@ static err_t compare_run(struct runner *r, const struct cli *c, struct err *e)
             fputs(r->dag->config->text, stdout);
         return ERR_OK;
     }
-    TRY(verb_run.run(r, c, e));
+    if (verb_run.run(r, c, e) == ERR_STOPPED)
+        say_stopped(x, e);
+    if (e->code != ERR_OK)
+        return e->code;
     if (r->comm->me == 0)
         print(r, c, e);
     return comm_agree(r->comm, e);
@@ -288,6 +289,7 @@ const struct verb verb_compare = {
     .words = compare_words,
     .study = compare_study,
     .stops = 1,
+    .listen = compare_listen,
     .run = compare_run,
     .end = compare_end,
 };
