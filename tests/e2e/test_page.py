@@ -144,7 +144,7 @@ stages:
   load: {}
   delta: {needs: [load]}
   mask: {needs: [delta]}
-  report: {needs: [mask]}
+  report: {needs: [mask], detail: 0}
 """ % (self.path("out"), self.path("base"), self.path("tuned")))
         run = self.sinew(["run", config], env=self.env)
         self.assertLess(run.seconds, 30)
@@ -152,6 +152,8 @@ stages:
         with open(self.path("out", "report", "figures", "layer-module-f.csv"), newline="") as f:
             rows = list(csv.reader(f))[1:]
         self.assertEqual([(r[1], float(r[3])) for r in rows], [("0", 100), ("7", 75), ("1000000", 50)])
+        self.assertRegex(read(self.path("out", "report", "report.md")),
+                         r"\n\| family \| algorithm \| cells \| sparsity % at 1e-5 \|\n.*\n\| f +\| ppo +\| +1 \| +75\.00 \|\n")
 
 
 class Page(lib.Case):

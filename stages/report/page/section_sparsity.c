@@ -51,6 +51,44 @@ static void sparsity_matrix(struct page *p, int measure, struct err *e)
     page_sheet(p, &s, e);
 }
 
+/* Cells of a family and an algorithm are a row, where no matrix has them. */
+static void sparsity_groups(struct page *p, struct err *e)
+{
+    struct summary *sum = p->sum;
+    struct pivot mean;
+    struct sheet s;
+    pivot_init(&mean, sum->a);
+    for (int64_t i = 0; i < sum->cells.nrows && e->code == ERR_OK; i++) {
+        const char *cell = table_text(&sum->cells, i, "cell");
+        const char *group = summary_join(sum, table_text(&sum->cells, i, "family"),
+                                         table_text(&sum->cells, i, "algorithm"), e);
+        pivot_add(&mean, group, "cells", summary_is_measured(sum, i), e);
+        for (int m = 0; m < sum->nmeasures; m++)
+            if (summary_is_headline(sum, m)) {
+                struct tally t = pivot_at(&sum->sparsity, cell, sum->measures[m].key);
+                pivot_add(&mean, group, sum->measures[m].key, tally_mean(&t), e);
+            }
+    }
+    sheet_init(&s, sum->a);
+    s.rest = "sparsity.csv";
+    sheet_column(&s, 'l', e, "family");
+    sheet_column(&s, 'l', e, "algorithm");
+    sheet_column(&s, 'r', e, "cells");
+    for (int m = 0; m < sum->nmeasures; m++)
+        if (summary_is_headline(sum, m))
+            sheet_column(&s, 'r', e, "sparsity %% %s", summary_measure_title(sum, m, e));
+    for (int64_t row = 0; row < mean.rows.n && e->code == ERR_OK; row++) {
+        const char *group = mean.rows.text[row];
+        sheet_cell(&s, e, "%s", summary_piece(sum, group, 0, e));
+        sheet_cell(&s, e, "%s", summary_piece(sum, group, 1, e));
+        sheet_count(&s, (int64_t)pivot_at(&mean, group, "cells").sum, e);
+        for (int m = 0; m < sum->nmeasures; m++)
+            if (summary_is_headline(sum, m))
+                page_tally(&s, pivot_at(&mean, group, sum->measures[m].key), 100, e);
+    }
+    page_sheet(p, &s, e);
+}
+
 int section_sparsity(struct page *p, struct err *e)
 {
     struct summary *sum = p->sum;
@@ -71,6 +109,8 @@ int section_sparsity(struct page *p, struct err *e)
     int64_t product = sum->families.n * sum->algorithms.n;
     int is_list = sum->families.n < 2 || sum->algorithms.n < 2 || sum->algorithms.n >= PIVOT_COLUMNS ||
                   2 * sum->cells.nrows < product; /* of cells, and no matrix */
+    if (is_list && !summary_is_detailed(sum))
+        sparsity_groups(p, e);
     for (int m = 0; m < sum->nmeasures && !is_list && e->code == ERR_OK; m++)
         if (summary_is_headline(sum, m))
             sparsity_matrix(p, m, e);
