@@ -325,9 +325,10 @@ static err_t print_json(struct comparison *x, struct err *e)
     static const char *const reals[] = {"relative_norm",        "cosine",
                                         "one_minus_cosine",     "top_0_1_percent_energy",
                                         "top_1_percent_energy", "top_5_percent_energy"};
-    for (int i = 0; i < 3; i++) {
+    enum { REALS = sizeof reals / sizeof *reals };
+    for (int i = 0; i < REALS; i++) {
         TRY(json_real(x, reals[i], table_real(c, 0, reals[i]), e));
-        TRY(text_add(x->out, e, "%s", i < 2 ? ", " : ""));
+        TRY(text_add(x->out, e, "%s", i < REALS - 1 ? ", " : ""));
     }
     TRY(json_taken(x, e));
     TRY(json_rows(x, "sparsity", &x->sparsity, is_told, sparsity, e));

@@ -13,7 +13,7 @@ import sinewlib as lib
 
 TINYRL = os.path.abspath(os.environ.get("SINEW_TINYRL", os.path.join(lib.ROOT, "..", "shared", "tinyrl")))
 KEYS = ["base", "tuned", "parameters", "covered", "covered_base", "covered_tuned", "bit_changed", "relative_norm", "cosine",
-        "one_minus_cosine", "taken", "sparsity", "modules", "rank", "skipped", "verdict"]
+        "one_minus_cosine", "top_0_1_percent_energy", "top_1_percent_energy", "top_5_percent_energy", "taken", "sparsity", "modules", "rank", "skipped", "verdict"]
 
 
 def weights(seed=3):

@@ -126,6 +126,10 @@ class TinyRl(unittest.TestCase):
                 l2 = float(delta.norm())
                 self.assertAlmostEqual(row["l2"], l2, delta=1e-12 * l2)
                 self.assertAlmostEqual(row["mean_abs"], float(delta.abs().mean()), delta=1e-12 * float(delta.abs().mean()))
+                squares = np.sort(delta.numpy().ravel() ** 2)[::-1]
+                for column, part in (("top_0_1_percent_energy", 1000), ("top_1_percent_energy", 100), ("top_5_percent_energy", 20)):
+                    top = squares[:-(-squares.size // part)].sum() / squares.sum() if l2 > 0 else np.nan
+                    self.assertTrue(abs(row[column] - top) <= 1e-12 * top or (l2 == 0 and np.isnan(row[column])), (cell, name, column))
 
     def test_ranks(self):
         rows = {(r["cell"], r["tensor"]): r for r in self.tables["rank"] if r["node"] == "rank"}
