@@ -39,7 +39,7 @@ static int bytes_of(const char *text, int n)
 void terminal_draw(struct terminal *t, const char *text)
 {
     double now = clock_sec();
-    if (!t || !t->live || (t->shown && now - t->drawn_sec < PAUSE))
+    if (!t || !t->live || now - t->drawn_sec < PAUSE)
         return;
     /* One column stays free: a terminal that is full goes on in the next line. */
     fprintf(t->stream, "\r%.*s\033[K", bytes_of(text, width_of(t->stream) - 1), text);
