@@ -239,6 +239,17 @@ static const struct one {
     {"a map that holds itself", BYTES("}q\0X\1\0\0\0ah\0s."), ERR_OK, {0}, NULL},
 };
 
+/* Where a value stands is told where there is one. */
+static void test_where(void **state)
+{
+    struct fixture *f = *state;
+    char where[PICKLE_WHERE];
+    assert_int_equal(parse(f, "\x80\2K\7.", 5), ERR_OK);
+    assert_string_equal(pickle_where(f->p.root, "data.pkl", where), " (byte 2 of data.pkl)");
+    assert_string_equal(pickle_where(f->p.root, NULL, where), " (byte 2)");
+    assert_string_equal(pickle_where(NULL, "data.pkl", where), "");
+}
+
 static void test_cases(void **state)
 {
     struct fixture *f = *state;
@@ -412,7 +423,7 @@ static void test_growth(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(test_cases), TEST(test_values), TEST(test_objects),
-                                       TEST(test_growth)};
+    const struct CMUnitTest tests[] = {TEST(test_cases), TEST(test_where), TEST(test_values),
+                                       TEST(test_objects), TEST(test_growth)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,15 +25,15 @@ int dcp_text_order(const struct pickle_value *x, const struct pickle_value *y)
 static err_t refuse(const struct dcp_metadata *m, const struct pickle_value *name, const char *of,
                     const struct pickle_value *v, const char *expected, struct err *e)
 {
-    char shown[SHOWN] = "", told[PICKLE_TOLD];
+    char shown[SHOWN] = "", told[PICKLE_TOLD], where[PICKLE_WHERE];
     if (v && v->kind == PICKLE_INT)
         snprintf(told, sizeof told, "%lld", (long long)v->i);
     else
         pickle_told(&m->pickle, v, told);
     if (name && name->kind == PICKLE_TEXT)
         pickle_shown(name->text, name->n, shown, sizeof shown);
-    return err_set(e, ERR_DATA, "%s: %s%s%s: expected %s, found %s (byte %lld)", m->path, shown,
-                   shown[0] ? ": " : "", of, expected, told, v ? (long long)v->at : -1LL);
+    return err_set(e, ERR_DATA, "%s: %s%s%s: expected %s, found %s%s", m->path, shown, shown[0] ? ": " : "",
+                   of, expected, told, pickle_where(v, NULL, where));
 }
 
 /* A torch.Size, or a tuple or list, of at most TENSOR_MAX_NDIM integers >= 0. */

@@ -187,6 +187,14 @@ const char *pickle_told(const struct pickle *p, const struct pickle_value *v, ch
     return out;
 }
 
+const char *pickle_where(const struct pickle_value *v, const char *of, char out[PICKLE_WHERE])
+{
+    out[0] = '\0';
+    if (v)
+        snprintf(out, PICKLE_WHERE, " (byte %lld%s%.32s)", (long long)v->at, of ? " of " : "", of ? of : "");
+    return out;
+}
+
 const char *pickle_shown(const char *text, int64_t n, char *out, int size)
 {
     int used = 0;

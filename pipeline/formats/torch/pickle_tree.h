@@ -119,6 +119,12 @@ const char *pickle_kind_text(const struct pickle_value *v);
 enum { PICKLE_TOLD = 240 };
 const char *pickle_told(const struct pickle *p, const struct pickle_value *v, char out[PICKLE_TOLD]);
 
+/* Local. Behind that in a message, where the value stands in the pickle: " (byte 8 of data.pkl)", and with
+ * `of` NULL, the file being the pickle, " (byte 8)"; "" where there is no value. of: at most 32 bytes. Gives
+ * `out`. */
+enum { PICKLE_WHERE = 72 };
+const char *pickle_where(const struct pickle_value *v, const char *of, char out[PICKLE_WHERE]);
+
 /* Local. At most size-1 bytes of a text, control characters and broken UTF-8 as '?', for messages. Gives
  * `out`. */
 const char *pickle_shown(const char *text, int64_t n, char *out, int size);

@@ -97,9 +97,9 @@ int rebuild_is_tensor(const struct pickle *p, const struct pickle_value *v)
 err_t rebuild_refuse(const struct torch_reader *r, const struct stored_tensor *t,
                      const struct pickle_value *v, const char *what, const char *expected, struct err *e)
 {
-    char told[PICKLE_TOLD];
-    return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected %s, found %s (byte %lld of data.pkl)", r->path,
-                   t->name, what, expected, pickle_told(&r->pickle, v, told), v ? (long long)v->at : -1LL);
+    char told[PICKLE_TOLD], where[PICKLE_WHERE];
+    return err_set(e, ERR_DATA, "%s: tensor %s: %s: expected %s, found %s%s", r->path, t->name, what,
+                   expected, pickle_told(&r->pickle, v, told), pickle_where(v, "data.pkl", where));
 }
 
 err_t rebuild_numbers(const struct torch_reader *r, const struct stored_tensor *t,

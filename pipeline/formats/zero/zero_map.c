@@ -25,9 +25,9 @@ int64_t zero_int(const struct pickle *p, const struct pickle_value *map, const c
 err_t zero_refuse(const struct torch_reader *r, const char *key, const char *expected,
                   const struct pickle_value *v, struct err *e)
 {
-    char told[PICKLE_TOLD];
-    return err_set(e, ERR_DATA, "%s: %s: expected %s, found %s (byte %lld of data.pkl)", r->path, key,
-                   expected, pickle_told(&r->pickle, v, told), v ? (long long)v->at : -1LL);
+    char told[PICKLE_TOLD], where[PICKLE_WHERE];
+    return err_set(e, ERR_DATA, "%s: %s: expected %s, found %s%s", r->path, key, expected,
+                   pickle_told(&r->pickle, v, told), pickle_where(v, "data.pkl", where));
 }
 
 void zero_folder_of(const char *path, char *dir, int size)
