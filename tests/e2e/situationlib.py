@@ -7,6 +7,7 @@ import os
 import re
 import struct
 
+import h5py
 import numpy as np
 import torch
 
@@ -238,7 +239,6 @@ class Table:
 
     def run_compared(self, name, chosen, delta):
         run = self.sinew("run", self.study(name, chosen, delta))
-        said = run.stdout.splitlines()  # of folders, once: the second run finds them read
         if run.returncode != 0:  # those that are refused are told, the rest are run
             checked = self.sinew("check", name + ".yaml")
             for i in chosen:
@@ -251,8 +251,10 @@ class Table:
             for i in chosen:
                 self.got[i] = (" / ".join(map(short, run.errors())), "its study failed")
         elif chosen:
-            tables = {n: lib.plain(t) for n, t in lib.tables(os.path.join(self.folder, "out-" + name, "s.h5")).items()}
-            said += run.stdout.splitlines()
+            archive = os.path.join(self.folder, "out-" + name, "s.h5")
+            tables = {n: lib.plain(t) for n, t in lib.tables(archive).items()}
+            with h5py.File(archive, "r") as f:
+                said = f["provenance/notes"][()].decode().splitlines() if "notes" in f["provenance"] else []
             for i in chosen:
                 self.got[i] = self.look(i, {n: [r for r in t if r.get("cell") == "f/r%03d/0" % i] for n, t in tables.items()},
                                         [line for line in said if re.search(r"\br%03d/" % i, line)])
