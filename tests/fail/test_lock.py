@@ -75,16 +75,21 @@ class Lock(lib.Case):
                                 stderr=subprocess.PIPE, text=True)
 
     def stopped(self, env):
-        """A run that holds the folder and stands still."""
-        shutil.rmtree(self.out, ignore_errors=True)
-        process = self.start(env)
-        self.addCleanup(process.stderr.close)
-        while not os.path.exists(self.lock):
-            self.assertIsNone(process.poll())
-        process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        self.assertTrue(os.path.exists(self.lock), "it was too fast")
-        return process
+        """A run that holds the folder and stands still. On a busy machine one may be over before it is looked at."""
+        for _ in range(20):
+            shutil.rmtree(self.out, ignore_errors=True)
+            process = self.start(env)
+            self.addCleanup(process.stderr.close)
+            while process.poll() is None and not os.path.exists(self.lock):
+                pass
+            if process.poll() is None:
+                process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                if process.poll() is None and os.path.exists(self.lock) and os.path.getsize(self.lock) > 0:
+                    return process
+                process.send_signal(signal.SIGCONT)
+            self.assertEqual(process.wait(timeout=60), 0)
+        self.fail("it was too fast")
 
     def complete(self):
         self.assertEqual(sorted(os.listdir(self.out)), ["cells", "checkpoints", "s.h5"])
