@@ -27,6 +27,7 @@ struct cli {
     const char *config;
     struct selection selection;
     const char *time_limit; /* NULL: it was not given */
+    const char *share;      /* of the cells; NULL: all */
     struct export_request export;
     struct compare_request compare;
     const char *export_format; /* as it was given; NULL: it was not */

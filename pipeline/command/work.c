@@ -109,7 +109,8 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     TRY(take_config(c, cli, &config, a, e));
     TRY(steps_settle(c, &config, a, e));
     TRY(choices_settle(c, &config, a, e));
-    dag_build(&dag, &config, a, e);
+    if (dag_build(&dag, &config, a, e) == ERR_OK && cli->share)
+        selection_share(&cli->selection, cli->share, &config, a, e);
     TRY_ALL(c, e);
     struct headers headers;
     mem->budget_bytes = (size_t)config.memory_bytes;

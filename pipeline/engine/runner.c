@@ -33,6 +33,7 @@ struct work {
     int nslots;
     MPI_Request *notices; /* to every process, of this one's failure */
     int64_t ran;          /* nodes that ran */
+    int64_t committed;    /* of the stage at work, by teams that this process is the first of */
     int built;            /* the archive was */
     double stage_bytes;   /* read and written by this process for the stage's nodes */
     double busy_sec;      /* spent in them */
@@ -100,6 +101,7 @@ static err_t run_node(struct work *w, int i, const struct comm *c, struct progre
     }
     double ends = clock_sec();
     artifact_end(&out, code == ERR_OK, e);
+    w->committed += out.committed;
     stop_measured(w->stop, clock_sec() - ends);
     w->longest_sec = fmax(w->longest_sec, clock_sec() - started);
     code = e->code;
@@ -295,6 +297,7 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
     struct progress progress;
     double planned = 0, done = 0, n = w->nslots;
     int sent = 0;
+    w->committed = 0;
     progress_start(&progress, w->r->log, name, units, w->nslots);
     progress.sharers = c->np;
     for (int s = 0; s < w->nslots; s++)
@@ -324,6 +327,9 @@ static err_t run_nodes(struct work *w, const char *name, const char *units, stru
     err_t code = comm_agree(c, e);
     if (code != ERR_OK) {
         take_notices(w, sent);
+        int64_t kept = w->committed;
+        comm_sum(c, &kept, 1);
+        w->ran += kept;
         return code;
     }
     for (int s = 0; s < w->nslots; s++)

@@ -2,6 +2,7 @@
 
 #include "base/dict.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* CONFIG with the nearest of n names where a picked word is none of them. */
@@ -30,6 +31,25 @@ err_t selection_check(const struct selection *s, const struct config *c, struct 
     for (int i = 0; i < c->ncells; i++)
         names[i] = c->cells[i].name;
     return check_names("--cell", &s->cells, names, c->ncells, scratch, e);
+}
+
+err_t selection_share(struct selection *s, const char *share, const struct config *c, struct arena *a,
+                      struct err *e)
+{
+    int i = 0, n = 0, used = 0;
+    if (s->cells.n > 0)
+        return err_set(e, ERR_CONFIG, "--share picks cells, and so does --cell: one of them");
+    if (strlen(share) > 15 || strspn(share, "0123456789/") != strlen(share) ||
+        sscanf(share, "%7d/%7d%n", &i, &n, &used) != 2 || share[used] || i < 1 || i > n)
+        return err_set(e, ERR_CONFIG, "--share %s: say which of how many, such as 1/8 to 8/8", share);
+    if (n > c->ncells)
+        return err_set(e, ERR_CONFIG, "--share %s: the study has %d cell%s, and no more shares than that",
+                       share, c->ncells, c->ncells == 1 ? "" : "s");
+    int from = (int)((int64_t)c->ncells * (i - 1) / n), to = (int)((int64_t)c->ncells * i / n);
+    TRY(arena_array(a, "selection.share", to - from, &s->cells.v, e));
+    for (int k = from; k < to; k++)
+        s->cells.v[s->cells.n++] = c->cells[k].name;
+    return ERR_OK;
 }
 
 static int listed(const struct text_list *list, const char *word)

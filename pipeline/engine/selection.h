@@ -15,6 +15,12 @@ struct selection {
 err_t selection_check(const struct selection *s, const struct config *c, struct arena *scratch,
                       struct err *e);
 
+/* Local. Picks one of n shares of the config's cells, in its order, as even as can be, those of one base
+ * together as far as they stand together: share is "I/N", I from 1. cells is empty before. Errors: CONFIG
+ * where share is no such text, where there are fewer cells than shares, or where cells are picked by name. */
+err_t selection_share(struct selection *s, const char *share, const struct config *c, struct arena *a,
+                      struct err *e);
+
 /* Local. Is the cell of this name picked? */
 int selection_has_cell(const struct selection *s, const char *name);
 

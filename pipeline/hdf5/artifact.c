@@ -59,7 +59,7 @@ err_t artifact_end(struct artifact *out, int complete, struct err *e)
         if (tables)
             h5_close(tables, e);
         if (out->comm->me == 0 && e->code == ERR_OK)
-            file_commit(out->partial, out->path, e);
+            out->committed = file_commit(out->partial, out->path, e) == ERR_OK;
         comm_agree(out->comm, e);
     } else if (e->code == ERR_SYSTEM) { /* a write may have failed: HDF5 cannot close such a file */
         h5_abandon(bulk);

@@ -17,6 +17,7 @@ struct artifact {
     struct h5 *bulk;     /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
     struct h5 *tables;   /* open serially on process 0, or NULL */
     int created;
+    int committed; /* process 0: it stands under its final name */
 };
 
 /* Collective. Begins an artifact; its folder is created and an old partial removed. Nothing of a complete one

@@ -10,6 +10,7 @@ import sinewlib as lib
 import slurmlib
 
 SCRIPT = os.path.join(lib.ROOT, "jobs", "slurm", "study.sbatch")
+ARRAY = os.path.join(lib.ROOT, "jobs", "slurm", "array.sh")
 STUDY = """study: job
 output: out
 memory_per_process: 256 MiB
@@ -148,6 +149,8 @@ class Job(lib.unittest.TestCase):
             self.slurm.until("job %s works" % name, lambda name=name: "to do" in self.log(name))
             if name.startswith("cut"):
                 self.slurm.tell("scancel", "--batch", "--signal=USR1", str(number))     # as --signal=B:USR1@... sends it
+        shares = self.slurm.tell("bash", ARRAY, "study.yaml", "3", "--ntasks-per-node=1", "--output=log", cwd=self.folder("shares", STUDY),
+                                 env={"SINEW": lib.binary(), "LAUNCH": "mpirun"})
         other = int(self.slurm.tell("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"))
         whole = lib.run_sinew(0, ["run", "study.yaml"], cwd=self.folder("whole", STUDY))
         self.assertEqual(whole.returncode, 0, whole.text())
@@ -157,8 +160,17 @@ class Job(lib.unittest.TestCase):
                 self.finish(name, number, "COMPLETED", restarts=1)
                 if name != "low-mpirun":
                     self.assertIn("stopped by " + ("SIGUSR1" if name.startswith("cut") else "SIGTERM"), self.log(name))
-                archives = [os.path.join(self.place, folder, "out", "job.h5") for folder in ("whole", name)]
-                self.assertEqual(lib.compare_archives(*archives), [])
+                self.same_tables(name)
+        with self.subTest(name="shares"):
+            self.finish("shares", int(shares.split("last  ")[1].split(":")[0]), "COMPLETED")
+            for share in ("--share 1/3", "--share 2/3", "--share 3/3"):
+                self.assertIn(share, self.log("shares"))
+            self.assertEqual(self.log("shares").count("ended with status 0"), 4, self.log("shares"))
+            self.same_tables("shares")
+
+    def same_tables(self, name):
+        archives = [os.path.join(self.place, folder, "out", "job.h5") for folder in ("whole", name)]
+        self.assertEqual(lib.compare_archives(*archives), [])
 
     # ---- before it is submitted ----
 
@@ -183,6 +195,10 @@ class Job(lib.unittest.TestCase):
         self.assertIn("study.yaml:2:1", self.look("study: bad\noutputt: x\n", "--dry-run", status=2))
         text = self.look(STUDY.replace("output: out", "output: study.yaml/out"), "--dry-run", status=4)
         self.assertIn("the output folder study.yaml/out cannot be written", text)
+        text = self.look(STUDY, "--dry-run", "study.yaml", "6", "--time=7", script=ARRAY)
+        self.assertIn("tasks   SHARES=6 sbatch --parsable --array=1-6%1 --time=7 " + SCRIPT + " study.yaml", text)
+        self.assertIn("study.yaml has 6 cells, which is less than 7 shares", self.look(STUDY, "study.yaml", "7", script=ARRAY, status=2))
+        self.assertIn("none: a number of shares", self.look(STUDY, "study.yaml", "none", script=ARRAY, status=2))
 
 
 if __name__ == "__main__":

@@ -171,6 +171,20 @@ class Stop(lib.Case):
             self.assertFalse(os.path.exists(self.path("out", "stop")), "the next run would stop, too")
         self.sinew(["run", self.config])
 
+    def test_a_stage_in_parts(self):
+        """What was completed of a stage that was cut counts: whoever is stopped in it again and again gets on."""
+        done = lambda: set(glob.glob(self.path("out", "**", "synth.h5"), recursive=True))  # noqa: E731
+        for np in (3, 0):
+            before, process = done(), self.start(np)
+            while not done() - before and process.poll() is None:
+                time.sleep(0.005)
+            with open(self.path("out", "stop"), "w"):
+                pass
+            status, errors, text = self.finish(process)
+            self.assertEqual(status, 75, text)
+            made = len(done() - before)
+            self.assertIn("%d node%s done in this run" % (made, " was" if made == 1 else "s were"), errors[0])
+
     def test_twice_is_at_once(self):
         process = self.start(0)
         self.workers(process, 0)

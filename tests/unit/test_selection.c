@@ -3,6 +3,8 @@
 
 #include "engine/selection.h"
 
+#include <stdio.h>
+
 /* Two cells on base m, one on base n; load of each checkpoint, delta of each cell, overlap of each base, and
  * a report. The third cell's tuned checkpoint is the first one's base. */
 static const struct stage load = {.kind = "load", .scope = SCOPE_CHECKPOINT};
@@ -56,6 +58,52 @@ static void test_cells_bring_their_checkpoints(void **state)
     check_picked(*state, (struct selection){.cells = {2, two}}, "1101101000");
 }
 
+static void test_shares_cover_all_cells_once(void **state)
+{
+    struct bench *b = *state;
+    for (int n = 1; n <= config.ncells; n++) {
+        int at = 0;
+        for (int i = 1; i <= n; i++) {
+            struct selection s = {0};
+            char share[16];
+            snprintf(share, sizeof share, "%d/%d", i, n);
+            assert_int_equal(selection_share(&s, share, &config, &b->arena, &b->err), ERR_OK);
+            assert_in_range(s.cells.n, config.ncells / n, config.ncells / n + 1);
+            for (int k = 0; k < s.cells.n; k++)
+                assert_string_equal(s.cells.v[k], cells[at++].name);
+        }
+        assert_int_equal(at, config.ncells);
+    }
+}
+
+static void test_shares_that_are_none(void **state)
+{
+    struct bench *b = *state;
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "0/2",
+                                      "3/2",
+                                      "1/0",
+                                      "1/2x",
+                                      "a/2",
+                                      "-1/2",
+                                      "1/-2",
+                                      " 1/2",
+                                      "1//2",
+                                      "1/2/3",
+                                      "1/99999999999999",
+                                      "4/4"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct selection s = {0};
+        assert_int_equal(selection_share(&s, bad[i], &config, &b->arena, &b->err), ERR_CONFIG);
+        err_clear(&b->err);
+    }
+    const char *one[] = {"f/grpo/2"};
+    struct selection s = {.cells = {1, one}};
+    assert_int_equal(selection_share(&s, "1/2", &config, &b->arena, &b->err), ERR_CONFIG);
+    err_clear(&b->err);
+}
+
 static void test_stages(void **state)
 {
     const char *two[] = {"overlap", "load"}, *last[] = {"report"};
@@ -100,6 +148,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_BENCH(test_nothing_picks_all),
         TEST_BENCH(test_cells_bring_their_checkpoints),
+        TEST_BENCH(test_shares_cover_all_cells_once),
+        TEST_BENCH(test_shares_that_are_none),
         TEST_BENCH(test_stages),
         TEST_BENCH(test_stages_of_cells),
         TEST_BENCH(test_names_are_checked),

@@ -17,7 +17,10 @@ static err_t run_run(struct runner *r, const struct cli *c, struct err *e)
             presence_refuse(r->dag, &c->selection, r->nmissing, r->arena, e);
         return comm_agree(r->comm, e);
     }
-    TRY(selection_check(&c->selection, config, r->arena, e));
+    struct selection named = c->selection;
+    if (c->share) /* its cells are the config's, some perhaps among those that were left out */
+        named.cells.n = 0;
+    TRY(selection_check(&named, config, r->arena, e));
     return runner_run(r, &c->selection, e);
 }
 
@@ -26,6 +29,10 @@ static const struct verb_option run_options[] = {
      OPTION_LIST, offsetof(struct cli, selection.stages), NULL},
     {"cell", 'c', "CELL", "only this cell's nodes (may be repeated)", OPTION_LIST,
      offsetof(struct cli, selection.cells), NULL},
+    {"share", '\0', "I/N",
+     "only the I-th of N shares of the cells, for jobs that take turns; a run without\n"
+     "it then puts bases, archive and report together",
+     OPTION_TEXT, offsetof(struct cli, share), NULL},
     {"force", 'f', NULL, "run what is fresh, too", OPTION_FLAG, offsetof(struct cli, selection.force), NULL},
     {"time-limit", 't', "TIME",
      "end in good order before that: 90s, 45m, 12h, 2d or D-HH:MM:SS. Without it:\n"
@@ -36,7 +43,8 @@ static const struct verb_option run_options[] = {
 
 const struct verb verb_run = {
     .name = "run",
-    .args = "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--force] [--time-limit TIME]",
+    .args =
+        "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--share I/N] [--force] [--time-limit TIME]",
     .brief = "run what is not fresh, then put the archive and the report together",
     .more =
         "SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 to any one process, and a file named `stop` in the output folder,\n"
