@@ -334,7 +334,7 @@ static void test_choice(void **state)
     write_text(f, "pytorch_model-00001-of-00002.bin", "x");
     expect(f, ERR_DATA, "the index of these shards is missing",
            "found config.json, pytorch_model-00001-of-00002.bin");
-    assert_true(checkpoint_exists(f->bench.folder)); /* a part is no absence, nor are two models */
+    assert_true(checkpoint_exists(f->bench.folder));     /* a part is no absence, nor are two models */
     write_model(f, "model-fp16.safetensors", "a", NULL); /* the only one that begins with "model" */
     write_model(f, "logits.safetensors", "logits", NULL);
     assert_true(checkpoint_exists(f->bench.folder));
