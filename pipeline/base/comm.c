@@ -53,6 +53,8 @@ void comm_start(struct comm *world, int *argc, char ***argv)
     static const char *const settings[][2] = {
         {"OMPI_MCA_fcoll", "^vulcan"}, /* 4.1's default for collective writes corrupts HDF5 files */
         {"OMPI_MCA_ess_singleton_isolated", "1"},
+        {"OMPI_MCA_orte_create_session_dirs", "0"}, /* all such processes of a host would share one, and
+                                                       remove it under each other */
         {"OMPI_MCA_pml", "ob1"},
         {"OMPI_MCA_btl", "self"},
         {"OMPI_MCA_osc", "^ucx"},

@@ -85,6 +85,13 @@ class Verbs(Case):
         for words in (["fish"], ["bash", "zsh"]):
             self.sinew(["completion"] + words, status=2)
 
+    def test_alone_without_a_folder_of_mpi(self):
+        """A process alone makes no folder for MPI, which others of this host would have in common with it, and remove."""
+        config = self.write("study.yaml", "study: s\noutput: out\nstages: {load: {}}\n")
+        run = self.sinew(["check", config], status=2, env={"TMPDIR": self.path("study.yaml", "none")})
+        self.assertIn("study.yaml:", run.stderr)
+        self.assertNotIn("orte", run.stderr)
+
     def test_manual_is_no_study(self):
         self.assertNotIn("manual", self.sinew(["--help"]).stdout)
         self.sinew(["manual", "study.yaml"], status=2)
