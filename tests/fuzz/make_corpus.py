@@ -15,29 +15,10 @@ import zipfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import dcplib  # noqa: E402
 import fsdplib  # noqa: E402
-
-HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
-
-
-def seed(target, name, data):
-    folder = os.path.join(HERE, target)
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "seed-" + name), "wb") as f:
-        f.write(data if isinstance(data, bytes) else data.encode())
-
+from seedlib import (HERE, archive, byte, entry, listed, mapped, npy, numbers, pickled, safetensors, seed, storage, text,  # noqa: E402
+                     two_parts, view)
 
 # ---- safetensors, indexes, config.json ----
-
-def safetensors(header, data=b"", pad=True):
-    text = header if isinstance(header, bytes) else json.dumps(header, separators=(",", ":")).encode()
-    if pad:
-        text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text + data
-
-
-def entry(dtype, shape, begin, end):
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
 
 def make_safetensors():
     two = {"__metadata__": {"format": "pt"}, "model.layers.0.self_attn.q_proj.weight": entry("BF16", [2, 3], 0, 12),
@@ -61,10 +42,6 @@ def make_safetensors():
 
 
 # ---- distributed checkpoints ----
-
-def two_parts(first, second):
-    return struct.pack("<I", len(first)) + first + second
-
 
 def dcp(change=lambda w: None, boxes=(((0, 0), (2, 3)), ((2, 0), (2, 3)))):
     """A matrix of 4 x 3 in chunks and a scalar, beside an optimiser; change: what is done to the writer before its metadata is written."""
@@ -311,37 +288,6 @@ def make_model():
 
 # ---- pickles and archives ----
 
-def text(s):
-    b = s.encode()
-    return b"X" + struct.pack("<I", len(b)) + b
-
-
-def numbers(x):
-    return b"(" + b"".join(b"K" + bytes([i]) for i in x) + b"t"
-
-
-def storage(key, kind, elements):
-    return (b"(" + text("storage") + b"ctorch\n" + kind.encode() + b"Storage\n" + text(key) + text("cpu") + b"K"
-            + bytes([elements]) + b"tQ")
-
-
-def view(key, kind, shape, strides, offset=0, elements=16):
-    return (b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage(key, kind, elements) + b"K" + bytes([offset]) + numbers(shape)
-            + numbers(strides) + b"\x89ccollections\nOrderedDict\n)RtR")
-
-
-def pickled(pairs):
-    return b"\x80\x02ccollections\nOrderedDict\n)R(" + b"".join(text(k) + v for k, v in pairs) + b"u."
-
-
-def archive(pickle, top="a", more=(), method=zipfile.ZIP_STORED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as z:
-        for name, data in [("data.pkl", pickle), ("data/0", bytes(64)), ("data/1", bytes(10)), *more]:
-            z.writestr(zipfile.ZipInfo(top + "/" + name), data, method)
-    return out.getvalue()
-
-
 def wide_archive():
     """One entry, every size and place in the records of ZIP64 alone."""
     name, data, ones = b"a/x", b"0123456789", 0xffffffff
@@ -448,18 +394,6 @@ def make_torch():
 
 # ---- DeepSpeed ----
 
-def mapped(pairs):
-    return b"}(" + b"".join(text(k) + v for k, v in pairs) + b"u"
-
-
-def listed(items):
-    return b"](" + b"".join(items) + b"e"
-
-
-def byte(x):
-    return b"K" + bytes([x])
-
-
 def zero_model(stage, shapes=((4, 2), (3,)), **more):
     """Parameters a and b, a name that shares a, a frozen one, a buffer; of stage 3 without elements in the module."""
     size = [b"ctorch\nSize\n" + numbers(x) + b"\x85R" for x in shapes]
@@ -520,12 +454,6 @@ def make_zero():
 
 
 # ---- logits ----
-
-def npy(header, data=b"", version=1):
-    text = header.encode()
-    text += b" " * (-(len(text) + 1 + (10 if version == 1 else 12)) % 64) + b"\n"
-    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text + data
-
 
 def make_npy():
     good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }"
@@ -662,13 +590,10 @@ def make_packing():
 for make in (make_safetensors, make_index, make_lora, make_scaled, make_packing, make_model, make_zip, make_torch, make_zero, make_npy, make_llama, make_config):
     make()
 
-# What stands in for torch's classes there would be in the way of torch itself, and torch in its.
+# What stands in for torch's classes there would be in the way of torch itself, and torch in its: dcplib has its own module torch.
 for name in [name for name in sys.modules if name.split(".")[0] == "torch"]:
     del sys.modules[name]
 import dcplib  # noqa: E402
 
-for make in (make_dcp, make_sharded):
-    make()
-# Last: dcplib has its own module torch.
 for make in (make_dcp, make_sharded, make_fsdp, make_genuine_fsdp):
     make()
