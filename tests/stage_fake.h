@@ -67,7 +67,7 @@ static err_t fake_item(const struct ctx *ctx, int64_t item, struct err *e)
         return ERR_OK;
     if ((p->only[0] && strcmp(p->only, ctx->label) != 0) || (p->unless[0] && access(p->unless, F_OK) == 0))
         return ERR_OK;
-    return err_set(e, (err_t)(p->family + 1), "item %lld failed as it was told to", (long long)item);
+    return err_set(e, (err_t)(ERR_CONFIG + p->family), "item %lld failed as it was told to", (long long)item);
 }
 
 /* Collective. Numbers 0, 1, 2, ... by all processes, each its part. */

@@ -247,6 +247,8 @@ static err_t refuse_other(const struct presence *p, const struct cell *cell, con
     err_clear(&why);
     if (checkpoint_open(&c, path, NULL, scratch, &why) == ERR_OK) /* since we looked, it has come */
         checkpoint_close(&c);
+    if (p->dag->config->ncells == 1) /* there is nothing to list */
+        return err_set(e, ERR_DATA, "%s", why.code == ERR_OK ? path : why.text);
     return err_set(e, ERR_DATA,
                    "%.1100s; %d of %d cells lack a checkpoint, first %s: 'sinew check %s' lists them all",
                    why.code == ERR_OK ? path : why.text, nmissing, p->dag->config->ncells, cell->name,

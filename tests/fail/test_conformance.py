@@ -348,8 +348,8 @@ class Conformance(lib.Case):
                 ("model that is a pipe", {"model.safetensors": fifo}, ["no regular file"]),
                 ("model that is a device", {"model.safetensors": lambda path: os.symlink("/dev/zero", path)}, ["no regular file"]),
                 ("link that leads nowhere", {"model.safetensors": lambda path: os.symlink("gone", path)}, ["model.safetensors"]),
-                ("shards without index", {"model-00001-of-00002.safetensors": w}, ["lack a checkpoint"]),
-                ("nothing there", {}, ["lack a checkpoint"])):
+                ("shards without index", {"model-00001-of-00002.safetensors": w}, ["1 of 2 shards is missing"]),
+                ("nothing there", {}, ["no model found", "found nothing"])):
             # what the system refuses to open is its error, not the file's
             self.case(what, files, *words, mib=128, status=4 if what == "shard that leads to itself" else 3)
         self.good("total_size and notes are not believed", {name: index({"w": "a.safetensors"}, metadata={"total_size": -1, "x": [1]}),

@@ -261,7 +261,7 @@ static void fails_together(struct world *w)
                          "fail_item: %d, fail_process: %d, family: %s, unless: \"${DIR}/mended\", elements: 9}}\n",
                 last * 2, process, fake_families[family]);
             play(&p, w, name, yaml);
-            must_fail(&p, NULL, (err_t)(family + 1), "failed as it was told to", &e);
+            must_fail(&p, NULL, (err_t)(ERR_CONFIG + family), "failed as it was told to", &e);
             snprintf(item, sizeof item, "joint of %s/base", p.folder);
             check_text(w, "the item", e.item, item);
             check_int(w, "the process", e.process, process);
