@@ -65,21 +65,31 @@ struct archive_build {
     char simulated[512]; /* what a simulated checkpoint says of itself */
 };
 
-static void archive_key(const struct dag *d, const struct freshness *all, struct text *t, char key[HASH_TEXT],
-                        struct err *e)
+/* Of what artifacts the archive is made, and what besides decides about it. */
+struct archive_key {
+    char parts[HASH_TEXT], all[HASH_TEXT];
+};
+
+static void compute_key(const struct dag *d, const struct freshness *all, struct arena *a,
+                        struct archive_key *key, struct err *e)
 {
-    text_add(t, e, "archive %d %s %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved,
-             d->config->text);
+    struct text t = {.arena = a};
+    text_add(&t, e, "artifacts");
     for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++) {
-        struct file_stamp made = {
-            0}; /* a node that ran again has the same key, and maybe not the same rows */
+        /* a node that ran again has the same key, and maybe not the same rows */
+        struct file_stamp made = {0};
         if (d->nodes[i].stage->scope == SCOPE_STUDY)
             continue;
         file_stamp_of(d->nodes[i].path, &made);
-        text_add(t, e, " %s %lld %lld", all[i].key, (long long)made.size_bytes, (long long)made.mtime_ns);
+        text_add(&t, e, " %s %lld %lld", all[i].key, (long long)made.size_bytes, (long long)made.mtime_ns);
     }
-    if (e->code == ERR_OK)
-        hash_text(t->text, key);
+    if (e->code != ERR_OK)
+        return;
+    hash_text(t.text, key->parts);
+    t = (struct text){.arena = a};
+    if (text_add(&t, e, "archive %d %s %s %s %s", ARCHIVE_SCHEMA_VERSION, SINEW_VERSION, d->config->resolved,
+                 d->config->text, key->parts) == ERR_OK)
+        hash_text(t.text, key->all);
 }
 
 int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch)
@@ -88,13 +98,13 @@ int archive_is_fresh(const struct dag *d, const struct freshness *all, struct ar
         return 0;
     struct err ignored;
     err_clear(&ignored);
-    char key[HASH_TEXT] = "", *recorded = NULL;
-    struct text t = {.arena = scratch};
+    char *recorded = NULL;
+    struct archive_key key = {.all = ""};
     struct h5 *h;
-    archive_key(d, all, &t, key, &ignored);
+    compute_key(d, all, scratch, &key, &ignored);
     if (h5_open(d->archive, 0, scratch, &h, &ignored) != ERR_OK)
         return 0;
-    int same = h5_get_text(h, "/", "key", &recorded, &ignored) == ERR_OK && strcmp(recorded, key) == 0;
+    int same = h5_get_text(h, "/", "key", &recorded, &ignored) == ERR_OK && strcmp(recorded, key.all) == 0;
     h5_close(h, &ignored);
     return same;
 }
@@ -380,7 +390,7 @@ static err_t write_links(struct archive_build *b, struct err *e)
     return ERR_OK;
 }
 
-static err_t write_root(struct archive_build *b, const char *key, struct err *e)
+static err_t write_root(struct archive_build *b, const struct archive_key *key, struct err *e)
 {
     const struct config *c = b->dag->config;
     char created[32];
@@ -392,7 +402,8 @@ static err_t write_root(struct archive_build *b, const char *key, struct err *e)
     TRY(h5_set_text(b->archive, "/", "study", c->study, e));
     TRY(h5_set_text(b->archive, "/", "sinew_version", SINEW_VERSION, e));
     TRY(h5_set_text(b->archive, "/", "created", created, e));
-    TRY(h5_set_text(b->archive, "/", "key", key, e));
+    TRY(h5_set_text(b->archive, "/", "key", key->all, e));
+    TRY(h5_set_text(b->archive, "/", "parts", key->parts, e));
     TRY(h5_write_text(b->archive, "/config", c->text, "the configuration file as read", e));
     return h5_write_text(b->archive, "/resolved", c->resolved,
                          "the configuration with all defaults and cells filled in; it re-creates the run", e);
@@ -428,8 +439,8 @@ static err_t create_bulk(struct archive_build *b, struct err *e)
     return ERR_OK;
 }
 
-static err_t fill(struct archive_build *b, const struct provenance *p, const char *key, struct arena *keep,
-                  struct err *e)
+static err_t fill(struct archive_build *b, const struct provenance *p, const struct archive_key *key,
+                  struct arena *keep, struct err *e)
 {
     const struct config *c = b->dag->config;
     TRY(write_root(b, key, e));
@@ -508,18 +519,18 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     arena_init(&keep, scratch->mem);
     arena_init(&inner, scratch->mem);
     struct archive_build b = {.dag = d, .arena = &inner};
-    char key[HASH_TEXT] = "", *partial = NULL;
-    struct text t = {.arena = &keep};
+    char *partial = NULL;
+    struct archive_key key = {.all = ""};
     err_t code;
     size_t eighth = scratch->mem->budget_bytes / 8;
     b.gather_to = scratch->mem->live_bytes + (eighth > 0 && eighth < GATHER_BYTES ? eighth : GATHER_BYTES);
-    archive_key(d, all, &t, key, e);
+    compute_key(d, all, &keep, &key, e);
     TRY_OUT(code, e->code);
     TRY_OUT(code, lay_out(&b, &keep, e));
     if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
         TRY_OUT(code, e->code);
     TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
-    fill(&b, p, key, &keep, e);
+    fill(&b, p, &key, &keep, e);
     h5_close(b.archive, e);
     if (e->code == ERR_OK)
         file_commit(partial, d->archive, e);

@@ -79,7 +79,9 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     return code;
 }
 
-/* The archive that a node of the whole study reads, as it says of itself; "" where there is none. */
+/* Of what artifacts the archive is that a node of the whole study reads, as it says of itself; "" where there
+ * is none.
+ */
 static err_t add_archive(const struct dag *d, struct text *t, struct arena *a, struct err *e)
 {
     char *key = NULL;
@@ -88,7 +90,7 @@ static err_t add_archive(const struct dag *d, struct text *t, struct arena *a, s
     err_clear(&none);
     if (access(d->archive, F_OK) != 0 || h5_open(d->archive, 0, a, &h, &none) != ERR_OK)
         return ERR_OK;
-    if (h5_get_text(h, "/", "key", &key, &none) == ERR_OK)
+    if (h5_get_text(h, "/", "parts", &key, &none) == ERR_OK)
         text_add(t, e, "\narchive %s", key);
     h5_close(h, &none);
     return e->code;
