@@ -207,7 +207,7 @@ stages:
     def test_multi_token_prediction(self):
         """As DeepSeek's layer beyond the last: compared, told in rows of its own, in no total and no later stage."""
         self.make(PREDICTOR)
-        self.run_study(stages="  all: {kind: delta, needs: [load], mtp: include}\n")
+        self.run_study("coverage: any", stages="  all: {kind: delta, needs: [load], mtp: include}\n")
         own = [n for n in PREDICTOR if not n.startswith("mtp")]
         self.check_layers("mask", own)
         self.check_layers("all", list(PREDICTOR))
@@ -215,7 +215,7 @@ stages:
         self.assertEqual([(r["layer"], r["cell"], r["updated"]) for r in layers],
                          [(0, c, int(self.changed[c]["mtp.layers.0.mlp.up_proj.weight"].sum())) for c in ("m/ppo/0", "m/dpo/0")])
         self.check_overlap(own)
-        self.assertNotIn("stacks of layers", self.sinew(["compare", self.path("base"), self.path("ppo")]).text())
+        self.assertNotIn("stacks of layers", self.sinew(["compare", "--coverage", "any", self.path("base"), self.path("ppo")]).text())
         skipped = {r["tensor"]: (r["parameters"], r["reason"]) for r in self.tables["skipped"] if r["node"] == "delta"}
         self.assertEqual(skipped, {"mtp.fc.weight": (512, "multi-token prediction"), "mtp.norm.weight": (16, "multi-token prediction"),
                                    "mtp.layers.0.mlp.up_proj.weight": (512, "multi-token-prediction layer 0")})

@@ -17,7 +17,8 @@ class Signals(lib.Case):
     def setUp(self):
         super().setUp()
         rng = np.random.default_rng(1)
-        w = {"model.layers.%d.up_proj.weight" % i: ("BF16", rng.integers(0x3a00, 0x3d00, (1024, 1024)).astype(np.uint16)) for i in range(8)}
+        # ranks of these take longer than the second that mpirun lets pass before it hands on SIGTERM
+        w = {"model.layers.%d.up_proj.weight" % i: ("BF16", rng.integers(0x3a00, 0x3d00, (2048, 2048)).astype(np.uint16)) for i in range(6)}
         lib.write_checkpoint(self.path("base"), w)
         lib.write_checkpoint(self.path("tuned"), {n: (t, b ^ (rng.random(b.shape) < 0.5).astype(np.uint16)) for n, (t, b) in w.items()})
         self.tmp = self.path("tmp")
