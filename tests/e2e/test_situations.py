@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """All that people have on disk, one row a situation: scales, packings and quantizers; wrappers, heads, towers and buffers; index files
-and shards in every disorder; config.json as Python writes it; the hub's cache; trainers' maps; two of them at once. Each row's inputs are
+and shards in every disorder; config.json as Python writes it; the hub's cache; trainers' maps; logits; two of them at once. Each row's inputs are
 made here, small; what is expected is numpy's figures, or a message and its status. Prints the table.
 
-Elsewhere stand: logits and entropies (test_logits_fit.py), what no reader knows (../fail/test_refused.py), hostile files
+Elsewhere stand: more of logits (test_logits_fit.py), what no reader knows (../fail/test_refused.py), hostile files
 (../fail/test_conformance.py), folders as trainers' libraries wrote them (test_trainers.py), runs of steps (test_steps.py)."""
 import importlib
 import json
@@ -12,6 +12,7 @@ import re
 
 import sinewlib as lib
 import situationlib as table
+import situations_logits as logits
 
 for part in ("situations_scales", "situations_packed", "situations_folders", "situations_names", "situations_towers",
              "situations_twice", "situations_drawn"):
@@ -24,6 +25,18 @@ class Situations(lib.Case):
         whole = table.Table(self.dir)
         whole.run_all()
         self.assertEqual(whole.print(), [])
+
+    def test_logits(self):
+        """More rows of the table: a pair's logits, by `sinew compare`."""
+        faults = []
+        print()
+        for i, row in enumerate(logits.make_rows()):
+            os.makedirs(self.path("l%d" % i))
+            fault, told = logits.fault_of(self.path("l%d" % i), row)
+            print("%3d %-9s %-66s %-9s %s%s" % (len(table.rows) + i, "8 logits", row[0], "refused" if row[4] else "compared",
+                                                "FAIL: %s -- " % fault if fault else "", told[:160]), flush=True)
+            faults += [(row[0], fault, told)] if fault else []
+        self.assertEqual(faults, [])
 
     def test_compare_says_the_same(self):
         """One row of each section by `sinew compare`, first and last of what is compared and of what is refused."""
