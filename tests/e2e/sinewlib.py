@@ -143,18 +143,23 @@ def run_sinew(np, args, cwd=None, env=None, timeout=120):
 
 
 def processes_with(word):
-    """Ids of the running processes of the binary under test that have `word` in their command line."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink("/proc/%s/exe" % pid) != os.path.realpath(binary()):
-                continue
-            with open("/proc/%s/cmdline" % pid, "rb") as f:
-                if word.encode() in f.read():
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
+    """Ids of the processes of the binary under test that have `word` in their command line and stay. mpirun does not wait for what
+    it ends: a process on its way out is given three seconds."""
+    deadline = time.monotonic() + 3 * float(os.environ.get("SINEW_TEST_SLOWER", "1"))
+    while True:
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink("/proc/%s/exe" % pid) != os.path.realpath(binary()):
+                    continue
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    if word.encode() in f.read():
+                        found.append(int(pid))
+            except OSError:
+                pass
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 # ---- safetensors ----
