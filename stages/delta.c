@@ -9,7 +9,6 @@
 #include "compare/names/rename.h"
 #include "compare/pair.h"
 #include "base/text.h"
-#include "compare/concentration.h"
 #include "compare/scopes.h"
 #include "compare/update.h"
 #include "compare/verdict.h"
@@ -421,6 +420,7 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
     const struct change_counts *k = &d->total->change.counts;
     const struct layout *l = &d->pair.match.main.layout;
     const struct verdict_facts facts = {.arithmetic = d->arithmetic,
+                                        .exact = cell_is_exact(d->ctx->cell),
                                         .parameters = l->elements,
                                         .bit_changed = k->bit_changed,
                                         .nonzero = k->nonzero,

@@ -467,7 +467,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
         struct comm team;
         struct grid *g = NULL;
         struct arena a = {0};
-        comm_init(&team, mpi);
+        comm_init_within(&team, c, mpi);
         arena_init(&a, r->ctx->arena->mem);
         err_t code = grid_create(&g, &team, r->ctx->arena, e);
         for (int64_t i = 0; i < r->nmatrices && code == ERR_OK; i++) {

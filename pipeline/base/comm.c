@@ -68,6 +68,13 @@ void comm_start(struct comm *world, int *argc, char ***argv)
     world->start_sec = clock_sec() - before;
 }
 
+void comm_init_within(struct comm *part, const struct comm *c, MPI_Comm mpi)
+{
+    comm_init(part, mpi);
+    part->interrupt = c->interrupt;
+    part->interrupt_arg = c->interrupt_arg;
+}
+
 err_t comm_asked(const struct comm *c, struct err *e)
 {
     if (c->interrupt && e->code == ERR_OK)
@@ -224,9 +231,7 @@ void comm_team(const struct comm *c, int level, struct comm *team)
         if (mpi == MPI_COMM_NULL)
             mpi = MPI_COMM_SELF;
     }
-    comm_init(team, mpi);
-    team->interrupt = c->interrupt;
-    team->interrupt_arg = c->interrupt_arg;
+    comm_init_within(team, c, mpi);
 }
 
 void comm_team_free(const struct comm *c, struct comm *team)

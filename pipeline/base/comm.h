@@ -37,6 +37,10 @@ void comm_start(struct comm *world, int *argc, char ***argv);
 /* Local. Wraps an existing communicator, which stays the caller's; its errors are made to return. */
 void comm_init(struct comm *c, MPI_Comm mpi);
 
+/* Local. The same of a communicator made of some of c's processes, which are asked to end early where c's
+ * are. */
+void comm_init_within(struct comm *part, const struct comm *c, MPI_Comm mpi);
+
 /* Collective. The agreement point: every process brings its e (code ERR_OK when fine). If any has failed, or
  * was asked to end early, all
  * leave with the worst family's error (ties: the lowest process), text included, and return its code. */

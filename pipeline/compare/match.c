@@ -153,31 +153,35 @@ static int same_shape(const struct stored_tensor *x, const struct stored_tensor 
     return x->ndim == y->ndim && memcmp(x->dims, y->dims, (size_t)x->ndim * sizeof *x->dims) == 0;
 }
 
-/* The embedding that takes an absent head's place; NULL: this side has none, or says that it has a head.
- * head: the other side's. */
-static const struct named_tensor *tied_to(const struct side *s, const struct named_tensor *head)
-{
-    const struct named_tensor *embedding = NULL;
-    if (!is_head(head) || s->checkpoint->config.tied == MODEL_TIED_NO)
-        return NULL;
-    for (int64_t i = 0; i < s->list.n && !embedding; i++)
-        if (head_is_embedding(s->list.v[i].name, s->list.v[i].tensor->layer))
-            embedding = &s->list.v[i];
-    if (!embedding || s->checkpoint->config.tied == MODEL_TIED_YES)
-        return embedding;
-    return same_shape(embedding->tensor, head->tensor) ? embedding : NULL;
-}
-
 /* Which side lacks the tensor. */
 static const struct side *lacking(const struct matching *g, const struct named_walk *w)
 {
     return &g->side[w->base ? TUNED : BASE];
 }
 
+/* The embedding that takes an absent head's place; NULL: the side that lacks it has none, or says that its
+ * head is its own, or says nothing where the other side says so. */
+static const struct named_tensor *tied_to(const struct matching *g, const struct named_walk *w)
+{
+    const struct side *s = lacking(g, w);
+    const struct named_tensor *head = w->base ? w->base : w->tuned, *embedding = NULL;
+    enum model_tied says = s->checkpoint->config.tied;
+    if (says == MODEL_TIED_UNKNOWN)
+        says = g->side[w->base ? BASE : TUNED].checkpoint->config.tied;
+    if (!is_head(head) || says == MODEL_TIED_NO)
+        return NULL;
+    for (int64_t i = 0; i < s->list.n && !embedding; i++)
+        if (head_is_embedding(s->list.v[i].name, s->list.v[i].tensor->layer))
+            embedding = &s->list.v[i];
+    if (!embedding || says == MODEL_TIED_YES)
+        return embedding;
+    return same_shape(embedding->tensor, head->tensor) ? embedding : NULL;
+}
+
 static err_t skip_unmatched(struct matching *g, const struct named_walk *w, struct err *e)
 {
     const struct named_tensor *x = w->base ? w->base : w->tuned;
-    const struct named_tensor *embedding = tied_to(lacking(g, w), x);
+    const struct named_tensor *embedding = tied_to(g, w);
     char *reason;
     if (embedding)
         reason = arena_printf(g->arena, e, "tied to %s on the %s side", embedding->name,
@@ -226,7 +230,7 @@ static err_t check_names(const struct matching *g, struct err *e)
     for (struct named_walk w = {{0, 0}, NULL, NULL}; next(g, &w);) {
         const struct named_tensor *x = w.base ? w.base : w.tuned;
         if ((w.base && w.tuned) || decoder_served(x->tensor) || no_parameter(x->tensor) ||
-            is_beside_integers(g, x->tensor) || tied_to(lacking(g, &w), x))
+            is_beside_integers(g, x->tensor) || tied_to(g, &w))
             continue;
         add_unmatched(&of[w.base ? BASE : TUNED], x->name);
     }
@@ -410,7 +414,7 @@ static int is_copied(const struct side *s, const struct stored_tensor *head)
 static err_t match_lone_head(struct matching *g, const struct named_walk *w, struct err *e)
 {
     const struct named_tensor *head = w->base ? w->base : w->tuned;
-    const struct named_tensor *embedding = tied_to(lacking(g, w), head);
+    const struct named_tensor *embedding = tied_to(g, w);
     int has = w->base ? BASE : TUNED;
     if (embedding && is_copied(&g->side[has], head->tensor))
         return skip(g, head->tensor->name, 0, "an equal copy of the embedding, which is no parameter", e);

@@ -62,7 +62,7 @@ struct verdict verdict_unchanged(const struct verdict_facts *f)
 int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out)
 {
     int64_t asked = 0, moved = 0, least = f->parameters / FINEST_SHARE, all = 0, changed = 0;
-    if (f->arithmetic != ARITHMETIC_BF16 || f->bit_changed == 0)
+    if (f->arithmetic != ARITHMETIC_BF16 || f->exact || f->bit_changed == 0)
         return -1;
     least = least < FINEST_LEAST ? FINEST_LEAST : least;
     for (int b = 0; b < MAGNITUDE_INFINITE; b++) {

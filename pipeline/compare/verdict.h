@@ -24,6 +24,7 @@ struct verdict {
 /* Of a cell, all over its compared parameters. */
 struct verdict_facts {
     enum arithmetic arithmetic;
+    int exact; /* the update is an adapter's own, not the difference of rounded weights */
     int64_t parameters, bit_changed, nonzero;
     int64_t left_out;                  /* parameters of either side that are not compared */
     struct coverage coverage;          /* of each side */

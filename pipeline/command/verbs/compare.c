@@ -60,7 +60,7 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     if (x->coverage && coverage_parse(x->coverage, &least) != 0)
         return err_set(e, ERR_CONFIG, "--coverage: expected any, or a share from 0 to 1, found '%.60s'",
                        x->coverage);
-    c->terse = !c->verbose; /* the comparison is what it says */
+    c->terse = !c->verbose || c->compare.json; /* the comparison is what it says */
     return ERR_OK;
 }
 

@@ -22,6 +22,8 @@ static void print_options(FILE *to, const struct verb_option *o)
             fprintf(to, "  -%c, --%-13s", o->letter, named);
         else
             fprintf(to, "      --%-13s", named);
+        if (strlen(named) > 12)
+            fprintf(to, "\n%21s", "");
         for (const char *p = o->help; *p; p++)
             if (*p == '\n')
                 fprintf(to, "\n%21s", "");

@@ -86,7 +86,7 @@ static void brief_rank(struct page *p, struct err *e)
     body_strong(&p->body, e, "%.1f %% of full rank.", tally_mean(&all));
     body_text(&p->body, e,
               " The mean update matrix changes so many of the independent directions that it could change%s.",
-              tally_mean(&all) > 90 ? ": few parameters, but nearly all directions" : "");
+              tally_mean(&all) > 90 ? ": nearly all of them" : "");
 }
 
 /* Pairs that differ in their seed alone, as the published table begins; all pairs where there are none. */
