@@ -1,5 +1,4 @@
-/* delta: reads a pair once, block by block, and writes the update: which elements changed, their old and new
- * bits, and what they add up to per tensor. */
+/* delta: reads a pair once and writes the update: what changed, its old and new bits, sums per tensor. */
 #include "study/stage.h"
 
 #include "kernels/change/change.h"
@@ -424,6 +423,7 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
                                         .parameters = l->elements,
                                         .bit_changed = k->bit_changed,
                                         .nonzero = k->nonzero,
+                                        .nonfinite = k->nan_count + k->inf_count,
                                         .left_out = d->pair.match.skipped_parameters,
                                         .coverage = d->pair.match.coverage,
                                         .tensors = l->ntensors,
@@ -586,7 +586,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 6,
+                                  .version = 7,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

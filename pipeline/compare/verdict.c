@@ -113,6 +113,22 @@ struct verdict verdict_size(const struct verdict_facts *f)
     return v;
 }
 
+struct verdict verdict_nonfinite(const struct verdict_facts *f)
+{
+    char n[32];
+    int one = f->nonfinite == 1;
+    struct verdict v = {.about = "nonfinite", .value = (double)f->nonfinite};
+    if (f->nonfinite == 0)
+        return (struct verdict){.about = NULL};
+    snprintf(
+        v.sentence, sizeof v.sentence,
+        "%s compared element%s NaN or infinite on a side: no size tells of %s, and %s as updated at every "
+        "tolerance, even where both sides are the same.",
+        text_grouped(f->nonfinite, n, sizeof n), one ? " is" : "s are", one ? "it" : "them",
+        one ? "it counts" : "they count");
+    return v;
+}
+
 struct verdict verdict_concentration(const struct verdict_facts *f)
 {
     enum { TOP_1_PERCENT = 1 };
@@ -152,9 +168,9 @@ err_t verdict_rows(const struct verdict_facts *f, const char *cell, const char *
 {
     const struct verdict covered = verdict_coverage(f), none = {.about = NULL};
     int in_part = coverage_share(&f->coverage, -1) < COVERAGE_WHOLE;
-    const struct verdict all[] = {in_part ? covered : none, verdict_unchanged(f),
-                                  verdict_rounding_of(f),   verdict_size(f),
-                                  verdict_concentration(f), in_part ? none : covered};
+    const struct verdict all[] = {in_part ? covered : none, verdict_unchanged(f), verdict_rounding_of(f),
+                                  verdict_size(f),          verdict_nonfinite(f), verdict_concentration(f),
+                                  in_part ? none : covered};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].about)
             TRY(TABLE_ADD(out, e, V_TEXT(cell), V_TEXT(node), V_TEXT(all[i].about), V_REAL(all[i].value),

@@ -15,8 +15,8 @@
 #include <stddef.h>
 
 struct verdict {
-    const char *about; /* "unchanged", "rounding", "size", "concentration", "coverage", "full_rank" or
-                          "entropy"; NULL: nothing can be said */
+    const char *about; /* "unchanged", "rounding", "size", "nonfinite", "concentration", "coverage",
+                          "full_rank" or "entropy"; NULL: nothing can be said */
     double value;      /* the figure that the sentence is about */
     char sentence[480];
 };
@@ -26,6 +26,7 @@ struct verdict_facts {
     enum arithmetic arithmetic;
     int exact; /* the update is an adapter's own, not the difference of rounded weights */
     int64_t parameters, bit_changed, nonzero;
+    int64_t nonfinite;                 /* compared elements that are NaN or Inf on either side */
     int64_t left_out;                  /* parameters of either side that are not compared */
     struct coverage coverage;          /* of each side */
     int64_t tensors, touched;          /* compared; of these, with a changed element */
@@ -55,6 +56,7 @@ int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out
 struct verdict verdict_unchanged(const struct verdict_facts *f);
 struct verdict verdict_rounding_of(const struct verdict_facts *f);
 struct verdict verdict_size(const struct verdict_facts *f);
+struct verdict verdict_nonfinite(const struct verdict_facts *f);
 struct verdict verdict_concentration(const struct verdict_facts *f);
 struct verdict verdict_coverage(const struct verdict_facts *f);
 

@@ -57,7 +57,8 @@ SHARED(tensor_sparsity, KEPT_IN_ARCHIVE, "Updated elements per tensor, by criter
 SHARED(
     verdicts, KEPT_IN_ARCHIVE,
     "What the figures of a cell say, in sentences; each stands beside the figure that it is about.", C_CELL,
-    C_NODE, C_TEXT("about", "unchanged, rounding, size, concentration, coverage, full_rank or entropy"),
+    C_NODE,
+    C_TEXT("about", "unchanged, rounding, size, nonfinite, concentration, coverage, full_rank or entropy"),
     C_REAL(
         "value", "share; full_rank: percent",
         "unchanged: of the compared parameters; rounding: what rounding alone would leave unchanged, an "

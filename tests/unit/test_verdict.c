@@ -71,6 +71,23 @@ static void test_size(void **state)
     assert_null(verdict_size(&f).about);
 }
 
+static void test_nonfinite(void **state)
+{
+    (void)state;
+    struct verdict_facts f = facts(1000, 7);
+    assert_null(verdict_nonfinite(&f).about);
+    f.nonfinite = 1;
+    says(
+        verdict_nonfinite(&f), "nonfinite", 1,
+        "1 compared element is NaN or infinite on a side: no size tells of it, and it counts as updated at every "
+        "tolerance, even where both sides are the same.");
+    f.nonfinite = 1234;
+    says(
+        verdict_nonfinite(&f), "nonfinite", 1234,
+        "1,234 compared elements are NaN or infinite on a side: no size tells of them, and they count as updated at "
+        "every tolerance, even where both sides are the same.");
+}
+
 static void test_concentration(void **state)
 {
     (void)state;
@@ -246,9 +263,10 @@ static void test_entropy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entropy),       cmocka_unit_test(test_unchanged), cmocka_unit_test(test_size),
-        cmocka_unit_test(test_concentration), cmocka_unit_test(test_coverage),  cmocka_unit_test(test_rank),
-        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_entropy),       cmocka_unit_test(test_unchanged),
+        cmocka_unit_test(test_size),          cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_concentration), cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_rank),          cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -132,7 +132,7 @@ static int64_t put_verdicts(struct page *p, const char *about, struct err *e)
 static void put_all_verdicts(struct page *p, const struct section *s, struct err *e)
 {
     int64_t most = 0;
-    for (int i = 0; i < 2 && s->about[i]; i++) {
+    for (int i = 0; i < (int)(sizeof s->about / sizeof *s->about) && s->about[i]; i++) {
         const int64_t n = put_verdicts(p, s->about[i], e);
         most = n > most ? n : most;
     }
