@@ -21,7 +21,7 @@ matrix:
   base: "models/{family}/base"
   tuned: "models/{family}/{algorithm}/seed-{seed}"
 stages:
-  synth: {scale: 0.125, layers: 2, steps: 4}
+  synth: {scale: 0.25, layers: 3, steps: 4}  # seconds of work, so that there is something to interrupt
   load: {needs: [synth]}
   delta: {needs: [load]}
   mask: {needs: [delta]}
@@ -138,20 +138,25 @@ class Job(lib.unittest.TestCase):
     def submit_study(self, name, *options, **env):
         return self.submit(name, STUDY, "--ntasks-per-node=2", *options, SINEW=lib.binary(), **env)
 
+    def until_at_work(self, jobs):
+        for name in jobs:
+            self.slurm.until("job %s works" % name, lambda name=name: "to do" in self.log(name))
+
     def test_study(self):
         """At once: two are cut short as the time limit does it, two give way to another job. Meanwhile it runs outside, whole. mpirun
         does not hear in time that its job gives way: what ends it then is not for sinew to say."""
         jobs = {}
         for launch in ("srun", "mpirun"):
-            jobs["cut-" + launch] = self.submit_study("cut-" + launch, LAUNCH=launch)
             jobs["low-" + launch] = self.submit_study("low-" + launch, "--partition=low", "--exclusive", LAUNCH=launch)
-        for name, number in jobs.items():
-            self.slurm.until("job %s works" % name, lambda name=name: "to do" in self.log(name))
-            if name.startswith("cut"):
-                self.slurm.tell("scancel", "--batch", "--signal=USR1", str(number))     # as --signal=B:USR1@... sends it
+        self.until_at_work(jobs)
+        other = int(self.slurm.tell("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"))
+        cut = {"cut-" + launch: self.submit_study("cut-" + launch, LAUNCH=launch) for launch in ("srun", "mpirun")}
+        self.until_at_work(cut)
+        for number in cut.values():
+            self.slurm.tell("scancel", "--batch", "--signal=USR1", str(number))         # as --signal=B:USR1@... sends it
+        jobs.update(cut)
         shares = self.slurm.tell("bash", ARRAY, "study.yaml", "3", "--ntasks-per-node=1", "--output=log", cwd=self.folder("shares", STUDY),
                                  env={"SINEW": lib.binary(), "LAUNCH": "mpirun"})
-        other = int(self.slurm.tell("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"))
         whole = lib.run_sinew(0, ["run", "study.yaml"], cwd=self.folder("whole", STUDY))
         self.assertEqual(whole.returncode, 0, whole.text())
         self.slurm.until("the other job ends", lambda: self.slurm.ended(other))
