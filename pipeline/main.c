@@ -70,7 +70,7 @@ int main(int argc, char **argv)
     }
     grid_blas_start(argv);
     const char *command = command_line(argc, argv, &arena, &e);
-    comm_start(&world, &argc, &argv);
+    comm_start(&world, launch.alone, &argc, &argv);
     h5_start();
     int speaks = world.me == 0;
     err_t code = launch_after_mpi(&launch, world.np, &e);

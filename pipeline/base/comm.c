@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/terminal.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,18 +27,6 @@ void comm_check(int mpi_status, const char *call, const char *file, int line)
     MPI_Abort(MPI_COMM_WORLD, err_status(ERR_BUG));
 }
 
-/* The marks that launchers leave in the environment of what they start: mpirun, and srun and its kind with
- * either of their interfaces to MPI. */
-static bool launched(void)
-{
-    static const char *const marks[] = {"OMPI_COMM_WORLD_", "PMI", "SLURM_PROCID=", "ALPS_", "PALS_"};
-    for (char **v = environ; *v; v++)
-        for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-            if (strncmp(*v, marks[i], strlen(marks[i])) == 0)
-                return true;
-    return false;
-}
-
 void comm_init(struct comm *c, MPI_Comm mpi)
 {
     *c = (struct comm){.mpi = mpi};
@@ -48,7 +35,7 @@ void comm_init(struct comm *c, MPI_Comm mpi)
     MPI_TRY(MPI_Comm_size(mpi, &c->np));
 }
 
-void comm_start(struct comm *world, int *argc, char ***argv)
+void comm_start(struct comm *world, int alone, int *argc, char ***argv)
 {
     static const char *const settings[][2] = {
         {"OMPI_MCA_fcoll", "^vulcan"}, /* 4.1's default for collective writes corrupts HDF5 files */
@@ -59,7 +46,7 @@ void comm_start(struct comm *world, int *argc, char ***argv)
         {"OMPI_MCA_btl", "self"},
         {"OMPI_MCA_osc", "^ucx"},
     };
-    size_t n = launched() ? 1 : sizeof settings / sizeof settings[0];
+    size_t n = alone ? sizeof settings / sizeof settings[0] : 1;
     for (size_t i = 0; i < n; i++)
         setenv(settings[i][0], settings[i][1], 0);
     double before = clock_sec();

@@ -28,11 +28,10 @@ struct comm {
 void comm_check(int mpi_status, const char *call, const char *file, int line);
 
 /* Collective. Starts MPI, with what this program asks of Open MPI where the user's environment does not say
- * otherwise. A process that no launcher started (no mpirun, no srun) starts in a quarter of the time: it
- * needs no daemon, no network and no memory shared with others. Once, before any other call to MPI. world:
- * all processes.
- */
-void comm_start(struct comm *world, int *argc, char ***argv);
+ * otherwise. alone: no launcher (mpirun, srun) has started this process; it then starts in a quarter of the
+ * time, as it needs no daemon, no network and no memory shared with others. Once, before any other call to
+ * MPI. world: all processes. */
+void comm_start(struct comm *world, int alone, int *argc, char ***argv);
 
 /* Local. Wraps an existing communicator, which stays the caller's; its errors are made to return. */
 void comm_init(struct comm *c, MPI_Comm mpi);
@@ -42,8 +41,8 @@ void comm_init(struct comm *c, MPI_Comm mpi);
 void comm_init_within(struct comm *part, const struct comm *c, MPI_Comm mpi);
 
 /* Collective. The agreement point: every process brings its e (code ERR_OK when fine). If any has failed, or
- * was asked to end early, all
- * leave with the worst family's error (ties: the lowest process), text included, and return its code. */
+ * was asked to end early, all leave with the worst family's error (ties: the lowest process), text included,
+ * and return its code. */
 err_t comm_agree(const struct comm *c, struct err *e);
 
 /* Local. STOPPED where this process was asked to end early: for long work between two agreements. */

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char STEP_TASKS[] = "SLURM_STEP_NUM_TASKS";
 
@@ -16,10 +17,22 @@ static int is_first(void)
     return 1;
 }
 
+/* The marks that launchers leave in the environment of what they start: mpirun, and srun and its kind with
+ * either of their interfaces to MPI. */
+static int is_alone(void)
+{
+    static const char *const marks[] = {"OMPI_COMM_WORLD_", "PMI", "SLURM_PROCID=", "ALPS_", "PALS_"};
+    for (char **v = environ; *v; v++)
+        for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+            if (strncmp(*v, marks[i], strlen(marks[i])) == 0)
+                return 0;
+    return 1;
+}
+
 struct launch launch_look(void)
 {
     static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", STEP_TASKS};
-    struct launch l = {.first = is_first()};
+    struct launch l = {.first = is_first(), .alone = is_alone()};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && l.tasks == 0; i++) {
         const char *value = getenv(sizes[i]);
         long n = value ? strtol(value, NULL, 10) : 0;

@@ -8,6 +8,7 @@
 
 struct launch {
     int first;      /* of the processes that were started together, as far as that can be known without MPI */
+    int alone;      /* no launcher has left a mark in the environment */
     long tasks;     /* that were started together by the innermost who did; 0: nobody says */
     const char *by; /* the variable that says so */
 };

@@ -19,8 +19,8 @@ static void first_word(const char *path, char *out, size_t size)
     out[strcspn(out, " \t\n")] = '\0';
 }
 
-/* Field 22 of /proc/PID/stat; 0 where there is none. The program's name, in brackets, may hold anything. */
-static int64_t start_of(int64_t pid)
+/* Field 22 of /proc/PID/stat. The program's name, in brackets, may hold anything. */
+int64_t holder_started(int64_t pid)
 {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
@@ -38,7 +38,7 @@ static int64_t start_of(int64_t pid)
 void holder_self(struct lock_holder *h, const char *lock)
 {
     *h = (struct lock_holder){.pid = getpid()};
-    h->start = start_of(h->pid);
+    h->start = holder_started(h->pid);
     snprintf(h->lock, sizeof h->lock, "%s", lock);
     gethostname(h->host, sizeof h->host - 1);
     first_word("/proc/sys/kernel/random/boot_id", h->boot, sizeof h->boot);
@@ -88,6 +88,6 @@ enum holder_state holder_read(struct lock_holder *h, const char *path)
         return HOLDER_UNKNOWN;
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
         return HOLDER_DEAD;
-    int64_t now = start_of(pid); /* another process may have got its number */
+    int64_t now = holder_started(pid); /* another process may have got its number */
     return start != 0 && now != 0 && now != start ? HOLDER_DEAD : HOLDER_ALIVE;
 }

@@ -23,6 +23,9 @@ enum holder_state {
     HOLDER_UNKNOWN /* of another machine, boot or container, or a line that cannot be read */
 };
 
+/* Local. When a process began, in the kernel's clock ticks since its boot; 0 where that cannot be told. */
+int64_t holder_started(int64_t pid);
+
 /* Local. This process, by this kind of lock. What the system does not tell is "-" or 0. */
 void holder_self(struct lock_holder *h, const char *lock);
 

@@ -158,7 +158,8 @@ static err_t acquire(struct lock *l, const char *output, struct arena *a, struct
     char *mine = arena_printf(a, e, "%s.%s.%lld", l->path, l->own.host, (long long)l->own.pid);
     if (!mine)
         return e->code;
-    int fd = open(mine, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    unlink(mine); /* of a process of the same number, or a link */
+    int fd = open(mine, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return cannot_write(output, e);
     int has_locks = flock(fd, LOCK_EX | LOCK_NB) == 0;

@@ -1,6 +1,7 @@
 #include "engine/stop.h"
 
 #include "base/log.h"
+#include "engine/holder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,28 +108,14 @@ double stop_duration(const char *text)
     return -1;
 }
 
-/* Seconds since the process began whose number stands in /proc; negative where it cannot be told. */
+/* Seconds since a process began; negative where it cannot be told. */
 static double age_of(pid_t pid)
 {
-    char path[64], text[1024];
-    double up = 0;
-    unsigned long long ticks = 0;
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-    FILE *f = fopen(path, "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    if (f)
-        fclose(f);
-    text[n] = '\0';
-    const char *at = strrchr(text, ')'); /* the name before it may hold anything */
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    if (!at || sscanf(at, "%llu", &ticks) != 1)
+    struct timespec now;
+    int64_t ticks = holder_started(pid);
+    if (ticks == 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
         return -1;
-    f = fopen("/proc/uptime", "r");
-    int got = f ? fscanf(f, "%lf", &up) : 0;
-    if (f)
-        fclose(f);
-    return got == 1 ? up - (double)ticks / (double)sysconf(_SC_CLK_TCK) : -1;
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 /* Process 0. Seconds that are left, infinite where nobody says how many. A limit that was given began when

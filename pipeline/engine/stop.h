@@ -55,7 +55,7 @@ void stop_end(struct stop *s);
 
 /* Process 0. The one line about a run that was stopped, in e's place: how much it did, how it goes on. A run
  * that was stopped before it had done anything, for the second time, is an error (SYSTEM): nobody should
- * submit it again as it is. ran: nodes that it completed, of todo that it had begun with as far as known. */
+ * submit it again as it is. ran: nodes that it completed. */
 void stop_say(const struct stop *s, int64_t ran, const char *config, struct err *e);
 
 #endif
