@@ -76,7 +76,7 @@ class Lock(lib.Case):
 
     def stopped(self, env):
         """A run that holds the folder and stands still. On a busy machine one may be over before it is looked at."""
-        for _ in range(20):
+        for _ in range(400):
             shutil.rmtree(self.out, ignore_errors=True)
             process = self.start(env)
             self.addCleanup(process.stderr.close)
