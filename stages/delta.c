@@ -3,7 +3,7 @@
 
 #include "kernels/change/change.h"
 #include "kernels/size/size.h"
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 #include "compare/coverage.h"
 #include "compare/names/rename.h"
 #include "compare/pair.h"

@@ -12,9 +12,9 @@
  * updated from the start; what is ever updated and not in it is cancelled. */
 #include "study/stage.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "kernels/change/criterion.h"
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 #include "compare/update.h"
 #include "compare/walk.h"
 

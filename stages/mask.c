@@ -1,9 +1,9 @@
 /* mask: one bit per compared element, 1 where the criterion calls it updated. */
 #include "study/stage.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "kernels/change/criterion.h"
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 #include "compare/maskfile.h"
 #include "compare/scopes.h"
 #include "compare/update.h"

@@ -8,7 +8,7 @@
  * rather than computed, as far as that leaves no doubt. */
 #include "study/stage.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "linalg/grid.h"
 #include "compare/layout.h"
 #include "kernels/spectrum/spectrum.h"

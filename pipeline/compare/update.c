@@ -1,7 +1,7 @@
 #include "compare/update.h"
 
-#include "elements/bits.h"
-#include "elements/magnitude.h"
+#include "elements/bits/bits.h"
+#include "elements/magnitude/magnitude.h"
 #include "base/path.h"
 
 #include <string.h>

@@ -11,7 +11,7 @@
 #define SINEW_UPDATE_H
 
 #include "hdf5/artifact.h"
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "compare/layout.h"
 #include "compare/pair.h"
 

@@ -9,7 +9,7 @@
 #include "compare/concentration.h"
 #include "compare/coverage.h"
 #include "compare/norms.h"
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 #include "hdf5/table.h"
 
 #include <stddef.h>

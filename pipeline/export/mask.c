@@ -1,6 +1,6 @@
 #include "export/mask.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "compare/maskfile.h"
 #include "compare/update.h"
 #include "formats/safetensors/safetensors.h"

@@ -11,7 +11,7 @@
  * for rival_overlap.py to compare with numpy's. */
 #include "../mpi/stagelib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "compare/layout.h"
 #include "kernels/overlap/overlap_counts.h"
 

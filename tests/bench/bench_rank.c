@@ -8,7 +8,7 @@
  * One line per row: its name, seconds of each run and the ranks; as JSON lines too, appended to FILE. --scale
  * divides the sizes, for a trial. The rate of dgemm in the same run says what the machine could do. --kernels
  * says which of OpenBLAS's kernels run, and nothing else: the rival is to have the same. */
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "linalg/grid_blas.h"
 #include "linalg/grid.h"
 #include "kernels/spectrum/spectrum.h"

@@ -3,7 +3,7 @@
  * the stored update gives back both sides. One line per failed check; exit status 0 or 1. */
 #include "stagelib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "compare/update.h"
 
 enum { BIG = 2 * LAYOUT_BLOCK + 70, ODD = 13, WIDE = 6, TENSORS = 4 };

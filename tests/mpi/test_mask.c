@@ -4,7 +4,7 @@
  * failed check; exit status 0 or 1. */
 #include "stagelib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 
 enum { MIXED = LAYOUT_BLOCK + 1000, SMALL = 131, TENSORS = 3, WORDS = (MIXED + 63) / 64 + (SMALL + 63) / 64 };
 

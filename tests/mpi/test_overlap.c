@@ -5,7 +5,7 @@
  * status 0 or 1. */
 #include "stagelib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 
 /* In q the first 60 elements are 1, the last 40 are 2; all others are 1. Ordered by name, as the layout is.
  */

@@ -4,7 +4,7 @@
  * 0 or 1. */
 #include "stagelib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 
 static const struct cell cell = {.name = "tiny/ppo/0",
                                  .family = "tiny",

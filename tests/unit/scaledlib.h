@@ -2,7 +2,7 @@
 #ifndef SINEW_TEST_SCALEDLIB_H
 #define SINEW_TEST_SCALEDLIB_H
 
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 #include "formats/stored.h"
 
 enum { MOST_TENSORS = 3 };

@@ -2,7 +2,7 @@
  * against products that are taken one by one, in runs and groups that begin and end anywhere. */
 #include "unitlib.h"
 
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
  * and both arithmetics, what is not finite included; and flags as bits, wherever they begin. */
 #include "unitlib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "kernels/change/criterion.h"
 
 #include <math.h>

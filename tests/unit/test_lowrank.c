@@ -2,7 +2,7 @@
  */
 #include "unitlib.h"
 
-#include "elements/lowrank.h"
+#include "elements/lowrank/lowrank.h"
 
 #include <math.h>
 #include <string.h>

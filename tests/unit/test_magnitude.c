@@ -1,8 +1,8 @@
 /* The histogram of magnitudes: every instruction set against counting one by one. */
 #include "unitlib.h"
 
-#include "elements/bits.h"
-#include "elements/magnitude.h"
+#include "elements/bits/bits.h"
+#include "elements/magnitude/magnitude.h"
 
 #include <string.h>
 

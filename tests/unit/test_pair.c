@@ -4,7 +4,7 @@
 
 #include "compare/pair.h"
 #include "formats/catalogue.h"
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 
 enum { SIDES = 2, SIDE_TENSORS = 8 };
 

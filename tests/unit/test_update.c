@@ -2,7 +2,7 @@
  * parts put together from pieces, windows and shares of layouts for one to nine processes. */
 #include "unitlib.h"
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 #include "compare/layout.h"
 #include "compare/update.h"
 

@@ -1,6 +1,6 @@
 #include "formats/decoders/lora.h"
 
-#include "elements/lowrank.h"
+#include "elements/lowrank/lowrank.h"
 
 #include <math.h>
 #include <string.h>

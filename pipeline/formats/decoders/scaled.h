@@ -11,7 +11,7 @@
 #ifndef SINEW_SCALED_H
 #define SINEW_SCALED_H
 
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 #include "formats/decoder.h"
 #include "formats/decoders/scale_grid.h"
 

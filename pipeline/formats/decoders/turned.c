@@ -1,6 +1,6 @@
 #include "formats/decoders/turned.h"
 
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 
 #include <string.h>
 

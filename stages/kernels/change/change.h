@@ -7,7 +7,7 @@
 #ifndef SINEW_CHANGE_H
 #define SINEW_CHANGE_H
 
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 #include "base/xsum.h"
 
 enum {

@@ -2,7 +2,7 @@
  * same lanes. Histograms are made by carry-save adders (classes_avx2.h). */
 #include "kernels/change/change_loops.h"
 
-#include "elements/classes_avx2.h"
+#include "elements/magnitude/classes_avx2.h"
 
 #if defined(__x86_64__)
 

@@ -6,7 +6,7 @@
  * eight classes at once. */
 #include "kernels/change/change_loops.h"
 
-#include "elements/turn_avx512.h"
+#include "elements/magnitude/turn_avx512.h"
 
 #if defined(__x86_64__)
 

@@ -1,6 +1,6 @@
-#include "elements/lowrank.h"
+#include "elements/lowrank/lowrank.h"
 
-#include "elements/lowrank_loops.h"
+#include "elements/lowrank/lowrank_loops.h"
 
 /* The best first. */
 static const struct isa_row sets[] = {

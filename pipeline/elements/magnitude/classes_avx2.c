@@ -1,4 +1,4 @@
-#include "elements/classes_avx2.h"
+#include "elements/magnitude/classes_avx2.h"
 
 #if defined(__x86_64__)
 

@@ -2,7 +2,7 @@
 #ifndef SINEW_CODES_LOOPS_H
 #define SINEW_CODES_LOOPS_H
 
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 
 #include <string.h>
 

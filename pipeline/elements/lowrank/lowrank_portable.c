@@ -1,5 +1,5 @@
 /* The plain loops of lowrank.c: the reference. */
-#include "elements/lowrank_loops.h"
+#include "elements/lowrank/lowrank_loops.h"
 
 #include <math.h>
 

@@ -7,8 +7,8 @@
 #ifndef SINEW_MAGNITUDE_AVX2_H
 #define SINEW_MAGNITUDE_AVX2_H
 
-#include "elements/classes_avx2.h"
-#include "elements/magnitude_loops.h"
+#include "elements/magnitude/classes_avx2.h"
+#include "elements/magnitude/magnitude_loops.h"
 
 #if defined(__x86_64__)
 

@@ -1,8 +1,8 @@
 /* AVX2 has no instruction that packs the chosen elements of a vector: a table of places by the bits of a mask
  * does it, eight elements of 32 bits at a time; elements of 16 bits go as pairs, the old and the new. */
-#include "elements/bits_avx2.h"
+#include "elements/bits/bits_avx2.h"
 
-#include "elements/magnitude_avx2.h"
+#include "elements/magnitude/magnitude_avx2.h"
 
 #if defined(__x86_64__)
 

@@ -2,7 +2,7 @@
 #ifndef SINEW_BITS_AVX2_H
 #define SINEW_BITS_AVX2_H
 
-#include "elements/bits_loops.h"
+#include "elements/bits/bits_loops.h"
 
 #if defined(__x86_64__)
 /* Local. bits_narrow, by BMI2; set bits of a AND NOT b, or where that is NULL of a, by POPCNT. */

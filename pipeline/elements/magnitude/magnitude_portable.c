@@ -1,5 +1,5 @@
 /* The plain loops of magnitude.c: the reference. */
-#include "elements/magnitude_loops.h"
+#include "elements/magnitude/magnitude_loops.h"
 
 #include <string.h>
 

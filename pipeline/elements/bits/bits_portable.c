@@ -1,7 +1,7 @@
 /* The plain loops of bits.c: the reference. */
-#include "elements/bits_loops.h"
+#include "elements/bits/bits_loops.h"
 
-#include "elements/magnitude_loops.h"
+#include "elements/magnitude/magnitude_loops.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 
-#include "elements/bits_loops.h"
+#include "elements/bits/bits_loops.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* The AVX-512 loops of bits.c. They compress in registers: the form that stores to memory is slow on some
  * processors. */
-#include "elements/bits_avx2.h"
+#include "elements/bits/bits_avx2.h"
 
-#include "elements/magnitude_avx512.h"
+#include "elements/magnitude/magnitude_avx512.h"
 
 #if defined(__x86_64__)
 

@@ -2,7 +2,7 @@
 #ifndef SINEW_BITS_LOOPS_H
 #define SINEW_BITS_LOOPS_H
 
-#include "elements/bits.h"
+#include "elements/bits/bits.h"
 
 struct bits_loops {
     /* bits_compare of 16- and 32-bit elements. */

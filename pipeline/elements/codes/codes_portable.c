@@ -1,4 +1,4 @@
-#include "elements/codes_loops.h"
+#include "elements/codes/codes_loops.h"
 
 /* Products of so many elements stand in between, in the nearest cache. */
 enum { CHUNK = 512 };

@@ -2,7 +2,7 @@
 #ifndef SINEW_MAGNITUDE_LOOPS_H
 #define SINEW_MAGNITUDE_LOOPS_H
 
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 
 struct magnitude_loops {
     /* magnitude_count. */

@@ -1,6 +1,6 @@
-#include "elements/magnitude.h"
+#include "elements/magnitude/magnitude.h"
 
-#include "elements/magnitude_loops.h"
+#include "elements/magnitude/magnitude_loops.h"
 
 #include <string.h>
 

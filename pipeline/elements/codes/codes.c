@@ -1,6 +1,6 @@
-#include "elements/codes.h"
+#include "elements/codes/codes.h"
 
-#include "elements/codes_loops.h"
+#include "elements/codes/codes_loops.h"
 
 /* The best first. */
 static const struct isa_row sets[] = {

@@ -1,4 +1,4 @@
-#include "elements/magnitude_avx2.h"
+#include "elements/magnitude/magnitude_avx2.h"
 
 #if defined(__x86_64__)
 

@@ -1,4 +1,4 @@
-#include "elements/codes_loops.h"
+#include "elements/codes/codes_loops.h"
 
 #if defined(__x86_64__)
 

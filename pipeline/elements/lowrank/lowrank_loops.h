@@ -2,7 +2,7 @@
 #ifndef SINEW_LOWRANK_LOOPS_H
 #define SINEW_LOWRANK_LOOPS_H
 
-#include "elements/lowrank.h"
+#include "elements/lowrank/lowrank.h"
 
 struct lowrank_loops {
     /* lowrank_rows, of which out's rows are `step` apart: what vectors leave over is a narrower product. */

@@ -10,8 +10,8 @@
 #ifndef SINEW_MAGNITUDE_AVX512_H
 #define SINEW_MAGNITUDE_AVX512_H
 
-#include "elements/magnitude_loops.h"
-#include "elements/turn_avx512.h"
+#include "elements/magnitude/magnitude_loops.h"
+#include "elements/magnitude/turn_avx512.h"
 
 #if defined(__x86_64__)
 
