@@ -1,0 +1,74 @@
+#include "engine/node.h"
+
+#include "study/tables.h"
+
+#include <math.h>
+
+/* Collective on c. Wall time, bytes and memory of a node over its processes, into the artifact. */
+static void write_times(const struct comm *c, double sec, size_t peak, struct h5 *artifact, double bytes,
+                        struct err *e)
+{
+    double min = sec, max = sec, sum = sec;
+    int64_t most = (int64_t)peak;
+    if (c->np > 1) {
+        MPI_TRY(MPI_Allreduce(&sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+        MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        comm_max(c, &most, 1);
+    }
+    if (!artifact)
+        return;
+    h5_set_real(artifact, "/", "time_min_sec", min, e);
+    h5_set_real(artifact, "/", "time_mean_sec", sum / c->np, e);
+    h5_set_real(artifact, "/", "time_max_sec", max, e);
+    h5_set_real(artifact, "/", "bytes_moved", bytes, e);
+    h5_set_real(artifact, "/", "peak_bytes", (double)most, e);
+    h5_set_int(artifact, "/", "processes", c->np, e);
+}
+
+err_t node_run(struct work *w, int i, const struct comm *c, struct progress *progress, int64_t done,
+               struct err *e)
+{
+    struct runner *r = w->r;
+    const struct node *n = &r->dag->nodes[i];
+    const struct node_decl *decl = &r->dag->config->nodes[n->decl];
+    struct arena arena;
+    struct artifact out = {.comm = c};
+    double before = w->stage_bytes, started = clock_sec();
+    arena_init(&arena, r->mem);
+    r->mem->peak_bytes = r->mem->live_bytes;
+    struct ctx ctx = node_ctx(r->dag, n, &arena);
+    if (n->stage->scope == SCOPE_STUDY)
+        tables_of_archive(&arena, &ctx.tables, &ctx.ntables, e);
+    ctx.comm = c;
+    ctx.headers = r->headers;
+    ctx.log = r->log;
+    ctx.progress = progress;
+    ctx.progress_done = done;
+    ctx.out = &out;
+    ctx.bytes_done = &w->stage_bytes;
+    headers_round(r->headers);
+    log_detail(r->log, "%s of %s", decl->name, n->label);
+    err_t code = artifact_begin(&out, c, n->path, &arena, e);
+    if (code == ERR_OK)
+        code = n->stage->run(&ctx, e);
+    if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
+        struct h5 *h = NULL;
+        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
+            fresh_mark(r->dag, i, &w->all[i], h, e);
+        write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
+        code = comm_agree(c, e);
+    }
+    double ends = clock_sec();
+    artifact_end(&out, code == ERR_OK, e);
+    w->committed += out.committed;
+    stop_measured(w->stop, clock_sec() - ends);
+    w->longest_sec = fmax(w->longest_sec, clock_sec() - started);
+    code = e->code;
+    err_item(e, "%s of %s", decl->name, n->label);
+    w->busy_sec += clock_sec() - started;
+    w->peak_bytes = r->mem->peak_bytes > w->peak_bytes ? r->mem->peak_bytes : w->peak_bytes;
+    arena_release(&arena);
+    return code;
+}

@@ -1,0 +1,31 @@
+#include "engine/running.h"
+
+static err_t pick_nodes(struct work *w, struct err *e)
+{
+    struct runner *r = w->r;
+    struct arena scratch;
+    TRY(arena_array(r->arena, "runner.picked", r->dag->nnodes, &w->picked, e));
+    arena_init(&scratch, r->mem);
+    err_t code = selection_pick(w->selection, r->dag, w->picked, &scratch, e);
+    arena_release(&scratch);
+    return code;
+}
+
+err_t running_init(struct work *w, struct runner *r, const struct selection *s, struct err *e)
+{
+    *w = (struct work){.r = r, .selection = s};
+    if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
+        arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
+        if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
+            arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
+    if (e->code == ERR_OK && r->comm->me == 0)
+        pick_nodes(w, e);
+    return comm_agree(r->comm, e);
+}
+
+void running_end(struct work *w)
+{
+    for (int level = MAX_LEVELS - 1; level >= 0; level--)
+        if (w->team[level].np > 0)
+            comm_team_free(w->r->comm, &w->team[level]);
+}

@@ -1,0 +1,41 @@
+/* Running: what a run knows while it goes on, shared by the files that decide, run and complete its nodes. */
+#ifndef SINEW_RUNNING_H
+#define SINEW_RUNNING_H
+
+#include "engine/fresh.h"
+#include "engine/runner.h"
+#include "engine/schedule.h"
+#include "engine/stop.h"
+
+enum {
+    MAX_LEVELS = 32 /* of teams: halves of halves */
+};
+
+struct work {
+    struct runner *r;
+    const struct selection *selection;
+    struct comm team[MAX_LEVELS]; /* this process's team of each level, once there was a node for one */
+    struct freshness *all;        /* per node; of nodes to do on all processes, of the others on process 0 */
+    char *picked;                 /* per node; process 0 */
+    char *todo;                   /* per node, same on all processes */
+    struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
+    int nslots;
+    MPI_Request *notices; /* to every process, of this one's failure */
+    int64_t ran;          /* nodes that ran */
+    int64_t committed;    /* of the stage at work, by teams that this process is the first of */
+    int built;            /* the archive was */
+    double stage_bytes;   /* read and written by this process for the stage's nodes */
+    double busy_sec;      /* spent in them */
+    double longest_sec;   /* the longest of them */
+    struct stop *stop;
+    size_t peak_bytes;
+};
+
+/* Collective. Makes up w for a run of what is picked, with what running_end gives back, whether it succeeded
+ * or not. s is borrowed. Errors: CONFIG where the selection names what is not there; SYSTEM. */
+err_t running_init(struct work *w, struct runner *r, const struct selection *s, struct err *e);
+
+/* Collective. */
+void running_end(struct work *w);
+
+#endif

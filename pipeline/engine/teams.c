@@ -1,0 +1,89 @@
+#include "engine/teams.h"
+
+#include "engine/node.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { NOTICE_TAG = 1 };
+
+/* A process whose node failed tells all others, so that none begins another node; those at work are completed
+ * first. Its own team knows already: the first process of it speaks. */
+static void send_notices(struct work *w)
+{
+    const struct comm *c = w->r->comm;
+    for (int p = 0; p < c->np; p++)
+        MPI_TRY(MPI_Isend(NULL, 0, MPI_BYTE, p, NOTICE_TAG, c->mpi, &w->notices[p]));
+}
+
+/* Collective, after a failure. Takes what notices there are, so that none outlives the stage. sent: by this
+ * process. */
+static void take_notices(struct work *w, int sent)
+{
+    const struct comm *c = w->r->comm;
+    int64_t senders = sent;
+    comm_sum(c, &senders, 1);
+    for (int64_t i = 0; i < senders; i++)
+        MPI_TRY(MPI_Recv(NULL, 0, MPI_BYTE, MPI_ANY_SOURCE, NOTICE_TAG, c->mpi, MPI_STATUS_IGNORE));
+    if (sent)
+        MPI_TRY(MPI_Waitall(c->np, w->notices, MPI_STATUSES_IGNORE));
+}
+
+/* Collective on the team. Has another team failed? */
+static int others_failed(const struct work *w, const struct comm *team)
+{
+    int failed = 0;
+    if (team->me == 0)
+        MPI_TRY(MPI_Iprobe(MPI_ANY_SOURCE, NOTICE_TAG, w->r->comm->mpi, &failed, MPI_STATUS_IGNORE));
+    comm_bcast(team, &failed, (int64_t)sizeof failed, 0);
+    return failed;
+}
+
+/* Teams get smaller from slot to slot, so that who is in the team of a slot was in the one before, and knows
+ * what it knew: that is why all meet at the end with the one error. */
+err_t teams_run(struct work *w, const char *name, const char *units, struct err *e)
+{
+    const struct comm *c = w->r->comm;
+    struct progress progress;
+    double planned = 0, done = 0, n = w->nslots;
+    int sent = 0;
+    w->committed = 0;
+    progress_start(&progress, w->r->log, name, units, w->nslots);
+    progress.sharers = c->np;
+    for (int s = 0; s < w->nslots; s++)
+        if (w->slots[s].team == comm_team_of(c->np, w->slots[s].level, c->me))
+            planned += w->slots[s].sec;
+    for (int s = 0; s < w->nslots && e->code == ERR_OK; s++) {
+        const struct schedule_slot *slot = &w->slots[s];
+        const struct comm *team = &w->team[slot->level];
+        if (slot->team != comm_team_of(c->np, slot->level, c->me))
+            continue;
+        if (slot->level > 0 && others_failed(w, team))
+            break;
+        if (stop_before(w->stop, team, w->longest_sec, e) == ERR_OK)
+            node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
+        done += slot->sec; /* the other teams are about as far with theirs */
+        double share = n * done / planned;
+        progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes);
+        if (e->code == ERR_OK || slot->level == 0)
+            continue;
+        if (e->process >= 0) /* the team's number, among all */
+            e->process += c->me - team->me;
+        if ((sent = team->me == 0))
+            send_notices(w);
+    }
+    progress_end(&progress);
+    comm_rest(c);
+    err_t code = comm_agree(c, e);
+    if (code != ERR_OK) {
+        take_notices(w, sent);
+        int64_t kept = w->committed;
+        comm_sum(c, &kept, 1);
+        w->ran += kept;
+        return code;
+    }
+    for (int s = 0; s < w->nslots; s++)
+        w->all[w->slots[s].node].state = STATE_FRESH;
+    w->ran += w->nslots;
+    return ERR_OK;
+}
