@@ -12,6 +12,7 @@
 #include "linalg/grid.h"
 #include "compare/layout.h"
 #include "kernels/spectrum/spectrum.h"
+#include "kernels/spectrum/teams.h"
 #include "compare/update.h"
 #include "compare/verdict.h"
 
@@ -114,13 +115,6 @@ static const char *skip_reason(const struct rank_params *p, const char *name, in
 
 /* ---- who decomposes what ---- */
 
-struct update_matrix {
-    int64_t tensor, rows, cols;
-    int64_t offset;      /* of its spectrum in /spectra */
-    int processes, team; /* team size, and which of the teams of that size */
-    double cost;         /* on one process; then on its team */
-};
-
 static int64_t smaller(int64_t rows, int64_t cols)
 {
     return rows < cols ? rows : cols;
@@ -150,8 +144,9 @@ static double flops(const struct rank_params *p, int64_t rows, int64_t cols)
 /* Time of a team of np, in units of flops of a dense product. Adding up a Gram matrix whole leaves out zeros,
  * and the solving is one process's; tridiagonalisation, being bound by memory, runs at half the speed of a
  * product. */
-static double cost(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available)
+static double cost(const void *arg, int64_t rows, int64_t cols, int np, double available)
 {
+    const struct rank_params *p = arg;
     double small = (double)smaller(rows, cols), large = (double)(rows < cols ? cols : rows),
            tiny = 1e5; /* so that tiny matrices are dealt out evenly too */
     if (method_of(p, rows, cols, np, available) == GRID_GRAM)
@@ -159,38 +154,18 @@ static double cost(const struct rank_params *p, int64_t rows, int64_t cols, int 
     return small * small * (large + 3.0 * small) / np + tiny;
 }
 
-static double process_bytes(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available)
+static double process_bytes(const void *arg, int64_t rows, int64_t cols, int np, double available)
 {
+    const struct rank_params *p = arg;
     double bytes = grid_spectrum_bytes(method_of(p, rows, cols, np, available), rows, cols, np);
     if (p->tolerance > 0)
         bytes = fmax(bytes, grid_spectrum_bytes(GRID_SVD, rows, cols, np));
     return bytes + 8.0 * (double)smaller(rows, cols);
 }
 
-static int next_team(int t, int np)
+static struct team_costs costs_of(const struct rank_params *p, double available)
 {
-    return t < np && 2 * t > np ? np : 2 * t;
-}
-
-/* Processes for a matrix: as few as have the memory (or all, where none do). More where it would otherwise be
- * what all wait for, and where a team is done earlier, though the rest has to wait for it: total is the cost
- * of all matrices. */
-static int team_size(const struct rank_params *p, int64_t rows, int64_t cols, int np, double available,
-                     double total)
-{
-    int t = 1;
-    while (t < np && process_bytes(p, rows, cols, t, available) > available)
-        t = next_team(t, np);
-    double alone = cost(p, rows, cols, 1, available), rest = (total - alone) / np;
-    while (t < np) {
-        int more = next_team(t, np);
-        double now = cost(p, rows, cols, t, available), then = cost(p, rows, cols, more, available);
-        if (now * np <= 1.05 * total || then + rest >= (t > 1 ? now + rest : now) ||
-            process_bytes(p, rows, cols, more, available) > available)
-            break;
-        t = more;
-    }
-    return t;
+    return (struct team_costs){.cost = cost, .bytes = process_bytes, .arg = p, .available = available};
 }
 
 static void rank_plan(const struct plan_view *view, struct estimate *out)
@@ -202,6 +177,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     char text[300];
     int64_t matrices = 0;
     double total = 0, available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
+    const struct team_costs costs = costs_of(p, available);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < c->ntensors; i++) {
             const struct stored_tensor *t = &c->tensors[i];
@@ -212,7 +188,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
                 total += cost(p, t->dims[0], t->dims[1], 1, available);
                 continue;
             }
-            int np = team_size(p, t->dims[0], t->dims[1], view->np, available, total);
+            int np = team_size(&costs, t->dims[0], t->dims[1], view->np, total);
             double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES +
                            (double)readahead_bytes(&view->read);
             out->process_bytes = fmax(out->process_bytes, bytes);
@@ -285,46 +261,45 @@ static err_t cursor_rows(void *arg, int64_t row, int64_t n, float *out, struct e
 /* What process 0 is told of a matrix. Only words of 8 bytes: zero but on one process, they are gathered by
  * adding them as integers. */
 struct result {
-    int64_t processes, method, finite, matrix_rank, ambiguous;
-    double tolerance, sigma_max, sigma_min, stable_rank, effective_rank, top20_energy, seconds;
+    int64_t processes, method, finite;
+    struct spectrum found;
+    double seconds;
 };
 enum { RESULT_WORDS = (int)(sizeof(struct result) / sizeof(int64_t)) };
 _Static_assert(sizeof(struct result) % sizeof(int64_t) == 0 && sizeof(double) == sizeof(int64_t),
                "words of 8 bytes");
 
+/* What is kept of a matrix that is done. */
+struct kept_matrix {
+    struct result result;
+    double spectrum[]; /* where spectra are kept */
+};
+
 struct rank {
     struct ctx *ctx;
     const struct rank_params *p;
     struct cursor cursor;
-    int64_t nmatrices, nvalues;     /* singular values of all */
-    char *measured;                 /* by tensor */
-    struct update_matrix *matrices; /* by cost, longest first */
-    struct result *results;         /* by tensor */
-    double *load;                   /* per team, while dealing */
-    struct h5_bulk *spectra;        /* NULL where they are not kept */
-    double available;               /* bytes of memory, for one matrix */
-    double done, planned;           /* cost, of this process */
+    int64_t nmatrices, nvalues;   /* singular values of all */
+    char *measured;               /* by tensor */
+    struct team_matrix *matrices; /* by cost, longest first */
+    struct result *results;       /* by tensor */
+    double *load;                 /* per team, while dealing */
+    struct h5_bulk *spectra;      /* NULL where they are not kept */
+    double available;             /* bytes of memory, for one matrix */
+    double done, planned;         /* cost, of this process */
 };
 
-static int longest_first(const void *x, const void *y)
+static int64_t kept_bytes(const struct rank *r, const struct team_matrix *m)
 {
-    const struct update_matrix *a = x, *b = y;
-    return a->cost > b->cost       ? -1
-           : a->cost < b->cost     ? 1
-           : a->tensor < b->tensor ? -1
-                                   : a->tensor > b->tensor;
+    return (int64_t)sizeof(struct kept_matrix) +
+           (r->spectra ? smaller(m->rows, m->cols) * (int64_t)sizeof(double) : 0);
 }
 
-/* Local, the same on all processes. Lists the matrices, chooses their team sizes and deals them to teams.
- * live_bytes: the most that any process holds already. */
-static err_t deal(struct rank *r, double live_bytes, struct err *e)
+/* Local, the same on all processes. Lists the matrices. */
+static err_t list(struct rank *r, struct err *e)
 {
     const struct layout *l = r->cursor.layout;
-    int np = r->ctx->comm->np;
     char text[300];
-    double total = 0,
-           available = r->ctx->memory_bytes > 0 ? (double)r->ctx->memory_bytes - live_bytes : INFINITY;
-    r->available = available;
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         r->measured[i] = !skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
@@ -334,51 +309,76 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
         const struct layout_tensor *t = &l->tensors[i];
         if (!r->measured[i])
             continue;
-        struct update_matrix *m = &r->matrices[r->nmatrices++];
-        *m =
-            (struct update_matrix){.tensor = i, .rows = t->dims[0], .cols = t->dims[1], .offset = r->nvalues};
-        m->cost = cost(r->p, m->rows, m->cols, 1, available);
-        r->nvalues += smaller(m->rows, m->cols);
-        total += m->cost;
-    }
-    qsort(r->matrices, (size_t)r->nmatrices, sizeof *r->matrices, longest_first);
-    for (int64_t i = 0; i < r->nmatrices; i++) {
-        struct update_matrix *m = &r->matrices[i];
-        m->processes = team_size(r->p, m->rows, m->cols, np, available, total);
-        double bytes = process_bytes(r->p, m->rows, m->cols, m->processes, available);
-        m->cost = cost(r->p, m->rows, m->cols, m->processes, available);
-        if (bytes > available)
-            return err_set(
-                e, ERR_SYSTEM,
-                "%s: the singular values of a %lld x %lld update take %.1f MiB on each of %d processes, and "
-                "%.1f MiB of the memory budget are free; raise memory_per_process or use more processes",
-                l->tensors[m->tensor].name, (long long)m->rows, (long long)m->cols, bytes / 1048576,
-                m->processes, fmax(available, 0) / 1048576);
-    }
-    for (int t = 1; t <= np; t = next_team(t, np)) {
-        memset(r->load, 0, (size_t)np * sizeof *r->load);
-        for (int64_t i = 0; i < r->nmatrices; i++) {
-            struct update_matrix *m = &r->matrices[i];
-            if (m->processes != t)
-                continue;
-            for (int k = 1; k < np / t; k++)
-                if (r->load[k] < r->load[m->team])
-                    m->team = k;
-            r->load[m->team] += m->cost;
-            if (r->ctx->comm->me / t == m->team)
-                r->planned += m->cost;
-        }
+        r->matrices[r->nmatrices++] = (struct team_matrix){i, t->dims[0], t->dims[1], r->nvalues, 1, 0, 0};
+        r->nvalues += smaller(t->dims[0], t->dims[1]);
     }
     return ERR_OK;
 }
 
+/* Collective. Takes over what an earlier run has found out of matrices, each process of some, and takes these
+ * off the list. */
+static err_t restore(struct rank *r, struct err *e)
+{
+    struct ctx *ctx = r->ctx;
+    const struct comm *c = ctx->comm;
+    const struct step *steps;
+    int64_t *kept = NULL, n = journal_steps(ctx->journal, &steps), left = 0, all = r->nmatrices;
+    if (n == 0)
+        return ERR_OK;
+    arena_array(ctx->arena, "rank.kept", r->cursor.layout->ntensors, &kept, e);
+    for (int64_t i = 0; i < all && e->code == ERR_OK; i++) {
+        const struct team_matrix *m = &r->matrices[i];
+        const struct step *s = journal_find(ctx->journal, m->tensor);
+        struct kept_matrix *x;
+        if (!s || i % c->np != c->me || s->bytes != kept_bytes(r, m) ||
+            arena_array_at(ctx->arena, "rank.kept", s->bytes, 1, (void **)&x, e) != ERR_OK)
+            continue;
+        if ((kept[m->tensor] = journal_get(ctx->journal, s, x)))
+            r->results[m->tensor] = x->result;
+        if (kept[m->tensor] && r->spectra)
+            h5_put(r->spectra, m->offset, smaller(m->rows, m->cols), x->spectrum, e);
+        arena_drop(ctx->arena, x);
+    }
+    TRY_ALL(c, e);
+    comm_sum(c, kept, r->cursor.layout->ntensors);
+    for (int64_t i = 0; i < all; i++)
+        if (!kept[r->matrices[i].tensor])
+            r->matrices[left++] = r->matrices[i];
+    r->nmatrices = left;
+    arena_drop(ctx->arena, kept);
+    log_info(ctx->log, "%s of %s: %lld of %lld matrices kept from an earlier run", ctx->node, ctx->label,
+             (long long)(all - left), (long long)all);
+    return ERR_OK;
+}
+
+/* Local, the same on all processes. Chooses team sizes for the matrices and deals them to teams. live_bytes:
+ * the most that any process holds already. */
+static err_t deal(struct rank *r, double live_bytes, struct err *e)
+{
+    const struct comm *c = r->ctx->comm;
+    r->available = r->ctx->memory_bytes > 0 ? (double)r->ctx->memory_bytes - live_bytes : INFINITY;
+    const struct team_costs costs = costs_of(r->p, r->available);
+    const struct team_matrix *large = teams_deal(r->matrices, r->nmatrices, &costs, c->np, r->load);
+    if (large)
+        return err_set(
+            e, ERR_SYSTEM,
+            "%s: the singular values of a %lld x %lld update take %.1f MiB on each of %d processes, and "
+            "%.1f MiB of the memory budget are free; raise memory_per_process or use more processes",
+            r->cursor.layout->tensors[large->tensor].name, (long long)large->rows, (long long)large->cols,
+            process_bytes(r->p, large->rows, large->cols, large->processes, r->available) / 1048576,
+            large->processes, fmax(r->available, 0) / 1048576);
+    for (int64_t i = 0; i < r->nmatrices; i++)
+        if (c->me / r->matrices[i].processes == r->matrices[i].team)
+            r->planned += r->matrices[i].cost;
+    return ERR_OK;
+}
+
 /* Collective on the team. All singular values of one matrix, and what they say. */
-static err_t measure(struct rank *r, const struct update_matrix *m, struct grid *g, enum grid_method method,
+static err_t measure(struct rank *r, const struct team_matrix *m, struct grid *g, enum grid_method method,
                      struct arena *a, double *s, struct result *x, struct err *e)
 {
     int64_t n = smaller(m->rows, m->cols);
     int finite;
-    struct spectrum found;
     TRY(grid_singular_values(g, method, &(struct grid_matrix){m->rows, m->cols, cursor_rows, &r->cursor}, s,
                              &finite, a, e));
     double floor = GRAM_RESOLVES * s[0];
@@ -386,23 +386,14 @@ static err_t measure(struct rank *r, const struct update_matrix *m, struct grid 
         return measure(r, m, g, GRID_SVD, a, s, x, e);
     x->method = method;
     x->finite = finite;
-    if (!finite)
-        return ERR_OK;
-    spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &found);
-    x->matrix_rank = found.matrix_rank;
-    x->ambiguous = found.ambiguous;
-    x->tolerance = found.tolerance;
-    x->sigma_max = found.sigma_max;
-    x->sigma_min = found.sigma_min;
-    x->stable_rank = found.stable_rank;
-    x->effective_rank = found.effective_rank;
-    x->top20_energy = found.top20_energy;
+    if (finite)
+        spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &x->found);
     return ERR_OK;
 }
 
 /* Collective on the team. The rank of one matrix without its singular values. *resolved: 0 where they are
  * needed. */
-static err_t count(struct rank *r, const struct update_matrix *m, struct grid *g, struct arena *a,
+static err_t count(struct rank *r, const struct team_matrix *m, struct grid *g, struct arena *a,
                    struct result *x, int *resolved, struct err *e)
 {
     struct grid_bound bound = {.tolerance = r->p->tolerance,
@@ -414,16 +405,16 @@ static err_t count(struct rank *r, const struct update_matrix *m, struct grid *g
     *resolved = found.resolved;
     x->method = found.method;
     x->finite = found.finite;
-    x->matrix_rank = found.above;
-    x->ambiguous = found.ambiguous;
-    x->tolerance = found.tolerance;
-    x->sigma_max = found.sigma_max;
-    x->stable_rank = found.stable_rank;
+    x->found = (struct spectrum){.matrix_rank = found.above,
+                                 .tolerance = found.tolerance,
+                                 .sigma_max = found.sigma_max,
+                                 .stable_rank = found.stable_rank,
+                                 .ambiguous = found.ambiguous};
     return ERR_OK;
 }
 
 /* Collective on the team. One matrix. */
-static err_t decompose(struct rank *r, const struct update_matrix *m, struct grid *g, const struct comm *team,
+static err_t decompose(struct rank *r, const struct team_matrix *m, struct grid *g, const struct comm *team,
                        struct arena *a, struct err *e)
 {
     int64_t n = smaller(m->rows, m->cols);
@@ -441,12 +432,15 @@ static err_t decompose(struct rank *r, const struct update_matrix *m, struct gri
     if (!counted)
         TRY(measure(r, m, g, method, a, s, &x, e));
     if (counting(r->p)) /* on every way there, so that all processes' tables are the same */
-        x.sigma_min = x.effective_rank = x.top20_energy = NAN;
+        x.found.sigma_min = x.found.effective_rank = x.found.top20_energy = NAN;
     x.seconds = clock_sec() - started;
     if (team->me == 0) {
         r->results[m->tensor] = x;
         if (r->spectra)
             h5_put(r->spectra, m->offset, n, s, e);
+        const struct hash_part parts[] = {{&x, sizeof x}, {s, (size_t)n * sizeof *s}};
+        if (e->code == ERR_OK)
+            journal_put(r->ctx->journal, m->tensor, parts, r->spectra ? 2 : 1);
     }
     return comm_agree(team, e);
 }
@@ -471,7 +465,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
         arena_init(&a, r->ctx->arena->mem);
         err_t code = grid_create(&g, &team, r->ctx->arena, e);
         for (int64_t i = 0; i < r->nmatrices && code == ERR_OK; i++) {
-            const struct update_matrix *m = &r->matrices[i];
+            const struct team_matrix *m = &r->matrices[i];
             if (m->processes != t || m->team != k)
                 continue;
             code = decompose(r, m, g, &team, &a, e);
@@ -507,13 +501,14 @@ static err_t write_tables(struct rank *r, struct err *e)
     TRY(arena_array(ctx->arena, "rank.percents", l->ntensors, &percents, e));
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
-        const struct result *x = &r->results[i];
+        const struct result *result = &r->results[i];
+        const struct spectrum *x = &result->found;
         const char *reason = skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
         if (!reason && !r->measured[i])
             reason = "not in the sample";
         int64_t n = reason ? 0 : smaller(t->dims[0], t->dims[1]), at = offset;
         offset += n;
-        if (!reason && !x->finite)
+        if (!reason && !result->finite)
             reason = "non-finite update";
         if (reason) {
             TRY(TABLE_ADD(&skipped, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(t->name), V_INT(t->elements),
@@ -530,8 +525,9 @@ static err_t write_tables(struct rank *r, struct err *e)
         if (x->sigma_max > 0)
             percents[nranks++] = 100.0 * (double)x->matrix_rank / (double)n;
         zero += !(x->sigma_max > 0);
-        TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name), V_TEXT(grid_method_name(x->method)),
-                         V_INT(x->processes), V_REAL(x->seconds)));
+        TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name),
+                         V_TEXT(grid_method_name(result->method)), V_INT(result->processes),
+                         V_REAL(result->seconds)));
     }
     const struct verdict verdict = verdict_rank(percents, nranks, zero);
     if (verdict.about)
@@ -561,19 +557,22 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
             arena_array(a, "rank.matrices", n, &r.matrices, e) == ERR_OK)
             arena_array(a, "rank.load", c->np, &r.load, e);
     }
-    TRY_OUT(code, comm_agree(c, e));
-    double live = (double)a->mem->live_bytes + READ_BYTES + (double)readahead_bytes(&ctx->read);
-    comm_max_real(c, &live, 1);
-    deal(&r, live, e);
+    if (e->code == ERR_OK)
+        list(&r, e);
     TRY_OUT(code, comm_agree(c, e));
     if (r.p->spectrum == SPECTRUM_FULL && r.nvalues > 0) {
         struct h5 *f;
         TRY_OUT(code, artifact_bulk(ctx->out, &f, e));
         TRY_OUT(code, h5_dataset(f, rank_datasets, r.nvalues, 0, &r.spectra, e));
     }
+    TRY_OUT(code, restore(&r, e));
+    double live = (double)a->mem->live_bytes + READ_BYTES + (double)readahead_bytes(&ctx->read);
+    comm_max_real(c, &live, 1);
+    deal(&r, live, e);
+    TRY_OUT(code, comm_agree(c, e));
     int largest = 1;
     while (largest < c->np)
-        largest = next_team(largest, c->np);
+        largest = team_next(largest, c->np);
     for (int t = largest; t >= 1; t--) /* sizes that no matrix has cost nothing */
         TRY_OUT(code, phase(&r, t, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
@@ -594,6 +593,7 @@ const struct stage stage_rank = {.kind = "rank",
                                  .params_size = sizeof(struct rank_params),
                                  .inputs = rank_inputs,
                                  .reported = 1,
+                                 .keeps_steps = 1,
                                  .plan = rank_plan,
                                  .tables = rank_tables,
                                  .datasets = rank_datasets,

@@ -11,6 +11,13 @@ enum { HASH_TEXT = 33 }; /* 32 hexadecimal digits and the end */
 /* Local. 64-bit hash of n bytes (XXH3-64). */
 uint64_t hash_bytes(const void *bytes, size_t n);
 
+/* Local. The same hash of n parts, as if they stood one after the other. */
+struct hash_part {
+    const void *bytes;
+    size_t n;
+};
+uint64_t hash_parts(const struct hash_part *parts, int n);
+
 /* Local. 128-bit hash of a text (XXH3-128) as 32 hexadecimal digits. */
 void hash_text(const char *text, char out[HASH_TEXT]);
 

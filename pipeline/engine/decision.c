@@ -98,6 +98,8 @@ err_t decision_take(struct work *w, int from, int to, struct err *e)
             w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH);
             if (w->todo[i] && e->code == ERR_OK)
                 check_inputs(w, i, e);
+            else if (w->all[i].state == STATE_FRESH && w->r->dag->nodes[i].stage->keeps_steps)
+                journal_remove(w->r->dag->nodes[i].path); /* of a run that was killed just behind its end */
         }
     }
     if (c->me == 0 && e->code == ERR_OK) {

@@ -217,7 +217,7 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
     f->why[0] = '\0';
     if (access(n->path, F_OK) != 0) {
         snprintf(partial, sizeof partial, "%s.partial", n->path);
-        f->state = access(partial, F_OK) == 0 ? STATE_PARTIAL : STATE_MISSING;
+        f->state = access(partial, F_OK) == 0 || journal_stands(n->path) ? STATE_PARTIAL : STATE_MISSING;
         compute_key(f);
         return;
     }

@@ -51,8 +51,11 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     headers_round(r->headers);
     log_detail(r->log, "%s of %s", decl->name, n->label);
     err_t code = artifact_begin(&out, c, n->path, &arena, e);
+    if (code == ERR_OK && n->stage->keeps_steps)
+        code = journal_open(&ctx.journal, c, n->path, w->all[i].key, w->selection->force, r->log, &arena, e);
     if (code == ERR_OK)
         code = n->stage->run(&ctx, e);
+    journal_close(ctx.journal);
     if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
         struct h5 *h = NULL;
         if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
@@ -62,10 +65,14 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     }
     double ends = clock_sec();
     artifact_end(&out, code == ERR_OK, e);
+    if (out.committed && n->stage->keeps_steps)
+        journal_remove(n->path);
     w->committed += out.committed;
     stop_measured(w->stop, clock_sec() - ends);
     w->longest_sec = fmax(w->longest_sec, clock_sec() - started);
     code = e->code;
+    if (code != ERR_OK)
+        w->steps += journal_written(ctx.journal);
     err_item(e, "%s of %s", decl->name, n->label);
     w->busy_sec += clock_sec() - started;
     w->peak_bytes = r->mem->peak_bytes > w->peak_bytes ? r->mem->peak_bytes : w->peak_bytes;

@@ -152,8 +152,10 @@ static err_t until_stopped(struct runner *r, const struct selection *s,
         all(&w, e);
     running_end(&w);
     stop_end(&stop);
+    int64_t steps = w.steps;
+    comm_sum(&world, &steps, 1);
     if (world.me == 0)
-        stop_say(&stop, w.ran, r->dag->config->file, e);
+        stop_say(&stop, w.ran, steps, r->dag->config->file, e);
     return comm_agree(r->comm, e);
 }
 

@@ -23,6 +23,7 @@ struct work {
     MPI_Request *notices; /* to every process, of this one's failure */
     int64_t ran;          /* nodes that ran */
     int64_t committed;    /* of the stage at work, by teams that this process is the first of */
+    int64_t steps;        /* that this process has kept of nodes (study/journal.h) */
     int built;            /* the archive was */
     double stage_bytes;   /* read and written by this process for the stage's nodes */
     double busy_sec;      /* spent in them */

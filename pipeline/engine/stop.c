@@ -259,16 +259,16 @@ void stop_end(struct stop *s)
         MPI_TRY(MPI_Waitall(c->np, s->notices, MPI_STATUSES_IGNORE));
 }
 
-void stop_say(const struct stop *s, int64_t ran, const char *config, struct err *e)
+void stop_say(const struct stop *s, int64_t ran, int64_t steps, const char *config, struct err *e)
 {
-    char why[STOP_WHY];
+    char why[STOP_WHY], parts[80] = "";
     if (e->code != ERR_STOPPED) {
         if (e->code == ERR_OK)
             unlink(s->mark);
         return;
     }
     snprintf(why, sizeof why, "%.*s", STOP_WHY - 1, e->text);
-    int again = ran == 0 && access(s->mark, F_OK) == 0;
+    int again = ran == 0 && steps == 0 && access(s->mark, F_OK) == 0;
     err_clear(e);
     if (again) {
         err_set(
@@ -281,7 +281,10 @@ void stop_say(const struct stop *s, int64_t ran, const char *config, struct err 
     int fd = open(s->mark, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd >= 0)
         close(fd);
+    if (steps > 0)
+        snprintf(parts, sizeof parts, ", and %lld step%s of what was in work", (long long)steps,
+                 steps == 1 ? "" : "s");
     err_set(e, ERR_STOPPED,
-            "stopped by %s; %lld node%s done in this run and kept; 'sinew run %s' goes on from here", why,
-            (long long)ran, ran == 1 ? " was" : "s were", config);
+            "stopped by %s; %lld node%s done in this run and kept%s; 'sinew run %s' goes on from here", why,
+            (long long)ran, ran == 1 ? " was" : "s were", parts, config);
 }

@@ -55,7 +55,7 @@ void stop_end(struct stop *s);
 
 /* Process 0. The one line about a run that was stopped, in e's place: how much it did, how it goes on. A run
  * that was stopped before it had done anything, for the second time, is an error (SYSTEM): nobody should
- * submit it again as it is. ran: nodes that it completed. */
-void stop_say(const struct stop *s, int64_t ran, const char *config, struct err *e);
+ * submit it again as it is. ran: nodes that it completed; steps: what it kept of those that it did not. */
+void stop_say(const struct stop *s, int64_t ran, int64_t steps, const char *config, struct err *e);
 
 #endif

@@ -7,6 +7,10 @@
 
 enum { NOTICE_TAG = 1 };
 
+/* A node that keeps its steps is begun where there is this much time before the limit: what it does in it
+ * stands. */
+static const double KEEPS_AFTER_SEC = 30;
+
 /* A process whose node failed tells all others, so that none begins another node; those at work are completed
  * first. Its own team knows already: the first process of it speaks. */
 static void send_notices(struct work *w)
@@ -60,7 +64,10 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
             continue;
         if (slot->level > 0 && others_failed(w, team))
             break;
-        if (stop_before(w->stop, team, w->longest_sec, e) == ERR_OK)
+        double least = w->longest_sec; /* what is gone where the node is not completed */
+        if (w->r->dag->nodes[slot->node].stage->keeps_steps)
+            least = fmin(least, KEEPS_AFTER_SEC);
+        if (stop_before(w->stop, team, least, e) == ERR_OK)
             node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;

@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "study/journal.h"
 #include "study/param.h"
 #include "formats/choice.h"
 #include "formats/headers.h"
@@ -67,8 +68,9 @@ struct ctx {
     const struct input *inputs;
     int ninputs;
     struct artifact *out;
-    const char *output;                 /* the study's output folder */
-    const char *archive;                /* study scope: the archive, complete */
+    struct journal *journal; /* where `keeps_steps`: what the node has done so far; NULL: none is kept */
+    const char *output;      /* the study's output folder */
+    const char *archive;     /* study scope: the archive, complete */
     const struct schema *const *tables; /* study scope: the archive's tables, in its order */
     int ntables;
     int64_t memory_bytes;          /* budget of this process */
@@ -108,6 +110,7 @@ struct stage {
     size_t params_size;
     int writes_files; /* writes files beside its artifact, listed in the artifact's table "files": fresh while
                          they stand */
+    int keeps_steps;  /* what it has done of a node is kept (ctx.journal): one that was stopped goes on */
     const char *const *inputs; /* kinds that must ("?kind": may) stand in `needs`, once ("*kind", "?*kind":
                                   any number of times); NULL-terminated */
     int reported; /* what it adds to the archive is for the report, whose node then waits for it */

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-struct spectrum {
+struct spectrum {        /* words of 8 bytes */
     int64_t matrix_rank; /* singular values above the tolerance */
     double tolerance;    /* absolute, unit of the matrix */
     double sigma_max, sigma_min;
@@ -14,7 +14,8 @@ struct spectrum {
                               matrix */
     double top20_energy;   /* share of the sum of squares in the 20 largest values (nick-yudin/modeldelta's
                               concentration_top_k); 1 where there are no more, NaN for a zero matrix */
-    int ambiguous; /* a singular value is so near the tolerance that float32 arithmetic may count otherwise */
+    int64_t
+        ambiguous; /* a singular value is so near the tolerance that float32 arithmetic may count otherwise */
 };
 
 /* Local. The tolerance of numpy.linalg.matrix_rank and torch.linalg.matrix_rank for float32: max(rows, cols)
