@@ -283,8 +283,7 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
 }
 
 /* Compares the blocks of this process's share, after a failure none; meanwhile writes a window of those
- * before. Processes take turns at writing: who is further back in the row compares more of its share first.
- */
+ * before. Processes take turns at writing: who is further back in the row compares more of it first. */
 static err_t compare_share(struct delta *d, struct update_part *p, struct update_writer *writer,
                            struct err *e)
 {
@@ -432,6 +431,7 @@ static err_t add_verdicts(const struct delta *d, const struct norms *norms, stru
                                         .elements = k->bin_elements,
                                         .updated = k->bin_updated,
                                         .norms = *norms,
+                                        .kin = verdict_kin_of(l, d->squares[0]),
                                         .concentration = d->survey.main_top};
     table_init(out, "verdicts", d->ctx->arena);
     return verdict_rows(&facts, d->ctx->cell->name, d->ctx->node, out, e);
@@ -586,7 +586,7 @@ out:
 
 const struct stage stage_delta = {.kind = "delta",
                                   .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 7,
+                                  .version = 8,
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),

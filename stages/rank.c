@@ -4,8 +4,7 @@
  * Most matrices fit one process, and then as many are decomposed at once as there are processes. A matrix
  * that needs more memory than one process may have, or more time than its fair share, receives a team of
  * processes. Teams of one size make a phase; phases run from the largest teams to the smallest. All processes
- * compute the same plan from the layout alone. Where no spectrum is to be kept, singular values are counted
- * rather than computed, as far as that leaves no doubt. */
+ * make the same plan. Without spectra singular values are counted, as far as that leaves no doubt. */
 #include "study/stage.h"
 
 #include "elements/bits/bits.h"
@@ -51,7 +50,7 @@ static const struct param rank_params[] = {
     {"skip", PARAM_TEXTS, offsetof(struct rank_params, skip), NULL, "[layernorm]", 0, 0, NULL,
      "tensors whose names contain one of these get no rank, as in the published script"},
     {"sample", PARAM_INT, offsetof(struct rank_params, sample), "matrices", "0", 0, 1e6, NULL,
-     "how many matrices are measured, drawn by a hash of their names: the same ones of every pair; 0: all"},
+     "how many matrices are measured, drawn by a hash of their names from those that changed; 0: all"},
     {0}};
 
 SCHEMA(
@@ -281,6 +280,7 @@ struct rank {
     struct cursor cursor;
     int64_t nmatrices, nvalues;   /* singular values of all */
     char *measured;               /* by tensor */
+    struct layout_drawn drawn;    /* from these, where not all are measured */
     struct team_matrix *matrices; /* by cost, longest first */
     struct result *results;       /* by tensor */
     double *load;                 /* per team, while dealing */
@@ -304,7 +304,7 @@ static err_t list(struct rank *r, struct err *e)
         const struct layout_tensor *t = &l->tensors[i];
         r->measured[i] = !skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
     }
-    TRY(layout_draw(l, r->p->sample, r->measured, r->ctx->arena, e));
+    TRY(update_draw(r->cursor.update, r->p->sample, r->measured, &r->drawn, e));
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         if (!r->measured[i])
@@ -529,7 +529,7 @@ static err_t write_tables(struct rank *r, struct err *e)
                          V_TEXT(grid_method_name(result->method)), V_INT(result->processes),
                          V_REAL(result->seconds)));
     }
-    const struct verdict verdict = verdict_rank(percents, nranks, zero);
+    const struct verdict verdict = verdict_rank(percents, nranks, zero, &r->drawn);
     if (verdict.about)
         TRY(TABLE_ADD(&verdicts, e, V_TEXT(cell), V_TEXT(ctx->node), V_TEXT(verdict.about),
                       V_REAL(verdict.value), V_TEXT(verdict.sentence)));
@@ -587,7 +587,7 @@ out:
 
 const struct stage stage_rank = {.kind = "rank",
                                  .brief = "singular values and numerical rank of each two-dimensional update",
-                                 .version = 4,
+                                 .version = 5,
                                  .scope = SCOPE_CELL,
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),

@@ -143,16 +143,35 @@ static err_t print_stacks(struct comparison *x, struct err *e)
     return n > 1 ? text_add(x->out, e, "\n") : ERR_OK;
 }
 
+/* The longest text in a column; what is longer than a line is cut. */
+static int width_of(const struct table *t, const char *column, int least)
+{
+    enum { MOST = 100 };
+    size_t n = (size_t)least;
+    for (int64_t i = 0; i < t->nrows; i++)
+        n = strlen(table_text(t, i, column)) > n ? strlen(table_text(t, i, column)) : n;
+    return n < MOST ? (int)n : MOST;
+}
+
 static err_t print_modules(struct comparison *x, struct err *e)
 {
     const struct table *t = &x->modules;
-    TRY(text_add(x->out, e, "\n%-28s %16s %12s %14s\n", "module", "parameters", "unchanged",
+    int width = width_of(t, "module", 28), nothing = 0;
+    TRY(text_add(x->out, e, "\n%-*s %16s %12s %14s\n", width, "module", "parameters", "|d| = 0",
                  "relative norm"));
-    for (int64_t i = 0; i < t->nrows; i++)
-        if (is_delta(t, i))
-            TRY(text_add(x->out, e, "%-28.28s %16lld %11.4f%% %14.3g\n", table_text(t, i, "module"),
-                         (long long)table_int(t, i, "parameters"), 100 * table_real(t, i, "sparsity"),
-                         table_real(t, i, "relative_norm")));
+    for (int64_t i = 0; i < t->nrows; i++) {
+        double relative = table_real(t, i, "relative_norm");
+        char words[32];
+        if (!is_delta(t, i))
+            continue;
+        snprintf(words, sizeof words, "%.3g", relative);
+        nothing += isnan(relative);
+        TRY(text_add(x->out, e, "%-*.*s %16lld %11.4f%% %14s\n", width, width, table_text(t, i, "module"),
+                     (long long)table_int(t, i, "parameters"), 100 * table_real(t, i, "sparsity"),
+                     isnan(relative) ? "-" : words));
+    }
+    if (nothing > 0)
+        TRY(text_add(x->out, e, "-: the base's weights are all zero, and nothing is a share of them\n"));
     return print_stacks(x, e);
 }
 
@@ -161,14 +180,15 @@ static err_t print_rank(struct comparison *x, struct err *e)
     const struct table *t = &x->rank;
     if (t->nrows == 0)
         return ERR_OK;
-    TRY(text_add(x->out, e, "\n%-48s %14s %10s %12s\n", "rank of the update", "shape", "rank",
+    int width = width_of(t, "tensor", 40);
+    TRY(text_add(x->out, e, "\n%-*s %14s %10s %12s\n", width, "rank of the update", "shape", "rank",
                  "stable rank"));
     for (int64_t i = 0; i < t->nrows; i++) {
         char shape[60];
         snprintf(shape, sizeof shape, "%lldx%lld", (long long)table_int(t, i, "rows"),
                  (long long)table_int(t, i, "cols"));
-        TRY(text_add(x->out, e, "%-48.48s %14s %10lld %12.4g\n", table_text(t, i, "tensor"), shape,
-                     (long long)table_int(t, i, "matrix_rank"), table_real(t, i, "stable_rank")));
+        TRY(text_add(x->out, e, "%-*.*s %14s %10lld %12.4g\n", width, width, table_text(t, i, "tensor"),
+                     shape, (long long)table_int(t, i, "matrix_rank"), table_real(t, i, "stable_rank")));
     }
     return ERR_OK;
 }

@@ -152,21 +152,30 @@ static int by_draw(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-err_t layout_draw(const struct layout *l, int64_t n, char *marked, struct arena *a, struct err *e)
+static uint64_t draw_of(const char *name, int first)
+{
+    return hash_bytes(name, strlen(name)) >> 1 | (first ? 0 : (uint64_t)1 << 63);
+}
+
+err_t layout_draw(const struct layout *l, int64_t n, const char *first, char *marked, struct layout_drawn *of,
+                  struct arena *a, struct err *e)
 {
     uint64_t *draws;
     int64_t all = 0;
+    *of = (struct layout_drawn){.changed = 0};
     if (n == 0)
         return ERR_OK;
     TRY(arena_array(a, "layout.draws", l->ntensors, &draws, e));
     for (int64_t i = 0; i < l->ntensors; i++)
         if (marked[i])
-            draws[all++] = hash_bytes(l->tensors[i].name, strlen(l->tensors[i].name));
+            draws[all++] = draw_of(l->tensors[i].name, first[i]);
     if (all > n) {
         qsort(draws, (size_t)all, sizeof *draws, by_draw);
-        for (int64_t i = 0; i < l->ntensors; i++)
-            marked[i] =
-                marked[i] && hash_bytes(l->tensors[i].name, strlen(l->tensors[i].name)) <= draws[n - 1];
+        for (int64_t i = 0; i < l->ntensors; i++) {
+            of->changed += marked[i] && first[i];
+            of->unchanged += marked[i] && !first[i];
+            marked[i] = marked[i] && draw_of(l->tensors[i].name, first[i]) <= draws[n - 1];
+        }
     }
     arena_drop(a, draws);
     return ERR_OK;

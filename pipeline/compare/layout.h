@@ -72,8 +72,14 @@ enum layout_order layout_compare(const struct layout *a, const struct layout *b,
 err_t layout_write(const struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 err_t layout_read(struct layout *l, struct h5 *f, struct arena *a, struct err *e);
 
-/* Local, pure. Of the tensors that are marked, leaves n marked: those whose names have the smallest hashes,
- * so that it is the same ones in every layout of these names. 0: all. Errors: SYSTEM over budget. */
-err_t layout_draw(const struct layout *l, int64_t n, char *marked, struct arena *a, struct err *e);
+/* Local, pure. Of the tensors that are marked, leaves n marked: those of `first` before others, and of either
+ * those whose names have the smallest hashes, so that it is the same ones in every layout of these names. 0:
+ * all. Errors: SYSTEM over budget. */
+struct layout_drawn {
+    int64_t changed,
+        unchanged; /* of all that were marked those of `first`, and others; 0 where all are left */
+};
+err_t layout_draw(const struct layout *l, int64_t n, const char *first, char *marked, struct layout_drawn *of,
+                  struct arena *a, struct err *e);
 
 #endif

@@ -262,6 +262,36 @@ err_t update_bins(struct update *u, struct table *bins, struct arena *a, struct 
     return h5_table_read(u->file, "bins", bins, 0, -1, NULL, e);
 }
 
+/* Which tensors of the layout have an element whose bits differ. */
+static err_t mark_changed(struct update *u, char *changed, struct arena *a, struct err *e)
+{
+    struct table bins;
+    TRY(update_bins(u, &bins, a, e));
+    for (int64_t i = 0; i < bins.nrows; i++) {
+        int64_t t = table_int(&bins, i, "tensor_index");
+        if (t < 0 || t >= u->layout.ntensors)
+            return err_set(e, ERR_DATA, "table bins, row %lld: tensor %lld, expected 0 to %lld", (long long)i,
+                           (long long)t, (long long)u->layout.ntensors - 1);
+        changed[t] |= table_int(&bins, i, "updated") > 0;
+    }
+    return ERR_OK;
+}
+
+err_t update_draw(struct update *u, int64_t n, char *marked, struct layout_drawn *of, struct err *e)
+{
+    struct arena own; /* the table is large */
+    char *changed;
+    *of = (struct layout_drawn){.changed = 0};
+    if (n == 0)
+        return ERR_OK;
+    arena_init(&own, u->arena->mem);
+    if (arena_array(&own, "update.changed", u->layout.ntensors, &changed, e) == ERR_OK &&
+        mark_changed(u, changed, &own, e) == ERR_OK)
+        layout_draw(&u->layout, n, changed, marked, of, &own, e);
+    arena_release(&own);
+    return e->code;
+}
+
 err_t update_look(const char *delta_artifact, struct update_head *head, struct arena *a, struct err *e)
 {
     struct h5 *f;

@@ -79,6 +79,10 @@ enum arithmetic update_arithmetic(const struct update *u);
  * empty table of the arena. */
 err_t update_bins(struct update *u, struct table *bins, struct arena *a, struct err *e);
 
+/* Local. Of the marked tensors leaves n marked (0: all of them), as layout_draw does it, those that changed
+ * before those that did not. */
+err_t update_draw(struct update *u, int64_t n, char *marked, struct layout_drawn *of, struct err *e);
+
 /* Local. Reads blocks [from, to). The part's buffers belong to u and are overwritten by the next call.
  * Errors: DATA where the artifact or the checkpoints are damaged, SYSTEM over budget. */
 err_t update_read(struct update *u, int64_t from, int64_t to, struct update_part *part, struct err *e);

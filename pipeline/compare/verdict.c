@@ -31,10 +31,66 @@ static const char *type_name(enum arithmetic a)
     return a == ARITHMETIC_BF16 ? "bf16" : "float32";
 }
 
+enum { KIN_LEAST = 1000 }; /* elements of a matrix: unrelated ones have a cosine of 0.03 at most, then */
+
+struct verdict_kin verdict_kin_of(const struct layout *l, const struct square_sums *squares)
+{
+    struct verdict_kin k = {.matrices = 0};
+    for (int64_t i = 0; i < l->ntensors; i++) {
+        const double cosine = norms_of(&squares[i]).cosine;
+        if (l->tensors[i].ndim < 2 || l->tensors[i].elements < KIN_LEAST || !isfinite(cosine))
+            continue;
+        k.matrices++;
+        if (cosine >= VERDICT_KIN)
+            continue;
+        k.apart++;
+        k.parameters += l->tensors[i].elements;
+        k.apart_squares.base += squares[i].base;
+        k.apart_squares.delta += squares[i].delta;
+        k.apart_squares.gain += squares[i].gain;
+    }
+    return k;
+}
+
+struct verdict verdict_kinship(const struct verdict_facts *f)
+{
+    const struct verdict_kin *k = &f->kin;
+    char share[32];
+    if (k->apart == 0 || f->parameters == 0)
+        return (struct verdict){.about = NULL};
+    struct verdict v = {.about = "kinship", .value = norms_of(&k->apart_squares).cosine};
+    const double shown = fabs(v.value) < 0.0005 ? 0 : v.value; /* no -0.000 */
+    snprintf(
+        v.sentence, sizeof v.sentence,
+        "In %lld of %lld matrices, with %s of the compared parameters, old and new weights have a cosine "
+        "of %.3f; unrelated weights have about 0, and fine-tuning stays near 1: is the base what the "
+        "tuned side was trained from, with its rows and layers in the same order?",
+        (long long)k->apart, (long long)k->matrices,
+        percent((double)k->parameters / (double)f->parameters, share, sizeof share), shown);
+    return v;
+}
+
+/* Elements whose bits differ and whose values do not: 0 and -0 are one value. */
+static const char *signs_of_zero(const struct verdict_facts *f, char *out, size_t size)
+{
+    char n[32];
+    int64_t signs = f->bit_changed - f->nonzero;
+    out[0] = '\0';
+    if (f->nonfinite > 0) /* NaN on both sides is counted as no zero, and as no other bits */
+        return out;
+    if (signs > 0 && f->nonzero == 0)
+        snprintf(out, size, " The values are the same: only zeros have another sign (0 and -0).");
+    else if (signs > 0)
+        snprintf(out, size,
+                 " Of these, %s changed the sign of a zero alone (0 and -0), which is the same value.",
+                 text_grouped(signs, n, sizeof n));
+    return out;
+}
+
 struct verdict verdict_unchanged(const struct verdict_facts *f)
 {
     struct verdict v = {.about = "unchanged"};
-    char all[32], changed[32], share[32];
+    char all[32], changed[32], share[32], signs[120];
     if (f->parameters == 0)
         return (struct verdict){.about = NULL};
     v.value = 1 - (double)f->bit_changed / (double)f->parameters;
@@ -56,6 +112,8 @@ struct verdict verdict_unchanged(const struct verdict_facts *f)
                  "%s of the %s compared parameters are unchanged in %s; %s changed, in %lld of %lld tensors.",
                  percent(v.value, share, sizeof share), all, type_name(f->arithmetic), changed,
                  (long long)f->touched, (long long)f->tensors);
+    size_t used = strlen(v.sentence);
+    snprintf(v.sentence + used, sizeof v.sentence - used, "%s", signs_of_zero(f, signs, sizeof signs));
     return v;
 }
 
@@ -63,6 +121,8 @@ int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out
 {
     int64_t asked = 0, moved = 0, least = f->parameters / FINEST_SHARE, all = 0, changed = 0;
     if (f->arithmetic != ARITHMETIC_BF16 || f->exact || f->bit_changed == 0)
+        return -1;
+    if (f->touched == 1 && f->tensors > 1) /* steps are not alike then: what is untouched was not stepped */
         return -1;
     least = least < FINEST_LEAST ? FINEST_LEAST : least;
     for (int b = 0; b < MAGNITUDE_INFINITE; b++) {
@@ -101,11 +161,21 @@ struct verdict verdict_rounding_of(const struct verdict_facts *f)
 struct verdict verdict_size(const struct verdict_facts *f)
 {
     const struct norms *n = &f->norms;
-    if (!isfinite(n->relative) || !isfinite(n->one_minus_cosine))
-        return (struct verdict){.about = NULL};
     struct verdict v = {.about = "size", .value = n->relative};
     if (n->delta == 0)
         snprintf(v.sentence, sizeof v.sentence, "The update is zero.");
+    else if (n->base == 0)
+        snprintf(
+            v.sentence, sizeof v.sentence,
+            "The update's norm is %.4g; the base's weights are all zero, so that it has no share of theirs "
+            "and no angle to them.",
+            n->delta);
+    else if (n->tuned == 0)
+        snprintf(v.sentence, sizeof v.sentence,
+                 "The tuned side's weights are all zero: the update is the base itself, of norm %.4g.",
+                 n->base);
+    else if (!isfinite(n->relative) || !isfinite(n->one_minus_cosine))
+        return (struct verdict){.about = NULL};
     else
         snprintf(v.sentence, sizeof v.sentence,
                  "The update's norm is %.3g of the base's (%.4g of %.4g); 1 - cosine of old and new is %.3g.",
@@ -168,9 +238,9 @@ err_t verdict_rows(const struct verdict_facts *f, const char *cell, const char *
 {
     const struct verdict covered = verdict_coverage(f), none = {.about = NULL};
     int in_part = coverage_share(&f->coverage, -1) < COVERAGE_WHOLE;
-    const struct verdict all[] = {in_part ? covered : none, verdict_unchanged(f), verdict_rounding_of(f),
-                                  verdict_size(f),          verdict_nonfinite(f), verdict_concentration(f),
-                                  in_part ? none : covered};
+    const struct verdict all[] = {in_part ? covered : none, verdict_kinship(f),      verdict_unchanged(f),
+                                  verdict_rounding_of(f),   verdict_size(f),         verdict_nonfinite(f),
+                                  verdict_concentration(f), in_part ? none : covered};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i].about)
             TRY(TABLE_ADD(out, e, V_TEXT(cell), V_TEXT(node), V_TEXT(all[i].about), V_REAL(all[i].value),
@@ -184,9 +254,10 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-struct verdict verdict_rank(double *percents, int64_t n, int64_t zero)
+struct verdict verdict_rank(double *percents, int64_t n, int64_t zero, const struct layout_drawn *of)
 {
-    char unchanged[80] = "";
+    char unchanged[80] = "", drawn[80] = "";
+    zero = of->unchanged > zero ? of->unchanged : zero;
     if (n == 0)
         return (struct verdict){.about = NULL};
     qsort(percents, (size_t)n, sizeof *percents, ascending);
@@ -194,14 +265,19 @@ struct verdict verdict_rank(double *percents, int64_t n, int64_t zero)
     struct verdict v = {.about = "full_rank", .value = median};
     if (zero > 0)
         snprintf(unchanged, sizeof unchanged, " (%lld more did not change)", (long long)zero);
+    if (of->changed > n)
+        snprintf(drawn, sizeof drawn, ", drawn from the %lld that changed", (long long)of->changed);
     if (n == 1)
         snprintf(v.sentence, sizeof v.sentence,
-                 "The update of the one matrix measured has %.4g %% of full rank%s.", percents[0], unchanged);
+                 "The update of the one matrix measured%s%s has %.4g %% of full rank%s.", drawn,
+                 drawn[0] ? "," : "", percents[0], unchanged);
     else
-        snprintf(v.sentence, sizeof v.sentence,
-                 "The updates of the %lld matrices measured%s have %.4g %% of full rank in the median, from "
-                 "%.4g %% to %.4g %%.",
-                 (long long)n, unchanged, median, percents[0], percents[n - 1]);
+        snprintf(
+            v.sentence, sizeof v.sentence,
+            "The updates of the %lld matrices measured%s%s%s have %.4g %% of full rank in the median, from "
+            "%.4g %% to %.4g %%.",
+            (long long)n, drawn, unchanged, drawn[0] && !zero ? "," : "", median, percents[0],
+            percents[n - 1]);
     return v;
 }
 

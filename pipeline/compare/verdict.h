@@ -8,6 +8,7 @@
 
 #include "compare/concentration.h"
 #include "compare/coverage.h"
+#include "compare/layout.h"
 #include "compare/norms.h"
 #include "elements/magnitude/magnitude.h"
 #include "hdf5/table.h"
@@ -15,11 +16,21 @@
 #include <stddef.h>
 
 struct verdict {
-    const char *about; /* "unchanged", "rounding", "size", "nonfinite", "concentration", "coverage",
-                          "full_rank" or "entropy"; NULL: nothing can be said */
+    const char *about; /* "kinship", "unchanged", "rounding", "size", "nonfinite", "concentration",
+                          "coverage", "full_rank" or "entropy"; NULL: nothing can be said */
     double value;      /* the figure that the sentence is about */
     char sentence[480];
 };
+
+/* Of the matrices of a pair those whose old and new weights point apart, as no fine-tuning is known to leave
+ * them: those of another model, or the same rows or layers in another order. */
+struct verdict_kin {
+    int64_t matrices;   /* that are large enough to tell, with a cosine */
+    int64_t apart;      /* of these, with a cosine below VERDICT_KIN */
+    int64_t parameters; /* in those apart */
+    struct square_sums apart_squares;
+};
+#define VERDICT_KIN 0.9
 
 /* Of a cell, all over its compared parameters. */
 struct verdict_facts {
@@ -33,6 +44,7 @@ struct verdict_facts {
     const char *only;                  /* the touched tensor where there is one alone */
     const int64_t *elements, *updated; /* by magnitude bin of |w0|, MAGNITUDE_BINS each */
     struct norms norms;
+    struct verdict_kin kin;
     struct concentration concentration;
 };
 
@@ -46,13 +58,20 @@ struct verdict_rounding {
  * neighbour, which grows with |w0|. If steps do not depend on |w0|, the share r of changed weights in a bin
  * is the chance of a step of more than that bin's half gap; the weights of the finest gaps, where nearly
  * every step shows, tell the share that was moved at all, and the others what rounding swallowed. Returns 0;
- * -1 where it cannot be made: another compare type, or too few weights changed.
- * Source of the idea: arXiv:2602.03839, arXiv:2509.04259. */
+ * -1 where it cannot be made: another compare type, one tensor alone that changed, or too few weights
+ * changed. Source of the idea: arXiv:2602.03839, arXiv:2509.04259. */
 int verdict_estimate(const struct verdict_facts *f, struct verdict_rounding *out);
 
-/* Local, pure. What can be said: how much is unchanged; what rounding explains of it; the size of the update
- * and how concentrated it is, beside one whose changed elements are all equally large; how much of both sides
- * was compared. `about` is NULL where there is nothing to say. */
+/* Local, pure. From the sums of each tensor of the layout. A cosine of two unrelated matrices of n elements
+ * is 0 within 1 / sqrt(n); tensors of fewer than two dimensions, such as scales of norms, which are all near
+ * 1 in any model, and those of fewer than a thousand elements tell nothing and are passed over. */
+struct verdict_kin verdict_kin_of(const struct layout *l, const struct square_sums *squares);
+
+/* Local, pure. What can be said: whether the two sides hardly belong together; how much is unchanged; what
+ * rounding explains of it; the size of the update and how concentrated it is, beside one whose changed
+ * elements are all equally large; how much of both sides was compared. `about` is NULL where there is nothing
+ * to say. */
+struct verdict verdict_kinship(const struct verdict_facts *f);
 struct verdict verdict_unchanged(const struct verdict_facts *f);
 struct verdict verdict_rounding_of(const struct verdict_facts *f);
 struct verdict verdict_size(const struct verdict_facts *f);
@@ -65,9 +84,9 @@ struct verdict verdict_coverage(const struct verdict_facts *f);
 err_t verdict_rows(const struct verdict_facts *f, const char *cell, const char *node, struct table *out,
                    struct err *e);
 
-/* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many matrices
- * did not change at all. */
-struct verdict verdict_rank(double *percents, int64_t n, int64_t zero);
+/* Local. The ranks of n updated matrices, in percent of full rank, which it sorts; zero: how many of those
+ * measured did not change at all; of: from how many they were drawn, both 0 where they are all. */
+struct verdict verdict_rank(double *percents, int64_t n, int64_t zero, const struct layout_drawn *of);
 
 /* Of one policy's tokens. */
 struct verdict_entropy {

@@ -107,7 +107,7 @@ class Compare(lib.Case):
         rng = np.random.default_rng(1)
         for n in low:
             if low[n].ndim == 2:
-                low[n] = low[n] + (rng.standard_normal((low[n].shape[0], 2)) @ rng.standard_normal((2, 48)) * 0.1).astype(np.float32)
+                low[n] = low[n] + (rng.standard_normal((low[n].shape[0], 2)) @ rng.standard_normal((2, 48)) * 0.002).astype(np.float32)
         base, tuned = self.pair({n: ("F32", lib.float_bits(x)) for n, x in low.items()})
         lib.write_checkpoint(base, {n: ("F32", lib.float_bits(x)) for n, x in weights().items()})
         said = self.sentence(base, tuned, "--arithmetic", "f32", "--rank", "all")
@@ -117,6 +117,66 @@ class Compare(lib.Case):
         extra["mtp.layers.0.extra.weight"] = ("BF16", np.zeros((7, 9), np.uint16))
         base, tuned = self.pair(extra)
         self.run_compare(base, tuned, status=3)
+
+    def test_pairs_that_hardly_belong_together(self):
+        """The verdict asks for the base where most weights point elsewhere, with numpy's cosine; never of what was tuned from it."""
+        rng = np.random.default_rng(4)
+        old = {n: lib.bf16_float(bits).astype(np.float32).reshape(bits.shape) for n, (t, bits) in as_bf16(weights()).items()}
+        matrices = sorted(n for n in old if old[n].ndim == 2)
+        order = {n: n.replace("layers.0.", "layers.X.").replace("layers.1.", "layers.0.").replace("layers.X.", "layers.1.") for n in old}
+        half = {n: x[rng.permutation(len(x))] if n in matrices[:2] else x for n, x in old.items()}
+        scale = {n: 2.0 ** (np.floor(np.log2(np.abs(x).max())) - 8) for n, x in old.items()}
+        pairs = {"unrelated": (weights(8), 6), "rows": ({n: x[rng.permutation(len(x))] if x.ndim == 2 else x for n, x in old.items()}, 6),
+                 "layers": ({order[n]: x for n, x in old.items()}, 6), "two": (half, 2),
+                 "sft": ({n: x + (rng.standard_normal(x.shape) * 1e-3).astype(np.float32) for n, x in old.items()}, 0),
+                 "rl": ({n: x + (rng.standard_normal(x.shape) * 2e-5).astype(np.float32) for n, x in old.items()}, 0),
+                 "identical": (old, 0), "quantized": ({n: np.round(x / scale[n]) * scale[n] for n, x in old.items()}, 0)}
+        base = self.path("kin")
+        lib.write_checkpoint(base, as_bf16(old))
+        for name, (new, apart) in pairs.items():
+            new = {n: np.asarray(x, np.float32) for n, x in new.items()}
+            lib.write_checkpoint(self.path(name), as_bf16(new))
+            x = self.object(base, self.path(name), "--rank", "none")
+            asked = [s for s in x["verdict"] if "is the base what the tuned side was trained from" in s]
+            self.assertEqual(len(asked), apart > 0, (name, x["verdict"]))
+            if not apart:
+                continue
+            a, b = [np.concatenate([lib.bf16_float(lib.bf16_round(w[n])).astype(np.float64).reshape(-1) for n in matrices
+                                    if name != "two" or n in matrices[:2]]) for w in (old, new)]
+            self.assertEqual(x["verdict"][0], asked[0])
+            self.assertTrue(asked[0].startswith("In %d of 6 matrices, with %.2f %% of the compared parameters, old and new weights have a cosine "
+                                                "of %.3f;" % (apart, 100 * a.size / x["parameters"], a @ b / np.linalg.norm(a) / np.linalg.norm(b))), asked)
+
+    def test_zeros(self):
+        """Zeros with another sign; a tensor whose base is all zero; one matrix that changed, which the sample of ranks has then."""
+        name = "model.layers.1.self_attn.k_proj.weight"
+        plus, minus, zero, one = as_bf16(weights()), as_bf16(weights()), as_bf16(weights()), as_bf16(weights())
+        plus[name][1][3, :] = 0
+        minus[name][1][3, :] = 0x8000
+        zero[name][1][:] = 0
+        one[name][1][:] ^= 1
+        lib.write_checkpoint(self.path("plus"), plus)
+        lib.write_checkpoint(self.path("minus"), minus)
+        x = self.object(self.path("plus"), self.path("minus"))
+        self.assertEqual(x["verdict"][:2],
+                         ["48 of the 18,480 compared parameters changed in bf16, all of them in one of 7 tensors, %s. The values are the same: "
+                          "only zeros have another sign (0 and -0)." % name, "The update is zero."])
+        for w in (zero, one): # a module of its own, and more matrices than a sample has
+            for i in range(6):
+                w["model.layers.%d.extra.weight" % i] = ("BF16", np.full((40, 30), 0x3c00, np.uint16))
+            w["model.only.weight"] = w.pop(name)
+        lib.write_checkpoint(self.path("zero"), zero)
+        lib.write_checkpoint(self.path("one"), one)
+        x = self.object(self.path("zero"), self.path("one"))
+        self.assertEqual([m["relative_norm"] for m in x["modules"] if m["module"] == "only"], [None])
+        self.assertEqual([(m["tensor"], m["matrix_rank"]) for m in x["rank"]["matrices"] if m["matrix_rank"]],
+                         [("model.only.weight", min(one["model.only.weight"][1].shape))])
+        self.assertEqual(len(x["rank"]["matrices"]), 8)
+        self.assertIn("The update of the one matrix measured has 100 % of full rank (11 more did not change).", x["verdict"])
+        text = self.run_compare(self.path("zero"), self.path("one")).stdout
+        self.assertRegex(text, r"(?m)^only +1536 +0.0000% +-$")
+        self.assertIn("-: the base's weights are all zero", text)
+        self.assertNotIn("nan", text)
 
     def test_ways_to_name_a_side(self):
         base, tuned = self.pair(self.moved(0.2))

@@ -14,6 +14,7 @@ static struct verdict_facts facts(int64_t parameters, int64_t changed)
     return (struct verdict_facts){.arithmetic = ARITHMETIC_BF16,
                                   .parameters = parameters,
                                   .bit_changed = changed,
+                                  .nonzero = changed,
                                   .tensors = 10,
                                   .touched = 10,
                                   .only = "lm_head.weight",
@@ -46,6 +47,18 @@ static void test_unchanged(void **state)
     says(verdict_unchanged(&f), "unchanged", 0.75,
          "250 of the 1,000 compared parameters changed in float32, all of them in one of 10 tensors, "
          "lm_head.weight.");
+    f.nonzero = 240; /* 0 and -0: other bits, the same value */
+    assert_non_null(
+        strstr(verdict_unchanged(&f).sentence,
+               "lm_head.weight. Of these, 10 changed the sign of a zero alone (0 and -0), which is the "
+               "same value."));
+    f.nonzero = 0;
+    assert_non_null(strstr(verdict_unchanged(&f).sentence,
+                           ". The values are the same: only zeros have another sign (0 and -0)."));
+    f.nonfinite = 1; /* which may be among the nonzero and not among the changed: no telling */
+    assert_null(strstr(verdict_unchanged(&f).sentence, "zero"));
+    f.nonfinite = 0;
+    f.nonzero = 250;
     f.tensors = 1; /* there is no other */
     says(
         verdict_unchanged(&f), "unchanged", 0.75,
@@ -68,6 +81,14 @@ static void test_size(void **state)
     f.norms = norms_of(&(struct square_sums){4, 0, 0});
     says(verdict_size(&f), "size", 0, "The update is zero.");
     f.norms = norms_of(&(struct square_sums){0, 4, 4}); /* a ratio to nothing */
+    assert_string_equal(
+        verdict_size(&f).sentence,
+        "The update's norm is 2; the base's weights are all zero, so that it has no share of theirs and "
+        "no angle to them.");
+    f.norms = norms_of(&(struct square_sums){4, 4, -4});
+    assert_string_equal(verdict_size(&f).sentence,
+                        "The tuned side's weights are all zero: the update is the base itself, of norm 2.");
+    f.norms = norms_of(&(struct square_sums){NAN, NAN, NAN});
     assert_null(verdict_size(&f).about);
 }
 
@@ -124,16 +145,53 @@ static void test_rank(void **state)
 {
     (void)state;
     double some[] = {99, 100, 98, 10}, one[] = {50};
+    const struct layout_drawn all = {0, 0}, drawn = {7, 2}, only = {3, 0};
     says(
-        verdict_rank(some, 4, 0), "full_rank", 98.5,
+        verdict_rank(some, 4, 0, &all), "full_rank", 98.5,
         "The updates of the 4 matrices measured have 98.5 % of full rank in the median, from 10 % to 100 %.");
     says(
-        verdict_rank(some, 3, 2), "full_rank", 98,
+        verdict_rank(some, 3, 2, &all), "full_rank", 98,
         "The updates of the 3 matrices measured (2 more did not change) have 98 % of full rank in the median, "
         "from 10 % to 99 %.");
-    says(verdict_rank(one, 1, 0), "full_rank", 50,
+    says(verdict_rank(one, 1, 0, &all), "full_rank", 50,
          "The update of the one matrix measured has 50 % of full rank.");
-    assert_null(verdict_rank(one, 0, 3).about);
+    assert_null(verdict_rank(one, 0, 3, &all).about);
+    says(
+        verdict_rank(some, 3, 0, &drawn), "full_rank", 98,
+        "The updates of the 3 matrices measured, drawn from the 7 that changed (2 more did not change) have 98 % of "
+        "full rank in the median, from 10 % to 99 %.");
+    says(verdict_rank(one, 1, 0, &only), "full_rank", 50,
+         "The update of the one matrix measured, drawn from the 3 that changed, has 50 % of full rank.");
+}
+
+/* A pair's matrices by their sums: of like and of unlike weights, and what tells nothing. */
+static void test_kinship(void **state)
+{
+    (void)state;
+    struct layout_tensor t[5] = {{.ndim = 2, .elements = 4000},
+                                 {.ndim = 2, .elements = 2000},
+                                 {.ndim = 1, .elements = 2000},  /* no matrix */
+                                 {.ndim = 2, .elements = 900},   /* too small to tell */
+                                 {.ndim = 3, .elements = 2000}}; /* without a cosine */
+    const struct square_sums apart = {100, 200, 0}, near = {100, 1e-4, 0}, opposite = {100, 400, 0},
+                             sixty = {100, 100, 0}, nothing = {0, 5, 5};
+    const struct layout l = {.ntensors = 5, .tensors = t};
+    struct verdict_facts f = facts(10900, 10900);
+    f.kin = verdict_kin_of(&l, (struct square_sums[]){near, near, apart, apart, nothing});
+    assert_true(f.kin.matrices == 2);
+    assert_null(verdict_kinship(&f).about);
+    f.kin = verdict_kin_of(&l, (struct square_sums[]){near, apart, near, near, near});
+    says(
+        verdict_kinship(&f), "kinship", 0,
+        "In 1 of 3 matrices, with 18.35 % of the compared parameters, old and new weights have a cosine of 0.000; "
+        "unrelated weights have about 0, and fine-tuning stays near 1: is the base what the tuned side was trained "
+        "from, with its rows and layers in the same order?");
+    f.kin = verdict_kin_of(&l, (struct square_sums[]){sixty, near, near, near, near});
+    assert_non_null(strstr(verdict_kinship(&f).sentence, "a cosine of 0.500;"));
+    f.kin = verdict_kin_of(&l, (struct square_sums[]){opposite, near, near, near, near});
+    assert_non_null(strstr(verdict_kinship(&f).sentence, "a cosine of -1.000;"));
+    f.parameters = 0;
+    assert_null(verdict_kinship(&f).about);
 }
 
 /* Half the gap from a bf16 to the next larger one. */
@@ -198,6 +256,11 @@ static void test_rounding(void **state)
     struct verdict v = verdict_rounding_of(&f);
     assert_string_equal(v.about, "rounding");
     assert_non_null(strstr(v.sentence, "an estimate"));
+    f.touched = 1; /* of several: the others were not stepped */
+    f.tensors = 2;
+    assert_int_equal(verdict_estimate(&f, &r), -1);
+    f.tensors = 1;
+    assert_int_equal(verdict_estimate(&f, &r), 0);
     f.arithmetic = ARITHMETIC_F32;
     assert_int_equal(verdict_estimate(&f, &r), -1);
     assert_null(verdict_rounding_of(&f).about);
@@ -266,7 +329,8 @@ int main(void)
         cmocka_unit_test(test_entropy),       cmocka_unit_test(test_unchanged),
         cmocka_unit_test(test_size),          cmocka_unit_test(test_nonfinite),
         cmocka_unit_test(test_concentration), cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_rank),          cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_rank),          cmocka_unit_test(test_kinship),
+        cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,7 +250,7 @@ static const struct verb_option compare_options[] = {
     {"json", 'j', NULL, "one JSON object instead of text", OPTION_FLAG, offsetof(struct cli, compare.json),
      NULL},
     {"rank", '\0', "WHICH",
-     "sample (default): the rank of eight matrices' updates, the same ones of every pair; all; none",
+     "sample (default): the rank of eight matrices' updates, drawn by their names from those that changed; all; none",
      OPTION_TEXT, offsetof(struct cli, compare.rank), NULL},
     {"logits", '\0', "BASE TUNED", "files of both policies' logits (or entropies) of the same tokens",
      OPTION_TEXT, offsetof(struct cli, compare.logits_base), NULL},
