@@ -132,7 +132,7 @@ static err_t stream(struct report *r, const struct schema *s, struct err *e)
 {
     const char *name = s->name;
     char *path = arena_printf(r->a, e, "%s/%s.csv", r->dir, name);
-    char *partial = path ? arena_printf(r->a, e, "%s.partial", path) : NULL;
+    char *partial = path ? file_partial(r->a, path, NULL, e) : NULL;
     if (!partial)
         return e->code;
     int fd;
@@ -301,6 +301,7 @@ static err_t draw_all(struct report *r, const struct report_params *p, struct er
     if (!p->figures || f->n == 0)
         return ERR_OK;
     TRY(path_make_dir(r->drawings, e));
+    file_sweep_folder(r->drawings);
     const char *program = gnuplot_find(r->a, e);
     if (!program) {
         f->missing =
@@ -309,10 +310,9 @@ static err_t draw_all(struct report *r, const struct report_params *p, struct er
         log_info(r->ctx->log, "%-14s not drawn: no gnuplot in PATH; install gnuplot-nox", "figures");
         return e->code == ERR_OK ? write_data(r, index, e) : e->code;
     }
-    r->scratch = arena_printf(r->a, e, "%s.partial", r->drawings);
+    r->scratch = file_partial(r->a, r->drawings, NULL, e);
     if (!r->scratch)
         return e->code;
-    unlink(r->scratch); /* no link to another place: what is drawn there would be overwritten */
     TRY(path_make_dir(r->scratch, e));
     for (int64_t i = 0; i < f->n; i++) {
         TRY(draw(r, program, &f->list[i], e));
@@ -359,6 +359,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     struct text plain = {.arena = r->a}, marked = {.arena = r->a}, md = {.arena = r->a},
                 html = {.arena = r->a};
     TRY(path_make_dir(r->dir, e));
+    file_sweep_folder(r->dir); /* and no link to another place, where what is drawn would go */
     TRY(h5_open(r->ctx->archive, 0, r->a, &r->archive, e));
     sum->study = attribute(r, "study");
     sum->simulated = attribute(r, "simulated");

@@ -193,7 +193,7 @@ static err_t add_output(struct synth *s, struct safetensors_writer *out, const c
                         struct stored_tensor *t, int64_t n, struct err *e)
 {
     const char *const metadata[] = {"format", "pt", "simulated", s->sentence};
-    return safetensors_writer_plan(out, path, t, n, metadata, 2, s->ctx->arena, e);
+    return safetensors_writer_plan(out, path, s->ctx->out->mark, t, n, metadata, 2, s->ctx->arena, e);
 }
 
 /* The files of the model: the tensors, in the model's order, are cut into shards of about equal bytes; in a

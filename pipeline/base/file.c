@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "base/path.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+static const char PARTIAL[] = ".partial";
 enum { READ_STEP = 65536, COMPARE_STEP = 1 << 18 };
 
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e)
@@ -78,13 +80,105 @@ err_t file_create(const char *path, int *fd, struct err *e)
     return *fd >= 0 ? ERR_OK : err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
 }
 
+/* ---- partial names ---- */
+
+void file_mark(char mark[FILE_MARK])
+{
+    char host[64] = "";
+    gethostname(host, sizeof host - 1);
+    host[strcspn(host, ".")] = '\0';
+    snprintf(mark, FILE_MARK, "%.30s-%lld", host[0] ? host : "host", (long long)getpid());
+}
+
+char *file_partial(struct arena *a, const char *path, const char *mark, struct err *e)
+{
+    char own[FILE_MARK];
+    if (!mark)
+        file_mark(own);
+    return arena_printf(a, e, "%s%s.%s", path, PARTIAL, mark ? mark : own);
+}
+
+/* Is it a partial name of the file called name, or, where that is NULL, of any? Its end is a mark, or
+ * nothing.
+ */
+static int is_partial(const char *entry, const char *name)
+{
+    const char *at = NULL;
+    for (const char *next = entry; (next = strstr(next, PARTIAL)); next++)
+        at = next;
+    if (!at || (name && ((size_t)(at - entry) != strlen(name) || memcmp(entry, name, strlen(name)) != 0)))
+        return 0;
+    const char *mark = at + strlen(PARTIAL), *pid = strrchr(mark, '-');
+    return !*mark || (*mark == '.' && pid && pid[1] && pid[1 + strspn(pid + 1, "0123456789")] == '\0');
+}
+
+/* Removes a file, a link, or a folder with the files in it. */
+static void remove_entry(int folder, const char *name)
+{
+    if (unlinkat(folder, name, 0) == 0)
+        return;
+    int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *list = fd >= 0 ? fdopendir(fd) : NULL;
+    for (const struct dirent *x; list && (x = readdir(list));)
+        if (strcmp(x->d_name, ".") != 0 && strcmp(x->d_name, "..") != 0)
+            unlinkat(fd, x->d_name, 0);
+    if (list)
+        closedir(list);
+    else if (fd >= 0)
+        close(fd);
+    unlinkat(folder, name, AT_REMOVEDIR);
+}
+
+/* How many partial names of path, or of any in the folder where name is NULL, are there; drop: removes them.
+ */
+static int each_partial(const char *folder, const char *name, int drop)
+{
+    DIR *list = opendir(folder);
+    int n = 0;
+    for (const struct dirent *x; list && (x = readdir(list));)
+        if (is_partial(x->d_name, name)) {
+            n++;
+            if (drop)
+                remove_entry(dirfd(list), x->d_name);
+        }
+    if (list)
+        closedir(list);
+    return n;
+}
+
+static int partials_of(const char *path, int drop)
+{
+    char folder[PATH_MAX];
+    const char *name = path_last(path);
+    int length = (int)(name - path);
+    if (length >= (int)sizeof folder)
+        return 0;
+    snprintf(folder, sizeof folder, "%.*s", length > 0 ? length : 1, length > 0 ? path : ".");
+    return each_partial(folder, name, drop);
+}
+
+int file_has_partial(const char *path)
+{
+    return partials_of(path, 0) > 0;
+}
+
+void file_sweep(const char *path)
+{
+    partials_of(path, 1);
+}
+
+void file_sweep_folder(const char *folder)
+{
+    each_partial(folder, NULL, 1);
+}
+
 err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
 {
-    char partial[PATH_MAX];
-    int length = snprintf(partial, sizeof partial, "%s.partial", path);
+    char partial[PATH_MAX], mark[FILE_MARK];
+    file_mark(mark);
+    int length = snprintf(partial, sizeof partial, "%s%s.%s", path, PARTIAL, mark), fd;
     if (length < 0 || length >= (int)sizeof partial)
         return err_set(e, ERR_SYSTEM, "%s: path too long", path);
-    int fd;
     TRY(file_create(partial, &fd, e));
     err_t code = write_all(fd, partial, text, n, e);
     if (close(fd) != 0 && code == ERR_OK) /* network file systems report a full disk here */

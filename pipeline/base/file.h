@@ -1,5 +1,6 @@
-/* Files: opened and stamped in one way, read whole, written whole. A file under its final name is complete.
- */
+/* Files: opened and stamped in one way, read whole, written whole. A file under its final name is complete:
+ * until then it has a partial name, PATH.partial.MARK, which is its writer's own. Whoever writes the same
+ * file at the same time, and be it a process that was taken for dead, does not get hold of it. */
 #ifndef SINEW_FILE_H
 #define SINEW_FILE_H
 
@@ -41,12 +42,28 @@ err_t file_compare(const char *path, const char *other, int *same, struct arena 
  * too large. */
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e);
 
-/* Local. Writes path.partial, flushes it to the disk and renames it to path: a file under its final name is
- * complete. */
+enum { FILE_MARK = 48 }; /* bytes of a mark, its end included */
+
+/* Local. This process's mark: HOST-PID. */
+void file_mark(char mark[FILE_MARK]);
+
+/* Local. The partial name of path for who has this mark; NULL: this process. Processes that write one file
+ * take the mark of one of them. Arena-owned; NULL is an error. */
+char *file_partial(struct arena *a, const char *path, const char *mark, struct err *e);
+
+/* Local. Does anything lie under a partial name of path, whoever's? Removes what does, links and folders of
+ * files too: for who alone writes path now, since the others that began it have ended. */
+int file_has_partial(const char *path);
+void file_sweep(const char *path);
+
+/* Local. The same for all that lies in a folder under a partial name of whatever path. */
+void file_sweep_folder(const char *folder);
+
+/* Local. Writes the file under its partial name, flushes it to the disk and renames it to path. */
 err_t file_write(const char *path, const char *text, int64_t n, struct err *e);
 
-/* Local. Flushes path.partial (already written and closed) to the disk and renames it to path, the folder
- * flushed too. */
+/* Local. Flushes a file under its partial name (written and closed) to the disk and renames it to path, the
+ * folder flushed too. */
 err_t file_commit(const char *partial, const char *path, struct err *e);
 
 #endif

@@ -527,7 +527,8 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     compute_key(d, all, &keep, &key, e);
     TRY_OUT(code, e->code);
     TRY_OUT(code, lay_out(&b, &keep, e));
-    if (!(partial = arena_printf(&keep, e, "%s.partial", d->archive)))
+    file_sweep(d->archive);
+    if (!(partial = file_partial(&keep, d->archive, NULL, e)))
         TRY_OUT(code, e->code);
     TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
     fill(&b, p, &key, &keep, e);

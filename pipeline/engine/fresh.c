@@ -213,11 +213,9 @@ static int outputs_stand(struct h5 *h, struct arena *a, char *why, int size)
 
 static void judge(const struct node *n, struct freshness *f, struct arena *a, struct arena *keep)
 {
-    char partial[4096];
     f->why[0] = '\0';
     if (access(n->path, F_OK) != 0) {
-        snprintf(partial, sizeof partial, "%s.partial", n->path);
-        f->state = access(partial, F_OK) == 0 || journal_stands(n->path) ? STATE_PARTIAL : STATE_MISSING;
+        f->state = file_has_partial(n->path) || journal_stands(n->path) ? STATE_PARTIAL : STATE_MISSING;
         compute_key(f);
         return;
     }

@@ -215,7 +215,8 @@ static err_t plan_file(struct export *p, struct err *e)
     int pairs = (int)(sizeof metadata / sizeof *metadata) / 2;
     if (p->x->format == EXPORT_BYTES)
         pairs--; /* the tensors have their shapes */
-    return safetensors_writer_plan(&p->file, p->x->to, p->tensors, p->layout.ntensors, metadata, pairs, a, e);
+    return safetensors_writer_plan(&p->file, p->x->to, NULL, p->tensors, p->layout.ntensors, metadata, pairs,
+                                   a, e);
 }
 
 /* ---- the file ---- */

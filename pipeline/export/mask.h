@@ -24,9 +24,10 @@ err_t export_format_find(const char *name, enum export_format *format, struct er
  * criterion, tolerance, parameters, updated, density, mask_format, shapes (of bits only; JSON) and skipped
  * (JSON: what was not compared and is therefore not in the file, tensors or some of their rows, with the
  * reason).
- * The file is written under TO.partial and renamed; memory does not grow with the model but for its header.
- * Errors: CONFIG for an unknown cell or node (with the nearest), a node that is no mask, and a file that must
- * not be overwritten; DATA where the mask is missing, stale or damaged, with what to run; SYSTEM. */
+ * The file is written under a partial name and renamed; memory does not grow with the model but for its
+ * header. Errors: CONFIG for an unknown cell or node (with the nearest), a node that is no mask, and a file
+ * that must not be overwritten; DATA where the mask is missing, stale or damaged, with what to run; SYSTEM.
+ */
 err_t export_mask(struct runner *r, const struct export_request *x, struct err *e);
 
 #endif

@@ -1,10 +1,7 @@
 #include "hdf5/artifact.h"
 
 #include "base/path.h"
-#include "base/file.h"
 
-#include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
 err_t artifact_begin(struct artifact *out, const struct comm *c, const char *path, struct arena *a,
@@ -12,11 +9,13 @@ err_t artifact_begin(struct artifact *out, const struct comm *c, const char *pat
 {
     *out = (struct artifact){.comm = c, .arena = a};
     out->path = arena_strdup(a, path, e);
-    out->partial = out->path ? arena_printf(a, e, "%s.partial", path) : NULL;
+    file_mark(out->mark);
+    comm_bcast(c, out->mark, FILE_MARK, 0);
+    out->partial = out->path ? file_partial(a, path, out->mark, e) : NULL;
     if (out->partial && c->me == 0) {
         char *dir = path_dir(a, path, e);
-        if (dir && path_make_dir(dir, e) == ERR_OK && unlink(out->partial) != 0 && errno != ENOENT)
-            err_set(e, ERR_SYSTEM, "%s: cannot remove: %s", out->partial, strerror(errno));
+        if (dir && path_make_dir(dir, e) == ERR_OK)
+            file_sweep(path);
     }
     return comm_agree(c, e);
 }

@@ -1,4 +1,5 @@
-/* Artifact: the HDF5 file a node writes, under PATH.partial until it is complete.
+/* Artifact: the HDF5 file a node writes, under a partial name of its writers' own (file.h) until it is
+ * complete.
  *
  * First the bulk data (all processes, MPI-IO), then tables and attributes (process 0), then, by the runner,
  * the completing attributes, a flush to disk and the rename. A process by itself does without MPI-IO: the
@@ -7,21 +8,23 @@
 #define SINEW_ARTIFACT_H
 
 #include "base/comm.h"
+#include "base/file.h"
 #include "hdf5/h5.h"
 
 struct artifact {
     const struct comm *comm;
     struct arena *arena;
-    const char *path;    /* final name */
-    const char *partial; /* name while being written */
-    struct h5 *bulk;     /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
-    struct h5 *tables;   /* open serially on process 0, or NULL */
+    const char *path;     /* final name */
+    const char *partial;  /* name while being written */
+    char mark[FILE_MARK]; /* of process 0, on all: for the partial names of what else the node writes */
+    struct h5 *bulk;      /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
+    struct h5 *tables;    /* open serially on process 0, or NULL */
     int created;
     int committed; /* process 0: it stands under its final name */
 };
 
-/* Collective. Begins an artifact; its folder is created and an old partial removed. Nothing of a complete one
- * is touched. */
+/* Collective, for who alone writes it now. Begins an artifact; its folder is created, what others left of it
+ * under partial names removed. Nothing of a complete one is touched. */
 err_t artifact_begin(struct artifact *out, const struct comm *c, const char *path, struct arena *a,
                      struct err *e);
 

@@ -74,7 +74,7 @@ err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
 void h5_start(void)
 {
     /* BEST_EFFORT of HDF5 1.10 minds all that a mount without locks answers but ENOSYS. What is written here
-     * is under the folder's lock and another name until it is complete. */
+     * is under its node's lock and a name of its own until it is complete. */
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -149,7 +149,7 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a
     *f = NULL;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_mpio(access, c->mpi, MPI_INFO_NULL);
-    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
     H5Pclose(access);
     if (id < 0)
         h5_fail(e, ERR_SYSTEM, path, "create the file", "");

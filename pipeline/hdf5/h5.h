@@ -37,7 +37,7 @@ const char *h5_version(char *text, int size);
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e);
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e);
 
-/* Collective. Creates path new under the MPI-IO driver. */
+/* Collective. Creates path new under the MPI-IO driver: what lies there is an error, no link is followed. */
 err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
                          struct err *e);
 

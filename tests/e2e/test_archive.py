@@ -198,7 +198,7 @@ class Archive(lib.Case):
     def test_nothing_partial_is_left(self):
         for folder, _, files in os.walk(self.path("out")):
             for file in files:
-                self.assertFalse(file.endswith(".partial"), os.path.join(folder, file))
+                self.assertNotIn(".partial", file, os.path.join(folder, file))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """What runs again and what does not: nothing the second time; after a change, what changed and what depends on it; one stage of
 one cell on request; and what `status` and `report` say meanwhile. Which nodes ran is read from their artifacts: an artifact that
 was written has a new inode."""
+import glob
 import os
 import re
 import shutil
@@ -88,6 +89,7 @@ class Rerun(lib.Case):
             self.path("out", "report", name) for name in ("report.html", "report.md", "cells.csv", "sparsity.csv", "sparsity.txt")]
         for name in names:
             os.symlink(victim, name + ".partial")
+            os.symlink(victim, name + ".partial.elsewhere-77")
         os.symlink(folder, self.path("out", "report", "figures.partial"))
         for np in (0, 2):
             self.sinew(["run", self.config, "--force"], np=np)
@@ -96,6 +98,7 @@ class Rerun(lib.Case):
             self.assertEqual(os.listdir(folder), [])
             for name in names:
                 self.assertFalse(os.path.islink(name), name)
+            self.assertEqual(glob.glob(self.path("out", "**", "*.partial*"), recursive=True), [])
 
     def test_parameter_of_one_stage(self):
         old = lib.table(self.path("out", "awkward.h5"), "overlap")
@@ -190,7 +193,8 @@ class Rerun(lib.Case):
             self.assertIn("fresh", self.status_of(node))
         # Some of a node's artifacts gone, one of them half written.
         path = self.path("out", "cells", "tiny-a/dpo/1", "rank.h5")
-        os.rename(path, path + ".partial")
+        partial = path + ".partial.elsewhere-77"
+        os.rename(path, partial)
         self.assertIn("partial", self.status_of("rank"))
         # All gone.
         for cell in CELLS:
@@ -203,10 +207,10 @@ class Rerun(lib.Case):
         self.assertIn("stale", self.status_of("overlap"))
         self.assertIn("fresh", self.status_of("delta"))
         # status itself writes nothing, and a run repairs it all.
-        self.assertTrue(os.path.exists(path + ".partial"))
+        self.assertTrue(os.path.exists(partial))
         self.sinew(["run", self.config])
         self.assertIn("fresh", self.status_of("rank"))
-        self.assertFalse(os.path.exists(path + ".partial"))
+        self.assertFalse(os.path.exists(partial))
 
     def test_status_before_the_first_run(self):
         self.write("study.yaml", self.text.replace(self.path("out"), self.path("never")))

@@ -220,9 +220,7 @@ static inline void check_refusal(struct world *w, err_t code, const struct err *
     check(w, strcmp(text, e->text) == 0, "%s: \"%s\", but on process 0 \"%s\"", path, e->text, text);
     MPI_Barrier(w->comm.mpi);
     check(w, access(path, F_OK) != 0, "%s: was left behind", path);
-    char *partial = take(w, (int64_t)strlen(path) + 9, 1);
-    snprintf(partial, strlen(path) + 9, "%s.partial", path);
-    check(w, access(partial, F_OK) != 0, "%s: was left behind", partial);
+    check(w, !file_has_partial(path), "%s: a partial file was left behind", path);
     MPI_Barrier(w->comm.mpi);
 }
 

@@ -4,6 +4,7 @@
 #include "../stage_fake.h"
 #include "stagelib.h"
 
+#include "base/file.h"
 #include "base/path.h"
 #include "engine/runner.h"
 
@@ -132,9 +133,8 @@ static int64_t count_complete(struct played *p, const char *name)
 {
     int64_t n = 0;
     for (int i = 0; i < p->dag.nnodes && p->w->comm.me == 0; i++) {
-        char partial[400];
-        snprintf(partial, sizeof partial, "%s.partial", p->dag.nodes[i].path);
-        check(p->w, access(partial, F_OK) != 0, "%s: was left", partial);
+        check(p->w, !file_has_partial(p->dag.nodes[i].path), "%s: a partial file was left",
+              p->dag.nodes[i].path);
         n += is_of(p, i, name) && access(p->dag.nodes[i].path, F_OK) == 0;
     }
     return from_first(p, n);

@@ -96,7 +96,7 @@ static void missing_and_partial(void **state)
     begin(s, HEAD CELLS STAGES);
     char partial[300];
     const char *path = artifact(s, "two", "f/a/0");
-    snprintf(partial, sizeof partial, "%s.partial", path);
+    snprintf(partial, sizeof partial, "%s.partial.other-17", path);
     assert_int_equal(rename(path, partial), 0);
     study_judge(s);
     check(s, "two", "f/a/0", STATE_PARTIAL, "");

@@ -114,7 +114,7 @@ static void test_file(void **state)
     const char *const metadata[] = {"format", "pt"};
     static const float numbers[3] = {1, -2, 0.5f};
     struct safetensors_writer one, two;
-    assert_int_equal(safetensors_writer_plan(&one, f->path, t, 2, metadata, 1, a, e), ERR_OK);
+    assert_int_equal(safetensors_writer_plan(&one, f->path, "first-7", t, 2, metadata, 1, a, e), ERR_OK);
     assert_int_equal(one.size_bytes, one.header_bytes + 12 + 5);
     two = one;
     assert_int_equal(safetensors_writer_create(&one, e), ERR_OK);
@@ -148,7 +148,7 @@ static void test_failure(void **state)
     struct stored_tensor t = {.name = "a", .dtype = DTYPE_U8, .ndim = 1, .dims = {4}};
     struct safetensors_writer w;
     write_file(f->path, 2, "{}", 2, 0);
-    assert_int_equal(safetensors_writer_plan(&w, f->path, &t, 1, NULL, 0, a, e), ERR_OK);
+    assert_int_equal(safetensors_writer_plan(&w, f->path, NULL, &t, 1, NULL, 0, a, e), ERR_OK);
     assert_int_equal(safetensors_writer_create(&w, e), ERR_OK);
     assert_int_equal(safetensors_writer_open(&w, e), ERR_OK);
     safetensors_writer_discard(&w);
@@ -160,7 +160,7 @@ static void test_failure(void **state)
     assert_int_equal(safetensors_writer_commit(&w, e), ERR_SYSTEM);
     err_clear(e);
     char *inside = arena_printf(a, e, "%s/below/x.safetensors", f->path);
-    assert_int_equal(safetensors_writer_plan(&w, inside, &t, 1, NULL, 0, a, e), ERR_OK);
+    assert_int_equal(safetensors_writer_plan(&w, inside, NULL, &t, 1, NULL, 0, a, e), ERR_OK);
     assert_int_equal(safetensors_writer_create(&w, e), ERR_SYSTEM);
     assert_int_equal(access(f->path, F_OK), 0);
     err_clear(e);

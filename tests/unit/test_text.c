@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/path.h"
@@ -163,7 +164,7 @@ static void files(void **state)
     for (int64_t i = 0; i < size; i++)
         bytes[i] = (char)(i % 251);
     assert_int_equal(file_write(path, bytes, size, &b->err), ERR_OK);
-    assert_int_not_equal(access(arena_printf(&b->arena, &b->err, "%s.partial", path), F_OK), 0);
+    assert_false(file_has_partial(path));
     assert_int_equal(file_read(&b->arena, path, size, &text, &n, &b->err), ERR_OK);
     assert_int_equal(n, size);
     assert_memory_equal(text, bytes, (size_t)size);
@@ -212,18 +213,57 @@ static void refuses(void **state)
     assert_int_equal(file_write(path, "x", 1, &b->err), ERR_SYSTEM);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, SIG_DFL);
-    assert_non_null(strstr(b->err.text, "full.partial: cannot be written"));
+    char *partial = file_partial(&b->arena, path, NULL, &b->err);
+    assert_non_null(strstr(b->err.text, partial));
+    assert_non_null(strstr(b->err.text, ": cannot be written"));
     assert_int_not_equal(access(path, F_OK), 0);
     err_clear(&b->err);
-    path = path_join(&b->arena, b->folder, "full.partial", &b->err);
-    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(partial, F_OK), 0);
     /* what lies under the name for the time being is not written through */
     char *other = path_join(&b->arena, b->folder, "other", &b->err);
     assert_int_equal(file_write(other, "abc", 3, &b->err), ERR_OK);
-    assert_int_equal(symlink(other, path), 0);
+    assert_int_equal(symlink(other, partial), 0);
     assert_int_equal(file_write(path_join(&b->arena, b->folder, "full", &b->err), "x", 1, &b->err), ERR_OK);
     assert_int_equal(file_read(&b->arena, other, 10, &text, &n, &b->err), ERR_OK);
     assert_string_equal(text, "abc");
+}
+
+/* Whose a partial name is shows in it; what others left is removed, and nothing else. */
+static void partial_names(void **state)
+{
+    struct bench *b = *state;
+    static const char *const left[] = {"a.h5.partial", "a.h5.partial.node1-77", "a.h5.partial.x-y-1"},
+                             *const stays[] = {"a.h5",          "b.a.h5.partial.n-1",  "a.h5.partially",
+                                               "a.h5.partial.", "a.h5.partial.n-1.h5", "a.h5.partial.n-",
+                                               "aXh5.partial"};
+    char own[FILE_MARK], *path = path_join(&b->arena, b->folder, "a.h5", &b->err);
+    file_mark(own);
+    assert_non_null(strchr(own, '-'));
+    assert_int_equal(atoll(strrchr(own, '-') + 1), getpid());
+    assert_false(file_has_partial(path));
+    assert_string_equal(file_partial(&b->arena, "x/a", "node-7", &b->err), "x/a.partial.node-7");
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 7; i++)
+            assert_int_equal(file_write(path_join(&b->arena, b->folder, stays[i], &b->err), "", 0, &b->err),
+                             ERR_OK);
+        assert_false(file_has_partial(path));
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(symlink("/nowhere", path_join(&b->arena, b->folder, left[i], &b->err)), 0);
+        char *folder = file_partial(&b->arena, path, NULL, &b->err);
+        assert_int_equal(mkdir(folder, 0777), 0);
+        assert_int_equal(file_write(path_join(&b->arena, folder, "figure", &b->err), "x", 1, &b->err),
+                         ERR_OK);
+        assert_true(file_has_partial(path));
+        if (round == 0)
+            file_sweep(path);
+        else
+            file_sweep_folder(b->folder);
+        assert_false(file_has_partial(path));
+        for (int i = 0; i < 7; i++) /* of the folder's sweep, two of them are others' partial files */
+            assert_int_equal(access(path_join(&b->arena, b->folder, stays[i], &b->err), F_OK) == 0,
+                             round == 0 || (i != 1 && i != 6));
+    }
+    file_sweep("/nowhere/at/all");
 }
 
 static void puts_as_printf_does(void **state)
@@ -244,16 +284,10 @@ static void puts_as_printf_does(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST_FOLDER(grows),
-                                       TEST_FOLDER(json),
-                                       TEST_FOLDER(utf8),
-                                       TEST_FOLDER(nearest),
-                                       TEST_FOLDER(joins),
-                                       TEST_FOLDER(cleans),
-                                       TEST_FOLDER(relates),
-                                       TEST_FOLDER(folders),
-                                       TEST_FOLDER(files),
-                                       TEST_FOLDER(refuses),
-                                       TEST_FOLDER(puts_as_printf_does)};
+    const struct CMUnitTest tests[] = {
+        TEST_FOLDER(grows),   TEST_FOLDER(json),          TEST_FOLDER(utf8),
+        TEST_FOLDER(nearest), TEST_FOLDER(joins),         TEST_FOLDER(cleans),
+        TEST_FOLDER(relates), TEST_FOLDER(folders),       TEST_FOLDER(files),
+        TEST_FOLDER(refuses), TEST_FOLDER(partial_names), TEST_FOLDER(puts_as_printf_does)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

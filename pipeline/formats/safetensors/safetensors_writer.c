@@ -120,14 +120,14 @@ err_t safetensors_index_text(const struct stored_tensor *t, int64_t ntensors, co
 
 /* ---- the file ---- */
 
-err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, struct stored_tensor *t,
-                              int64_t ntensors, const char *const *metadata, int n, struct arena *a,
-                              struct err *e)
+err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, const char *mark,
+                              struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
+                              struct arena *a, struct err *e)
 {
-    *w = (struct safetensors_writer){.fd = -1};
+    *w = (struct safetensors_writer){.fd = -1, .alone = mark != NULL};
     TRY(safetensors_header(t, ntensors, metadata, n, a, &w->header, &w->header_bytes, e));
     w->path = arena_strdup(a, path, e);
-    w->partial = arena_printf(a, e, "%s.partial", path);
+    w->partial = file_partial(a, path, mark, e);
     if (!w->path || !w->partial)
         return e->code;
     w->size_bytes = w->header_bytes;
@@ -138,6 +138,8 @@ err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, st
 
 err_t safetensors_writer_create(struct safetensors_writer *w, struct err *e)
 {
+    if (w->alone)
+        file_sweep(w->path);
     TRY(file_create(w->partial, &w->fd, e));
     if (safetensors_writer_put(w, w->header, w->header_bytes, 0, e) == ERR_OK &&
         ftruncate(w->fd, (off_t)w->size_bytes) != 0)
@@ -148,7 +150,7 @@ err_t safetensors_writer_create(struct safetensors_writer *w, struct err *e)
 
 err_t safetensors_writer_open(struct safetensors_writer *w, struct err *e)
 {
-    w->fd = open(w->partial, O_WRONLY | O_CLOEXEC);
+    w->fd = open(w->partial, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
     if (w->fd < 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be opened for writing: %s", w->partial, strerror(errno));
     return ERR_OK;

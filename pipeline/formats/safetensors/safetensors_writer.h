@@ -13,6 +13,7 @@
 
 struct safetensors_writer {
     const char *path, *partial;
+    int alone; /* nobody else writes the file now */
     char *header;
     int64_t header_bytes, size_bytes; /* of the whole file */
     int fd;                           /* -1 while not open */
@@ -30,12 +31,14 @@ err_t safetensors_index_text(const struct stored_tensor *t, int64_t ntensors, co
                              struct text *out, struct err *e);
 
 /* Local. A file to come, with that header: w is filled, owned by the arena; nothing is touched. Errors: as
- * safetensors_header. With a zeroed writer the others do nothing. */
-err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, struct stored_tensor *t,
-                              int64_t ntensors, const char *const *metadata, int n, struct arena *a,
-                              struct err *e);
+ * safetensors_header. With a zeroed writer the others do nothing. mark: of the partial name, the same on all
+ * processes that write the file (file.h), which nobody else does now; NULL: this process alone does, and
+ * perhaps others for themselves. */
+err_t safetensors_writer_plan(struct safetensors_writer *w, const char *path, const char *mark,
+                              struct stored_tensor *t, int64_t ntensors, const char *const *metadata, int n,
+                              struct arena *a, struct err *e);
 
-/* Local. Makes the partial file: full size, header written, closed again. An older one is overwritten.
+/* Local. Makes the partial file: full size, header written, closed again. What others left of it is removed.
  * Errors: SYSTEM. */
 err_t safetensors_writer_create(struct safetensors_writer *w, struct err *e);
 
