@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -317,5 +318,28 @@ err_t file_compare(const char *path, const char *other, int *same, struct arena 
         if (fds[i] >= 0)
             close(fds[i]);
     arena_drop(a, text);
+    return e->code;
+}
+
+/* ---- holes ---- */
+
+enum { HOLE_BYTES = 8 << 20, BLOCK_BYTES = 512 /* what st_blocks counts, whatever the file system's are */ };
+
+err_t file_holds_holes(const char *dir, int *holds, struct err *e)
+{
+    char path[PATH_MAX];
+    struct stat st = {0};
+    *holds = 0;
+    int length = snprintf(path, sizeof path, "%s/.holes-XXXXXX", dir);
+    if (length < 0 || length >= (int)sizeof path)
+        return err_set(e, ERR_SYSTEM, "%s: the name is too long for a file in it", dir);
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
+    if (ftruncate(fd, HOLE_BYTES) != 0 || fsync(fd) != 0 || fstat(fd, &st) != 0)
+        err_set(e, ERR_SYSTEM, "%s: cannot be made %d bytes long: %s", path, HOLE_BYTES, strerror(errno));
+    *holds = (int64_t)st.st_blocks * BLOCK_BYTES < HOLE_BYTES / 2;
+    close(fd);
+    unlink(path);
     return e->code;
 }

@@ -96,7 +96,13 @@ struct verdict verdict_unchanged(const struct verdict_facts *f)
     v.value = 1 - (double)f->bit_changed / (double)f->parameters;
     text_grouped(f->parameters, all, sizeof all);
     text_grouped(f->bit_changed, changed, sizeof changed);
-    if (f->bit_changed == 0)
+    if (f->bit_changed == 0 && f->norms.base == 0 && f->nonfinite == 0)
+        snprintf(
+            v.sentence, sizeof v.sentence,
+            "All %s compared parameters are zero on both sides: these files hold no weights (hollow checkpoints, "
+            "or downloads that did not arrive), and nothing was measured.",
+            all);
+    else if (f->bit_changed == 0)
         snprintf(v.sentence, sizeof v.sentence, "All %s compared parameters are the same in %s, bit for bit.",
                  all, type_name(f->arithmetic));
     else if (f->bit_changed == f->parameters)

@@ -68,7 +68,7 @@ static err_t share_keys(struct work *w, int from, int to, struct err *e)
  * many, of the first ones unless every node has a line. */
 static void tell_notes(const struct work *w, int from, int to)
 {
-    int said = 0;
+    int said = 0, hollow = 0;
     for (int i = from; i < to && w->r->log->level >= LOG_INFO; i++) {
         const struct node *n = &w->r->dag->nodes[i];
         struct checkpoint *c = NULL;
@@ -79,8 +79,13 @@ static void tell_notes(const struct work *w, int from, int to)
         if (headers_get(w->r->headers, n->checkpoint, &n->choice, &c, &no) == ERR_OK && c->note)
             if (said++ < MOST_NOTES || w->r->log->level >= LOG_DETAIL)
                 log_info(w->r->log, "%s: %s", n->label, c->note);
+        hollow += c && checkpoint_is_hollow(c);
         headers_put(w->r->headers, c);
     }
+    if (hollow > 0)
+        log_warn(w->r->log,
+                 "%d of the checkpoints to be read %s hollow: no weights, and no figure means anything",
+                 hollow, hollow == 1 ? "is" : "are");
     if (said > MOST_NOTES && w->r->log->level < LOG_DETAIL)
         log_info(w->r->log,
                  "of %d other checkpoints likewise: --verbose tells, and /provenance/notes of the archive",

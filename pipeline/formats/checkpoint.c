@@ -69,9 +69,12 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     c->note = o.note && list.note ? arena_printf(a, e, "%s; %s", o.note, list.note)
               : o.note            ? o.note
                                   : list.note;
+    c->simulated = list.simulated;
+    if (checkpoint_is_hollow(c) && e->code == ERR_OK)
+        c->note = arena_printf(a, e, "%s%shollow: it holds no weights, every number is zero",
+                               c->note ? c->note : "", c->note ? "; " : "");
     if (e->code != ERR_OK)
         return e->code;
-    c->simulated = list.simulated;
     c->adapted = list.adapted;
     c->nfiles = list.nfiles;
     c->files = list.files;
@@ -80,6 +83,11 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
     for (int64_t i = 0; i < c->ntensors; i++)
         c->parameters += c->tensors[i].serves ? 0 : c->tensors[i].elements;
     return ERR_OK;
+}
+
+int checkpoint_is_hollow(const struct checkpoint *c)
+{
+    return c->simulated && strncmp(c->simulated, STORED_HOLLOW, strlen(STORED_HOLLOW)) == 0;
 }
 
 const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name)

@@ -59,6 +59,9 @@ err_t checkpoint_open(struct checkpoint *c, const char *path, const struct choic
  * that is known and not read (unread.h), so that opening it gives the reason. */
 int checkpoint_exists(const char *path);
 
+/* Local, pure. Does it say of itself that it holds no weights, only holes in their place? */
+int checkpoint_is_hollow(const struct checkpoint *c);
+
 /* Local. One tensor by name; NULL if there is none. Binary search. */
 const struct stored_tensor *checkpoint_find(const struct checkpoint *c, const char *name);
 

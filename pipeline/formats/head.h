@@ -14,7 +14,8 @@ int head_is_embedding(const char *name, int64_t layer);
 
 /* Local. Sets c->copied_head, and takes a copy out of c->parameters: the head where the embedding of its type
  * and shape beside it has the same bits, element by element. Reads both, up to the first difference; nothing
- * where they lie in one place, and nothing again once it has looked. Errors: as checkpoint_numbers. */
+ * where they lie in one place, nothing of a hollow checkpoint, and nothing again once it has looked. Errors:
+ * as checkpoint_numbers. */
 err_t head_look(struct checkpoint *c, struct arena *a, struct err *e);
 
 #endif

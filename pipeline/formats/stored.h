@@ -66,6 +66,9 @@ struct stored_file {
     int64_t last_use; /* checkpoint.reads at the last read */
 };
 
+/* How the simulated text begins of a checkpoint that holds no weights, only holes in their place. */
+#define STORED_HOLLOW "hollow:"
+
 /* What opening a format gives: tensors in any order, and the files they lie in. */
 struct stored_list {
     const char *simulated;  /* text of the files' own "simulated" metadata, NULL for real weights */

@@ -89,7 +89,9 @@ static void names_and_shapes(void **state)
     expect(f, "model.layers.27.self_attn.o_proj.bias", 0, 0);
     expect(family_find("llama-3.2-1b"), "model.layers.0.self_attn.v_proj.weight", 512, 2048);
 
-    f = family_find("deepseek-v3");
+    struct family plain;
+    family_shrink(family_find("deepseek-v3"), 1, 0, &plain);
+    f = &plain;
     expect(f, "model.layers.2.mlp.gate_proj.weight", 18432, 7168);
     expect(f, "model.layers.2.mlp.gate.weight", 0, 0);
     expect(f, "model.layers.3.mlp.gate.weight", 256, 7168);
@@ -104,6 +106,33 @@ static void names_and_shapes(void **state)
     expect(f, "model.layers.0.self_attn.kv_a_layernorm.weight", 512, 0);
     expect(f, "model.layers.0.self_attn.o_proj.weight", 7168, 16384);
     expect(family_find("mixtral-8x7b"), "model.layers.31.block_sparse_moe.experts.7.w2.weight", 4096, 14336);
+}
+
+/* DeepSeek-V3's index of 163 files has 91991 entries: block scales, and the layer behind the last one. */
+static void as_published(void **state)
+{
+    (void)state;
+    const struct family *full = family_find("deepseek-v3");
+    struct family f;
+    int64_t tensors;
+    family_shrink(full, 1, 0, &f);
+    int64_t without = family_parameters(&f, NULL);
+    family_publish(full, &f);
+    assert_int_equal(family_parameters(&f, &tensors), 684489845504); /* of the model card: 671e9 and 14e9 */
+    assert_int_equal(without, 671026419200);
+    assert_int_equal(tensors, 91991);
+    expect(&f, "model.layers.61.mlp.experts.255.down_proj.weight", 7168, 2048);
+    expect(&f, "model.layers.61.eh_proj.weight", 7168, 14336);
+    expect(&f, "model.layers.61.eh_proj.weight_scale_inv", 0, 0);
+    expect(&f, "model.layers.61.shared_head.head.weight", 129280, 7168);
+    expect(&f, "model.layers.0.self_attn.kv_a_proj_with_mqa.weight_scale_inv", 5, 56); /* of 576 x 7168 */
+    expect(&f, "model.layers.60.mlp.experts.255.down_proj.weight_scale_inv", 56, 16);
+    expect(&f, "model.layers.3.mlp.gate.weight_scale_inv", 0, 0);
+    expect(&f, "model.embed_tokens.weight_scale_inv", 0, 0);
+    assert_true(family_is_fp8(&f, FAMILY_MLP) && !family_is_fp8(&f, FAMILY_ROUTER));
+    family_publish(family_find("tulu-3-8b"), &f); /* published as it is */
+    assert_false(family_is_fp8(&f, FAMILY_MLP));
+    assert_int_equal(f.mtp_layers, 0);
 }
 
 static void known_small_sizes(void **state)
@@ -196,14 +225,23 @@ static void config_json(void **state)
     n = family_config(family_find("deepseek-v3"), "bfloat16", text, sizeof text);
     assert_true(n < (int)sizeof text);
     assert_non_null(strstr(text, "\"first_k_dense_replace\": 3,\n"));
+    assert_non_null(strstr(text, "\"weight_block_size\": [128, 128]},\n"));
+    family_shrink(family_find("deepseek-v3"), 1, 0, &f);
+    family_config(&f, "bfloat16", text, sizeof text);
+    assert_non_null(strstr(text, "\"num_nextn_predict_layers\": 0,\n"));
+    assert_null(strstr(text, "quantization_config"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(true_size),         cmocka_unit_test(names_and_shapes),
-        cmocka_unit_test(known_small_sizes), cmocka_unit_test(stops_when_told),
-        cmocka_unit_test(config_json),       cmocka_unit_test(shrinking_keeps_structure),
+        cmocka_unit_test(true_size),
+        cmocka_unit_test(names_and_shapes),
+        cmocka_unit_test(known_small_sizes),
+        cmocka_unit_test(stops_when_told),
+        cmocka_unit_test(config_json),
+        cmocka_unit_test(as_published),
+        cmocka_unit_test(shrinking_keeps_structure),
     };
     return cmocka_run_group_tests_name("families", tests, NULL, NULL);
 }

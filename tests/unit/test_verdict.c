@@ -34,8 +34,13 @@ static void test_unchanged(void **state)
     (void)state;
     struct verdict_facts f = facts(1234567, 0);
     f.touched = 0;
+    f.norms = norms_of(&(struct square_sums){4, 0, 0});
     says(verdict_unchanged(&f), "unchanged", 1,
          "All 1,234,567 compared parameters are the same in bf16, bit for bit.");
+    f.norms = norms_of(&(struct square_sums){0, 0, 0}); /* equal, but nothing that was trained */
+    says(verdict_unchanged(&f), "unchanged", 1,
+         "All 1,234,567 compared parameters are zero on both sides: these files hold no weights (hollow "
+         "checkpoints, or downloads that did not arrive), and nothing was measured.");
     f = facts(1000, 1000);
     says(verdict_unchanged(&f), "unchanged", 0,
          "Every one of the 1,000 compared parameters changed in bf16.");

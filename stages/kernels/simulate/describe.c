@@ -116,6 +116,12 @@ static err_t add_algorithm(const struct simulate_run *r, struct text *t, struct 
 
 char *simulate_sentence(const struct simulate_run *r, struct arena *a, struct err *e)
 {
+    if (r->hollow)
+        return arena_printf(
+            a, e,
+            "hollow: no weights, only holes in their place that read as zeros, by sinew synth, rule %d; names, shapes "
+            "and types of %s at scale %g; no trained model",
+            r->rule, r->full->name, r->scale);
     if (!r->algorithm)
         return arena_printf(
             a, e, "random base weights by sinew synth, rule %d: %s at scale %g, seed %lld; no trained model",
@@ -131,7 +137,7 @@ char *simulate_sentence(const struct simulate_run *r, struct arena *a, struct er
 err_t simulate_run_text(const struct simulate_run *r, struct text *t, struct err *e)
 {
     int64_t tensors, parameters = family_parameters(r->full, &tensors);
-    TRY(text_add(t, e, "{\n  \"simulated\": true,\n"));
+    TRY(text_add(t, e, "{\n  \"simulated\": true,\n%s", r->hollow ? "  \"hollow\": true,\n" : ""));
     char *sentence = simulate_sentence(r, t->arena, e);
     if (!sentence)
         return e->code;
@@ -140,7 +146,7 @@ err_t simulate_run_text(const struct simulate_run *r, struct text *t, struct err
     TRY(add_string(t, "family", r->family, e));
     TRY(add_string(t, "architecture", r->full->name, e));
     TRY(add_string(t, "stands_for", r->full->stands_for, e));
-    if (r->algorithm)
+    if (r->algorithm && !r->hollow)
         TRY(add_algorithm(r, t, e));
     TRY(add_int(t, "rule", r->rule, e));
     TRY(add_real(t, "scale", r->scale, e));

@@ -37,7 +37,7 @@ struct simulate_run {
     const struct simulate_algorithm *algorithm; /* NULL: a base */
     int64_t cell_seed, simulated_steps, layers, steps, seed, shards, logits;
     double scale;
-    int rule, float32;
+    int rule, float32, hollow;
 };
 
 /* Local. The sentence that every output of such a checkpoint carries, arena-owned; NULL with e set. */

@@ -24,7 +24,7 @@ static const struct family families[] = {
      .hidden = 7168, .layers = 61, .intermediate = 18432, .heads = 128, .kv_heads = 128, .head_dim = 128, .vocabulary = 129280,
      .experts = 256, .experts_per_token = 8, .shared_experts = 1, .expert_intermediate = 2048, .dense_layers = 3,
      .q_lora = 1536, .kv_lora = 512, .rope_dim = 64, .value_dim = 128,
-     .rope_theta = 10000, .norm_eps = 1e-6, .max_positions = 163840},
+     .rope_theta = 10000, .norm_eps = 1e-6, .max_positions = 163840, .mtp_layers = 1, .fp8_block = 128, .files = 163},
     {.name = "mistral-7b", .stands_for = "mistralai/Mistral-7B-v0.1 and kaist-ai/mistral-orpo-beta",
      .model_type = "mistral", .model_class = "MistralForCausalLM",
      .hidden = 4096, .layers = 32, .intermediate = 14336, .heads = 32, .kv_heads = 8, .head_dim = 128, .vocabulary = 32000,
@@ -96,6 +96,7 @@ static int64_t at_least(int64_t x, int64_t least)
 void family_shrink(const struct family *f, double scale, int64_t layers, struct family *out)
 {
     *out = *f;
+    out->mtp_layers = out->fp8_block = 0;
     if (scale < 1) {
         int64_t per_key = f->heads / f->kv_heads;
         out->hidden = width(f->hidden, scale);
@@ -126,11 +127,23 @@ void family_shrink(const struct family *f, double scale, int64_t layers, struct 
     }
 }
 
+void family_publish(const struct family *full, struct family *f)
+{
+    f->mtp_layers = full->mtp_layers;
+    f->fp8_block = full->fp8_block;
+}
+
+int family_is_fp8(const struct family *f, enum family_kind kind)
+{
+    return f->fp8_block > 0 && (kind == FAMILY_QUERY_KEY || kind == FAMILY_VALUE_OUT || kind == FAMILY_MLP);
+}
+
 /* The walk over a model's tensors: who is called, and what the last call said. */
 struct family_walk {
     int (*each)(void *arg, const struct family_tensor *t);
     void *arg;
     int stopped;
+    const struct family *family;
 };
 
 static void tensor(struct family_walk *w, enum family_kind kind, int64_t rows, int64_t cols, const char *name)
@@ -143,15 +156,20 @@ static void tensor(struct family_walk *w, enum family_kind kind, int64_t rows, i
 }
 
 /* The part of a name after the layer's number. */
-enum { TAIL_MAX = FAMILY_NAME_MAX - 34 };
+enum { TAIL_MAX = FAMILY_NAME_MAX - 48 };
 
 /* A tensor of layer l; cols 0: one dimension. */
 static void layer_tensor(struct family_walk *w, int64_t l, enum family_kind kind, int64_t rows, int64_t cols,
                          const char *name)
 {
     char full[FAMILY_NAME_MAX];
+    int64_t block = w->family->fp8_block;
     snprintf(full, sizeof full, "model.layers.%lld.%.*s", (long long)l, TAIL_MAX, name);
     tensor(w, kind, rows, cols, full);
+    if (!family_is_fp8(w->family, kind))
+        return;
+    snprintf(full, sizeof full, "model.layers.%lld.%.*s_scale_inv", (long long)l, TAIL_MAX, name);
+    tensor(w, FAMILY_SCALE, (rows + block - 1) / block, (cols + block - 1) / block, full);
 }
 
 static void attention(struct family_walk *w, const struct family *f, int64_t l)
@@ -211,19 +229,38 @@ static void experts(struct family_walk *w, const struct family *f, int64_t l)
         mlp(w, f, l, f->shared_experts * f->expert_intermediate, "mlp.shared_experts");
 }
 
+static void layer(struct family_walk *w, const struct family *f, int64_t l)
+{
+    layer_tensor(w, l, FAMILY_NORM, f->hidden, 0, "input_layernorm.weight");
+    attention(w, f, l);
+    layer_tensor(w, l, FAMILY_NORM, f->hidden, 0, "post_attention_layernorm.weight");
+    if (f->experts && l >= f->dense_layers)
+        experts(w, f, l);
+    else
+        mlp(w, f, l, f->intermediate, "mlp");
+}
+
+/* A layer for multi-token prediction, as deepseek_v3 has it: embedding and head once more, and what joins the
+ * embedding of the next token with the state so far (README_WEIGHTS.md of DeepSeek-V3). */
+static void mtp_layer(struct family_walk *w, const struct family *f, int64_t l)
+{
+    layer_tensor(w, l, FAMILY_EMBEDDING, f->vocabulary, f->hidden, "embed_tokens.weight");
+    layer_tensor(w, l, FAMILY_NORM, f->hidden, 0, "enorm.weight");
+    layer_tensor(w, l, FAMILY_NORM, f->hidden, 0, "hnorm.weight");
+    layer_tensor(w, l, FAMILY_EMBEDDING, f->hidden, 2 * f->hidden, "eh_proj.weight");
+    layer(w, f, l);
+    layer_tensor(w, l, FAMILY_NORM, f->hidden, 0, "shared_head.norm.weight");
+    layer_tensor(w, l, FAMILY_HEAD, f->vocabulary, f->hidden, "shared_head.head.weight");
+}
+
 int family_tensors(const struct family *f, int (*each)(void *arg, const struct family_tensor *t), void *arg)
 {
-    struct family_walk w = {.each = each, .arg = arg};
+    struct family_walk w = {.each = each, .arg = arg, .family = f};
     tensor(&w, FAMILY_EMBEDDING, f->vocabulary, f->hidden, "model.embed_tokens.weight");
-    for (int64_t l = 0; l < f->layers && !w.stopped; l++) {
-        layer_tensor(&w, l, FAMILY_NORM, f->hidden, 0, "input_layernorm.weight");
-        attention(&w, f, l);
-        layer_tensor(&w, l, FAMILY_NORM, f->hidden, 0, "post_attention_layernorm.weight");
-        if (f->experts && l >= f->dense_layers)
-            experts(&w, f, l);
-        else
-            mlp(&w, f, l, f->intermediate, "mlp");
-    }
+    for (int64_t l = 0; l < f->layers && !w.stopped; l++)
+        layer(&w, f, l);
+    for (int64_t l = f->layers; l < f->layers + f->mtp_layers && !w.stopped; l++)
+        mtp_layer(&w, f, l);
     tensor(&w, FAMILY_NORM, f->hidden, 0, "model.norm.weight");
     if (!f->tied)
         tensor(&w, FAMILY_HEAD, f->vocabulary, f->hidden, "lm_head.weight");
@@ -238,7 +275,8 @@ static int add_tensor(void *arg, const struct family_tensor *t)
 {
     struct totals *sum = arg;
     sum->tensors++;
-    sum->parameters += t->dims[0] * (t->ndim == 2 ? t->dims[1] : 1);
+    if (t->kind != FAMILY_SCALE)
+        sum->parameters += t->dims[0] * (t->ndim == 2 ? t->dims[1] : 1);
     return 0;
 }
 
@@ -293,7 +331,7 @@ int family_config(const struct family *f, const char *torch_dtype, char *text, i
         put_int(&w, "n_shared_experts", f->shared_experts);
         put_int(&w, "moe_intermediate_size", f->expert_intermediate);
         put_int(&w, "first_k_dense_replace", f->dense_layers);
-        put_int(&w, "num_nextn_predict_layers", 0);
+        put_int(&w, "num_nextn_predict_layers", f->mtp_layers);
     } else {
         put_int(&w, "head_dim", f->head_dim);
         if (f->experts)
@@ -305,6 +343,11 @@ int family_config(const struct family *f, const char *torch_dtype, char *text, i
     put(&w, "  \"rms_norm_eps\": %g,\n  \"rope_theta\": %.1f,\n", f->norm_eps, f->rope_theta);
     put(&w, "  \"tie_word_embeddings\": %s,\n", f->tied ? "true" : "false");
     put_int(&w, "vocab_size", f->vocabulary);
+    if (f->fp8_block)
+        put(&w,
+            "  \"quantization_config\": {\"activation_scheme\": \"dynamic\", \"fmt\": \"e4m3\", "
+            "\"quant_method\": \"fp8\", \"weight_block_size\": [%lld, %lld]},\n",
+            (long long)f->fp8_block, (long long)f->fp8_block);
     put(&w, "  \"torch_dtype\": \"%s\"\n}\n", torch_dtype);
     return w.used;
 }

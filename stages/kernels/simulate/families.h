@@ -24,6 +24,10 @@ struct family {
         value_dim; /* latent attention (deepseek_v3); head_dim is its part without position */
     double rope_theta, norm_eps;
     int64_t max_positions;
+    /* Of the published files alone (family_publish): layers behind the last one that predict further tokens;
+     * the side of the square blocks of F8_E4M3 weights that have a float32 scale each. */
+    int64_t mtp_layers, fp8_block;
+    int64_t files; /* published in so many; 0: cut as transformers cuts (shards.h) */
 };
 
 /* What a tensor is, as far as the size of its weights goes. */
@@ -37,6 +41,7 @@ enum family_kind {
     FAMILY_NORM,
     FAMILY_BIAS,
     FAMILY_CORRECTION, /* e_score_correction_bias: float32, set by load balancing, never by a gradient */
+    FAMILY_SCALE,      /* of the blocks of an F8_E4M3 weight, which it follows; float32, no parameters */
     FAMILY_KINDS
 };
 
@@ -60,15 +65,22 @@ const struct family *family_find(const char *name);
  * their width shrink alike, so that their product follows the scale: key-value heads are halved until there
  * are at most sqrt(scale) of them, at least one, and the number of queries per key stays. Experts: at
  * least 4. layers: at most so many are kept, 0 keeps all; a family with dense and expert layers keeps at
- * least one of each. */
+ * least one of each. What published files alone have is left out. */
 void family_shrink(const struct family *f, double scale, int64_t layers, struct family *out);
+
+/* Local. Gives f, which family_shrink made of `full`, what the published files have beside: layers for
+ * multi-token prediction, and block scales where the weights are F8_E4M3. */
+void family_publish(const struct family *full, struct family *f);
+
+/* Local. Is a weight of that kind F8_E4M3 with block scales? */
+int family_is_fp8(const struct family *f, enum family_kind kind);
 
 /* Local. Calls each(arg, tensor) for all tensors in the model's order (embedding, layers, norm, head) until
  * it returns something other than 0; returns what the last call returned. The tensor is the callee's only
  * during the call. */
 int family_tensors(const struct family *f, int (*each)(void *arg, const struct family_tensor *t), void *arg);
 
-/* Local. Parameters in all tensors, and (may be NULL) how many tensors. */
+/* Local. Parameters in all tensors, of which scales have none, and (may be NULL) how many tensors. */
 int64_t family_parameters(const struct family *f, int64_t *ntensors);
 
 /* Local. The family's config.json, with the keys of its model type, into text; torch_dtype: "bfloat16".
