@@ -1,11 +1,12 @@
 /* delta: reads a pair once and writes the update: what changed, its old and new bits, sums per tensor. */
 #include "study/stage.h"
 
+#include "delta/kept.h"
+#include "delta/settings.h"
 #include "kernels/change/change.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
 #include "compare/coverage.h"
-#include "compare/names/rename.h"
 #include "compare/pair.h"
 #include "base/text.h"
 #include "compare/scopes.h"
@@ -20,49 +21,8 @@
 enum {
     PIECE = 1 << 16,            /* elements read and compared at once, so that they stay in a near cache */
     PARTS = UPDATE_WAITING + 1, /* one is filled while the others wait to be written */
-    STORE_UPDATE = 0,
-    MOST_SAID = 12 /* cells of which a line of the log tells without being asked */
+    MOST_SAID = 12              /* cells of which a line of the log tells without being asked */
 };
-
-struct delta_params {
-    int arithmetic, store, rows, unmatched, mtp;
-    struct real_list tolerances;
-    struct text_list rename;
-    const char *coverage;
-};
-
-static const char *const arithmetics[] = {"bf16", "f32", NULL};
-static const char *const stores[] = {"update", "none", NULL};
-static const char *const rows_choices[] = {"fail", "common", "skip", NULL}; /* enum match_rows */
-static const char *const unmatched_choices[] = {"fail", "skip", NULL};
-static const char *const mtp_choices[] = {"exclude", "include", NULL};
-
-static const struct param delta_params[] = {
-    {"arithmetic", PARAM_CHOICE, offsetof(struct delta_params, arithmetic), NULL, "bf16", 0, 0, arithmetics,
-     "type both sides are cast to before comparing; bf16 rounds the difference to bf16 too, as the published "
-     "scripts do"},
-    {"tolerances", PARAM_REALS, offsetof(struct delta_params, tolerances), "weight units",
-     "[0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]", 0, 1e30, NULL,
-     "an element counts as updated where |difference| > tolerance"},
-    {"store", PARAM_CHOICE, offsetof(struct delta_params, store), NULL, "update", 0, 0, stores,
-     "update: keep the changed elements' old and new bits; none: keep statistics only, later stages read the "
-     "pair again"},
-    {"rows", PARAM_CHOICE, offsetof(struct delta_params, rows), NULL, "fail", 0, 0, rows_choices,
-     "tensors that differ in the number of rows: fail; common: the rows that both have are compared; skip: "
-     "left out"},
-    {"unmatched", PARAM_CHOICE, offsetof(struct delta_params, unmatched), NULL, "fail", 0, 0,
-     unmatched_choices,
-     "tensors on one side only: fail; skip: left out; a head that is tied to the embedding on the other side "
-     "is compared with it"},
-    {"coverage", PARAM_TEXT, offsetof(struct delta_params, coverage), NULL, "0.9", 0, 0, NULL,
-     "least share of either side's parameters that must be compared, 0 to 1; any: figures may be of a part"},
-    {"rename", PARAM_TEXTS, offsetof(struct delta_params, rename), NULL, "[]", 0, 0, NULL,
-     "\"PATTERN -> REPLACEMENT\" for names of the tuned side: one * on both sides, or beginnings of names; "
-     "\"WORD.\", to be taken out; or torchtitan: its names and orders of rows as the base has them"},
-    {"mtp", PARAM_CHOICE, offsetof(struct delta_params, mtp), NULL, "exclude", 0, 0, mtp_choices,
-     "layers of multi-token prediction, which are those beyond num_hidden_layers of the base's config.json and "
-     "what is called mtp: exclude from all totals and later stages, or include"},
-    {0}};
 
 SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
        "The update of each compared tensor, those included that table skipped keeps out of the totals: "
@@ -108,38 +68,6 @@ static const struct schema *const delta_tables[] = {&schema_cells,     &schema_s
 
 static const char *const delta_inputs[] = {"load", NULL};
 
-static void delta_matches(const void *params, struct match_policy *out)
-{
-    const struct delta_params *p = params;
-    *out = (struct match_policy){.rows = (enum match_rows)p->rows,
-                                 .skip_unmatched = p->unmatched != 0,
-                                 .include_mtp = p->mtp != 0,
-                                 .rename = p->rename};
-    coverage_parse(p->coverage, &out->coverage); /* delta_check has seen that it is one */
-}
-
-static int delta_check(const void *params, char *problem, int size)
-{
-    const struct delta_params *p = params;
-    char why[400];
-    double least;
-    for (int i = 0; i < p->rename.n; i++)
-        if (rename_check(p->rename.v[i], why, sizeof why) != 0) {
-            snprintf(problem, (size_t)size, "rename: %s", why);
-            return -1;
-        }
-    if (coverage_parse(p->coverage, &least) != 0) {
-        snprintf(problem, (size_t)size, "coverage: expected any, or a share from 0 to 1, found %.60s",
-                 p->coverage);
-        return -1;
-    }
-    if (p->tolerances.n <= CHANGE_TOLERANCES)
-        return 0;
-    snprintf(problem, (size_t)size, "tolerances: at most %d values, found %d", CHANGE_TOLERANCES,
-             p->tolerances.n);
-    return -1;
-}
-
 /* What a tensor adds up to. */
 struct delta_sums {
     struct change change;
@@ -158,14 +86,14 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
         out->read_bytes += (double)view->base->tensors[i].size_bytes;
     for (int64_t i = 0; i < view->tuned->ntensors; i++)
         out->read_bytes += (double)view->tuned->tensors[i].size_bytes;
-    if (p->store == STORE_UPDATE)
+    if (p->store == DELTA_STORES_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
     if (p->arithmetic == ARITHMETIC_F32)
         out->read_bytes *= 2; /* the second look */
     out->flops = n;
     /* elements in all parts: of which every one may have changed, or one block where nothing is stored */
     int64_t window = update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes);
-    double held = (double)(p->store == STORE_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK;
+    double held = (double)(p->store == DELTA_STORES_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK;
     held = held < n ? held : n;
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
@@ -185,6 +113,8 @@ struct delta {
     struct update_part part[PARTS]; /* this process's blocks of the window, and of those before */
     void *w0, *w1, *base; /* one piece in the compare type; base: where w0 is zero and w1 the update */
     struct walk walk;
+    struct block_sums block; /* the block at work */
+    struct kept_room kept;
     int64_t window; /* elements that a process takes at once */
     double tolerance[CHANGE_TOLERANCES];
     struct change_sizes *sizes; /* of tensor `counted`, as far as it has not taken them */
@@ -220,11 +150,11 @@ static int is_update(const struct delta *d, int64_t t)
 
 /* Reads and compares one piece of a block. */
 static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, int64_t first, int64_t n,
-                           struct delta_sums *s, struct err *e)
+                           struct err *e)
 {
-    struct change *c = &s->change;
     TRY((is_aside(d) ? pair_read_aside : pair_read)(&d->pair, t, first, n, d->w0, d->w1, e));
     if (is_bits(d, t)) {
+        struct change *c = &((struct delta_sums *)walk_sums(&d->walk, t))->change;
         int64_t unequal =
             change_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
         c->counts.bit_changed += unequal;
@@ -233,11 +163,11 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
     }
     if (is_update(d, t)) {
         TRY(pair_base(&d->pair, d->set, t, first, n, d->base, e));
-        size_add_exact(&s->size, d->arithmetic, d->base, d->w1, n);
+        size_add_exact(&d->block.size, d->arithmetic, d->base, d->w1, n);
     } else {
-        size_add_base(&s->size, p->isa, d->arithmetic, d->w0, n);
+        size_add_base(&d->block.size, p->isa, d->arithmetic, d->w0, n);
     }
-    return update_part_add(p, d->w0, d->w1, n, c->counts.bin_elements, e);
+    return update_part_add(p, d->w0, d->w1, n, d->block.bins, e);
 }
 
 /* The sizes counted so far go to their tensor, unless the next ones are of it too: there are many sizes. */
@@ -254,32 +184,65 @@ static err_t take_sizes(struct delta *d, int64_t next, struct err *e)
     return ERR_OK;
 }
 
-/* Compares one block and adds it to its tensor's sums. */
+/* Reads and compares one block, which is kept where it is time to. */
+static err_t look_at_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
+{
+    const struct block at = layout_block(&d->set->layout, b);
+    const struct block_mark begin = block_mark(p);
+    memset(&d->block, 0, sizeof d->block);
+    for (int64_t done = 0; done < at.n; done += PIECE) {
+        int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
+        TRY(compare_piece(d, p, at.tensor, at.first + done, n, e));
+    }
+    size_normalise(&d->block.size);
+    if (!is_aside(d))
+        kept_put(d->ctx->journal, b, p, &begin, &d->block);
+    d->read_bytes += 4.0 * (double)at.n;
+    return ERR_OK;
+}
+
+/* Compares one block, or takes it from where it was kept, and adds it to its tensor's sums. */
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
     struct delta_sums *s = walk_sums(&d->walk, at.tensor);
     int64_t bytes = arithmetic_bytes(d->arithmetic);
+    int there = 0;
     TRY(take_sizes(d, at.tensor, e));
-    if (d->p->store != STORE_UPDATE) /* nobody asks for the blocks before: their room is used again */
+    if (d->p->store != DELTA_STORES_UPDATE) /* nobody asks for the blocks before: their room is used again */
         TRY(update_part_start(p, b, b + 1, e));
-    int64_t value = p->nvalues, odd = p->nnonfinite;
+    const struct block_mark begin = block_mark(p);
     update_part_block(p, b);
-    for (int64_t done = 0; done < at.n; done += PIECE) {
-        int64_t n = at.n - done < PIECE ? at.n - done : PIECE;
-        TRY(compare_piece(d, p, at.tensor, at.first + done, n, s, e));
-    }
+    if (!is_aside(d))
+        TRY(kept_get(d->ctx->journal, b, at.n, &d->kept, p, &d->block, &there, e));
+    if (!there)
+        TRY(look_at_block(d, p, b, e));
     update_part_block(p, b + 1);
-    d->read_bytes += 4.0 * (double)at.n;
-    const char *old_bits = (char *)p->old_bits + value * bytes,
-               *new_bits = (char *)p->new_bits + value * bytes;
-    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value, d->tolerance,
+    size_normalise(&s->size);
+    size_merge(&s->size, &d->block.size);
+    for (int i = 0; i < MAGNITUDE_BINS; i++)
+        s->change.counts.bin_elements[i] += d->block.bins[i];
+    const char *old_bits = (char *)p->old_bits + begin.values * bytes,
+               *new_bits = (char *)p->new_bits + begin.values * bytes;
+    int64_t changed = p->nvalues - begin.values;
+    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, changed, d->tolerance,
                d->p->tolerances.n, d->sizes);
     if (!is_update(d, at.tensor))
-        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, p->nvalues - value);
-    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + odd * bytes,
-                         p->nnonfinite - odd, d->p->tolerances.n);
+        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, changed);
+    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + begin.nonfinite * bytes,
+                         p->nnonfinite - begin.nonfinite, d->p->tolerances.n);
     return ERR_OK;
+}
+
+/* Says which of blocks [from, to) will be read: those that were not kept. */
+static void expect(struct delta *d, int64_t from, int64_t to)
+{
+    const struct journal *j = is_aside(d) ? NULL : d->ctx->journal;
+    for (int64_t b = from, end; b < to; b = end + 1) {
+        for (end = b; end < to && !journal_find(j, end);)
+            end++;
+        pair_expect(&d->pair, d->set, b, end);
+    }
 }
 
 /* Compares the blocks of this process's share, after a failure none; meanwhile writes a window of those
@@ -519,8 +482,8 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
     while (walk_next(w, e)) {
         int64_t from, to;
         walk_ahead(w, &from, &to);
-        pair_expect(&d->pair, set, w->from, w->to);
-        pair_expect(&d->pair, set, from, to); /* so that it is on its way while this one is written */
+        expect(d, w->from, w->to);
+        expect(d, from, to); /* so that it is on its way while this one is written */
         TRY(compare_share(d, &d->part[turn], writer, e));
         if (writer) {
             update_writer_put(writer, &d->part[turn], e);
@@ -568,7 +531,11 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
         pair_say(&d->pair, ctx->cell->name, ctx->log);
     int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks,
             all = d->arithmetic == ARITHMETIC_F32 ? 2 * blocks : blocks; /* looked at twice */
-    if (d->p->store == STORE_UPDATE)
+    const int64_t kept = kept_blocks(ctx->journal, main);
+    if (kept > 0)
+        log_info(ctx->log, "%s of %s: %lld of %lld blocks kept from an earlier run", ctx->node, ctx->label,
+                 (long long)kept, (long long)main);
+    if (d->p->store == DELTA_STORES_UPDATE)
         TRY_OUT(code,
                 update_writer_open(&writer, ctx->out, c, &m->main.layout, d->arithmetic, ctx->arena, e));
     TRY_OUT(code, pass(d, &m->main, writer, 0, all, e));
@@ -592,6 +559,7 @@ const struct stage stage_delta = {.kind = "delta",
                                   .params_size = sizeof(struct delta_params),
                                   .inputs = delta_inputs,
                                   .reported = 1,
+                                  .keeps_steps = 1,
                                   .check = delta_check,
                                   .matches = delta_matches,
                                   .plan = delta_plan,

@@ -92,6 +92,13 @@ err_t update_part_start(struct update_part *p, int64_t from, int64_t to, struct 
     return reserve(p, to - from, 0, 0, 0, e);
 }
 
+err_t update_part_room(struct update_part *p, int64_t nwords, int64_t nvalues, int64_t nnonfinite,
+                       struct err *e)
+{
+    return reserve(p, p->to - p->from, p->nwords + nwords, p->nvalues + nvalues, p->nnonfinite + nnonfinite,
+                   e);
+}
+
 void update_part_block(struct update_part *p, int64_t b)
 {
     p->first_value[b - p->from] = p->nvalues;
@@ -108,7 +115,7 @@ err_t update_part_add(struct update_part *p, const void *w0, const void *w1, int
                       struct err *e)
 {
     int bytes = arithmetic_bytes(p->arithmetic);
-    TRY(reserve(p, p->to - p->from, p->nwords + bits_words(n), p->nvalues + n, p->nnonfinite, e));
+    TRY(update_part_room(p, bits_words(n), n, 0, e));
     uint64_t *words = p->words + p->nwords;
     struct bits_found found =
         bits_compare(p->isa, bytes, w0, w1, n, words, (char *)p->old_bits + p->nvalues * bytes,

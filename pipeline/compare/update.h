@@ -43,6 +43,11 @@ void update_part_init(struct update_part *p, enum arithmetic arithmetic, struct 
 /* Local. Empties the part and makes it blocks [from, to). */
 err_t update_part_start(struct update_part *p, int64_t from, int64_t to, struct err *e);
 
+/* Local. Room for so many more words, values and non-finite elements behind those that the part holds.
+ * Errors: SYSTEM over budget. */
+err_t update_part_room(struct update_part *p, int64_t nwords, int64_t nvalues, int64_t nnonfinite,
+                       struct err *e);
+
 /* Local. Says that block b begins here (b = to: that the last one has ended). */
 void update_part_block(struct update_part *p, int64_t b);
 

@@ -67,6 +67,7 @@ int walk_next(struct walk *w, struct err *e)
     const struct layout *l = w->layout;
     if (w->end >= l->nblocks)
         return 0;
+    comm_asked(w->comm, e); /* a huge layout is walked for hours */
     w->begin = w->end;
     w->end = window_end(w, w->begin);
     layout_share(l, w->begin, w->end, w->comm->np, w->comm->me, &w->from, &w->to);

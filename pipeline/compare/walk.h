@@ -49,7 +49,8 @@ struct walk {
 err_t walk_start(struct walk *w, const struct comm *c, const struct layout *l, int64_t elements,
                  const struct walk_sums *sums, struct arena *a, struct err *e);
 
-/* Collective. On to the next window: 1, or 0 where there is none. */
+/* Collective. On to the next window: 1, or 0 where there is none. Where this process was asked to end early
+ * that is in e, for the next agreement. */
 int walk_next(struct walk *w, struct err *e);
 
 /* Local. This process's share of the window behind this one; empty where there is none. */

@@ -3,7 +3,8 @@
 #   - a file of pipeline/ includes its own room and rooms on lower lines of the list below; only study/registry.c names the stages
 #   - no file of pipeline/ holds a string that is a stage's kind
 #   - headers make no cycle
-#   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; the report's parts stand behind stages/report.c
+#   - a stage includes services, its kernels, libc, libm and mpi.h, and no other stage; so do its parts, in the folder of its name
+#   - the report's parts stand behind stages/report.c
 #   - a part of the report includes its own room and lower ones, base and elements
 #   - a kernel computes: no MPI, no files, no memory but its caller's (an arena handed in)
 #   - what is for one processor stands in the files of its instruction set (_avx2, _avx512, _neon), and is guarded there
@@ -111,10 +112,16 @@ for top in pipeline stages; do
 done
 
 # ---- stages ----
-services=('base/*' 'elements/*' 'hdf5/*' 'formats/*' 'compare/*' linalg/grid.h study/stage.h study/param.h)
+services=('base/*' 'elements/*' 'hdf5/*' 'formats/*' 'compare/*' linalg/grid.h study/stage.h study/param.h study/journal.h)
+parts=()
 for file in stages/*.c; do
-    own=('kernels/*')
-    [ "$file" = stages/report.c ] && own+=('report/*')
+    folder=${file%.c}
+    [ "$file" = stages/report.c ] || parts+=("$folder"/*.[ch])
+done
+for file in stages/*.c "${parts[@]}"; do
+    folder=${file#stages/}
+    folder=${folder%.c}
+    own=('kernels/*' "${folder%%/*}/*")
     for header in $(includes "$file"); do
         if [ "$header" = mpi.h ] || has_word "${header%.h}" "$libc" || { [ -e "stages/$header" ] && matches "$header" "${own[@]}"; }; then
             continue
@@ -126,6 +133,9 @@ for file in stages/*.c; do
 done
 for file in stages/*.h; do
     complain "$file: a stage has no header"
+done
+for file in stages/*/*.[ch]; do
+    has_word "$file" "${parts[*]}" || [[ $file == stages/report/* ]] || complain "$file stands in the folder of no stage"
 done
 
 # ---- kernels, and the parts of the report ----

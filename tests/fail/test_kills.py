@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""A run that is killed inside a node goes on there, on another number of processes, and ends as if nothing had been (a few trials of
+tests/campaign/kills.py, which has the long form)."""
+import glob
+import os
+import shutil
+import signal
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "campaign"))
+import kills
+import sinewlib as lib
+
+
+class Kills(lib.Case):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="sinew-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.study = kills.Disturbed(cls.folder, "short", 11)
+
+    def test_inside_nodes(self):
+        study = self.study
+        # Each kind of node by SIGKILL, then a stop in good order, without mpirun and with.
+        for kind, np, who, then in (("delta", 0, "all", 2), ("rank", 2, "one", 0)):
+            with self.subTest(kind=kind):
+                for _ in range(10):
+                    if study.kill(np, kind, signal.SIGKILL, who):
+                        break
+                study.finish(then)
+        self.assertEqual(study.problems, [])
+        self.assertGreaterEqual(study.resumed.get("delta", 0), 1, study.resumed)
+        self.assertGreaterEqual(study.resumed.get("rank", 0), 1, study.resumed)
+
+    def test_other_parameters(self):
+        """Steps of other parameters are not used, nor such whose bytes are not as they were written."""
+        study = self.study
+        for _ in range(10):
+            if study.kill(0, "delta", signal.SIGKILL):
+                break
+        for path in study.journals():
+            with open(path, "r+b") as f:
+                size = os.path.getsize(path)
+                for at in range(size // 3, size, size // 3 + 1):
+                    f.seek(at)
+                    byte = f.read(1)
+                    f.seek(at)
+                    f.write(bytes([byte[0] ^ 1]))
+        with open(study.config) as f:
+            text = f.read()
+        with open(study.config, "w") as f:
+            f.write(text.replace("delta: {needs: [load]}", "delta: {needs: [load], tolerances: [0]}"))
+        run = self.sinew(["run", study.config, "--stage", "delta"])
+        self.assertNotIn("kept from an earlier run", run.stdout)
+        self.assertEqual(glob.glob(os.path.join(self.folder, "out", "**", "*.steps"), recursive=True), [])
+        with open(study.config, "w") as f:
+            f.write(text)
+        study.finish(0)
+        self.assertEqual(study.problems, [])
+
+
+if __name__ == "__main__":
+    lib.main()
