@@ -386,7 +386,17 @@ static void test_pages(void **state)
     assert_null(strstr(report, "SIMULATED"));
     assert_null(strstr(report, "not measured"));
     assert_null(strstr(plain, "NOT MEASURED"));
-    assert_non_null(strstr(report, "the study has no rank"));
+    /* The page of one pair is of what was asked: no section says that it has nothing. */
+    assert_null(strstr(report, "the study has no rank"));
+    assert_null(strstr(report, "## Rank of the updates"));
+    assert_null(strstr(report, "## Overlap of updated sets"));
+    assert_null(strstr(report, "1 cell"));
+    assert_null(strstr(report, "1 family"));
+    assert_non_null(strstr(report, "\nOne cell, m/dpo/0: the tuned checkpoint "));
+    /* Two words, two numbers: what counts as not updated, and what is unchanged. */
+    assert_non_null(strstr(report, "- **85.00 % sparse at 1e-5.** That share of the parameters counts as not updated: "
+                                   "|difference| <= 1e-5, both in the compare type; 75.00 % are unchanged, bit for "
+                                   "bit.\n"));
     sum.simulated = "drawn at random";
     report = report_of(f, &sum);
     assert_non_null(strstr(report, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));

@@ -99,11 +99,12 @@ static void rows_figure(struct figures *f, const struct per_cell *p, int by_clas
         if (!by_class && row >= 0 && summary_is_measured(sum, i))
             add_published(f, c, p->quantity, cell, (double)row, e);
     }
-    c->caption = chart_text(
-        c, e, "%s In percent.%s%s", p->caption,
-        several ? " Crosses: each cell (seed or step); dots: their mean." : "",
-        c->nseries > 2 ? " Diamonds: published figures."
-                       : (published_only ? "" : " The config gives no published figures beside these."));
+    c->caption = chart_text(c, e, "%s In percent.%s%s", p->caption,
+                            several ? " Crosses: each cell (seed or step); dots: their mean." : "",
+                            c->nseries > 2 ? " Diamonds: published figures."
+                                           : (published_only || sum->published.nrows == 0
+                                                  ? ""
+                                                  : " The config gives no published figures beside these."));
     if (left > 0)
         c->caption = chart_text(
             c, e, "%s The first %d rows are drawn; %lld cells of other rows are not: the tables have them.",
@@ -172,7 +173,7 @@ void figures_sparsity(struct figures *f, struct err *e)
     const char *title = arena_printf(sum->a, e, "Update sparsity %s", summary_measure_title(sum, first, e));
     const struct per_cell sparsity = {.name = "sparsity",
                                       .title = title ? title : "",
-                                      .caption = "Share of parameters that fine-tuning left as they were.",
+                                      .caption = "Share of parameters that do not count as updated.",
                                       .axis = "not updated, %",
                                       .quantity = "sparsity",
                                       .value = sparsity_of};

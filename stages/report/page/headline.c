@@ -91,22 +91,30 @@ void headline_sheet(struct summary *sum, struct sheet *s, struct err *e)
     }
 }
 
+void headline_criterion(const struct measure *x, int updated, struct body *b, struct err *e)
+{
+    char tolerance[32];
+    const char *sign = updated ? ">" : "<=";
+    real_short(x->tolerance, tolerance, sizeof tolerance);
+    if (strcmp(x->criterion, "bits") == 0)
+        body_text(b, e, updated ? "the bits differ" : "has the bits it had");
+    else if (!updated)
+        body_text(b, e, "counts as not updated: ");
+    if (strcmp(x->criterion, "absolute") == 0)
+        body_text(b, e, "|difference| %s %s, both in the compare type", sign, tolerance);
+    else if (strcmp(x->criterion, "relative") == 0)
+        body_text(b, e, "|difference| %s %s * max(|before|, |after|)", sign, tolerance);
+}
+
 void headline_measures(struct summary *sum, struct body *b, struct err *e)
 {
     for (int m = 0; m < sum->nmeasures; m++) {
         const struct measure *x = &sum->measures[m];
-        char tolerance[32];
         if (!summary_is_headline(sum, m))
             continue;
-        real_short(x->tolerance, tolerance, sizeof tolerance);
         body_say(b, BODY_ITEM, e, "sparsity %% %s (node %s): updated where ",
                  summary_measure_title(sum, m, e), x->node);
-        if (strcmp(x->criterion, "bits") == 0)
-            body_text(b, e, "the bits differ");
-        else if (strcmp(x->criterion, "absolute") == 0)
-            body_text(b, e, "|difference| > %s, both in the compare type", tolerance);
-        else
-            body_text(b, e, "|difference| > %s * max(|before|, |after|)", tolerance);
+        headline_criterion(x, 1, b, e);
     }
     if (shows_bits(sum))
         body_say(b, BODY_ITEM, e,
@@ -114,8 +122,10 @@ void headline_measures(struct summary *sum, struct body *b, struct err *e)
     if (summary_has_published(sum, "sparsity"))
         body_say(b, BODY_ITEM, e, "published: as the config gives it; several sources are parted by /");
     if (sum->rank_nodes.n > 0)
-        body_say(b, BODY_ITEM, e,
-                 "rank: mean over matrices of the numerical rank as a share of min(rows, columns)");
+        body_say(
+            b, BODY_ITEM, e,
+            "rank: mean over matrices of the numerical rank as a share of min(rows, columns); those that did "
+            "not change have rank 0 and count");
 }
 
 void headline_absent(struct summary *sum, int markdown, struct body *b, struct err *e)

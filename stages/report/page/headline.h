@@ -10,6 +10,10 @@
  * rank. */
 void headline_sheet(struct summary *sum, struct sheet *s, struct err *e);
 
+/* Local. "|difference| > 1e-05, both in the compare type": what counts as updated, or (updated 0) the share
+ * that does not, as the end of a sentence. */
+void headline_criterion(const struct measure *x, int updated, struct body *b, struct err *e);
+
 /* Local. A list: what each column counts as updated. */
 void headline_measures(struct summary *sum, struct body *b, struct err *e);
 

@@ -152,6 +152,7 @@ static void put_section(struct page *p, const struct section *s, struct err *e)
     body_section(b, s->id, s->title, s->list ? s->list : "", e);
     if (s->sentence)
         body_say(b, BODY_PARAGRAPH, e, "%s", s->sentence);
+    const int64_t after_title = b->n;
     put_all_verdicts(p, s, e);
     for (int64_t i = 0; p->figures && i < p->figures->n; i++) {
         const struct figure *f = &p->figures->list[i];
@@ -163,9 +164,11 @@ static void put_section(struct page *p, const struct section *s, struct err *e)
             body_say(b, BODY_PARAGRAPH, e, "%s", p->figures->notes[i].text);
     int64_t head = b->n;
     int said = s->write ? s->write(p, e) : say_numbers(p, e);
-    if (!said && s->without)
+    /* What the study of one pair did not ask for is no news to who compares two checkpoints. */
+    const int bare = b->n == after_title && p->sum->cells.nrows == 1;
+    if (!said && s->without && !bare)
         body_say(b, BODY_PARAGRAPH, e, "%s", s->without);
-    if (s->optional && b->n == head)
+    if ((s->optional && b->n == head) || (!said && bare))
         body_cut(b, before);
 }
 

@@ -21,14 +21,18 @@ static void take_statistics(struct summary *sum, const char *node, struct pivot 
             pivot_add(p, row, statistics[c], counted ? t.sum : tally_mean(&t), e);
         }
         pivot_add(p, row, "least", first.least, e);
+        const struct tally zero = summary_rank_of(sum, node, cell, "zero", e);
+        if ((double)first.n > zero.sum) /* to the sum those that did not change add nothing */
+            pivot_add(p, row, "changed", first.sum / ((double)first.n - zero.sum), e);
     }
 }
 
 /* published: the quantity beside; NULL for none. */
 static void put_statistics(struct page *page, struct pivot *p, const char *published, struct err *e)
 {
-    static const char *const titles[] = {"matrices",     "rank %",    "least rank %", "full rank",
-                                         "zero updates", "ambiguous", "stable rank",  "effective rank"};
+    static const char *const titles[] = {"matrices",     "rank %",      "rank % of changed",
+                                         "least rank %", "full rank",   "zero updates",
+                                         "ambiguous",    "stable rank", "effective rank"};
     struct summary *sum = page->sum;
     struct sheet s;
     sheet_init(&s, sum->a);
@@ -43,6 +47,7 @@ static void put_statistics(struct page *page, struct pivot *p, const char *publi
         sheet_cell(&s, e, "%s", key);
         sheet_count(&s, (int64_t)pivot_at(p, key, "matrices").sum, e);
         page_tally(&s, pivot_at(p, key, "percent"), 1, e);
+        page_tally(&s, pivot_at(p, key, "changed"), 1, e);
         sheet_real(&s, pivot_at(p, key, "least").least, 2, e);
         sheet_count(&s, (int64_t)pivot_at(p, key, "full").sum, e);
         sheet_count(&s, (int64_t)pivot_at(p, key, "zero").sum, e);
@@ -65,12 +70,13 @@ int section_rank(struct page *p, struct err *e)
         struct pivot means;
         pivot_init(&means, sum->a);
         take_statistics(sum, sum->rank_nodes.text[node], &means, e);
-        body_say(&p->body, BODY_PARAGRAPH, e,
-                 "Node %s. Rank is the mean over matrices of the numerical rank as a share of min(rows, "
-                 "columns); zero updates have\n"
-                 "rank 0 and count. Ambiguous: a singular value is so near the tolerance that float32 may "
-                 "count it otherwise.",
-                 sum->rank_nodes.text[node]);
+        body_say(
+            &p->body, BODY_PARAGRAPH, e,
+            "Node %s. Rank is the mean over matrices of the numerical rank as a share of min(rows, "
+            "columns); zero updates have\n"
+            "rank 0 and count, but for \"rank %% of changed\". Ambiguous: a singular value is so near the tolerance that float32 may "
+            "count it otherwise.",
+            sum->rank_nodes.text[node]);
         put_statistics(p, &means, summary_is_detailed(sum) ? published : NULL, e);
     }
     return sum->rank_nodes.n > 0;

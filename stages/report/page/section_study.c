@@ -1,6 +1,8 @@
 /* The section that says what the study is made of. */
 #include "report/page/sections.h"
 
+#include "base/text.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -58,16 +60,29 @@ int section_study(struct page *p, struct err *e)
         parameters += table_int(&sum->cells, i, "parameters");
         tensors += table_int(&sum->cells, i, "tensors");
     }
-    body_say(&p->body, BODY_PARAGRAPH, e,
-             "%lld %s: each compares a tuned checkpoint with the base it was tuned from. In all %.4g "
-             "parameters in %lld\n"
-             "tensors were compared, %s. What each stage left out stands at the end, with the reason.",
-             cells, cells == 1 ? "cell" : "cells", (double)parameters, tensors, covered_words(sum, e));
-    say_axis(p, &sum->families, "family", "families", e);
-    say_axis(p, &sum->algorithms, "algorithm", "algorithms", e);
-    say_axis(p, &sum->seeds, "seed", "seeds", e);
-    say_axis(p, &sum->data, "training-data name", "training-data names", e);
-    say_axis(p, &sum->steps, "training step", "training steps", e);
+    const int pair = cells == 1;
+    char all[32];
+    if (pair)
+        body_say(&p->body, BODY_PARAGRAPH, e,
+                 "One cell, %s: the tuned checkpoint %s beside its base %s. %s parameters in %lld tensors "
+                 "were compared, %s.%s",
+                 table_text(&sum->cells, 0, "cell"), table_text(&sum->cells, 0, "tuned"),
+                 table_text(&sum->cells, 0, "base"), text_grouped(parameters, all, sizeof all), tensors,
+                 covered_words(sum, e),
+                 sum->skipped.rows.n > 0 ? " What was left out stands at the end, with the reason." : "");
+    else
+        body_say(&p->body, BODY_PARAGRAPH, e,
+                 "%lld cells: each compares a tuned checkpoint with the base it was tuned from. In all %.4g "
+                 "parameters in %lld\n"
+                 "tensors were compared, %s. What each stage left out stands at the end, with the reason.",
+                 cells, (double)parameters, tensors, covered_words(sum, e));
+    if (!pair) { /* of which the cell's name says all */
+        say_axis(p, &sum->families, "family", "families", e);
+        say_axis(p, &sum->algorithms, "algorithm", "algorithms", e);
+        say_axis(p, &sum->seeds, "seed", "seeds", e);
+        say_axis(p, &sum->data, "training-data name", "training-data names", e);
+        say_axis(p, &sum->steps, "training step", "training steps", e);
+    }
     say_notes(p, sum->notes, e);
     body_say(&p->body, BODY_PARAGRAPH, e,
              "Update sparsity is the share of parameters that were not updated. Figures are percent unless "

@@ -35,7 +35,7 @@ static const struct section table[] = {
          "How far did the weights move, beside how large they are; did they turn; and is the change spread over "
          "many weights or carried by a few?",
      .without = "Not measured: the study has no delta.",
-     .about = {"size", "nonfinite", "concentration"},
+     .about = {"kinship", "size", "nonfinite", "concentration"},
      .write = section_size},
     {.id = "which-weights-move",
      .title = "Which weights move",

@@ -17,7 +17,7 @@ struct section {
     const char *list;     /* how its lists look, see html.h; NULL: plainly */
     int optional;         /* left out where it has nothing to say */
     /* What table verdicts calls it: the sentences of cells stand at its top; NULL: no more. */
-    const char *about[3];
+    const char *about[4];
 
     /* Local. Appends to p->body what follows the figures. Returns 0 where there was nothing to say, and
      * `without` stands there; else 1. NULL: see numbers. */
