@@ -7,7 +7,9 @@
 # limit is shorter than the study, or that lets short jobs pass. It is not faster than one job, which more processes make faster
 # (study.sbatch --nodes=...); tasks side by side on one study are not possible yet, and folders of their own would be studies of their own.
 # Each task is study.sbatch: what is cut short is submitted again. The last job begins when all tasks have ended in whatever way
-# (afterany: a task that ends at its limit has not ended well), does what they left, and says what is wrong with the rest.
+# (afterany: a task that ends at its limit has not ended well), does what they left, and says what is wrong with the rest. A damaged
+# checkpoint costs its own cells (run --keep-going): the last job ends with status 3 and a report that marks what lacks. KEEP_GOING='' before
+# the command has the first failure end a task.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 say() { echo "array: $*"; }
@@ -23,6 +25,8 @@ fi
 config=$1 shares=$2
 shift 2
 [[ $shares =~ ^[1-9][0-9]{0,4}$ ]] || { complain "$shares: a number of shares from 1 to 99999 is wanted"; exit 2; }
+
+export KEEP_GOING=${KEEP_GOING-1}
 
 # What is wrong with program, config or output shows here, before anything waits in a queue.
 SHARES=$shares bash "$here/study.sbatch" --dry-run "$config" "$@"

@@ -32,6 +32,7 @@ struct cli {
     struct compare_request compare;
     const char *export_format; /* as it was given; NULL: it was not */
     int list_cells;            /* check tells of each cell where its checkpoints are, and no more */
+    int keep_going;            /* run goes on after nodes that fail on their data */
     int list_all;              /* status has a line for each node */
     char **folders;            /* that init looks in */
     int nfolders;

@@ -101,8 +101,13 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     struct dag dag;
     struct log log;
     struct terminal terminal;
-    struct runner r = {
-        .comm = c, .dag = &dag, .log = &log, .mem = mem, .arena = a, .time_limit = cli->time_limit};
+    struct runner r = {.comm = c,
+                       .dag = &dag,
+                       .log = &log,
+                       .mem = mem,
+                       .arena = a,
+                       .time_limit = cli->time_limit,
+                       .keep_going = cli->keep_going};
     log_init(&log, cli->quiet || cli->terse ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
     terminal_init(&terminal, stderr, c->me == 0 && !cli->quiet);
     log.terminal = &terminal;

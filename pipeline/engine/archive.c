@@ -2,6 +2,7 @@
 
 #include "compare/concentration.h"
 #include "compare/norms.h"
+#include "engine/state/failures.h"
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -50,7 +51,8 @@ struct provided {
 
 struct archive_build {
     const struct dag *dag;
-    struct arena *arena; /* reset for each artifact */
+    const struct freshness *all; /* per node */
+    struct arena *arena;         /* reset for each artifact */
     struct h5 *archive;
     struct archive_part *part;
     struct archive_bulk *bulk;
@@ -79,6 +81,10 @@ static void compute_key(const struct dag *d, const struct freshness *all, struct
         /* a node that ran again has the same key, and maybe not the same rows */
         struct file_stamp made = {0};
         if (d->nodes[i].stage->scope == SCOPE_STUDY)
+            continue;
+        if (all[i].lacks_why)
+            text_add(&t, e, " %s %s", failure_name(all[i].lacks), all[i].lacks_why);
+        if (failures_told(&all[i]))
             continue;
         file_stamp_of(d->nodes[i].path, &made);
         text_add(&t, e, " %s %lld %lld", all[i].key, (long long)made.size_bytes, (long long)made.mtime_ns);
@@ -304,7 +310,7 @@ static err_t each_artifact(struct archive_build *b, int (*skip)(const struct arc
 {
     for (int i = 0; i < b->dag->nnodes; i++) {
         const struct node *n = &b->dag->nodes[i];
-        if (n->stage->scope == SCOPE_STUDY || (skip && skip(b, i)))
+        if (n->stage->scope == SCOPE_STUDY || failures_told(&b->all[i]) || (skip && skip(b, i)))
             continue;
         struct h5 *h;
         TRY(h5_open(n->path, 0, b->arena, &h, e));
@@ -315,6 +321,14 @@ static err_t each_artifact(struct archive_build *b, int (*skip)(const struct arc
         TRY(code);
     }
     return ERR_OK;
+}
+
+/* A cell of which there are no figures: the report knows it by how the reason begins. */
+static err_t add_unmeasured(struct table *skipped, const char *cell, const char *why, struct err *e)
+{
+    char reason[2048];
+    snprintf(reason, sizeof reason, "not measured: %s", why);
+    return TABLE_ADD(skipped, e, V_TEXT(cell), V_TEXT(""), V_TEXT(""), V_INT(0), V_TEXT(reason));
 }
 
 /* Rows that come from the config: published figures, cells without a delta, logits that are not there. */
@@ -329,14 +343,16 @@ static err_t config_rows(struct archive_build *b, struct table *cells, struct ta
             TRY(TABLE_ADD(published, e, V_TEXT(x->published[k].source), V_TEXT(x->published[k].quantity),
                           V_TEXT(x->algorithm), V_TEXT(x->family), V_REAL(x->published[k].value),
                           V_TEXT(x->name)));
+        const char *lacks = i < c->ncells && !b->seen[i] ? failures_of_cell(b->dag, b->all, x) : NULL;
+        if (lacks)
+            TRY(add_unmeasured(skipped, x->name, lacks, e));
         if (!b->seen[i])
             TRY(TABLE_ADD(cells, e, V_TEXT(x->name), V_TEXT(x->family), V_TEXT(x->algorithm), V_INT(x->seed),
                           V_TEXT(x->data), V_INT(x->step), V_TEXT(x->base), V_TEXT(x->tuned), V_INT(0),
                           V_INT(0), V_INT(0), V_REAL(NAN), V_REAL(NAN), V_INT(0), V_INT(0), V_INT(0),
                           V_NORMS(unmeasured), V_CONCENTRATION(CONCENTRATION_UNKNOWN)));
         if (i >= c->ncells)
-            TRY(TABLE_ADD(skipped, e, V_TEXT(x->name), V_TEXT(""), V_TEXT(""), V_INT(0),
-                          V_TEXT("not measured: its checkpoints are not on disk")));
+            TRY(add_unmeasured(skipped, x->name, "its checkpoints are not on disk", e));
     }
     return ERR_OK;
 }
@@ -379,7 +395,7 @@ static err_t write_links(struct archive_build *b, struct err *e)
     TRY(h5_group(b->archive, "/cells", "links to each cell's artifacts, relative to this file", e));
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
-        if (n->stage->scope != SCOPE_CELL)
+        if (n->stage->scope != SCOPE_CELL || failures_told(&b->all[i]))
             continue;
         char *name = arena_printf(b->arena, e, "/cells/%s/%s", n->cell->name, d->config->nodes[n->decl].name);
         char *file = path_relative(b->arena, d->config->output, n->path, e);
@@ -450,12 +466,13 @@ static err_t fill(struct archive_build *b, const struct provenance *p, const str
     TRY(each_artifact(b, NULL, survey, e));
     TRY(write_simulated(b, e));
     /* rows from the config: first all cells, for the widths */
-    static const char *const names[] = {"cells", "published", "skipped"};
-    struct table rows[3];
-    for (int i = 0; i < 3; i++)
+    static const char *const names[] = {"cells", "published", "skipped", "failed"};
+    struct table rows[4];
+    for (int i = 0; i < 4; i++)
         table_init(&rows[i], names[i], keep);
     TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
-    for (int i = 0; i < 3; i++)
+    TRY(failures_rows(b->dag, b->all, &rows[3], e));
+    for (int i = 0; i < 4; i++)
         widen(b, &rows[i]);
     for (int k = 0; k < b->nparts; k++)
         TRY(h5_table_create(b->archive, b->part[k].schema->name, b->part[k].schema, b->part[k].widths,
@@ -472,7 +489,7 @@ static err_t fill(struct archive_build *b, const struct provenance *p, const str
     for (int i = 0; i < 3; i++)
         table_init(&rows[i], names[i], keep);
     TRY(config_rows(b, &rows[0], &rows[1], &rows[2], e));
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         TRY(h5_table_append(b->archive, names[i], &rows[i], e));
     TRY(write_links(b, e));
     return write_provenance(b, p, e);
@@ -518,7 +535,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     struct arena keep, inner;
     arena_init(&keep, scratch->mem);
     arena_init(&inner, scratch->mem);
-    struct archive_build b = {.dag = d, .arena = &inner};
+    struct archive_build b = {.dag = d, .all = all, .arena = &inner};
     char *partial = NULL;
     struct archive_key key = {.all = ""};
     err_t code;

@@ -97,10 +97,12 @@ err_t decision_take(struct work *w, int from, int to, struct err *e)
     const struct comm *c = w->r->comm;
     const struct selection *s = w->selection;
     headers_round(w->r->headers);
+    failures_reach(&w->failures, w->r->dag, from, to, e);
     if (c->me == 0) {
         for (int i = from; i < to && e->code == ERR_OK; i++) {
             fresh_node(w->r->dag, i, w->all, w->r->headers, w->r->arena, e);
-            w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH);
+            w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH) &&
+                         !failures_lacks(&w->failures, i);
             if (w->todo[i] && e->code == ERR_OK)
                 check_inputs(w, i, e);
             else if (w->all[i].state == STATE_FRESH && w->r->dag->nodes[i].stage->keeps_steps)

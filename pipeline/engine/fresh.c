@@ -20,6 +20,12 @@ const char *fresh_name(enum fresh_state s)
     return s < STATE_COUNT ? names[s] : "?";
 }
 
+const char *failure_name(enum failure_state s)
+{
+    static const char *const names[FAILURE_COUNT] = {"", "failed", "not run", "in part"};
+    return s < FAILURE_COUNT ? names[s] : "?";
+}
+
 /* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent". */
 struct prints {
     struct text text;

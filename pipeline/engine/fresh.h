@@ -15,15 +15,29 @@
 
 enum fresh_state { STATE_FRESH, STATE_STALE, STATE_PARTIAL, STATE_MISSING, STATE_COUNT };
 
+/* What a run that keeps going lacks of a node (state/failures.h). */
+enum failure_state {
+    FAILURE_NONE,
+    FAILURE_FAILED,  /* its stage failed */
+    FAILURE_LEFT,    /* it was not run: what it needs is not there */
+    FAILURE_PARTIAL, /* it was made of the cells that are there */
+    FAILURE_COUNT
+};
+
 struct freshness {
     enum fresh_state state;
     char stage[HASH_TEXT], params[HASH_TEXT], inputs[HASH_TEXT], files[HASH_TEXT], key[HASH_TEXT];
-    const char *files_text; /* the fingerprints behind `files`, one line per file */
-    char why[160];          /* stale: what changed; "" otherwise */
+    const char *files_text;   /* the fingerprints behind `files`, one line per file */
+    char why[160];            /* stale: what changed; "" otherwise */
+    enum failure_state lacks; /* of this run; told before the archive is put together, on process 0 */
+    const char *lacks_why;    /* NULL where nothing lacks */
 };
 
 /* Local. "fresh", "stale", "partial", "missing". */
 const char *fresh_name(enum fresh_state s);
+
+/* Local. "failed", "not run", "in part"; "" for none. */
+const char *failure_name(enum failure_state s);
 
 /* Local (process 0's work). Computes the freshness of node i into all[i]; all[] of the nodes it needs must
  * have been computed. headers: what checkpoints are is asked of it, in its present round. keep: lifetime of

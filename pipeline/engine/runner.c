@@ -81,10 +81,11 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
         arena_init(&scratch, r->mem);
         for (int i = 0; i < r->dag->nnodes; i++)
             if (r->dag->nodes[i].stage->scope != SCOPE_STUDY && w->all[i].state != STATE_FRESH &&
-                missing++ == 0) {
+                !failures_lacks(&w->failures, i) && missing++ == 0) {
                 first = r->dag->config->nodes[r->dag->nodes[i].decl].name;
                 first_label = r->dag->nodes[i].label;
             }
+        failures_tell(&w->failures, r->dag, w->all);
         if (missing == 0 && !archive_is_fresh(r->dag, w->all, &scratch)) {
             archive_build(r->dag, w->all, r->provenance, &scratch, e);
             built = 1;
@@ -124,13 +125,15 @@ static err_t run_all(struct work *w, struct err *e)
     }
     if (!archived)
         TRY(run_archive(w, &ready, e));
-    if (w->ran == 0 && !w->built)
+    if (w->ran == 0 && !w->built && w->failures.nfailed == 0)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
                  s->stages.n || s->cells.n ? " picked" : "", d->archive);
     else
         log_info(r->log, "done: %lld nodes ran%s%s", (long long)w->ran, ready ? ", archive " : "",
                  ready ? d->archive : "");
-    return ERR_OK;
+    if (r->comm->me == 0)
+        failures_end(&w->failures, d, r->log, ready, e);
+    return comm_agree(r->comm, e);
 }
 
 /* Collective. Does `all`, with w made up for it and given back. It may be asked to end early. */

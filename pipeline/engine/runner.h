@@ -2,7 +2,8 @@
  * report.
  *
  * Process 0 decides (freshness, selection) and tells the others; the stages work on all processes. A failure
- * on one process ends the run on all; what was complete before stays. */
+ * on one process ends the run on all; what was complete before stays. A run that keeps going goes on after
+ * nodes that fail on their data (state/failures.h), and fails in the end. */
 #ifndef SINEW_RUNNER_H
 #define SINEW_RUNNER_H
 
@@ -22,6 +23,7 @@ struct runner {
     struct headers *headers; /* of checkpoints, this process's */
     int threads;             /* of BLAS, a process */
     const char *time_limit;  /* as given on the command line; NULL: it was not */
+    int keep_going;          /* a node that fails on its data costs what needs it, and no more */
     int nmissing;            /* cells that lack a checkpoint, and were not left out */
 };
 

@@ -17,7 +17,8 @@ err_t running_init(struct work *w, struct runner *r, const struct selection *s, 
     if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
         if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
-            arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e);
+            if (arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e) == ERR_OK)
+                failures_init(&w->failures, r->keep_going, r->dag, r->arena, e);
     if (e->code == ERR_OK && r->comm->me == 0)
         pick_nodes(w, e);
     return comm_agree(r->comm, e);

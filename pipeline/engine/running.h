@@ -5,6 +5,7 @@
 #include "engine/fresh.h"
 #include "engine/runner.h"
 #include "engine/schedule.h"
+#include "engine/state/failures.h"
 #include "engine/stop.h"
 
 enum {
@@ -29,6 +30,7 @@ struct work {
     double busy_sec;      /* spent in them */
     double longest_sec;   /* the longest of them */
     struct stop *stop;
+    struct failures failures;
     size_t peak_bytes;
 };
 

@@ -67,8 +67,9 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
         double least = w->longest_sec; /* what is gone where the node is not completed */
         if (w->r->dag->nodes[slot->node].stage->keeps_steps)
             least = fmin(least, KEEPS_AFTER_SEC);
-        if (stop_before(w->stop, team, least, e) == ERR_OK)
-            node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e);
+        if (stop_before(w->stop, team, least, e) == ERR_OK &&
+            node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e) != ERR_OK)
+            failures_note(&w->failures, slot->node, team, e);
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;
         progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes);
@@ -89,8 +90,11 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
         w->ran += kept;
         return code;
     }
-    for (int s = 0; s < w->nslots; s++)
-        w->all[w->slots[s].node].state = STATE_FRESH;
-    w->ran += w->nslots;
+    TRY(failures_share(&w->failures, c, w->slots, w->nslots, e));
+    for (int s = 0; s < w->nslots; s++) {
+        int i = w->slots[s].node, failed = failures_lacks(&w->failures, i);
+        w->all[i].state = failed ? STATE_MISSING : STATE_FRESH;
+        w->ran += !failed;
+    }
     return ERR_OK;
 }

@@ -76,6 +76,15 @@ SHARED(published, KEPT_AT_END, "Published figures given in the config beside the
        C_TEXT("algorithm", "RL algorithm"), C_TEXT("model", "model family"),
        C_REAL("value", "as published", "the figure"), C_TEXT("cell", "the cell that it stands beside"));
 
+SHARED(
+    failed, KEPT_IN_ARCHIVE,
+    "What a run that kept going (--keep-going) could not do: its nodes that failed, those that need them, and "
+    "those made of a part of the cells. Empty where nothing lacks.",
+    C_TEXT("cell", "FAMILY/ALGORITHM/SEED[+DATA][@STEP]; empty for what is not of one cell"), C_NODE,
+    C_TEXT("kind", "the stage's kind: delta, rank, ..."),
+    C_TEXT("label", "what the node works on: a cell, a checkpoint or a base"),
+    C_TEXT("state", "failed, not run or in part"), C_TEXT("reason", "why, in words"));
+
 /* ---- tables of artifacts and of /provenance only ---- */
 
 SHARED(compared, KEPT_IN_ARTIFACT, "The compared tensors, in the order of the bitmap.", C_TENSOR, C_LAYER,
@@ -139,7 +148,7 @@ static const struct schema *const shared[] = {
     &schema_cells,           &schema_sparsity, &schema_verdicts,  &schema_layers,        &schema_modules,
     &schema_tensor_sparsity, &schema_skipped,  &schema_published, &schema_compared,      &schema_files,
     &schema_catalogue,       &schema_pieces,   &schema_sources,   &schema_source_pieces, &schema_decodings,
-    &schema_helpers,         &schema_bins,     &schema_timings,
+    &schema_helpers,         &schema_bins,     &schema_timings,   &schema_failed,
 };
 
 const struct schema *const *schema_shared(int *n)

@@ -106,7 +106,7 @@ struct dataset {
 
 /* Tables of the archive that several write, or the machine by itself. */
 extern const struct schema schema_cells, schema_sparsity, schema_layers, schema_modules,
-    schema_tensor_sparsity, schema_skipped, schema_published;
+    schema_tensor_sparsity, schema_skipped, schema_published, schema_failed;
 
 /* Tables of artifacts and of /provenance that several write or read. */
 extern const struct schema schema_compared, schema_files, schema_catalogue, schema_pieces, schema_verdicts,

@@ -289,6 +289,50 @@ err_t dag_build(struct dag *d, const struct config *c, struct arena *a, struct e
     return e->code;
 }
 
+/* Does the node lack an input of this cell (NULL: one that is of no cell)? */
+static int lacks_of(const struct node *n, const struct cell *cell, const char *lacks)
+{
+    for (int k = 0; k < n->ninputs; k++)
+        if (n->inputs[k].cell == cell && lacks[n->input_nodes[k]])
+            return 1;
+    return 0;
+}
+
+static int has_cell(const struct node *n, const struct cell *cell)
+{
+    for (int i = 0; i < n->ncells; i++)
+        if (n->cells[i] == cell)
+            return 1;
+    return 0;
+}
+
+int dag_narrow(struct node *n, const char *lacks)
+{
+    int gone = 0, ninputs = 0;
+    if (n->stage->scope != SCOPE_BASE || lacks_of(n, NULL, lacks))
+        return -1;
+    for (int i = 0; i < n->ncells; i++)
+        gone += lacks_of(n, n->cells[i], lacks);
+    if (gone == 0 || gone == n->ncells)
+        return gone == 0 ? 0 : -1;
+    for (int i = 0, stay = 0; i < n->ncells; i++) {
+        const struct cell *c = n->cells[i];
+        if (lacks_of(n, c, lacks))
+            continue;
+        memmove(n->cells + stay + 1, n->cells + stay, (size_t)(i - stay) * sizeof *n->cells);
+        n->cells[stay++] = c;
+    }
+    n->ncells -= gone;
+    for (int k = 0; k < n->ninputs; k++) {
+        if (n->inputs[k].cell && !has_cell(n, n->inputs[k].cell))
+            continue;
+        n->inputs[ninputs] = n->inputs[k];
+        n->input_nodes[ninputs++] = n->input_nodes[k];
+    }
+    n->ninputs = ninputs;
+    return gone;
+}
+
 struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *arena)
 {
     const struct node_decl *decl = &d->config->nodes[n->decl];

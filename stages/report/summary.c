@@ -552,7 +552,8 @@ void summary_init(struct summary *sum, struct arena *a, struct arena *scratch, i
         &sum->modules,         &sum->rank,          &sum->by_varies, &sum->by_base,
         &sum->by_scope,        &sum->by_algorithms, &sum->consensus, &sum->consensus_k,
         &sum->consensus_cells, &sum->skipped,       &sum->norms,     &sum->module_norms};
-    struct table *const kept[] = {&sum->cells, &sum->entropy, &sum->published, &sum->pairs, &sum->verdicts};
+    struct table *const kept[] = {&sum->cells, &sum->entropy,  &sum->published,
+                                  &sum->pairs, &sum->verdicts, &sum->failed};
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
         table_start(kept[i], NULL, a); /* what columns they have the archive's tables say */
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
@@ -576,7 +577,8 @@ void summary_take(struct summary *sum, const struct table *t, struct err *e)
     } kept[] = {{"cells", &sum->cells},
                 {"entropy", &sum->entropy},
                 {"published", &sum->published},
-                {"verdicts", &sum->verdicts}};
+                {"verdicts", &sum->verdicts},
+                {"failed", &sum->failed}};
     for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
         if (strcmp(kept[k].table, t->schema->name) == 0)
             table_add_all(kept[k].kept, t, e);

@@ -45,7 +45,8 @@ struct summary {
     const char *study, *simulated, *created, *version; /* root attributes; "" where there is none */
     const char *notes; /* what was taken of checkpoints, a line each; "" where there is nothing to say */
     struct table cells, entropy, published, verdicts;
-    struct table pairs; /* the first SUMMARY_PAIRS rows of overlap at scope model, of npairs */
+    struct table failed; /* what a run that kept going could not do; no rows: nothing lacks */
+    struct table pairs;  /* the first SUMMARY_PAIRS rows of overlap at scope model, of npairs */
     int64_t npairs;
     struct keys published_cells;          /* cells that table published names */
     int64_t *published_at, cap_published; /* the first row of each */

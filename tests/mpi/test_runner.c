@@ -314,6 +314,42 @@ static void all_fail(struct world *w)
 
 /* More memory than a process may have: refused with what takes most; what one process has no room for is
  * given to as many as it takes. */
+/* A run that keeps going: what fails on its data costs what needs it; a base's node is made of the others,
+ * and made anew once all are there. What is no fault of the data ends the run. */
+static void goes_on(struct world *w)
+{
+    struct played p;
+    struct err e;
+    play(
+        &p, w, "goes-on",
+        HEAD CELLS
+        "stages:\n  one: {kind: fake, fail_item: 0, family: numeric, only: f/c/0, unless: \"${DIR}/mended\"}\n"
+        "  two: {kind: fake, needs: [one], fail_item: 0, only: f/e/0, unless: \"${DIR}/mended\"}\n"
+        "  all: {kind: joint, needs: [two]}\n");
+    p.runner.keep_going = 1;
+    must_fail(&p, NULL, ERR_DATA,
+              "2 nodes failed: one of f/c/0: item 0 failed as it was told to; two of f/e/0", &e);
+    check(w, strstr(e.text, "want of what they need: 1; some") != NULL, "%s", e.text);
+    check_int(w, "complete nodes", count_complete(&p, NULL), 5 + 4 + 1);
+    check(w, has_archive(&p), "there is no archive");
+    check_int(w, "cells of the base's node", p.dag.nodes[12].ncells, 4);
+    check(w, strcmp(p.dag.nodes[12].cells[2]->name, "f/d/0") == 0, "cells are out of order");
+    touch(&p, "mended");
+    play(
+        &p, w, "goes-on",
+        HEAD CELLS
+        "stages:\n  one: {kind: fake, fail_item: 0, family: numeric, only: f/c/0, unless: \"${DIR}/mended\"}\n"
+        "  two: {kind: fake, needs: [one], fail_item: 0, only: f/e/0, unless: \"${DIR}/mended\"}\n"
+        "  all: {kind: joint, needs: [two]}\n");
+    look(&p);
+    must_play(&p, NULL);
+    check_int(w, "nodes written", count_written(&p, NULL), 1 + 2 + 1);
+    play(&p, w, "goes-on-not",
+         HEAD CELLS "stages: {one: {kind: fake, fail_item: 0, family: system, only: f/c/0}}\n");
+    p.runner.keep_going = 1;
+    must_fail(&p, NULL, ERR_SYSTEM, "item 0 failed", &e);
+}
+
 static void memory(struct world *w)
 {
     struct played p;
@@ -459,6 +495,7 @@ int main(int argc, char **argv)
     fails_together(&w);
     fails_alone(&w);
     all_fail(&w);
+    goes_on(&w);
     memory(&w);
     lock(&w);
     in_the_way(&w);

@@ -34,6 +34,10 @@ static const struct verb_option run_options[] = {
      "it then puts bases, archive and report together",
      OPTION_TEXT, offsetof(struct cli, share), NULL},
     {"force", 'f', NULL, "run what is fresh, too", OPTION_FLAG, offsetof(struct cli, selection.force), NULL},
+    {"keep-going", 'k', NULL,
+     "a checkpoint that is damaged costs what needs it, and no more: the rest is done,\n"
+     "archive and report mark what lacks, and the exit status is 3",
+     OPTION_FLAG, offsetof(struct cli, keep_going), NULL},
     {"time-limit", 't', "TIME",
      "end in good order before that: 90s, 45m, 12h, 2d or D-HH:MM:SS. Without it:\n"
      "SINEW_TIME_LIMIT, else the end of the job as Slurm or PBS tells it",
@@ -44,7 +48,8 @@ static const struct verb_option run_options[] = {
 const struct verb verb_run = {
     .name = "run",
     .args =
-        "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--share I/N] [--force] [--time-limit TIME]",
+        "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--share I/N] [--force] [--keep-going] "
+        "[--time-limit TIME]",
     .brief = "run what is not fresh, then put the archive and the report together",
     .more =
         "SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 to any one process, and a file named `stop` in the output folder,\n"

@@ -141,3 +141,55 @@ void headline_absent(struct summary *sum, int markdown, struct body *b, struct e
     body_text(b, e, "%s%s.%s", sum->why_absent[0] ? ", each because " : "", sum->why_absent,
               sum->published.nrows > 0 ? " What is published of them is shown all the same." : "");
 }
+
+/* ---- what a run that kept going could not do ---- */
+
+static int is_state(const struct table *t, int64_t row, const char *state)
+{
+    return strcmp(table_text(t, row, "state"), state) == 0;
+}
+
+void headline_failed(struct summary *sum, int markdown, struct body *b, struct err *e)
+{
+    enum { NAMED = 3 };
+    const struct table *t = &sum->failed;
+    long long failed = 0, left = 0, named = 0;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        failed += is_state(t, i, "failed");
+        left += is_state(t, i, "not run");
+    }
+    if (failed == 0)
+        return;
+    body_begin(b, BODY_QUOTE, e);
+    if (markdown)
+        body_strong(b, e, "INCOMPLETE.");
+    body_text(b, e, markdown ? " " : "INCOMPLETE: ");
+    body_text(b, e, "%lld node%s of this study failed; nodes not run for want of what they need: %lld. ",
+              failed, failed == 1 ? "" : "s", left);
+    for (int64_t i = 0; i < t->nrows && named < NAMED; i++)
+        if (is_state(t, i, "failed"))
+            body_text(b, e, "%s%s of %s (%s)", named++ > 0 ? "; " : "", table_text(t, i, "node"),
+                      table_text(t, i, "label"), table_text(t, i, "reason"));
+    body_text(b, e, "%s. Each section names what it lacks; failed.csv lists all.",
+              failed > named ? "; and others" : "");
+}
+
+void headline_lacks(struct summary *sum, const char *const *kinds, int n, struct body *b, struct err *e)
+{
+    enum { SHOWN = 8 };
+    const struct table *t = &sum->failed;
+    int64_t found = 0;
+    for (int64_t i = 0; i < t->nrows; i++) {
+        int ours = 0;
+        for (int k = 0; k < n && kinds[k]; k++)
+            ours |= strcmp(kinds[k], table_text(t, i, "kind")) == 0;
+        if (!ours || found++ >= SHOWN)
+            continue;
+        body_begin(b, BODY_ITEM, e);
+        body_strong(b, e, is_state(t, i, "in part") ? "In part:" : "Not here:");
+        body_text(b, e, " %s of %s: %s.", table_text(t, i, "node"), table_text(t, i, "label"),
+                  table_text(t, i, "reason"));
+    }
+    if (found > SHOWN)
+        body_say(b, BODY_ITEM, e, "%lld more lack here; failed.csv lists them.", (long long)found - SHOWN);
+}

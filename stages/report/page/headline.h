@@ -21,4 +21,12 @@ void headline_measures(struct summary *sum, struct body *b, struct err *e);
  * without marks, where capitals do for weight. */
 void headline_absent(struct summary *sum, int markdown, struct body *b, struct err *e);
 
+/* Local. A quote: what a run that kept going could not do, and the first nodes that failed; nothing where
+ * nothing lacks. */
+void headline_failed(struct summary *sum, int markdown, struct body *b, struct err *e);
+
+/* Local. A list of the nodes of these kinds (n of them, NULL ends) that lack or are of a part of the cells,
+ * with the reason: the first ones, and how many there are more. Nothing where none does. */
+void headline_lacks(struct summary *sum, const char *const *kinds, int n, struct body *b, struct err *e);
+
 #endif

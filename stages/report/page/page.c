@@ -32,6 +32,7 @@ err_t page_sparsity(const struct page *p, int markdown, struct text *out, struct
                            : "SIMULATED: weights of this study are made up (%s).",
                   sum->simulated);
     }
+    headline_failed(sum, markdown, &b, e);
     headline_absent(sum, markdown, &b, e);
     body_sheet(&b, &p->cells, e);
     headline_measures(sum, &b, e);
@@ -153,6 +154,7 @@ static void put_section(struct page *p, const struct section *s, struct err *e)
     if (s->sentence)
         body_say(b, BODY_PARAGRAPH, e, "%s", s->sentence);
     const int64_t after_title = b->n;
+    headline_lacks(p->sum, s->kinds, (int)(sizeof s->kinds / sizeof *s->kinds), b, e);
     put_all_verdicts(p, s, e);
     for (int64_t i = 0; p->figures && i < p->figures->n; i++) {
         const struct figure *f = &p->figures->list[i];
@@ -186,6 +188,7 @@ err_t page_report(struct page *p, struct err *e)
                   "trained model.",
                   sum->simulated);
     }
+    headline_failed(p->sum, 1, &p->body, e);
     headline_absent(p->sum, 1, &p->body, e);
     for (int i = 0; i < n && e->code == ERR_OK; i++)
         put_section(p, &all[i], e);

@@ -18,6 +18,8 @@ struct section {
     int optional;         /* left out where it has nothing to say */
     /* What table verdicts calls it: the sentences of cells stand at its top; NULL: no more. */
     const char *about[4];
+    /* The kinds of stage that measure what it shows: of their nodes that table failed names it says so. */
+    const char *kinds[2];
 
     /* Local. Appends to p->body what follows the figures. Returns 0 where there was nothing to say, and
      * `without` stands there; else 1. NULL: see numbers. */
