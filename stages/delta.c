@@ -66,8 +66,6 @@ static const struct schema *const delta_tables[] = {&schema_cells,     &schema_s
                                                     &schema_bins,      &tensor_histograms_table,
                                                     &inf_counts_table, NULL};
 
-static const char *const delta_inputs[] = {"load", NULL};
-
 /* What a tensor adds up to. */
 struct delta_sums {
     struct change change;
@@ -81,25 +79,24 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     if (!view->base || !view->tuned)
         return;
     const struct delta_params *p = view->params;
+    const struct checkpoint_extent old = checkpoint_extent(view->base), new = checkpoint_extent(view->tuned);
     double bytes = arithmetic_bytes((enum arithmetic)p->arithmetic), n = (double)view->base->parameters;
-    for (int64_t i = 0; i < view->base->ntensors; i++)
-        out->read_bytes += (double)view->base->tensors[i].size_bytes;
-    for (int64_t i = 0; i < view->tuned->ntensors; i++)
-        out->read_bytes += (double)view->tuned->tensors[i].size_bytes;
+    *out = (struct estimate){.flops = n, .parts = n / LAYOUT_BLOCK, .known = 1};
+    out->read_bytes = (1 + (p->arithmetic == ARITHMETIC_F32)) * (old.bytes + new.bytes); /* it looks twice */
     if (p->store == DELTA_STORES_UPDATE)
         out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
-    if (p->arithmetic == ARITHMETIC_F32)
-        out->read_bytes *= 2; /* the second look */
-    out->flops = n;
+    out->work[p->arithmetic] = n;
+    out->work[2] = old.decoded + new.decoded;
+    out->work[3] = out->write_bytes;
     /* elements in all parts: of which every one may have changed, or one block where nothing is stored */
     int64_t window = update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes);
-    double held = (double)(p->store == DELTA_STORES_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK;
-    held = held < n ? held : n;
+    double held = fmin(n, (double)(p->store == DELTA_STORES_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK);
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
+    out->kept_bytes = 1e4 + 550 * ntensors; /* tables, measured */
+    out->write_bytes += 6e4 + 2000 * ntensors;
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 600 * ntensors +
                          concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
-    out->known = 1;
 }
 
 /* The run's working state. */
@@ -557,12 +554,15 @@ const struct stage stage_delta = {.kind = "delta",
                                   .scope = SCOPE_CELL,
                                   .params = delta_params,
                                   .params_size = sizeof(struct delta_params),
-                                  .inputs = delta_inputs,
+                                  .inputs = (const char *const[]){"load", NULL},
                                   .reported = 1,
                                   .keeps_steps = 1,
                                   .check = delta_check,
                                   .matches = delta_matches,
                                   .plan = delta_plan,
+                                  .work = (const struct stage_work[]){WORK("bf16", 1e9), WORK("f32", 0.3e9),
+                                                                      WORK("decoded", 0.5e9),
+                                                                      WORK("stored", 2e9), WORK_END},
                                   .tables = delta_tables,
                                   .datasets = update_datasets,
                                   .run = delta_run};

@@ -479,13 +479,19 @@ static err_t dynamics_run(struct ctx *ctx, struct err *e)
     return code;
 }
 
+static const struct stage_work dynamics_work[] = {WORK("elements", 0.3e9), WORK_END};
+
 /* As if all cells on the base were of runs: steps are not known here. */
 static void dynamics_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base)
         return;
     double n = (double)view->base->parameters, window = (double)WINDOW_BLOCKS * LAYOUT_BLOCK;
-    out->read_bytes = (n / 8 + n) * view->ncells; /* bitmaps, and the values of a quarter of the elements */
+    out->work[0] = n * view->ncells;
+    out->write_bytes = out->kept_bytes = 2e4 * view->ncells;
+    out->parts = n / LAYOUT_BLOCK;
+    out->read_bytes = out->reread_bytes =
+        (n / 8 + n) * view->ncells; /* bitmaps, and the values of a quarter of the elements */
     out->flops = n / 2 * view->ncells;
     int open = view->ncells < KEEP_OPEN ? view->ncells : KEEP_OPEN;
     out->process_bytes = (window < n ? window : n) * (11 + 5.0 * open) + 1e6;
@@ -504,5 +510,6 @@ const struct stage stage_dynamics = {
     .inputs = dynamics_inputs,
     .reported = 1,
     .plan = dynamics_plan,
+    .work = dynamics_work,
     .tables = dynamics_tables,
     .run = dynamics_run};

@@ -145,6 +145,8 @@ static err_t load_files(const struct ctx *ctx, err_t (*add)(void *arg, const cha
     return add(arg, ctx->checkpoint, e);
 }
 
+static const struct stage_work load_work[] = {WORK("bytes", 1.5e9), WORK_END};
+
 static void load_plan(const struct plan_view *view, struct estimate *out)
 {
     const struct load_params *p = view->params;
@@ -163,6 +165,7 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
     out->process_bytes = 1500 * n + 1e6; /* header, its tree, the tables, the datasets: measured */
     out->read_bytes += bytes;
     out->write_bytes += bytes;
+    out->work[0] = bytes;
     out->process_bytes += largest < PART_BYTES ? largest : PART_BYTES;
     out->known = 1;
 }
@@ -472,6 +475,7 @@ const struct stage stage_load = {
     .inputs = load_inputs,
     .files = load_files,
     .plan = load_plan,
+    .work = load_work,
     .tables = load_tables,
     .run = load_run,
 };

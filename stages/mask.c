@@ -44,14 +44,20 @@ struct mask_tally {
 };
 enum { TALLY_WORDS = (int)(sizeof(struct mask_tally) / sizeof(int64_t)) };
 
+static const struct stage_work mask_work[] = {WORK("elements", 1e9), WORK_END};
+
 static void mask_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base)
         return;
     double n = (double)view->base->parameters;
-    out->read_bytes = n / 8 + n; /* the bitmap, and the values of a quarter of the elements */
-    out->write_bytes = n / 8;
+    out->read_bytes = out->reread_bytes =
+        n / 8 + n; /* the bitmap, and the values of a quarter of the elements */
+    out->write_bytes = n / 8 + 2e4 + 1500 * (double)view->base->ntensors; /* tables, measured */
+    out->kept_bytes = 5000 + 150 * (double)view->base->ntensors;
     out->flops = n / 4;
+    out->work[0] = n;
+    out->parts = n / LAYOUT_BLOCK;
     double window = (double)update_window_blocks(ARITHMETIC_BF16, view->memory_bytes) * LAYOUT_BLOCK;
     out->process_bytes = (double)readahead_bytes(&view->read) + walk_bytes(sizeof(struct mask_tally)) +
                          (window < n ? window : n) * 6 +
@@ -261,6 +267,7 @@ const struct stage stage_mask = {.kind = "mask",
                                  .inputs = mask_inputs,
                                  .reported = 1,
                                  .plan = mask_plan,
+                                 .work = mask_work,
                                  .tables = mask_tables,
                                  .datasets = maskfile_datasets,
                                  .run = mask_run};

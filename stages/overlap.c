@@ -563,25 +563,20 @@ static err_t overlap_run(struct ctx *ctx, struct err *e)
 
 static void overlap_plan(const struct plan_view *view, struct estimate *out)
 {
-    *out = (struct estimate){0};
     if (!view->base)
         return;
-    int64_t k = view->ncells, layers = 0;
-    for (int64_t i = 0; i < view->base->ntensors; i++)
-        if (view->base->tensors[i].layer >= layers)
-            layers = view->base->tensors[i].layer + 1;
+    int64_t k = view->ncells;
+    double layers = checkpoint_extent(view->base).layers;
     const struct overlap_params *p = view->params;
     double words = (double)view->base->parameters / 64, pairs = (double)overlap_pairs(k);
-    double scopes =
-        p && p->scopes == SCOPES_MODEL ? 1 : 1 + (double)layers + 16; /* about as many kinds of modules */
-    out->read_bytes = words * 8 * (double)k;
-    out->write_bytes = pairs * scopes * 23 * 16;
+    double scopes = p && p->scopes == SCOPES_MODEL ? 1 : 1 + layers + 16; /* about as many kinds of modules */
+    *out = (struct estimate){.work = {pairs * scopes, 64 * words * (double)k, 64 * words * pairs}};
+    out->read_bytes = out->reread_bytes = words * 8 * (double)k;
+    out->write_bytes = out->kept_bytes = pairs * scopes * 273;
     out->flops = words * (pairs + (double)k);
     out->process_bytes = 3.0 * WINDOW_BYTES + pairs * scopes * 24;
     out->known = 1;
 }
-
-static const char *const overlap_inputs[] = {"mask", NULL};
 
 const struct stage stage_overlap = {
     .kind = "overlap",
@@ -590,9 +585,11 @@ const struct stage stage_overlap = {
     .scope = SCOPE_BASE,
     .params = overlap_params,
     .params_size = sizeof(struct overlap_params),
-    .inputs = overlap_inputs,
+    .inputs = (const char *const[]){"mask", NULL},
     .reported = 1,
     .plan = overlap_plan,
+    .work = (const struct stage_work[]){WORK_ALONE("rows", 50e3), WORK("masks", 10e9), WORK("pairs", 50e9),
+                                        WORK_END},
     .tables = overlap_tables,
     .run = overlap_run,
 };

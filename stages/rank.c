@@ -94,8 +94,6 @@ static const struct dataset rank_datasets[] = {
 static const struct schema *const rank_tables[] = {&rank_table, &schema_verdicts, &schema_skipped,
                                                    &methods_table, NULL};
 
-static const char *const rank_inputs[] = {"delta", NULL};
-
 /* Why a tensor receives no rank, or NULL. */
 static const char *skip_reason(const struct rank_params *p, const char *name, int ndim, const int64_t *dims,
                                char *text, int size)
@@ -134,12 +132,6 @@ static enum grid_method method_of(const struct rank_params *p, int64_t rows, int
     return grid_gram_method(rows, cols, np, counting(p), available);
 }
 
-static double flops(const struct rank_params *p, int64_t rows, int64_t cols)
-{
-    double small = (double)smaller(rows, cols), large = (double)(rows < cols ? cols : rows);
-    return small * small * (large + (counting(p) ? 2.0 / 3.0 : 4.0 / 3.0) * small);
-}
-
 /* Time of a team of np, in units of flops of a dense product. Adding up a Gram matrix whole leaves out zeros,
  * and the solving is one process's; tridiagonalisation, being bound by memory, runs at half the speed of a
  * product. */
@@ -172,37 +164,41 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     if (!view->base || !view->tuned)
         return;
     const struct rank_params *p = view->params;
-    const struct checkpoint *c = view->base;
     char text[300];
-    int64_t matrices = 0;
-    double total = 0, available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
+    double total = 0, longest = 0,
+           available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
     const struct team_costs costs = costs_of(p, available);
     for (int pass = 0; pass < 2; pass++)
-        for (int64_t i = 0; i < c->ntensors; i++) {
-            const struct stored_tensor *t = &c->tensors[i];
+        for (int64_t i = 0; i < view->base->ntensors; i++) {
+            const struct stored_tensor *t = &view->base->tensors[i];
             if (!decoder_is_number(t) || skip_reason(p, t->name, t->ndim, t->dims, text, sizeof text))
                 continue;
             if (pass == 0) {
-                matrices++;
+                out->work[0] += 1;
                 total += cost(p, t->dims[0], t->dims[1], 1, available);
                 continue;
             }
             int np = team_size(&costs, t->dims[0], t->dims[1], view->np, total);
-            double bytes = process_bytes(p, t->dims[0], t->dims[1], np, available) + READ_BYTES +
-                           (double)readahead_bytes(&view->read);
-            out->process_bytes = fmax(out->process_bytes, bytes);
-            out->flops += flops(p, t->dims[0], t->dims[1]);
+            out->process_bytes =
+                fmax(out->process_bytes, process_bytes(p, t->dims[0], t->dims[1], np, available));
+            double small = (double)smaller(t->dims[0], t->dims[1]), square = small * small;
+            out->work[1] += square;
+            out->work[2] += (double)t->elements * small;
+            out->work[3] += (counting(p) ? 2.0 / 3.0 : 4.0 / 3.0) * square * small;
+            np = team_size(&costs, t->dims[0], t->dims[1], 1024, total);
+            longest = fmax(longest, cost(p, t->dims[0], t->dims[1], np, available));
             /* One bit per element, and old and new bits of perhaps a fifth of them. */
             out->read_bytes += (double)t->elements * (0.125 + 0.2 * 4);
-            if (p->spectrum == SPECTRUM_FULL)
-                out->write_bytes += 8.0 * (double)smaller(t->dims[0], t->dims[1]);
+            out->write_bytes += p->spectrum == SPECTRUM_FULL ? 8.0 * small : 0;
         }
-    if (p->sample > 0 && matrices > p->sample) {
-        double share = (double)p->sample / (double)matrices;
-        out->flops *= share;
-        out->read_bytes *= share;
-        out->write_bytes *= share;
-    }
+    double matrices = out->work[0], share = p->sample > 0 ? fmin(1, (double)p->sample / matrices) : 1;
+    for (int k = 0; k < STAGE_WORKS; k++)
+        out->work[k] *= share;
+    out->flops = out->work[2] + out->work[3];
+    out->parts = longest > 0 ? fmax(1, share * total / longest) : 1;
+    out->reread_bytes = out->read_bytes *= share;
+    out->kept_bytes = out->write_bytes = share * (out->write_bytes + 300 * matrices);
+    out->process_bytes += READ_BYTES + (double)readahead_bytes(&view->read);
     out->known = 1;
 }
 
@@ -591,10 +587,14 @@ const struct stage stage_rank = {.kind = "rank",
                                  .scope = SCOPE_CELL,
                                  .params = rank_params,
                                  .params_size = sizeof(struct rank_params),
-                                 .inputs = rank_inputs,
+                                 .inputs = (const char *const[]){"delta", NULL},
                                  .reported = 1,
                                  .keeps_steps = 1,
                                  .plan = rank_plan,
+                                 .work = (const struct stage_work[]){WORK("matrices", 2000),
+                                                                     WORK("columns", 50e6), WORK("gram", 4e9),
+                                                                     WORK("eigenvalues", 8e9), WORK_END},
+                                 .part = "matrix",
                                  .tables = rank_tables,
                                  .datasets = rank_datasets,
                                  .run = rank_run};

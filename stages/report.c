@@ -418,6 +418,17 @@ static err_t report_run(struct ctx *ctx, struct err *e)
     return comm_agree(ctx->comm, e);
 }
 
+static const struct stage_work report_work[] = {WORK_ALONE("cells", 100), WORK_ALONE("pairs", 500), WORK_END};
+
+static void report_plan(const struct plan_view *view, struct estimate *out)
+{
+    double cells = view->ncells,
+           tables = 4e4 * cells + 2000 * view->tensors + 7500 * view->pairs; /* measured */
+    *out = (struct estimate){.work = {cells, view->pairs}, .tensors = view->tensors, .known = 1};
+    out->read_bytes = out->reread_bytes = out->write_bytes = tables;
+    out->process_bytes = 4e6 + 1e5 * cells;
+}
+
 static const char *const report_inputs[] = {"?*" STAGE_REPORTED, NULL};
 
 static const struct schema *const report_tables[] = {&schema_files, NULL};
@@ -431,6 +442,8 @@ const struct stage stage_report = {
     .params_size = sizeof(struct report_params),
     .writes_files = 1,
     .inputs = report_inputs,
+    .plan = report_plan,
+    .work = report_work,
     .tables = report_tables,
     .run = report_run,
 };

@@ -16,6 +16,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -55,8 +56,6 @@ static const struct param synth_params[] = {
      "a known family's name: the architecture of all families, whatever they are called; empty: each "
      "family's own"},
     {0}};
-
-static const char *const synth_inputs[] = {NULL};
 
 /* One tensor to write. */
 struct part {
@@ -116,18 +115,19 @@ static void synth_plan(const struct plan_view *view, struct estimate *out)
         family_publish(full, &f);
     double n = (double)family_parameters(&f, &tensors);
     if (p->hollow) {
+        *out = (struct estimate){.tensors = (double)tensors, .known = 1};
         out->write_bytes = HEADER_BYTES * (double)tensors;
         out->process_bytes = 1000 * (double)tensors;
-        out->known = 1;
         return;
     }
-    out->write_bytes = n * (p->dtype_tuned ? 4 : 2);
-    if (view->cell->logits_tuned || view->cell->logits_base)
-        out->write_bytes += (double)p->logits * (double)(4 * f.vocabulary + 8);
+    double logits =
+        view->cell->logits_tuned || view->cell->logits_base ? (double)p->logits * (double)f.vocabulary : 0;
+    *out = (struct estimate){.work = {n}, .tensors = (double)tensors, .known = 1};
+    out->write_bytes = n * (p->dtype_tuned ? 4 : 2) + 4 * logits;
+    out->work[1] = strcmp(view->role, "tuned") == 0 ? n * (double)p->steps : 0;
+    out->work[2] = logits;
     out->flops = n * (20 + 16 * (double)p->steps);
-    double row = 4 * (double)f.vocabulary, block = 4.0 * LAYOUT_BLOCK;
-    out->process_bytes = (row > block ? row : block) + 1000 * (double)tensors;
-    out->known = 1;
+    out->process_bytes = 4 * fmax((double)f.vocabulary, LAYOUT_BLOCK) + 1000 * (double)tensors;
 }
 
 /* ---- what to write ---- */
@@ -574,8 +574,10 @@ const struct stage stage_synth = {
     .params = synth_params,
     .params_size = sizeof(struct synth_params),
     .writes_files = 1,
-    .inputs = synth_inputs,
+    .inputs = (const char *const[]){NULL},
     .check = synth_check,
     .plan = synth_plan,
+    .work = (const struct stage_work[]){WORK("elements", 50e6), WORK("steps", 100e6), WORK("logits", 20e6),
+                                        WORK_END},
     .tables = synth_tables,
     .run = synth_run};

@@ -547,7 +547,7 @@ static err_t entropy_files(const struct ctx *ctx, err_t (*add)(void *arg, const 
 static void entropy_plan(const struct plan_view *view, struct estimate *out)
 {
     const char *path[] = {view->cell->logits_base, view->cell->logits_tuned};
-    *out = (struct estimate){.known = 1};
+    *out = (struct estimate){.known = 1, .kept_bytes = 2e4};
     for (int i = 0; i < 2; i++) {
         if (!path[i])
             continue;
@@ -559,16 +559,17 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
         arena_init(&a, &m);
         err_clear(&e);
         if (logits_open(&l, path[i], &a, &e) == ERR_OK) {
-            double tokens = (double)l.tokens, v = (double)l.vocabulary;
-            double kept = tokens * 8 / view->np,
-                   bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
-            double rows = READ_BYTES > v * 4 ? READ_BYTES : v * 4;
+            double tokens = (double)l.tokens, v = (double)l.vocabulary, rows = fmax(READ_BYTES, v * 4);
+            double bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double held = 3 * rows + (double)sizeof(struct entropy_room) + ROUND_TOKENS * 8.0 +
-                          (double)readahead_bytes(&view->read) + (kept < bounded ? kept : 0) +
+                          (double)readahead_bytes(&view->read) + fmin(tokens * 8 / view->np, bounded) +
                           (l.has_ids ? v * 24 : 0);
             out->read_bytes += (double)l.size_bytes;
             out->write_bytes += tokens * (8 + 1.0 / 8);
-            out->flops += tokens * v * (l.row_bytes == 2 * l.vocabulary ? 2 : 30); /* by table, by exp */
+            int by_exp = l.row_bytes != 2 * l.vocabulary; /* else by table */
+            out->work[0] += tokens;
+            out->work[1 + by_exp] += tokens * v;
+            out->flops += tokens * v * (by_exp ? 30 : 2);
             out->process_bytes = held > out->process_bytes ? held : out->process_bytes;
         } else
             out->known = 0;
@@ -576,8 +577,6 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
         arena_release(&a);
     }
 }
-
-static const char *const entropy_inputs[] = {"load", NULL};
 
 const struct stage stage_token_entropy = {
     .kind = "token-entropy",
@@ -587,12 +586,14 @@ const struct stage stage_token_entropy = {
     .scope = SCOPE_CELL,
     .params = entropy_params,
     .params_size = sizeof(struct entropy_params),
-    .inputs = entropy_inputs,
+    .inputs = (const char *const[]){"load", NULL},
     .reported = 1,
     .check = entropy_check,
     .files = entropy_files,
     .applies = entropy_applies,
     .plan = entropy_plan,
+    .work = (const struct stage_work[]){WORK("tokens", 1e6), WORK("logits16", 1e9), WORK("logits32", 0.4e9),
+                                        WORK_END},
     .tables = entropy_tables,
     .datasets = entropy_datasets,
     .run = entropy_run,

@@ -132,7 +132,7 @@ static err_t refuse_foreign(const struct verb *v, const struct known_options *k,
                    all == 1 ? "is an option" : "are options", verb_table[owner]->name, v->name);
 }
 
-static err_t one_config(struct cli *c, int n, char **words, struct err *e)
+err_t cli_one_config(struct cli *c, int n, char **words, struct err *e)
 {
     if (n != 1)
         return err_set(e, ERR_CONFIG,
@@ -167,7 +167,7 @@ static err_t parse_options(struct cli *c, int argc, char **argv, struct arena *a
     }
     if (foreign >= 0 && !v->say)
         return refuse_foreign(v, &known, foreign, e);
-    return (v->words ? v->words : one_config)(c, argc - optind, argv + optind, e);
+    return (v->words ? v->words : cli_one_config)(c, argc - optind, argv + optind, e);
 }
 
 /* CONFIG: the verbs that --help lists. */

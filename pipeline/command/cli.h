@@ -20,6 +20,12 @@ struct compare_request {
     const char *scratch; /* process 0's: folder of the run that is taken away; NULL: none */
 };
 
+/* What `plan` is asked. */
+struct plan_request {
+    const char *processes; /* numbers of them; NULL: as many as there are */
+    int json;
+};
+
 /* All texts are argv's. */
 struct cli {
     const struct verb *verb;
@@ -30,6 +36,8 @@ struct cli {
     const char *share;      /* of the cells; NULL: all */
     struct export_request export;
     struct compare_request compare;
+    struct plan_request plan;
+    const char *machine; /* the file of its rates; NULL: that of the output folder, or what is assumed */
     const char *export_format; /* as it was given; NULL: it was not */
     int list_cells;            /* check tells of each cell where its checkpoints are, and no more */
     int keep_going;            /* run goes on after nodes that fail on their data */
@@ -46,5 +54,8 @@ extern const struct verb_option cli_options[];
 
 /* Local. Parses argv. Errors: CONFIG (usage), of an unknown verb with the nearest. */
 err_t cli_parse(struct cli *c, int argc, char **argv, struct arena *a, struct err *e);
+
+/* Local. The words of a verb that works on one CONFIG. Errors: CONFIG. */
+err_t cli_one_config(struct cli *c, int n, char **words, struct err *e);
 
 #endif

@@ -2,7 +2,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/path.h"
 #include "command/presence.h"
+#include "engine/machine/machine_file.h"
 #include "engine/runner.h"
 #include "engine/stop.h"
 #include "formats/headers.h"
@@ -65,6 +67,30 @@ static err_t take_config(const struct comm *c, struct cli *cli, struct config *c
     return comm_agree(c, e);
 }
 
+enum { MACHINE_MAX_BYTES = 1 << 20 };
+
+/* Process 0's. The machine that the study is planned for: of the file that was given, else of the output
+ * folder's, else what is assumed. What is wrong with a file is listed. */
+static err_t take_machine(const struct cli *cli, const struct config *config, struct machine *m,
+                          struct arena *a, struct err *e)
+{
+    struct problems problems;
+    char *text, *own = path_join(a, config->output, "machine.yaml", e);
+    int64_t n;
+    *m = machine_assume();
+    if (!own)
+        return e->code;
+    const char *path = cli->machine ? cli->machine : own;
+    if (!cli->machine && access(own, F_OK) != 0)
+        return ERR_OK;
+    if (file_read(a, path, MACHINE_MAX_BYTES, &text, &n, e) != ERR_OK)
+        return e->code = ERR_CONFIG;
+    machine_parse(m, path, text, n, &problems, a, e);
+    for (int i = 0; i < problems.n; i++)
+        fprintf(stderr, "%s\n", problems.list[i].text);
+    return e->code;
+}
+
 static const char *mpi_version(char *text, int size)
 {
     char version[MPI_MAX_LIBRARY_VERSION_STRING];
@@ -116,7 +142,11 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     TRY(choices_settle(c, &config, a, e));
     if (dag_build(&dag, &config, a, e) == ERR_OK && cli->share)
         selection_share(&cli->selection, cli->share, &config, a, e);
+    struct machine machine;
+    if (c->me == 0 && e->code == ERR_OK)
+        take_machine(cli, &config, &machine, a, e);
     TRY_ALL(c, e);
+    r.machine = c->me == 0 ? &machine : NULL;
     struct headers headers;
     mem->budget_bytes = (size_t)config.memory_bytes;
     headers_init(&headers, mem);

@@ -113,7 +113,8 @@ err_t decision_take(struct work *w, int from, int to, struct err *e)
         struct arena scratch;
         tell_notes(w, from, to);
         arena_init(&scratch, w->r->mem);
-        schedule_nodes(w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots, &w->nslots, &scratch, e);
+        schedule_nodes(w->r->machine, w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots,
+                       &w->nslots, &scratch, e);
         arena_release(&scratch);
     }
     comm_rest(c);

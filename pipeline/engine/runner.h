@@ -20,11 +20,12 @@ struct runner {
     struct mem *mem;
     struct arena *arena; /* lifetime of the run */
     const struct provenance *provenance;
-    struct headers *headers; /* of checkpoints, this process's */
-    int threads;             /* of BLAS, a process */
-    const char *time_limit;  /* as given on the command line; NULL: it was not */
-    int keep_going;          /* a node that fails on its data costs what needs it, and no more */
-    int nmissing;            /* cells that lack a checkpoint, and were not left out */
+    struct headers *headers;       /* of checkpoints, this process's */
+    const struct machine *machine; /* process 0's; NULL: what is assumed */
+    int threads;                   /* of BLAS, a process */
+    const char *time_limit;        /* as given on the command line; NULL: it was not */
+    int keep_going;                /* a node that fails on its data costs what needs it, and no more */
+    int nmissing;                  /* cells that lack a checkpoint, and were not left out */
 };
 
 /* Collective. Runs what is picked and not fresh, under the output folder's lock (lock.h). Errors: as the

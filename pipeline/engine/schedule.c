@@ -1,17 +1,15 @@
 #include "engine/schedule.h"
 
 #include "base/comm.h"
-#include "engine/machine.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What a node costs beside its work: opening and completing an artifact, and agreeing on it with each
- * doubling of the team. Of times only the proportions matter. */
+/* What a node costs beside its work, at the least: opening and completing an artifact, and agreeing on it
+ * with each doubling of the team. Small teams are better where there is little to do. */
 static const double NODE_SEC = 2e-3, DOUBLING_SEC = 1e-3;
 
-/* The share of a node's work that does not divide: headers, tables. */
+/* The share of a node's work that does not divide where its stage does not tell it: headers, tables. */
 static const double SERIAL = 0.01;
 
 /* Deadlines are tried in steps of this, and one must gain as much over a longer one: small teams are better
@@ -22,8 +20,9 @@ static const double DEADLINE_STEP = 0.8, GAIN = 0.98;
 
 static double team_sec(const struct job *j, int np, int level)
 {
-    int processes = np >> level > 1 ? np >> level : 1;
-    return NODE_SEC + DOUBLING_SEC * log2(processes) + j->sec * ((1 - SERIAL) / processes + SERIAL);
+    double processes = np >> level > 1 ? np >> level : 1,
+           at_work = j->parts > 0 ? fmin(processes, fmax(1, j->parts)) : processes;
+    return NODE_SEC + (DOUBLING_SEC + j->agree) * log2(processes) + j->sec / at_work + j->fixed;
 }
 
 /* The smallest team that ends in time, else the one that ends first. */
@@ -82,8 +81,8 @@ static double place(const struct job *jobs, int n, int np, double deadline, doub
     return end;
 }
 
-err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, struct arena *scratch,
-                    struct err *e)
+err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, double *ends,
+                    struct arena *scratch, struct err *e)
 {
     double *load, longest = 0, shortest = 0;
     TRY(arena_array(scratch, "schedule.load", (int64_t)1 << comm_levels(np), &load, e));
@@ -99,43 +98,71 @@ err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot 
             deadline = d;
         }
     }
-    place(jobs, n, np, deadline, load, slots);
+    *ends = place(jobs, n, np, deadline, load, slots);
     return ERR_OK;
 }
 
 /* ---- what nodes cost ---- */
 
-/* The smallest team with the memory. Where no team has it, the smallest of those that come nearest: more
- * processes are of no use to all stages. */
-static struct job judge(const struct dag *d, int i, int np, struct headers *h)
+/* On the processor or waiting for what is read, whichever takes longer, as reading goes on ahead. */
+static void take_cost(struct job *job, const struct machine_cost *c)
 {
-    const struct machine_model *m = &machine_assumed;
+    double sec = fmax(c->work, c->read) + c->write;
+    job->sec = c->serial > 0 ? sec : (1 - SERIAL) * sec;
+    job->fixed = c->serial > 0 ? fmax(0, c->serial - NODE_SEC) : SERIAL * sec;
+    job->parts = c->parts;
+    job->agree = c->agree;
+}
+
+struct job schedule_judge(const struct machine *m, const struct dag *d, int i, int np, struct headers *h)
+{
     struct job job = {.node = i};
     double least = INFINITY, most = (double)machine_memory(m, d->config->memory_bytes);
     for (int level = comm_levels(np); level >= 0 && least > most; level--) {
         struct estimate x;
         if (!machine_estimate(m, d, &d->nodes[i], np >> level > 1 ? np >> level : 1, h, &x))
             return (struct job){.node = i};
-        job.sec = machine_sec(m, &x);
-        if (x.process_bytes < least) {
-            least = x.process_bytes;
-            job.deepest = level;
-        }
+        if (x.process_bytes >= least)
+            continue;
+        least = x.process_bytes;
+        job.deepest = level;
+        job.known = 1;
+        job.cost = x;
     }
     return job;
 }
 
-err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct headers *h,
-                     struct schedule_slot *slots, int *n, struct arena *scratch, struct err *e)
+int schedule_price(const struct machine *m, const struct dag *d, struct job *jobs, int n, int np)
 {
+    double active = 0;
+    for (int i = 0; i < n; i++)
+        active += jobs[i].cost.parts > 0 ? fmax(1, jobs[i].cost.parts) : np;
+    int at_work = (int)fmin(np, active);
+    for (int i = 0; i < n; i++) {
+        struct machine_cost cost = machine_cost(m, d->nodes[jobs[i].node].stage, &jobs[i].cost, at_work);
+        if (jobs[i].known)
+            take_cost(&jobs[i], &cost);
+    }
+    return at_work;
+}
+
+err_t schedule_nodes(const struct machine *m, const struct dag *d, int from, int to, const char *todo, int np,
+                     struct headers *h, struct schedule_slot *slots, int *n, struct arena *scratch,
+                     struct err *e)
+{
+    const struct machine assumed = machine_assume(), *model = m ? m : &assumed;
     struct job *jobs;
+    double end;
     *n = 0;
     TRY(arena_array(scratch, "schedule.jobs", to - from, &jobs, e));
     for (int i = from; i < to; i++) {
         if (!todo[i])
             continue;
-        jobs[*n] = np > 1 ? judge(d, i, np, h) : (struct job){.node = i};
+        int judged = np > 1 && d->nodes[i].stage->scope != SCOPE_STUDY; /* that of all is on all */
+        jobs[*n] = judged ? schedule_judge(model, d, i, np, h) : (struct job){.node = i};
         (*n)++;
     }
-    return schedule_jobs(jobs, *n, np, slots, scratch, e);
+    if (*n > 0)
+        schedule_price(model, d, jobs, *n, np);
+    return schedule_jobs(jobs, *n, np, slots, &end, scratch, e);
 }

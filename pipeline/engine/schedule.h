@@ -8,14 +8,18 @@
 #ifndef SINEW_SCHEDULE_H
 #define SINEW_SCHEDULE_H
 
-#include "formats/headers.h"
-#include "study/dag.h"
+#include "engine/machine/machine.h"
 
 /* What is known of a node before it runs. */
 struct job {
     int node;
-    int deepest; /* level of the smallest team that has the memory for it */
-    double sec;  /* on one process, about */
+    int deepest;          /* level of the smallest team that has the memory for it */
+    double sec;           /* on one process, about: what is divided among a team (schedule_price); */
+    double fixed;         /* what is not */
+    double parts;         /* processes that find work in it, at most; 0: any number */
+    double agree;         /* what each doubling of its team adds */
+    int known;            /* 0: its stage could not tell; the rest is 0 then */
+    struct estimate cost; /* what its stage told, of a team of the deepest level */
 };
 
 /* A node's place. */
@@ -24,17 +28,26 @@ struct schedule_slot {
     double sec; /* on its team, about */
 };
 
+/* Local. What is known of node i on np processes. Where no team has the memory for it, that is the smallest
+ * of those that come nearest: more processes are of no use to all stages. */
+struct job schedule_judge(const struct machine *m, const struct dag *d, int i, int np, struct headers *h);
+
+/* Local, pure. What n judged jobs of one stage take while as many of np processes are at work as find work in
+ * them, which share hosts and disks: returns how many these are. */
+int schedule_price(const struct machine *m, const struct dag *d, struct job *jobs, int n, int np);
+
 /* Local. Places n jobs on np processes: slots[n], in the order to run them. Each job receives the smallest
  * team on which it ends within a deadline; of several deadlines that one is taken under which all jobs
  * together are done first, each team taking the longest of its level first (two phases, Turek, Wolf, Yu, SPAA
- * 1992). Errors: SYSTEM (memory). */
-err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, struct arena *scratch,
-                    struct err *e);
+ * 1992). *end: when that is. Errors: SYSTEM (memory). */
+err_t schedule_jobs(const struct job *jobs, int n, int np, struct schedule_slot *slots, double *end,
+                    struct arena *scratch, struct err *e);
 
 /* Local (process 0's work). Places nodes [from, to) with todo[i] on np processes: *n of them, in slots (room
  * for to - from). What they cost is their stages' own estimate, from the headers of their checkpoints; where
- * there is none they run on all processes. Errors: SYSTEM (memory). */
-err_t schedule_nodes(const struct dag *d, int from, int to, const char *todo, int np, struct headers *h,
-                     struct schedule_slot *slots, int *n, struct arena *scratch, struct err *e);
+ * there is none they run on all processes. m: NULL is what is assumed. Errors: SYSTEM (memory). */
+err_t schedule_nodes(const struct machine *m, const struct dag *d, int from, int to, const char *todo, int np,
+                     struct headers *h, struct schedule_slot *slots, int *n, struct arena *scratch,
+                     struct err *e);
 
 #endif

@@ -355,6 +355,19 @@ err_t checkpoint_verify(const struct checkpoint *c, struct err *e)
     return ERR_OK;
 }
 
+struct checkpoint_extent checkpoint_extent(const struct checkpoint *c)
+{
+    struct checkpoint_extent x = {0};
+    for (int64_t i = 0; i < c->ntensors; i++) {
+        const struct stored_tensor *t = &c->tensors[i];
+        x.bytes += (double)t->size_bytes;
+        x.decoded += t->decoding ? (double)t->elements : 0;
+        if ((double)t->layer >= x.layers)
+            x.layers = (double)t->layer + 1;
+    }
+    return x;
+}
+
 void checkpoint_close(struct checkpoint *c)
 {
     for (int64_t i = 0; i < c->nfiles; i++)

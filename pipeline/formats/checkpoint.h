@@ -88,6 +88,15 @@ int64_t checkpoint_ahead(struct checkpoint *c, const struct stored_tensor *t, in
  * out, a tensor that does not lie in runs, and all that serves a decoded one. */
 void checkpoint_advise(struct checkpoint *c, const struct stored_tensor *t, int64_t first, int64_t n);
 
+/* What there is to read in all of a checkpoint's tensors: bytes, those elements that are decoded; layers of
+ * the stack that has most. */
+struct checkpoint_extent {
+    double bytes, decoded, layers;
+};
+
+/* Local, pure. */
+struct checkpoint_extent checkpoint_extent(const struct checkpoint *c);
+
 /* Local. Are the files still what they were when c was opened (size, mtime)? DATA with the file's name if
  * not. */
 err_t checkpoint_verify(const struct checkpoint *c, struct err *e);

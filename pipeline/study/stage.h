@@ -79,18 +79,49 @@ struct ctx {
     double *bytes_done; /* the stage adds the bytes this process has read or written, for the rate */
 };
 
+/* A kind of work that a stage does, beside what each node and each of its tensors cost by themselves: so much
+ * of it does a process in a second of its processor where nobody has measured (engine/machine/machine.h).
+ * WORK_ALONE is done by one process, however many there are. */
+struct stage_work {
+    const char *name; /* NULL ends a list */
+    double per_sec;
+    int alone;
+};
+#define WORK(name, per_sec) \
+    {                       \
+        name, per_sec, 0    \
+    }
+#define WORK_ALONE(name, per_sec) \
+    {                             \
+        name, per_sec, 1          \
+    }
+#define WORK_END \
+    {            \
+        0        \
+    }
+enum { STAGE_WORKS = 4 };
+
 /* What a node will cost, as far as headers tell. Per node, over all processes unless said otherwise. */
 struct estimate {
     double read_bytes, write_bytes, flops;
-    double process_bytes; /* peak memory of one process */
-    int known;            /* 0: the inputs do not exist yet */
+    double reread_bytes;      /* of read_bytes, those of artifacts of the same study */
+    double kept_bytes;        /* of write_bytes, what the archive takes over */
+    double work[STAGE_WORKS]; /* of each kind that the stage declares, in that order; work that a stage
+                                 without a list does is told by its flops */
+    double tensors;           /* 0: those of the base, of each cell where the node is of several */
+    double parts;             /* processes that find work in it, at most; 0: any number */
+    double process_bytes;     /* peak memory of one process, at the most */
+    double likely_bytes;      /* the same as it is with updates of the usual density; 0: as process_bytes */
+    int known;                /* 0: the inputs do not exist yet */
 };
 
 /* Checkpoint headers for plan: filled by the machine; NULL where they do not exist yet. */
 struct plan_view {
     const struct checkpoint *base, *tuned; /* checkpoint scope: base only */
     const struct cell *cell;
-    int ncells; /* base scope: cells on the base */
+    const char *role;      /* checkpoint scope: as a context's */
+    int ncells;            /* base scope: cells on the base; study scope: all */
+    double tensors, pairs; /* study scope: of the cells' bases; of cells on one base */
     int np;
     int64_t memory_bytes;
     struct readahead_setting read;
@@ -133,8 +164,11 @@ struct stage {
      * matched, so that it can be checked from headers. Borrows from params. */
     void (*matches)(const void *params, struct match_policy *out);
 
-    /* Local, pure; may be NULL. Cost from headers. */
+    /* Local, pure; may be NULL. Cost from headers, in the kinds of work that `work` lists (at most
+     * STAGE_WORKS; NULL: none). */
     void (*plan)(const struct plan_view *view, struct estimate *out);
+    const struct stage_work *work;
+    const char *part; /* what one process at least does by itself: "matrix"; NULL: work divides freely */
 
     /* Collective on ctx->comm. Writes the artifact. On failure e is set on at least the failing process and
      * every process returns with an agreed code. */

@@ -30,9 +30,9 @@ rooms=(
     "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"
     "compare compare/names"
     "study"
-    "engine engine/state"
+    "engine engine/state engine/machine"
     "export"
-    "command command/verbs"
+    "command command/verbs command/planning"
 )
 libc="assert complex ctype dirent errno fenv float inttypes limits locale math setjmp signal stdalign stdarg stdatomic stdbool
     stddef stdint stdio stdlib string strings time unistd fcntl sys/stat sys/types"

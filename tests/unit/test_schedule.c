@@ -53,8 +53,17 @@ static double follow(const struct job *jobs, const struct schedule_slot *slots, 
 
 static double run(struct bench *b, const struct job *jobs, int n, int np, struct schedule_slot *slots)
 {
-    assert_int_equal(schedule_jobs(jobs, n, np, slots, &b->arena, &b->err), ERR_OK);
-    return follow(jobs, slots, n, np);
+    static struct job shared[MOST];
+    double told;
+    for (int i = 0; i < n; i++) { /* a hundredth of the work is not divided */
+        shared[i] = jobs[i];
+        shared[i].sec = 0.99 * jobs[i].sec;
+        shared[i].fixed = 0.01 * jobs[i].sec;
+    }
+    assert_int_equal(schedule_jobs(shared, n, np, slots, &told, &b->arena, &b->err), ERR_OK);
+    double end = follow(jobs, slots, n, np);
+    assert_true(fabs(told - end) <= 1e-9 * end);
+    return end;
 }
 
 static void equal_jobs(struct job *jobs, int n, int np, double sec)

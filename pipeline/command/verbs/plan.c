@@ -2,126 +2,268 @@
 
 #include "base/text.h"
 #include "command/inputs.h"
+#include "command/planning/outlook.h"
 #include "engine/fresh.h"
-#include "engine/machine.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
-struct line {
-    int nodes, fresh, unknown;
-    double read, write, flops, memory, sec;
+static err_t plan_words(struct cli *c, int n, char **words, struct err *e)
+{
+    int64_t *counts;
+    int ncounts;
+    struct mem mem;
+    struct arena scratch;
+    mem_init(&mem, 0);
+    arena_init(&scratch, &mem);
+    err_t code = cli_one_config(c, n, words, e);
+    if (code == ERR_OK && c->plan.processes)
+        code = outlook_counts(c->plan.processes, &counts, &ncounts, &scratch, e);
+    arena_release(&scratch);
+    c->terse = c->plan.json;
+    return code;
+}
+
+/* ---- what the study is about, on as many processes as there are ---- */
+
+struct plan {
+    struct runner *r;
+    const struct machine *m;
+    const struct dag *d;
+    char *todo; /* per node: it is not fresh */
+    int *fresh; /* per declared stage, in order */
+    struct forecast now;
 };
 
-static void add_node(const struct runner *r, const struct node *n, const struct freshness *f, struct line *at)
+static err_t look_at_nodes(struct plan *p, struct err *e)
 {
-    at->nodes++;
-    if (f->state == STATE_FRESH) {
-        at->fresh++;
-        return;
-    }
-    struct estimate x;
-    int known = machine_estimate(&machine_assumed, r->dag, n, r->comm->np, r->headers, &x);
-    at->unknown += n->stage->plan && !known;
-    at->read += x.read_bytes;
-    at->write += x.write_bytes;
-    at->flops += x.flops;
-    at->memory = x.process_bytes > at->memory ? x.process_bytes : at->memory;
-    at->sec += machine_sec(&machine_assumed, &x) / r->comm->np;
-}
-
-static void print_line(const char *name, const char *needs, const struct line *l)
-{
-    char read[32], write[32], memory[32], sec[32], flops[32];
-    snprintf(flops, sizeof flops, "%.3g", l->flops);
-    printf("%-16s %6d %6d %10s %10s %9s %10s %12s  %s\n", name, l->nodes, l->fresh,
-           human_bytes(l->read, read, sizeof read), human_bytes(l->write, write, sizeof write), flops,
-           human_bytes(l->memory, memory, sizeof memory),
-           l->unknown ? "?" : human_sec(l->sec, sec, sizeof sec), needs);
-}
-
-/* A node that is over what a process has for it has all processes when it runs, or as many as serve it, and
- * may still be refused. */
-static void warn_of_memory(const struct runner *r, const char *name, double bytes)
-{
-    int64_t has = machine_memory(&machine_assumed, r->dag->config->memory_bytes);
-    char needs[32], room[32];
-    if (bytes > (double)has)
-        log_warn(r->log,
-                 "%s would need %s on a process, which has %s of memory_per_process beside what it holds "
-                 "anyway: it may be refused; raise it or use more processes",
-                 name, human_bytes(bytes, needs, sizeof needs), human_bytes((double)has, room, sizeof room));
-}
-
-static err_t plan_root(struct runner *r, struct err *e)
-{
-    const struct dag *d = r->dag;
-    const struct config *c = d->config;
-    struct inputs in = {.arena = r->arena, .headers = r->headers};
+    const struct dag *d = p->d;
     struct freshness *all;
-    TRY(inputs_check(&in, d, e));
-    TRY(arena_array(r->arena, "plan.states", d->nnodes, &all, e));
-    char memory[32];
-    printf("study %s: %d cells, %d process%s, %s each\n\n", c->study, c->ncells, r->comm->np,
-           r->comm->np > 1 ? "es" : "", human_bytes((double)c->memory_bytes, memory, sizeof memory));
-    printf("%-16s %6s %6s %10s %10s %9s %10s %12s  %s\n", "stage", "nodes", "fresh", "read", "write", "flops",
-           "memory", "time", "needs");
-    struct line total = {0};
-    double over = 0;
-    const char *over_name = NULL;
-    for (int k = 0; k < c->nnodes; k++) {
-        struct line at = {0};
-        const struct node_decl *decl = &c->nodes[d->order[k]];
-        struct text needs = {.arena = r->arena};
-        TRY(text_add(&needs, e, "%s", ""));
-        for (int i = 0; i < decl->nneeds; i++)
-            TRY(text_add(&needs, e, "%s%s", i ? ", " : "", c->nodes[decl->needs[i]].name));
+    TRY(arena_array(p->r->arena, "plan.states", d->nnodes, &all, e));
+    TRY(arena_array(p->r->arena, "plan.todo", d->nnodes, &p->todo, e));
+    TRY(arena_array(p->r->arena, "plan.fresh", d->config->nnodes, &p->fresh, e));
+    for (int k = 0; k < d->config->nnodes; k++)
         for (int i = d->first[k]; i < d->first[k + 1]; i++) {
-            TRY(fresh_node(d, i, all, r->headers, r->arena, e));
-            add_node(r, &d->nodes[i], &all[i], &at);
+            TRY(fresh_node(d, i, all, p->r->headers, p->r->arena, e));
+            p->todo[i] = all[i].state != STATE_FRESH;
+            p->fresh[k] += !p->todo[i];
         }
-        print_line(decl->name, needs.text, &at);
-        if (at.memory > over) {
-            over = at.memory;
-            over_name = decl->name;
+    return ERR_OK;
+}
+
+static void print_line(const char *name, int nodes, int fresh, const struct forecast_stage *f,
+                       const char *needs)
+{
+    char read[32], write[32], memory[32], sec[32], flops[32], bound[32];
+    snprintf(flops, sizeof flops, "%.3g", f->flops);
+    printf("%-16s %6d %6d %10s %10s %9s %10s %12s  %-18s %s\n", name, nodes, fresh,
+           human_bytes(f->read_bytes, read, sizeof read), human_bytes(f->write_bytes, write, sizeof write),
+           flops, human_bytes(f->process_bytes, memory, sizeof memory),
+           f->unknown ? "?" : human_sec(f->sec, sec, sizeof sec), forecast_bound(f, bound, sizeof bound),
+           needs);
+}
+
+static err_t print_stages(const struct plan *p, struct err *e)
+{
+    const struct config *c = p->d->config;
+    const struct forecast *f = &p->now;
+    struct forecast_stage all = {.sec = f->sec, .process_bytes = f->process_bytes, .unknown = f->unknown};
+    int fresh = 0;
+    char memory[32];
+    printf("study %s: %d cells, %d process%s, %s each\n\n", c->study, c->ncells, f->np, f->np > 1 ? "es" : "",
+           human_bytes((double)c->memory_bytes, memory, sizeof memory));
+    printf("%-16s %6s %6s %10s %10s %9s %10s %12s  %-18s %s\n", "stage", "nodes", "fresh", "read", "write",
+           "flops", "memory", "time", "bound by", "needs");
+    for (int k = 0; k < f->n; k++) {
+        const struct forecast_stage *s = &f->stages[k];
+        struct text needs = {.arena = p->r->arena};
+        TRY(text_add(&needs, e, "%s", ""));
+        int nodes = 1, done = s->todo == 0;
+        if (k < c->nnodes) {
+            const struct node_decl *decl = &c->nodes[p->d->order[k]];
+            for (int i = 0; i < decl->nneeds; i++)
+                TRY(text_add(&needs, e, "%s%s", i ? ", " : "", c->nodes[decl->needs[i]].name));
+            nodes = p->d->first[k + 1] - p->d->first[k];
+            done = p->fresh[k];
         }
-        total.nodes += at.nodes;
-        total.fresh += at.fresh;
-        total.unknown += at.unknown;
-        total.read += at.read;
-        total.write += at.write;
-        total.flops += at.flops;
-        total.sec += at.sec;
-        total.memory = at.memory > total.memory ? at.memory : total.memory;
+        print_line(s->name, nodes, done, s, needs.text);
+        fresh += k < c->nnodes ? done : 0;
+        all.read_bytes += s->read_bytes;
+        all.write_bytes += s->write_bytes;
+        all.flops += s->flops;
     }
-    print_line("total", "", &total);
-    printf("\nbytes, flops and times are of what is not fresh; memory is of one process; times assume %.0f "
-           "GB/s and %.0f Gflop/s "
-           "a process\n",
-           machine_assumed.bytes_per_sec / 1e9, machine_assumed.flops_per_sec / 1e9);
-    if (total.unknown)
+    print_line("total", p->d->nnodes, fresh, &all, "");
+    printf(
+        "\nBytes, flops and times are of what is not fresh; memory is what one process counts, at the most.\n");
+    if (f->unknown)
         printf("?: the checkpoints do not exist yet, a stage of this study makes them; plan again after it "
                "has run\n");
-    if (over > (double)c->memory_bytes)
-        return err_set(
-            e, ERR_SYSTEM,
-            "%s would need %s on a process, over memory_per_process; raise it or use more processes",
-            over_name, human_bytes(over, memory, sizeof memory));
-    warn_of_memory(r, over_name, over);
     return ERR_OK;
+}
+
+/* ---- on other numbers of processes ---- */
+
+enum { TRIED = 17 }; /* doublings of one process */
+
+/* From which number of processes on twice as many gain less than a tenth. */
+static err_t find_stop(const struct plan *p, struct outlook *o, struct err *e)
+{
+    struct forecast before, then;
+    char bound[32];
+    int most = o->list[o->n - 1].np;
+    TRY(forecast_study(p->m, p->d, p->todo, 1, p->r->headers, &before, p->r->arena, e));
+    for (int np = 2; np <= most && o->stops == 0; np *= 2) {
+        TRY(forecast_study(p->m, p->d, p->todo, np, p->r->headers, &then, p->r->arena, e));
+        const struct forecast_stage *s = &before.stages[before.slowest];
+        if (then.sec > 0.9 * before.sec) {
+            o->stops = before.np;
+            o->stops_at =
+                arena_printf(p->r->arena, e, "%s (%s)", s->name, forecast_bound(s, bound, sizeof bound));
+        }
+        before = then;
+    }
+    return e->code;
+}
+
+static err_t look_ahead(const struct plan *p, const char *processes, struct outlook *o, struct err *e)
+{
+    int64_t *counts;
+    struct forecast *list;
+    *o = (struct outlook){.machine = p->m, .dag = p->d};
+    if (!processes) {
+        o->list = &p->now;
+        o->n = 1;
+        return ERR_OK;
+    }
+    TRY(outlook_counts(processes, &counts, &o->n, p->r->arena, e));
+    TRY(arena_array(p->r->arena, "plan.forecasts", o->n, &list, e));
+    for (int i = 0; i < o->n; i++)
+        TRY(forecast_study(p->m, p->d, p->todo, (int)counts[i], p->r->headers, &list[i], p->r->arena, e));
+    o->list = list;
+    return find_stop(p, o, e);
+}
+
+/* ---- memory ---- */
+
+/* The fewest processes, in doublings, on which all fits; 0 where none do. */
+static int fitting_processes(const struct plan *p, int from)
+{
+    double has = (double)machine_memory(p->m, p->d->config->memory_bytes);
+    struct err ignored;
+    err_clear(&ignored);
+    for (int i = 0, np = 1; i < TRIED; i++, np *= 2) {
+        struct forecast f;
+        if (np <= from)
+            continue;
+        if (forecast_study(p->m, p->d, p->todo, np, p->r->headers, &f, p->r->arena, &ignored) != ERR_OK)
+            return 0;
+        if (f.process_bytes <= has)
+            return np;
+    }
+    return 0;
+}
+
+/* What would do where a process needs more than it has: "raise memory_per_process to 3 GiB, or ...". */
+static char *memory_remedy(const struct plan *p, const struct forecast *f, struct err *e)
+{
+    char bytes[32];
+    double spare = (double)p->m->spare, raised = f->process_bytes * spare / (spare - 1);
+    int np = fitting_processes(p, f->np);
+    int64_t mib = (int64_t)ceil(raised / 1048576) + 1;
+    return arena_printf(p->r->arena, e, "memory_per_process: %s would do%s",
+                        bytes_text(mib << 20, bytes, sizeof bytes),
+                        np > 0 ? arena_printf(p->r->arena, e, ", and so would %d processes", np)
+                               : "; more processes would not");
+}
+
+/* A stage that is over what a process has for it has as many processes as serve it when it runs; one that is
+ * still over memory_per_process will be refused. */
+static err_t judge_memory(const struct plan *p, const struct outlook *o, struct err *e)
+{
+    double all = (double)p->d->config->memory_bytes,
+           has = (double)machine_memory(p->m, p->d->config->memory_bytes);
+    const struct forecast *f = &o->list[o->n - 1];
+    char needs[32], room[32];
+    if (f->process_bytes > has) {
+        const char *name = f->stages[f->largest].name;
+        char *remedy = memory_remedy(p, f, e);
+        if (!remedy)
+            return e->code;
+        if (f->process_bytes > all)
+            return err_set(e, ERR_SYSTEM,
+                           "%s would need %s on a process, over memory_per_process, on %d process%s: %s",
+                           name, human_bytes(f->process_bytes, needs, sizeof needs), f->np,
+                           f->np > 1 ? "es" : "", remedy);
+        log_warn(p->r->log,
+                 "%s would need %s on a process, which has %s of memory_per_process beside what it holds "
+                 "anyway: it may be refused; %s",
+                 name, human_bytes(f->process_bytes, needs, sizeof needs),
+                 human_bytes(has, room, sizeof room), remedy);
+    }
+    double each = fmin(f->process_bytes, all) + (double)p->m->resident_bytes,
+           host = each * fmin(f->np, (double)p->m->processes_per_host);
+    if (host > (double)p->m->host_bytes)
+        log_warn(p->r->log, "the processes of a host may need %s together, and it has %s: run fewer on each",
+                 human_bytes(host, needs, sizeof needs),
+                 human_bytes((double)p->m->host_bytes, room, sizeof room));
+    return ERR_OK;
+}
+
+/* ---- the verb ---- */
+
+static err_t plan_root(struct runner *r, const struct cli *c, struct err *e)
+{
+    struct plan p = {.r = r, .m = r->machine, .d = r->dag};
+    struct inputs in = {.arena = r->arena, .headers = r->headers};
+    struct outlook o;
+    struct text out = {.arena = r->arena};
+    TRY(inputs_check(&in, p.d, e));
+    TRY(look_at_nodes(&p, e));
+    TRY(forecast_study(p.m, p.d, p.todo, r->comm->np, r->headers, &p.now, r->arena, e));
+    TRY(look_ahead(&p, c->plan.processes, &o, e));
+    if (c->plan.json) {
+        TRY(outlook_json(&o, &out, e));
+        fputs(out.text, stdout);
+        return judge_memory(&p, &o, e);
+    }
+    TRY(print_stages(&p, e));
+    if (c->plan.processes)
+        TRY(outlook_table(&o, &out, e));
+    TRY(outlook_model(p.m, p.d, &out, e));
+    printf("%s%s", c->plan.processes ? "\n" : "", out.text);
+    return judge_memory(&p, &o, e);
 }
 
 static err_t plan_run(struct runner *r, const struct cli *c, struct err *e)
 {
-    (void)c;
     if (r->comm->me == 0)
-        plan_root(r, e);
+        plan_root(r, c, e);
     return comm_agree(r->comm, e);
 }
 
+static const struct verb_option plan_options[] = {
+    {"processes", '\0', "N,N,...",
+     "time, memory, disk and what bounds each stage on so many processes, and where\n"
+     "scaling stops",
+     OPTION_TEXT, offsetof(struct cli, plan.processes), NULL},
+    {"machine", '\0', "FILE",
+     "rates of the machine that it is planned for (YAML); without it machine.yaml in the\n"
+     "output folder, if it is there; else they are assumed",
+     OPTION_TEXT, offsetof(struct cli, machine), NULL},
+    {"json", 'j', NULL, "a JSON list, one object for each number of processes, instead of text", OPTION_FLAG,
+     offsetof(struct cli, plan.json), NULL},
+    {0},
+};
+
 const struct verb verb_plan = {
     .name = "plan",
-    .args = "CONFIG",
+    .args = "CONFIG [--processes N,N,...] [--machine FILE] [--json]",
     .brief = "check, then the DAG, what is fresh, bytes, flops, memory per process, estimated time",
-    .more = "Run it under the mpirun of the job to come: the figures are for that number of processes.\n",
+    .more = "Without --processes the figures are for the number under whose mpirun it runs.\n"
+            "  sinew plan study.yaml --processes 1,16,256\n",
+    .options = plan_options,
+    .words = plan_words,
     .run = plan_run,
 };

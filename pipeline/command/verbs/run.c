@@ -42,6 +42,10 @@ static const struct verb_option run_options[] = {
      "end in good order before that: 90s, 45m, 12h, 2d or D-HH:MM:SS. Without it:\n"
      "SINEW_TIME_LIMIT, else the end of the job as Slurm or PBS tells it",
      OPTION_TEXT, offsetof(struct cli, time_limit), NULL},
+    {"machine", '\0', "FILE",
+     "rates of the machine (YAML, as 'sinew plan --calibrate' writes it), by which work is\n"
+     "divided among processes; without it as with plan",
+     OPTION_TEXT, offsetof(struct cli, machine), NULL},
     {0},
 };
 
