@@ -62,15 +62,12 @@ void file_sweep_folder(const char *folder);
 /* Local. Writes the file under its partial name, flushes it to the disk and renames it to path. */
 err_t file_write(const char *path, const char *text, int64_t n, struct err *e);
 
-/* Local. Flushes a file under its partial name (written and closed) to the disk and renames it to path, the
- * folder flushed too. */
-
 /* Local. Does the file system of that folder, which can be written, keep what was never written as holes,
  * which take no room? Tried with a file of a few MB that is removed again. Errors: SYSTEM. */
 err_t file_holds_holes(const char *dir, int *holds, struct err *e);
 
-/* Local. Flushes path.partial (already written and closed) to the disk and renames it to path, the folder
- * flushed too. */
+/* Local. Flushes a file under its partial name (written and closed) to the disk and renames it to path, the
+ * folder flushed too. */
 err_t file_commit(const char *partial, const char *path, struct err *e);
 
 #endif
