@@ -6,10 +6,11 @@
  * entropies go to the artifact; quantiles are exact order statistics, found by counting over the bits of the
  * values, digit by digit, so that nothing is gathered or sorted. Sums are exact or in fixed point: no result
  * depends on the number of processes. */
-#include "kernels/entropy/entropy.h"
 #include "kernels/entropy/id_sums.h"
 #include "kernels/entropy/radix.h"
-#include "kernels/entropy/whole.h"
+#include "token_entropy/rows.h"
+#include "token_entropy/settings.h"
+#include "token_entropy/units.h"
 #include "compare/verdict.h"
 #include "formats/logits/companions.h"
 #include "formats/logits/fit.h"
@@ -22,34 +23,10 @@
 #include <string.h>
 
 enum {
-    UNIT = 64,              /* tokens that stay on one process: one word of the forking mask */
-    READ_BYTES = 1 << 20,   /* logits read at once, at least one row */
     ROUND_BYTES = 64 << 20, /* logits between two agreements */
     ROUND_TOKENS = 1 << 16,
-    MAX_VOCABULARY = 0x7fffffff, /* what the kernel can count */
-    MAX_GIVEN_IDS = 1 << 24      /* token ids beside entropies, where no vocabulary bounds them */
+    MAX_GIVEN_IDS = 1 << 24 /* token ids beside entropies, where no vocabulary bounds them */
 };
-
-struct entropy_params {
-    double temperature, forking_share;
-    struct real_list quantiles;
-    int64_t histogram_bins, min_count;
-};
-
-#define AT(field) offsetof(struct entropy_params, field)
-static const struct param entropy_params[] = {
-    {"temperature", PARAM_REAL, AT(temperature), NULL, "1", 0, 1e6, NULL,
-     "logits are divided by it; above 0; 1 where entropies are given"},
-    {"quantiles", PARAM_REALS, AT(quantiles), NULL, "[0.05, 0.25, 0.5, 0.8, 0.95]", 0, 1, NULL,
-     "of the token entropies, exact with linear interpolation"},
-    {"forking_share", PARAM_REAL, AT(forking_share), NULL, "0.2", 0, 1, NULL,
-     "share of the tokens, those of highest entropy, that are called forking tokens"},
-    {"histogram_bins", PARAM_INT, AT(histogram_bins), NULL, "50", 1, 100000, NULL,
-     "equal bins from 0 to ln(vocabulary), to the largest where entropies are given"},
-    {"min_count", PARAM_INT, AT(min_count), NULL, "1", 1, 1e15, NULL,
-     "token ids seen less often get no row in table token_ids"},
-    {0}};
-#undef AT
 
 #define C_POLICY C_TEXT("policy", "base or tuned")
 SCHEMA(
@@ -95,15 +72,6 @@ static const struct schema *const entropy_tables[] = {&entropy_table,
                                                       &schema_skipped,
                                                       NULL};
 
-static int entropy_check(const void *params, char *problem, int size)
-{
-    const struct entropy_params *p = params;
-    if (p->temperature > 0 && isfinite(p->temperature))
-        return 0;
-    snprintf(problem, (size_t)size, "temperature must be above 0, found %g", p->temperature);
-    return -1;
-}
-
 /* ---- one policy ---- */
 
 /* What is measured of one policy; complete on process 0, mostly on all. */
@@ -126,43 +94,33 @@ struct policy {
     double median, p80, threshold, *quantiles;
 };
 
-/* Buffers for one block of rows. */
-struct rows {
-    int64_t room;   /* tokens */
-    double *values; /* entropies where these are given, logits where the file has them in a form of its own */
-    int64_t *mask, *ids;
-    struct entropy_room *kernel;
-    enum isa isa;
-};
-
-/* Entropy of one token: of its logits, `values` as they stand in the file, or the given one. */
-static err_t measure_token(const struct logits *l, const struct rows *b, int64_t token, enum dtype type,
-                           const void *values, double temperature, double *nats, struct err *e)
+/* Counts a token whose entropy is known, and what its row of logits was found to be. */
+static err_t count_token(struct policy *y, const struct rows *b, int64_t token, int64_t i, double nats,
+                         uint8_t found, struct err *e)
 {
-    char where[64];
-    int64_t at = 0;
-    logits_position(l, token, where, sizeof where);
-    if (l->vocabulary == 0) {
-        double given = *(const double *)values;
-        if (!(given >= 0 && given < ID_SUMS_MOST_NATS)) /* NaN is not either */
-            return err_set(e, ERR_DATA, "%s: %s: entropy %g, expected 0 nats and above, below %d", l->path,
-                           where, given, ID_SUMS_MOST_NATS);
-        *nats = given + 0.0; /* -0 becomes 0: their images are compared as integers */
+    const struct logits *l = &y->logits;
+    if (isnan(nats)) /* steps that no run has written */
+        return err_set(e, ERR_DATA, "%s: token %lld: kept without an entropy; remove the steps", l->path,
+                       (long long)token);
+    y->facts.cut += (found & ROW_CUT) != 0;
+    y->facts.of_logs += (found & ROW_OF_LOGS) != 0;
+    y->facts.lacking += (found & ROW_LACKING) != 0;
+    y->facts.tokens++;
+    y->below += nats < 0.01;
+    xsum_add(&y->sum, nats);
+    if (l->vocabulary == 0 && nats > y->top)
+        y->top = nats;
+    if (!l->has_ids)
         return ERR_OK;
-    }
-    enum entropy_fault fault =
-        entropy_row(b->isa, type, values, l->vocabulary, temperature, b->kernel, nats, &at);
-    if (fault == ENTROPY_EMPTY)
-        return err_set(e, ERR_DATA, "%s: %s: every logit is -Inf", l->path, where);
-    if (fault != ENTROPY_FINE)
-        return err_set(e, ERR_DATA, "%s: %s: the logit of vocabulary index %lld is %s", l->path, where,
-                       (long long)at, fault == ENTROPY_NAN ? "NaN" : "+Inf");
+    TRY(companions_check_id(l, token, b->ids[i], y->nids, e));
+    id_sums_add(y->ids, y->nids, b->ids[i], nats);
     return ERR_OK;
 }
 
-/* Entropies of n tokens from `first`, at most b->room, into nats: NaN for those not counted. */
+/* Entropies of n tokens from `first`, at most b->room, into nats: NaN for those not counted. kept: nats and
+ * found are there. */
 static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *b, int64_t first, int64_t n,
-                          double *nats, struct err *e)
+                          int kept, double *nats, uint8_t *found, struct err *e)
 {
     const struct entropy_params *p = ctx->params;
     struct logits *l = &y->logits;
@@ -170,48 +128,47 @@ static err_t measure_rows(const struct ctx *ctx, struct policy *y, struct rows *
     const char *values = (const char *)b->values;
     enum dtype type = DTYPE_F64;
     TRY(companions_block(l, first, n, b->mask, b->ids, &any, e));
-    if (any > 0 && l->vocabulary > 0)
+    if (any > 0 && !kept && l->vocabulary > 0)
         TRY(logits_rows(l, first, n, b->values, &type, (const void **)&values, e));
-    else if (any > 0)
+    else if (any > 0 && !kept)
         TRY(logits_read(l, first, n, b->values, e));
     int64_t row_bytes = width * dtype_bits(type) / 8;
     for (int64_t i = 0; i < n; i++) {
-        nats[i] = NAN;
-        if (l->has_mask && b->mask[i] == 0)
+        if (l->has_mask && b->mask[i] == 0) {
+            nats[i] = NAN;
             continue;
-        TRY(measure_token(l, b, first + i, type, values + i * row_bytes, p->temperature, &nats[i], e));
-        if (logits_are_plain(l))
-            whole_count(type, values + i * row_bytes, width, &y->facts.cut, &y->facts.of_logs,
-                        &y->facts.lacking);
-        y->facts.tokens++;
-        y->below += nats[i] < 0.01;
-        xsum_add(&y->sum, nats[i]);
-        if (l->vocabulary == 0 && nats[i] > y->top)
-            y->top = nats[i];
-        if (!l->has_ids)
-            continue;
-        TRY(companions_check_id(l, first + i, b->ids[i], y->nids, e));
-        id_sums_add(y->ids, y->nids, b->ids[i], nats[i]);
+        }
+        const char *row = values + i * row_bytes;
+        if (!kept) {
+            TRY(rows_entropy(b, l, first + i, type, row, p->temperature, &nats[i], e));
+            found[i] = logits_are_plain(l) ? rows_look(type, row, width) : 0;
+        }
+        TRY(count_token(y, b, first + i, i, nats[i], found[i], e));
     }
     return ERR_OK;
 }
 
-static err_t rows_init(struct policy *y, struct rows *b, struct arena *a, struct err *e)
+/* One round: entropies of n tokens from `first`, a unit's first, into nats. Units that an earlier run has
+ * kept are taken from there; the others are kept where it is time to. */
+static err_t measure_round(const struct ctx *ctx, struct policy *y, struct rows *b, int64_t first, int64_t n,
+                           double *nats, struct err *e)
 {
-    struct logits *l = &y->logits;
-    int64_t width = l->vocabulary > 0 ? l->vocabulary : 1;
-    b->room = READ_BYTES / 4 / width > 0 ? READ_BYTES / 4 / width : 1;
-    if (b->room > y->round)
-        b->room = y->round;
-    if (width > MAX_VOCABULARY)
-        return err_set(e, ERR_DATA, "%s: vocabulary of %lld, expected at most %lld", l->path,
-                       (long long)width, (long long)MAX_VOCABULARY);
-    b->isa = isa_usable();
-    TRY(arena_array(a, "token-entropy.values", logits_are_plain(l) ? 0 : b->room * width, &b->values, e));
-    TRY(arena_array(a, "token-entropy.kernel", 1, &b->kernel, e));
-    TRY(arena_array(a, "token-entropy.integers", b->room, &b->mask, e));
-    TRY(arena_array(a, "token-entropy.integers", b->room, &b->ids, e));
-    return logits_reserve(l, b->room, a, e);
+    struct journal *j = y->logits.vocabulary > 0 ? ctx->journal : NULL;
+    for (int64_t done = 0, put = 0; done < n;) {
+        int64_t at = first + done, left = n - done, m = left < UNIT ? left : UNIT;
+        int kept = done % UNIT == 0 && unit_get(j, y->number, at, m, nats + done, b->found + done);
+        if (!kept)
+            m = unit_until_kept(j, y->number, at, left < b->room ? left : b->room);
+        for (int64_t k = 0; k < m; k += b->room)
+            TRY(measure_rows(ctx, y, b, at + k, m - k < b->room ? m - k : b->room, kept, nats + done + k,
+                             b->found + done + k, e));
+        done += m;
+        for (; put + UNIT <= done || (done == n && put < n); put += UNIT)
+            if (j && !unit_kept(j, y->number, first + put))
+                unit_put(j, y->number, first + put, n - put < UNIT ? n - put : UNIT, nats + put,
+                         b->found + put);
+    }
+    return ERR_OK;
 }
 
 /* Collective. Counters for each token id. */
@@ -270,17 +227,21 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
 {
     const struct comm *c = ctx->comm;
     struct rows b = {0};
-    if (rows_init(y, &b, a, e) == ERR_OK)
+    if (rows_init(&b, &y->logits, y->round, a, e) == ERR_OK)
         logits_read_by(&y->logits, &ctx->read, a, e);
     TRY_ALL(c, e);
     TRY(ids_init(ctx, y, &b, a, e));
     struct logits *l = &y->logits;
     logits_expect(l, y->from, y->to);
+    const int64_t kept = l->vocabulary > 0 ? unit_tokens(ctx->journal, y->number, l->tokens) : 0;
+    if (kept > 0)
+        log_info(ctx->log, "%s of %s: %lld of %lld tokens of the %s policy kept from an earlier run",
+                 ctx->node, ctx->label, (long long)kept, (long long)l->tokens, y->name);
     for (int64_t r = 0; r < y->rounds; r++) {
         int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
         double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
-        for (int64_t done = 0; e->code == ERR_OK && done < n; done += b.room)
-            measure_rows(ctx, y, &b, first + done, n - done < b.room ? n - done : b.room, nats + done, e);
+        if (e->code == ERR_OK && n > 0)
+            measure_round(ctx, y, &b, first, n, nats, e);
         if (n > 0 && e->code == ERR_OK)
             h5_put(y->nats, first, n, nats, e);
         TRY_ALL(c, e);
@@ -559,7 +520,7 @@ static void entropy_plan(const struct plan_view *view, struct estimate *out)
         arena_init(&a, &m);
         err_clear(&e);
         if (logits_open(&l, path[i], &a, &e) == ERR_OK) {
-            double tokens = (double)l.tokens, v = (double)l.vocabulary, rows = fmax(READ_BYTES, v * 4);
+            double tokens = (double)l.tokens, v = (double)l.vocabulary, rows = fmax(ROWS_BYTES, v * 4);
             double bounded = view->memory_bytes > 0 ? (double)view->memory_bytes / 8 : 256e6;
             double held = 3 * rows + (double)sizeof(struct entropy_room) + ROUND_TOKENS * 8.0 +
                           (double)readahead_bytes(&view->read) + fmin(tokens * 8 / view->np, bounded) +
@@ -588,6 +549,7 @@ const struct stage stage_token_entropy = {
     .params_size = sizeof(struct entropy_params),
     .inputs = (const char *const[]){"load", NULL},
     .reported = 1,
+    .keeps_steps = 1,
     .check = entropy_check,
     .files = entropy_files,
     .applies = entropy_applies,
