@@ -22,9 +22,11 @@
 #include "hdf5/table.h"
 #include "base/path.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,7 +75,12 @@ static err_t note_file(struct report *r, const char *path, struct err *e)
     struct file_stamp stamp;
     if (!file_stamp_of(path, &stamp))
         return err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", path, strerror(errno));
-    return TABLE_ADD(&r->files, e, V_TEXT(path), V_INT(stamp.size_bytes), V_INT(stamp.mtime_ns), V_TEXT(""));
+    uint64_t hash;
+    char text[20];
+    TRY(hash_file(path, &hash, e));
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return TABLE_ADD(&r->files, e, V_TEXT(path), V_INT(stamp.size_bytes), V_INT(stamp.mtime_ns),
+                     V_TEXT(text));
 }
 
 static err_t write_page(struct report *r, const char *name, const struct text *page, struct err *e)
@@ -360,7 +367,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
                 html = {.arena = r->a};
     TRY(path_make_dir(r->dir, e));
     file_sweep_folder(r->dir); /* and no link to another place, where what is drawn would go */
-    TRY(h5_open(r->ctx->archive, 0, r->a, &r->archive, e));
+    TRY(h5_open_sealed(r->ctx->archive, r->a, &r->archive, e));
     sum->study = attribute(r, "study");
     sum->simulated = attribute(r, "simulated");
     sum->created = attribute(r, "created");
@@ -373,6 +380,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
         TRY(comm_asked(r->ctx->comm, e));
         ctx_progress(r->ctx, 0.5 * (double)(i + 1) / (double)(n + 1), 0);
     }
+    TRY(h5_sound(r->archive, e)); /* what was taken for absent is absent */
     TRY(draw_all(r, p, e));
     page_init(&page, sum, &r->figures, e);
     TRY(page_sparsity(&page, 0, &plain, e));
@@ -398,8 +406,6 @@ static err_t report_run(struct ctx *ctx, struct err *e)
     struct report *r = NULL;
     if (ctx->comm->me == 0 && arena_array(ctx->arena, "report", 1, &r, e) == ERR_OK) {
         struct h5 *out;
-        struct err closing; /* a file that was only read */
-        err_clear(&closing);
         r->ctx = ctx;
         r->a = ctx->arena;
         arena_init(&r->chunk, ctx->arena->mem);
@@ -409,7 +415,7 @@ static err_t report_run(struct ctx *ctx, struct err *e)
         r->dir = path_join(r->a, ctx->output, "report", e);
         if (r->dir)
             write_report(r, params, e);
-        h5_close(r->archive, &closing);
+        h5_close(r->archive, e);
         arena_release(&r->chunk);
         if (e->code == ERR_OK && artifact_tables(ctx->out, &out, e) == ERR_OK)
             h5_table_write(out, "files", &r->files, e);

@@ -3,6 +3,8 @@
 #ifndef SINEW_HASH_H
 #define SINEW_HASH_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +19,9 @@ struct hash_part {
     size_t n;
 };
 uint64_t hash_parts(const struct hash_part *parts, int n);
+
+/* Local. The same of all bytes of a file. Errors: as file_open. */
+err_t hash_file(const char *path, uint64_t *hash, struct err *e);
 
 /* Local. 128-bit hash of a text (XXH3-128) as 32 hexadecimal digits. */
 void hash_text(const char *text, char out[HASH_TEXT]);

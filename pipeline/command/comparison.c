@@ -42,7 +42,7 @@ static err_t take_tables(struct comparison *x, const char *archive, struct arena
                {"modules", &x->modules}, {"rank", &x->rank},         {"entropy", &x->entropy},
                {"skipped", &x->skipped}, {"verdicts", &x->verdicts}};
     struct h5 *f;
-    TRY(h5_open(archive, 0, a, &f, e));
+    TRY(h5_open_sealed(archive, a, &f, e));
     err_t code = ERR_OK;
     for (size_t i = 0; i < sizeof all / sizeof *all && code == ERR_OK; i++)
         code = take_table(f, all[i].name, all[i].t, a, e);

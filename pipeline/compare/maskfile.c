@@ -42,7 +42,7 @@ err_t maskfile_read(const char *path, struct layout *l, struct maskfile_kind *k,
     struct h5 *f = NULL;
     char *criterion = NULL, *arithmetic = NULL;
     err_t code;
-    TRY(h5_open(path, 0, a, &f, e));
+    TRY(h5_open_sealed(path, a, &f, e));
     TRY_OUT(code, layout_read(l, f, a, e));
     TRY_OUT(code, h5_get_text(f, "/", "criterion", &criterion, e));
     TRY_OUT(code, h5_get_text(f, "/", "arithmetic", &arithmetic, e));
@@ -57,7 +57,7 @@ out:
 static err_t open_words(struct maskfile *m, struct err *e)
 {
     int64_t n = 0;
-    TRY(h5_open(m->path, 0, m->arena, &m->file, e));
+    TRY(h5_open_sealed(m->path, m->arena, &m->file, e));
     TRY(h5_find(m->file, maskfile_datasets->name, maskfile_datasets->type, &m->words, &n, e));
     if (n == m->layout->nwords)
         return ERR_OK;

@@ -174,7 +174,7 @@ static err_t read_head(struct h5 *f, struct update_head *head, struct arena *a, 
     head->arithmetic =
         strcmp(arithmetic, arithmetic_name(ARITHMETIC_BF16)) == 0 ? ARITHMETIC_BF16 : ARITHMETIC_F32;
     head->stored = h5_has(f, update_datasets[BITMAP].name);
-    return ERR_OK;
+    return h5_sound(f, e); /* it may be there and damaged */
 }
 
 /* The path of a catalogue that the artifact names relative to itself; NULL with e set. */
@@ -217,7 +217,7 @@ static err_t open_update(struct update *u, const char *artifact, const struct re
                          struct err *e)
 {
     struct update_head head;
-    TRY(h5_open(artifact, 0, u->arena, &u->file, e));
+    TRY(h5_open_sealed(artifact, u->arena, &u->file, e));
     TRY(read_head(u->file, &head, u->arena, e));
     u->layout = head.layout;
     u->arithmetic = head.arithmetic;
@@ -302,7 +302,7 @@ err_t update_draw(struct update *u, int64_t n, char *marked, struct layout_drawn
 err_t update_look(const char *delta_artifact, struct update_head *head, struct arena *a, struct err *e)
 {
     struct h5 *f;
-    TRY(h5_open(delta_artifact, 0, a, &f, e));
+    TRY(h5_open_sealed(delta_artifact, a, &f, e));
     read_head(f, head, a, e);
     h5_close(f, e);
     return e->code;
@@ -312,7 +312,7 @@ err_t update_skipped(const char *delta_artifact, struct table *skipped, struct a
 {
     struct h5 *f;
     table_start(skipped, &schema_skipped, a);
-    TRY(h5_open(delta_artifact, 0, a, &f, e));
+    TRY(h5_open_sealed(delta_artifact, a, &f, e));
     h5_table_read(f, "skipped", skipped, 0, -1, NULL, e);
     h5_close(f, e);
     return e->code;

@@ -3,6 +3,7 @@
 #include "compare/concentration.h"
 #include "compare/norms.h"
 #include "engine/state/failures.h"
+#include "hdf5/digest.h"
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -79,15 +80,13 @@ static void compute_key(const struct dag *d, const struct freshness *all, struct
     text_add(&t, e, "artifacts");
     for (int i = 0; i < d->nnodes && e->code == ERR_OK; i++) {
         /* a node that ran again has the same key, and maybe not the same rows */
-        struct file_stamp made = {0};
         if (d->nodes[i].stage->scope == SCOPE_STUDY)
             continue;
         if (all[i].lacks_why)
             text_add(&t, e, " %s %s", failure_name(all[i].lacks), all[i].lacks_why);
         if (failures_told(&all[i]))
             continue;
-        file_stamp_of(d->nodes[i].path, &made);
-        text_add(&t, e, " %s %lld %lld", all[i].key, (long long)made.size_bytes, (long long)made.mtime_ns);
+        text_add(&t, e, " %s %016llx", all[i].key, (unsigned long long)digest_of(d->nodes[i].path));
     }
     if (e->code != ERR_OK)
         return;
@@ -100,7 +99,8 @@ static void compute_key(const struct dag *d, const struct freshness *all, struct
 
 int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch)
 {
-    if (access(d->archive, F_OK) != 0)
+    char why[160];
+    if (access(d->archive, F_OK) != 0 || digest_noted(d->archive, why, sizeof why))
         return 0;
     struct err ignored;
     err_clear(&ignored);
@@ -108,7 +108,7 @@ int archive_is_fresh(const struct dag *d, const struct freshness *all, struct ar
     struct archive_key key = {.all = ""};
     struct h5 *h;
     compute_key(d, all, scratch, &key, &ignored);
-    if (h5_open(d->archive, 0, scratch, &h, &ignored) != ERR_OK)
+    if (h5_open_sealed(d->archive, scratch, &h, &ignored) != ERR_OK)
         return 0;
     int same = h5_get_text(h, "/", "key", &recorded, &ignored) == ERR_OK && strcmp(recorded, key.all) == 0;
     h5_close(h, &ignored);
@@ -313,12 +313,12 @@ static err_t each_artifact(struct archive_build *b, int (*skip)(const struct arc
         if (n->stage->scope == SCOPE_STUDY || failures_told(&b->all[i]) || (skip && skip(b, i)))
             continue;
         struct h5 *h;
-        TRY(h5_open(n->path, 0, b->arena, &h, e));
+        TRY(h5_open_sealed(n->path, b->arena, &h, e));
         err_t code = visit(b, n, h, e);
         err_item(e, "%s", n->path);
-        h5_close(h, e);
+        err_t closed = h5_close(h, e); /* which says where damage was taken for something that is not there */
         arena_reset(b->arena);
-        TRY(code);
+        TRY(code != ERR_OK ? code : closed);
     }
     return ERR_OK;
 }
@@ -551,7 +551,9 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     fill(&b, p, &key, &keep, e);
     h5_close(b.archive, e);
     if (e->code == ERR_OK)
-        file_commit(partial, d->archive, e);
+        digest_seal(partial, &keep, e);
+    if (e->code == ERR_OK && file_commit(partial, d->archive, e) == ERR_OK)
+        digest_note_remove(d->archive);
     else
         unlink(partial);
     code = e->code;

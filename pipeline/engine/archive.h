@@ -18,8 +18,8 @@ struct provenance {
     const char *mpi, *hdf5, *blas; /* library versions */
 };
 
-/* Local, process 0. Is the archive there, and made of exactly these artifacts, by their keys and by the size
- * and time of their files? all: freshness of every node. */
+/* Local, process 0. Is the archive there, and made of exactly these artifacts, by their keys and their
+ * digests? all: freshness of every node. */
 int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch);
 
 /* Local, process 0, which alone builds it now. Builds the archive under a partial name and renames it. Every

@@ -1,5 +1,6 @@
 #include "engine/fresh.h"
 
+#include "hdf5/digest.h"
 #include "formats/checkpoint.h"
 #include "base/text.h"
 #include "base/file.h"
@@ -94,7 +95,7 @@ static err_t add_archive(const struct dag *d, struct text *t, struct arena *a, s
     struct h5 *h;
     struct err none;
     err_clear(&none);
-    if (access(d->archive, F_OK) != 0 || h5_open(d->archive, 0, a, &h, &none) != ERR_OK)
+    if (access(d->archive, F_OK) != 0 || h5_open_sealed(d->archive, a, &h, &none) != ERR_OK)
         return ERR_OK;
     if (h5_get_text(h, "/", "parts", &key, &none) == ERR_OK)
         text_add(t, e, "\narchive %s", key);
@@ -217,6 +218,29 @@ static int outputs_stand(struct h5 *h, struct arena *a, char *why, int size)
     return 1;
 }
 
+/* What an error says of a file, whose path it begins with. */
+static void take_reason(const struct err *e, const char *path, char *why, int size)
+{
+    size_t n = strlen(path);
+    const char *text = strncmp(e->text, path, n) == 0 && e->text[n] == ':' ? e->text + n + 2 : e->text;
+    snprintf(why, (size_t)size, "%.*s", (int)strcspn(text, ";"), text);
+}
+
+/* Is the artifact damaged, as far as that is known or met when it is opened? Then why says so, and there is
+ * no *h. */
+static int is_damaged(const char *path, struct arena *a, struct h5 **h, char *why, int size)
+{
+    char noted[120];
+    struct err met;
+    err_clear(&met);
+    *h = NULL;
+    if (digest_noted(path, noted, sizeof noted))
+        snprintf(why, (size_t)size, "is damaged: %s", noted);
+    else if (h5_open_sealed(path, a, h, &met) != ERR_OK)
+        take_reason(&met, path, why, size);
+    return !*h;
+}
+
 static void judge(const struct node *n, struct freshness *f, struct arena *a, struct arena *keep)
 {
     f->why[0] = '\0';
@@ -229,8 +253,7 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
     err_clear(&ignored);
     struct h5 *h;
     f->state = STATE_STALE;
-    if (h5_open(n->path, 0, a, &h, &ignored) != ERR_OK) {
-        snprintf(f->why, sizeof f->why, "the artifact is damaged");
+    if (is_damaged(n->path, a, &h, f->why, (int)sizeof f->why)) {
         compute_key(f);
         return;
     }
@@ -247,7 +270,12 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
         snprintf(f->why, sizeof f->why, "what it needs changed");
     else if (!n->stage->writes_files || outputs_stand(h, a, f->why, (int)sizeof f->why))
         f->state = STATE_FRESH;
-    h5_close(h, &ignored);
+    struct err met; /* a part that does not match may be one that cannot be read */
+    err_clear(&met);
+    if (h5_close(h, &met) != ERR_OK) {
+        f->state = STATE_STALE;
+        take_reason(&met, n->path, f->why, (int)sizeof f->why);
+    }
     compute_key(f);
 }
 

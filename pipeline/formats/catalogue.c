@@ -354,7 +354,7 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
     struct h5 *f;
     char *path, *format, *simulated, *note;
     *c = (struct checkpoint){0};
-    TRY(h5_open(artifact, 0, a, &f, e));
+    TRY(h5_open_sealed(artifact, a, &f, e));
     err_t code = h5_get_text(f, "/", "checkpoint", &path, e);
     if (code == ERR_OK)
         code = h5_get_text(f, "/", "format", &format, e);

@@ -2,8 +2,8 @@
  * complete.
  *
  * First the bulk data (all processes, MPI-IO), then tables and attributes (process 0), then, by the runner,
- * the completing attributes, a flush to disk and the rename. A process by itself does without MPI-IO: the
- * file is created, opened and closed once. */
+ * the completing attributes, the digests of it all (digest.h), a flush to disk and the rename. A process by
+ * itself does without MPI-IO: the file is created, opened and closed once. */
 #ifndef SINEW_ARTIFACT_H
 #define SINEW_ARTIFACT_H
 
@@ -19,8 +19,8 @@ struct artifact {
     char mark[FILE_MARK]; /* of process 0, on all: for the partial names of what else the node writes */
     struct h5 *bulk;      /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
     struct h5 *tables;    /* open serially on process 0, or NULL */
-    int created;
-    int committed; /* process 0: it stands under its final name */
+    int created, shared;  /* a file is there; all processes wrote into it */
+    int committed;        /* process 0: it stands under its final name */
 };
 
 /* Collective, for who alone writes it now. Begins an artifact; its folder is created, what others left of it
@@ -37,8 +37,8 @@ err_t artifact_bulk_done(struct artifact *out, struct err *e);
 /* Local, process 0 only. The file for tables and attributes, valid until the artifact ends. */
 err_t artifact_tables(struct artifact *out, struct h5 **f, struct err *e);
 
-/* Collective. Closes what is open. complete: flush and rename to the final name; otherwise the partial file
- * is removed. */
+/* Collective. Closes what is open. complete: seal, flush and rename to the final name; otherwise the partial
+ * file is removed. */
 err_t artifact_end(struct artifact *out, int complete, struct err *e);
 
 #endif

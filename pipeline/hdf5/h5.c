@@ -1,6 +1,7 @@
 #include "hdf5/h5.h"
 
 #include "hdf5/h5_internal.h"
+#include "hdf5/digest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +35,7 @@ static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
-err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name)
+err_t h5_fail_path(struct err *e, err_t code, const char *path, const char *doing, const char *name)
 {
     char why[WHY] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
@@ -46,6 +47,15 @@ err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, co
                        doing, name[0] ? " " : "", name, (double)room.f_bavail * (double)room.f_frsize);
     return err_set(e, code, "%s: cannot %s%s%s: HDF5: %s", path, doing, name[0] ? " " : "", name,
                    why[0] ? why : "no reason given");
+}
+
+err_t h5_fail(struct err *e, err_t code, const struct h5 *f, const char *doing, const char *name)
+{
+    const struct err *damage = f->digest ? digest_error(f->digest) : NULL;
+    if (!damage || damage->code == ERR_OK)
+        return h5_fail_path(e, code, f->path, doing, name);
+    H5Eclear2(H5E_DEFAULT);
+    return err_set(e, damage->code, "%s", damage->text);
 }
 
 /* HDF5 has state of its own for the whole process, and so this: a file that it could not close stays open in
@@ -68,7 +78,7 @@ err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
     if (H5Dclose(id) >= 0)
         return e->code;
     h5_abandon(f);
-    return h5_fail(e, ERR_SYSTEM, f->path, "write dataset", name);
+    return h5_fail(e, ERR_SYSTEM, f, "write dataset", name);
 }
 
 void h5_start(void)
@@ -95,8 +105,7 @@ const char *h5_version(char *text, int size)
 
 /* ---- files ---- */
 
-static err_t wrap(hid_t id, const char *path, const struct comm *c, struct arena *a, struct h5 **f,
-                  struct err *e)
+err_t h5_wrap(hid_t id, const char *path, const struct comm *c, struct arena *a, struct h5 **f, struct err *e)
 {
     struct h5 *h = NULL;
     if (arena_array(a, "h5.file", 1, &h, e) != ERR_OK || !(h->path = arena_strdup(a, path, e))) {
@@ -116,12 +125,11 @@ err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
     unlink(path); /* a link that lies there is not followed */
     hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
-        return h5_fail(e, ERR_SYSTEM, path, "create the file", "");
-    return wrap(id, path, NULL, a, f, e);
+        return h5_fail_path(e, ERR_SYSTEM, path, "create the file", "");
+    return h5_wrap(id, path, NULL, a, f, e);
 }
 
-/* Does another program hold the file locked, as HDF5 does while it writes? Where there are no locks: no. */
-static int is_being_written(const char *path)
+int h5_is_being_written(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     int is = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
@@ -133,14 +141,14 @@ static int is_being_written(const char *path)
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e)
 {
     *f = NULL;
-    if (!writable && is_being_written(path))
+    if (!writable && h5_is_being_written(path))
         return err_set(e, ERR_DATA, "%s: another program has it open for writing", path);
     hid_t id = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0 && access(path, R_OK) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));
     if (id < 0)
-        return h5_fail(e, ERR_DATA, path, "open the file, it is damaged or no HDF5 file", "");
-    return wrap(id, path, NULL, a, f, e);
+        return h5_fail_path(e, ERR_DATA, path, "open the file, it is damaged or no HDF5 file", "");
+    return h5_wrap(id, path, NULL, a, f, e);
 }
 
 err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
@@ -152,9 +160,9 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a
     hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
     H5Pclose(access);
     if (id < 0)
-        h5_fail(e, ERR_SYSTEM, path, "create the file", "");
+        h5_fail_path(e, ERR_SYSTEM, path, "create the file", "");
     else
-        wrap(id, path, c, a, f, e);
+        h5_wrap(id, path, c, a, f, e);
     return comm_agree(c, e);
 }
 
@@ -167,8 +175,10 @@ err_t h5_close(struct h5 *f, struct err *e)
     h5_sources_close(f);
     if (H5Fclose(f->id) < 0) {
         h5_abandon(f);
-        h5_fail(e, ERR_SYSTEM, f->path, "close the file", "");
+        h5_fail(e, ERR_SYSTEM, f, "close the file", "");
     }
+    h5_sound(f, e);
+    digest_close(f->digest);
     if (f->comm && before == ERR_OK && e->code != ERR_OK && f->comm->np > 1)
         comm_abort(f->comm, e);
     return f->comm ? comm_agree(f->comm, e) : e->code;
@@ -300,7 +310,7 @@ err_t h5_set_text(struct h5 *f, const char *where, const char *name, const char 
     herr_t status = o < 0 ? -1 : h5_attach_text(o, name, value);
     if (o >= 0)
         H5Oclose(o);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f, "write attribute", name) : ERR_OK;
 }
 
 static err_t set_number(struct h5 *f, const char *where, const char *name, hid_t type, const void *value,
@@ -317,7 +327,7 @@ static err_t set_number(struct h5 *f, const char *where, const char *name, hid_t
     H5Sclose(space);
     if (o >= 0)
         H5Oclose(o);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "write attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f, "write attribute", name) : ERR_OK;
 }
 
 err_t h5_set_int(struct h5 *f, const char *where, const char *name, int64_t value, struct err *e)
@@ -335,7 +345,7 @@ static hid_t open_attribute(struct h5 *f, const char *where, const char *name, H
 {
     hid_t at = H5Aopen_by_name(f->id, where, name, H5P_DEFAULT, H5P_DEFAULT);
     if (at < 0) {
-        h5_fail(e, ERR_DATA, f->path, "read attribute", name);
+        h5_fail(e, ERR_DATA, f, "read attribute", name);
         return -1;
     }
     hid_t type = H5Aget_type(at), space = H5Aget_space(at);
@@ -362,7 +372,7 @@ err_t h5_get_text(struct h5 *f, const char *where, const char *name, char **valu
                      ? err_set(e, ERR_DATA, "%s: attribute %s is no fixed text", f->path, name)
                      : arena_array(f->arena, "text", (int64_t)n + 1, value, e);
     if (code == ERR_OK && H5Aread(at, type, *value) < 0)
-        code = h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name);
+        code = h5_fail(e, ERR_SYSTEM, f, "read attribute", name);
     H5Tclose(type);
     H5Aclose(at);
     return code;
@@ -376,7 +386,7 @@ static err_t get_number(struct h5 *f, const char *where, const char *name, H5T_c
         return e->code;
     herr_t status = H5Aread(at, type, value);
     H5Aclose(at);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "read attribute", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f, "read attribute", name) : ERR_OK;
 }
 
 err_t h5_get_int(struct h5 *f, const char *where, const char *name, int64_t *value, struct err *e)
@@ -397,7 +407,7 @@ err_t h5_write_text(struct h5 *f, const char *name, const char *text, const char
     if (status >= 0)
         status = h5_attach_text(id, "description", description);
     if (status < 0)
-        h5_fail(e, ERR_SYSTEM, f->path, "write", name);
+        h5_fail(e, ERR_SYSTEM, f, "write", name);
     if (id >= 0)
         h5_end_dataset(f, id, name, e);
     H5Sclose(space);
@@ -410,7 +420,7 @@ err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
     *text = NULL;
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
-        return h5_fail(e, ERR_DATA, f->path, "open", name);
+        return h5_fail(e, ERR_DATA, f, "open", name);
     hid_t type = H5Dget_type(id), space = H5Dget_space(id);
     int one = H5Sget_simple_extent_npoints(space) == 1;
     H5Sclose(space);
@@ -418,7 +428,7 @@ err_t h5_read_text(struct h5 *f, const char *name, char **text, struct err *e)
                      ? arena_array(f->arena, "text", (int64_t)H5Tget_size(type) + 1, text, e)
                      : err_set(e, ERR_DATA, "%s: %s is no fixed text", f->path, name);
     if (code == ERR_OK && H5Dread(id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, *text) < 0)
-        code = h5_fail(e, ERR_SYSTEM, f->path, "read", name);
+        code = h5_fail(e, ERR_SYSTEM, f, "read", name);
     H5Tclose(type);
     H5Dclose(id);
     return code;
@@ -432,12 +442,12 @@ err_t h5_group(struct h5 *f, const char *name, const char *description, struct e
     herr_t status = id < 0 ? -1 : h5_attach_text(id, "description", description);
     if (id >= 0)
         H5Gclose(id);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create group", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f, "create group", name) : ERR_OK;
 }
 
 err_t h5_link_external(struct h5 *f, const char *name, const char *file, const char *target, struct err *e)
 {
     hid_t links = h5_link_list();
     herr_t status = H5Lcreate_external(file, target, f->id, name, links, H5P_DEFAULT);
-    return status < 0 ? h5_fail(e, ERR_SYSTEM, f->path, "create link", name) : ERR_OK;
+    return status < 0 ? h5_fail(e, ERR_SYSTEM, f, "create link", name) : ERR_OK;
 }

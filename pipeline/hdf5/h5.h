@@ -37,6 +37,16 @@ const char *h5_version(char *text, int size);
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e);
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e);
 
+/* Local. Opens a file of ours, an artifact or the archive, to be read by its digests (hdf5/digest.h): each
+ * block, of data as of HDF5's own structures, is checked before HDF5 or anybody sees it. What is damaged or
+ * carries no digests is DATA, of this call or of the one that comes upon it, and of all after that; links
+ * into other files lead nowhere. */
+err_t h5_open_sealed(const char *path, struct arena *a, struct h5 **f, struct err *e);
+
+/* Local. DATA where reading this file met damage: for who asked whether something is there (h5_has) and was
+ * told no. h5_close says so too. */
+err_t h5_sound(const struct h5 *f, struct err *e);
+
 /* Collective. Creates path new under the MPI-IO driver: what lies there is an error, no link is followed. */
 err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
                          struct err *e);
@@ -51,6 +61,10 @@ err_t h5_close(struct h5 *f, struct err *e);
  * end by _exit. NULL is fine. */
 void h5_abandon(struct h5 *f);
 int h5_abandoned(void);
+
+/* Local. Where in a sealed file the damaged block is, in words: "dataset /update/old", or HDF5's own
+ * structures. Found by reading one dataset after the other until one needs that block. */
+void h5_where(const char *path, int64_t block, char *text, size_t size, struct arena *a);
 
 /* Large 1-D datasets. h5_bulk creates one of n elements (groups in the name are created); grow_to > 0:
  * h5_bulk_grow may change n, to about grow_to at the most (a hint for the chunk size), 0: the size is fixed.

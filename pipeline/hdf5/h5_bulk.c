@@ -67,7 +67,7 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
     H5Pclose(create);
     if (id < 0) {
         H5Tclose(t);
-        return h5_fail(e, ERR_SYSTEM, f->path, "create dataset", name);
+        return h5_fail(e, ERR_SYSTEM, f, "create dataset", name);
     }
     return keep_bulk(f, id, t, name, d, e);
 }
@@ -79,7 +79,7 @@ err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int6
     err_t code = create_dataset(f, name, type, 1, &dims, grow_to, d, e);
     if (code == ERR_OK && (h5_attach_text((*d)->id, "description", description) < 0 ||
                            (units && h5_attach_text((*d)->id, "units", units) < 0)))
-        h5_fail(e, ERR_SYSTEM, f->path, "describe dataset", name);
+        h5_fail(e, ERR_SYSTEM, f, "describe dataset", name);
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 
@@ -93,7 +93,7 @@ err_t h5_bulk_grow(struct h5_bulk *d, int64_t n, struct err *e)
 {
     d->dims[0] = (hsize_t)n;
     if (H5Dset_extent(d->id, d->dims) < 0)
-        return h5_fail(e, ERR_SYSTEM, d->file->path, "extend dataset", d->name);
+        return h5_fail(e, ERR_SYSTEM, d->file, "extend dataset", d->name);
     return ERR_OK;
 }
 
@@ -103,7 +103,7 @@ err_t h5_find(struct h5 *f, const char *name, enum h5_type type, struct h5_bulk 
     *d = NULL;
     hid_t id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (id < 0)
-        return h5_fail(e, ERR_DATA, f->path, "open dataset", name);
+        return h5_fail(e, ERR_DATA, f, "open dataset", name);
     hid_t want = h5_make_type(type), have = H5Dget_type(id);
     int same = H5Tequal(want, have) > 0;
     H5Tclose(have);
@@ -146,7 +146,7 @@ static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void 
     }
     H5Sclose(space);
     if (status < 0)
-        return h5_fail(e, ERR_SYSTEM, d->file->path, write ? "write dataset" : "read dataset", d->name);
+        return h5_fail(e, ERR_SYSTEM, d->file, write ? "write dataset" : "read dataset", d->name);
     return ERR_OK;
 }
 
@@ -186,7 +186,7 @@ err_t h5_external(struct h5 *f, const char *name, enum h5_type type, int ndim, c
     if (id >= 0)
         H5Dclose(id);
     if (id < 0 || failed)
-        return h5_fail(e, ERR_SYSTEM, f->path, "create external dataset", name);
+        return h5_fail(e, ERR_SYSTEM, f, "create external dataset", name);
     return ERR_OK;
 }
 

@@ -1,6 +1,6 @@
 /* What the files of the HDF5 module share: h5.c (files, types, attributes), h5_bulk.c (datasets of elements),
- * h5_table.c (tables) and h5_source.c (datasets that others wrote). The one header that includes hdf5.h;
- * nothing but those four includes it. The interface is h5.h. */
+ * h5_table.c (tables), h5_source.c (datasets that others wrote) and h5_sealed.c (files with digests). The one
+ * header that includes hdf5.h; nothing but those five includes it. The interface is h5.h. */
 #ifndef SINEW_H5_INTERNAL_H
 #define SINEW_H5_INTERNAL_H
 
@@ -17,11 +17,22 @@ struct h5 {
     const struct comm *comm;   /* NULL: serial */
     struct h5_bulk *bulks;     /* open datasets */
     struct h5_source *sources; /* open datasets of others */
+    struct digest *digest;     /* by which it is read; NULL: as any other file */
 };
 
+/* Local. Wraps an open file, which is closed where that fails. */
+err_t h5_wrap(hid_t id, const char *path, const struct comm *c, struct arena *a, struct h5 **f,
+              struct err *e);
+
+/* Local. Does another program hold the file locked, as HDF5 does while it writes? Where there are no locks:
+ * no. */
+int h5_is_being_written(const char *path);
+
 /* Local. Sets e to "PATH: cannot DOING NAME: HDF5: why", why being the deepest entry of HDF5's error stack,
- * which is emptied. */
-err_t h5_fail(struct err *e, err_t code, const char *path, const char *doing, const char *name);
+ * which is emptied. Where reading met damage it is that which is told. The second for a file that is not
+ * open. */
+err_t h5_fail(struct err *e, err_t code, const struct h5 *f, const char *doing, const char *name);
+err_t h5_fail_path(struct err *e, err_t code, const char *path, const char *doing, const char *name);
 
 /* Local. Closes a dataset, which writes what HDF5 still holds of it. A failure is SYSTEM, and the file is
  * abandoned. */

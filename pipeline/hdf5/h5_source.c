@@ -130,7 +130,7 @@ static err_t check_chunks(struct h5_source *s, hid_t list, size_t *cache_bytes, 
 {
     hsize_t chunk[TENSOR_MAX_NDIM], have = 0;
     if (s->ndim < 1 || H5Pget_chunk(list, s->ndim, chunk) != s->ndim)
-        return h5_fail(e, ERR_DATA, s->file->path, "read the chunk shape of dataset", s->name);
+        return h5_fail(e, ERR_DATA, s->file, "read the chunk shape of dataset", s->name);
     uint64_t bytes, expected = 1, band;
     hid_t type = H5Dget_type(s->id);
     bytes = H5Tget_size(type);
@@ -156,7 +156,7 @@ static err_t check_chunks(struct h5_source *s, hid_t list, size_t *cache_bytes, 
     herr_t status = H5Dget_num_chunks(s->id, space, &have);
     H5Sclose(space);
     if (status < 0)
-        return h5_fail(e, ERR_DATA, s->file->path, "count the chunks of dataset", s->name);
+        return h5_fail(e, ERR_DATA, s->file, "count the chunks of dataset", s->name);
     if (have != expected)
         return err_set(e, ERR_DATA,
                        "%s: dataset %s: %llu of its %llu chunks were written; the rest has no values",
@@ -218,7 +218,7 @@ static err_t give_cache(struct h5_source *s, size_t cache_bytes, struct err *e)
     H5Dclose(s->id);
     s->id = open_here(s->file, s->name, cache_bytes);
     if (s->id < 0)
-        return h5_fail(e, ERR_DATA, s->file->path, "open dataset", s->name);
+        return h5_fail(e, ERR_DATA, s->file, "open dataset", s->name);
     s->cache_bytes = cache_bytes;
     m->live_bytes += cache_bytes;
     m->peak_bytes = m->live_bytes > m->peak_bytes ? m->live_bytes : m->peak_bytes;
@@ -238,7 +238,7 @@ err_t h5_source_open(struct h5 *f, const char *name, int row_ndim, struct h5_sou
         return e->code;
     s->id = open_here(f, name, 0);
     if (s->id < 0)
-        return h5_fail(e, ERR_DATA, f->path, "open dataset", name);
+        return h5_fail(e, ERR_DATA, f, "open dataset", name);
     f->sources = s; /* closed with the file from here on, whatever comes */
     TRY(find_type(s, info, e));
     TRY(find_shape(s, info, e));
@@ -275,7 +275,7 @@ err_t h5_source_read(struct h5_source *s, int64_t first, int64_t n, void *buf, s
         char *to = (char *)buf + done * s->row_elements * s->element_bytes;
         if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
             H5Dread(s->id, s->memory_type, memory, space, H5P_DEFAULT, to) < 0)
-            code = h5_fail(e, ERR_DATA, s->file->path, "read dataset", s->name);
+            code = h5_fail(e, ERR_DATA, s->file, "read dataset", s->name);
         H5Sclose(memory);
     }
     H5Sclose(space);
@@ -313,7 +313,7 @@ err_t h5_each_dataset(struct h5 *f, err_t (*each)(void *arg, const char *name, i
 {
     struct dataset_walk l = {.each = each, .arg = arg, .code = ERR_OK};
     if (H5Literate(f->id, H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l) < 0 && l.code == ERR_OK)
-        return h5_fail(e, ERR_DATA, f->path, "list its datasets", "");
+        return h5_fail(e, ERR_DATA, f, "list its datasets", "");
     H5Eclear2(H5E_DEFAULT); /* of what could not be opened */
     return l.code;
 }

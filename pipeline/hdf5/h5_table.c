@@ -61,7 +61,7 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
     H5Pclose(create);
     H5Tclose(type);
     if (*id < 0)
-        return h5_fail(e, ERR_SYSTEM, f->path, "create table", name);
+        return h5_fail(e, ERR_SYSTEM, f, "create table", name);
     herr_t status = h5_attach_text(*id, "description", s->description);
     for (int i = 0; growing && i < s->ncolumns; i++) {
         char attribute[96];
@@ -73,7 +73,7 @@ static err_t create_table(struct h5 *f, const char *name, const struct schema *s
     }
     if (status >= 0)
         return ERR_OK;
-    h5_fail(e, ERR_SYSTEM, f->path, "describe table", name);
+    h5_fail(e, ERR_SYSTEM, f, "describe table", name);
     h5_end_dataset(f, *id, name, e);
     *id = -1;
     return e->code;
@@ -118,7 +118,7 @@ static err_t open_table(struct h5 *f, const char *name, const struct schema *s, 
 {
     *id = H5Dopen2(f->id, name, H5P_DEFAULT);
     if (*id < 0)
-        return h5_fail(e, ERR_DATA, f->path, "open table", name);
+        return h5_fail(e, ERR_DATA, f, "open table", name);
     if (file_widths(f->path, *id, name, s, widths, e) != ERR_OK) {
         H5Dclose(*id);
         return e->code;
@@ -167,7 +167,7 @@ static err_t write_rows(struct h5 *f, hid_t id, const char *name, const struct t
         hid_t memory = H5Screate_simple(1, &count, NULL);
         H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
         if (code == ERR_OK && H5Dwrite(id, type, memory, space, H5P_DEFAULT, rows) < 0)
-            code = h5_fail(e, ERR_SYSTEM, f->path, "write table", name);
+            code = h5_fail(e, ERR_SYSTEM, f, "write table", name);
         H5Sclose(memory);
     }
     arena_drop(f->arena, rows);
@@ -209,7 +209,7 @@ err_t h5_table_append(struct h5 *f, const char *table, const struct table *t, st
     TRY(open_table(f, name, t->schema, widths, &n, &id, e));
     hsize_t grown = (hsize_t)(n + t->nrows);
     if (t->nrows > 0 && H5Dset_extent(id, &grown) < 0)
-        h5_fail(e, ERR_SYSTEM, f->path, "extend table", name);
+        h5_fail(e, ERR_SYSTEM, f, "extend table", name);
     else if (t->nrows > 0)
         write_rows(f, id, name, t, widths, n, e);
     return h5_end_dataset(f, id, name, e);
@@ -282,7 +282,7 @@ static err_t read_rows(struct h5 *f, hid_t id, const char *name, struct table *t
         hid_t memory = H5Screate_simple(1, &count, NULL);
         H5Sselect_hyperslab(space, H5S_SELECT_SET, &start, NULL, &count, NULL);
         if (H5Dread(id, type, memory, space, H5P_DEFAULT, rows) < 0)
-            code = h5_fail(e, ERR_SYSTEM, f->path, "read table", name);
+            code = h5_fail(e, ERR_SYSTEM, f, "read table", name);
         H5Sclose(memory);
         if (code == ERR_OK)
             code = take_rows(t, rows, part, widths, offset, row_bytes, text, e);
@@ -365,7 +365,7 @@ err_t h5_table_list(struct h5 *f, char **list, struct err *e)
     TRY(text_add(&l.text, e, "%s", ""));
     if (h5_has(f, "/tables") &&
         H5Literate_by_name(f->id, "/tables", H5_INDEX_NAME, H5_ITER_INC, NULL, list_one, &l, H5P_DEFAULT) < 0)
-        return h5_fail(e, ERR_DATA, f->path, "list its tables", "");
+        return h5_fail(e, ERR_DATA, f, "list its tables", "");
     *list = l.text.text;
     return e->code;
 }

@@ -93,7 +93,7 @@ SHARED(compared, KEPT_IN_ARTIFACT, "The compared tensors, in the order of the bi
 
 SHARED(files, KEPT_IN_ARTIFACT, "Files that were read or written.", C_TEXT("path", "as opened"),
        C_INT("size_bytes", "size"), C_INT("mtime_ns", "modification time since 1970"),
-       C_TEXT("header_hash", "XXH3-64 of the header, hexadecimal"));
+       C_TEXT("header_hash", "XXH3-64 of the header, of the report's files of all bytes, hexadecimal"));
 
 #define PLACE_COLUMNS                                                                                  \
     C_TENSOR, C_TEXT("shape", "rows x columns"), C_TEXT("dtype", "safetensors type name"), C_LAYER,    \

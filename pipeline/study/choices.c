@@ -62,7 +62,7 @@ static int catalogued(const struct config *c, const char *folder, struct arena *
         const char *path = arena_printf(scratch, &no, "%s/%s.h5", folder, c->nodes[i].name);
         struct h5 *f;
         char *name;
-        if (!path || access(path, F_OK) != 0 || h5_open(path, 0, scratch, &f, &no) != ERR_OK)
+        if (!path || access(path, F_OK) != 0 || h5_open_sealed(path, scratch, &f, &no) != ERR_OK)
             continue;
         const struct format *format =
             h5_get_text(f, "/", "format", &name, &no) == ERR_OK ? format_named(name) : NULL;

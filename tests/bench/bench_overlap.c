@@ -284,7 +284,7 @@ static void read_files(struct bench *b)
     arena_array(&a, "bench", window, &words, &e);
     must(b, &e);
     for (int m = 0; m < b->masks; m++) {
-        h5_open(b->inputs[m].path, 0, &a, &f[m], &e);
+        h5_open_sealed(b->inputs[m].path, &a, &f[m], &e);
         must(b, &e);
         h5_find(f[m], "mask", H5_BITS64, &d[m], &n, &e);
         must(b, &e);

@@ -12,6 +12,7 @@ import types
 import numpy as np
 import torch
 
+import digestlib
 import sinewlib as lib
 
 CELL = "tiny-a/ppo/1"
@@ -209,6 +210,8 @@ stages: {load: {}, delta: {needs: [load]}, mask: {needs: [delta]}}
         with h5py.File(self.path("out", "cells", CELL, "mask.h5"), "r+") as f:
             f["mask"][3] ^= np.uint64(1)
         to = self.path("mask.safetensors")
+        self.refused(3, "carries no digests", self.export(to, status=3))
+        digestlib.seal(self.path("out", "cells", CELL, "mask.h5"))
         self.refused(3, "bits set", self.export(to, np=2, status=3))
         self.assertEqual([x for x in os.listdir(self.dir) if "safetensors" in x], [])
 

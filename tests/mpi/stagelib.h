@@ -9,6 +9,7 @@
 
 #include "compare/pair.h"
 #include "formats/catalogue.h"
+#include "hdf5/digest.h"
 #include "study/registry.h"
 #include "study/tables.h"
 #include "study/stage.h"
@@ -263,7 +264,7 @@ static inline struct table read_table(struct world *w, const char *path, const c
     struct err e;
     err_clear(&e);
     table_start(&t, tables_find(name), &w->arena);
-    if (h5_open(path, 0, &w->arena, &f, &e) == ERR_OK)
+    if (h5_open_sealed(path, &w->arena, &f, &e) == ERR_OK)
         h5_table_read(f, name, &t, 0, -1, NULL, &e);
     h5_close(f, &e);
     check(w, e.code == ERR_OK, "%s: table %s: %s", path, name, e.text);
@@ -280,7 +281,7 @@ static inline void *read_bulk(struct world *w, const char *path, const char *nam
     void *buf = NULL;
     err_clear(&e);
     *n = 0;
-    if (h5_open(path, 0, &w->arena, &f, &e) == ERR_OK && h5_find(f, name, type, &d, n, &e) == ERR_OK) {
+    if (h5_open_sealed(path, &w->arena, &f, &e) == ERR_OK && h5_find(f, name, type, &d, n, &e) == ERR_OK) {
         buf = take(w, *n + 1, size);
         h5_get(d, 0, *n, buf, &e);
     }
@@ -303,7 +304,8 @@ static inline void flip_bit(struct world *w, const char *path, const char *name,
         word ^= (uint64_t)1 << bit % 64;
         h5_put(d, bit / 64, 1, &word, &e);
     }
-    h5_close(f, &e);
+    if (h5_close(f, &e) == ERR_OK)
+        digest_seal(path, &w->arena, &e);
     check(w, e.code == ERR_OK, "%s: %s: %s", path, name, e.text);
 }
 

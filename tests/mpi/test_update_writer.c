@@ -110,7 +110,7 @@ static void compare(struct world *w, const struct layout *l, const char *path)
     err_clear(&e);
     for (int64_t b = 0; b < l->nblocks; b++)
         nvalues += changed(b) < layout_block(l, b).n ? changed(b) : layout_block(l, b).n;
-    if (!check(w, h5_open(path, 0, &w->arena, &f, &e) == ERR_OK, "%s", e.text))
+    if (!check(w, h5_open_sealed(path, &w->arena, &f, &e) == ERR_OK, "%s", e.text))
         return;
     const uint64_t *words = read_back(w, f, "/update/bitmap", H5_BITS64, l->nwords);
     const uint16_t *old_bits = read_back(w, f, "/update/old", H5_BITS16, nvalues),

@@ -1,6 +1,7 @@
 /* The archive of a study of invented stages: their tables in order, bulk data one after the other with the
  * offsets that rows say, cells that nothing was measured of, artifacts that are missing or not as written. */
 #include "engine/archive.h"
+#include "hdf5/digest.h"
 #include "hdf5/h5.h"
 #include "study/registry.h"
 #include "unitlib.h"
@@ -90,6 +91,7 @@ static void write_artifact(struct study *s, int i, int empty)
     h5_table_list(f, &list, &b->err);
     h5_set_text(f, "/", "tables", list, &b->err);
     assert_int_equal(h5_close(f, &b->err), ERR_OK);
+    assert_int_equal(digest_seal(n->path, &b->arena, &b->err), ERR_OK);
 }
 
 static int setup(void **state)
@@ -302,6 +304,7 @@ static void tables_that_were_not_written_are_refused(void **state)
     assert_int_equal(h5_open(s->nodes[2].path, 1, &b->arena, &f, &b->err), ERR_OK);
     assert_int_equal(h5_table_write(f, "files", &more, &b->err), ERR_OK);
     h5_close(f, &b->err);
+    digest_seal(s->nodes[2].path, &b->arena, &b->err);
     check_failed(s, build(s), ERR_DATA, "its tables are not those that were written");
 }
 

@@ -3,6 +3,7 @@
 
 #include "studylib.h"
 
+#include "hdf5/digest.h"
 #include "base/path.h"
 #include "formats/format.h"
 
@@ -172,6 +173,7 @@ static void removed(void **state)
             assert_int_equal(h5_create(n->path, &s->bench.arena, &f, &s->bench.err), ERR_OK);
             h5_set_text(f, "/", "format", i == 0 ? "plain" : i == 1 ? "shards" : "adapter", &s->bench.err);
             assert_int_equal(h5_close(f, &s->bench.err), ERR_OK);
+            assert_int_equal(digest_seal(n->path, &s->bench.arena, &s->bench.err), ERR_OK);
         }
         for (int i = 0; there && i < 2; i++) {
             assert_int_equal(unlink(in_folder(s, i ? "t/shards" : "a/adapter")), 0);

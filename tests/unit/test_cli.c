@@ -86,7 +86,7 @@ static void test_wrong_words(void **state)
     struct bench *b = *state;
     refused(
         b, "sinew",
-        "a verb is wanted: compare, init, check, plan, run, status, report or export; 'sinew --help' explains");
+        "a verb is wanted: compare, init, check, plan, run, status, verify, report or export; 'sinew --help' explains");
     refused(b, "sinew chekc", "unknown verb 'chekc', did you mean 'check'?; 'sinew --help' lists them");
     refused(b, "sinew manuel", "unknown verb 'manuel'; 'sinew --help' lists them"); /* it is hidden */
     refused(b, "sinew check", "'sinew check' wants one CONFIG file, 0 given; 'sinew check --help' explains");

@@ -2,6 +2,7 @@
  * other, against a reference that takes each element by itself; in any ranges, and again from a catalogue. */
 #include "unitlib.h"
 
+#include "hdf5/digest.h"
 #include "formats/catalogue.h"
 #include "formats/checkpoint.h"
 #include "formats/decoders/scaled.h"
@@ -211,6 +212,7 @@ static void test_catalogue(void **state)
     assert_int_equal(h5_create(path, a, &f, e), ERR_OK);
     assert_int_equal(catalogue_write(&derived, f, a, e), ERR_OK);
     assert_int_equal(h5_close(f, e), ERR_OK);
+    assert_int_equal(digest_seal(path, a, e), ERR_OK);
     if (catalogue_read(&read, path, a, e) != ERR_OK)
         fail_msg("%s", e->text);
     assert_string_equal(read.note, derived.note);
@@ -294,6 +296,7 @@ static void write_said(struct world *w, const char *path, const struct said *x)
     TABLE_ADD(&t, e, V_INT(0), V_INT(x->helper));
     h5_table_write(h, "helpers", &t, e);
     assert_int_equal(h5_close(h, e), ERR_OK);
+    assert_int_equal(digest_seal(path, a, e), ERR_OK);
 }
 
 /* An artifact is a file like any other. */

@@ -3,6 +3,7 @@
 
 #include "unitlib.h"
 
+#include "hdf5/digest.h"
 #include "base/file.h"
 #include "base/path.h"
 #include "compare/maskfile.h"
@@ -181,6 +182,7 @@ static void make(struct fixture *x, enum defect defect)
         h5_table_write(f, "skipped", &skipped, &b->err);
         fresh_mark(&x->dag, i, &x->all[i], f, &b->err);
         h5_close(f, &b->err);
+        digest_seal(n->path, &b->arena, &b->err);
         if (b->err.code != ERR_OK)
             fail_msg("%s", b->err.text);
     }

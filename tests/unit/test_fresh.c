@@ -2,6 +2,8 @@
 
 #include "studylib.h"
 
+#include "hdf5/digest.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -139,7 +141,8 @@ static void damaged(void **state)
         assert_int_equal(kind == 1 ? truncate(path, st.st_size / 2) : 0, 0);
         assert_int_equal(kind == 2 ? truncate(path, 0) : 0, 0);
         study_judge(s);
-        check(s, "one", "f/b/0", STATE_STALE, "the artifact is damaged");
+        check(s, "one", "f/b/0", STATE_STALE,
+              "carries no digests: it was cut short, edited, or written by an older version");
         check_others_fresh(s, "one", "f/b/0");
         study_make(s, study_node(s, "one", "f/b/0"));
         study_judge(s);
@@ -167,6 +170,10 @@ static void other_keys(void **state)
             else
                 h5_set_int(h, "/", parts[k][0], 7, &b->err);
             assert_int_equal(h5_close(h, &b->err), ERR_OK);
+            study_judge(s);
+            check(s, "one", "f/a/0", STATE_STALE,
+                  "carries no digests: it was cut short, edited, or written by an older version");
+            assert_int_equal(digest_seal(artifact(s, "one", "f/a/0"), &b->arena, &b->err), ERR_OK);
             study_judge(s);
             check(s, "one", "f/a/0", STATE_STALE, parts[k][1]);
             study_make(s, study_node(s, "one", "f/a/0"));
@@ -344,6 +351,7 @@ static void written_files(void **state)
     h5_table_write(h, "skipped", &none, &b->err);
     fresh_mark(&s->dag, i, &s->all[i], h, &b->err);
     assert_int_equal(h5_close(h, &b->err), ERR_OK);
+    assert_int_equal(digest_seal(in_folder(s, "other.h5"), &b->arena, &b->err), ERR_OK);
     assert_int_equal(rename(in_folder(s, "other.h5"), s->dag.nodes[i].path), 0);
     study_judge(s);
     check(s, "maker", tuned, STATE_STALE, "its list of written files is damaged");

@@ -2,6 +2,7 @@
  * compare type. */
 #include "unitlib.h"
 
+#include "hdf5/digest.h"
 #include "compare/pair.h"
 #include "formats/catalogue.h"
 #include "elements/codes/codes.h"
@@ -59,6 +60,7 @@ static void make_side(struct fixture *f, int side, struct stored_tensor *t, int6
     assert_int_equal(h5_create(f->catalogue[side], &f->bench.arena, &h, &f->bench.err), ERR_OK);
     assert_int_equal(catalogue_write(&c, h, &f->bench.arena, &f->bench.err), ERR_OK);
     assert_int_equal(h5_close(h, &f->bench.err), ERR_OK);
+    assert_int_equal(digest_seal(f->catalogue[side], &f->bench.arena, &f->bench.err), ERR_OK);
 }
 
 static err_t open_pair(struct fixture *f, enum arithmetic arithmetic, struct table *skipped)

@@ -3,6 +3,7 @@
 #include "unitlib.h"
 
 #include "../cutlib.h"
+#include "hdf5/digest.h"
 #include "compare/pair.h"
 #include "formats/catalogue.h"
 #include "formats/checkpoint.h"
@@ -373,6 +374,7 @@ static void make_side(struct bench *b, const char *name, unsigned start, int kin
     assert_int_equal(catalogue_write(&c, h, &b->arena, &b->err), ERR_OK);
     assert_int_equal(h5_has_table(h, "pieces"), kind >= 0);
     assert_int_equal(h5_close(h, &b->err), ERR_OK);
+    assert_int_equal(digest_seal(catalogue, &b->arena, &b->err), ERR_OK);
 }
 
 static void same_tensor(const struct stored_tensor *x, const struct stored_tensor *y)
@@ -445,6 +447,7 @@ static void write_catalogue(struct bench *b, const char *path, int64_t file_byte
     if (pieces)
         h5_table_write(h, "pieces", &t, e);
     assert_int_equal(h5_close(h, e), ERR_OK);
+    assert_int_equal(digest_seal(path, &b->arena, e), ERR_OK);
 }
 
 /* Artifacts are not believed: a tensor in a file that is not listed, whatever its pieces say, and a file of

@@ -3,6 +3,7 @@
  * it counts, waits as a device would, and fails when told to. */
 #include "unitlib.h"
 
+#include "hdf5/digest.h"
 #include "compare/pair.h"
 #include "formats/catalogue.h"
 #include "formats/readahead.h"
@@ -377,7 +378,7 @@ static int setup(void **state)
                 c.tensors[i].strides = transposed;
             }
         if (h5_create(f->catalogue[side], a, &h, e) != ERR_OK || catalogue_write(&c, h, a, e) != ERR_OK ||
-            h5_close(h, e) != ERR_OK)
+            h5_close(h, e) != ERR_OK || digest_seal(f->catalogue[side], a, e) != ERR_OK)
             return -1;
     }
     return 0;
