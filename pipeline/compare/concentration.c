@@ -1,10 +1,11 @@
 #include "compare/concentration.h"
 
 #include "compare/walk.h"
+#include "elements/largest/largest.h"
 
 #include <string.h>
 
-enum { PER_MILLE = 1000, MAGNITUDE = 0x7fffffff, INFINITE = 0x7f800000 };
+enum { PER_MILLE = 1000 };
 
 static const int64_t per_mille[CONCENTRATION_SHARES] = {1, 10, 50}; /* ascending: further and further down */
 
@@ -102,29 +103,77 @@ struct concentration concentration_of_counts(const struct concentration_counts *
     return out;
 }
 
+enum { EXPONENTS = 256, MANTISSA = 23 };
+
+/* Squares of a run of float32 sizes between two cuts, by exponent: a size is m 2^(exponent - 150), of up to
+ * 24 bits m, so that integers hold the sum of as many m^2 as a run may have. */
+struct squares_run {
+    uint64_t sum[CONCENTRATION_SHARES][EXPONENTS];
+};
+enum { RUN = 1 << 16, PACKED = 1024 };
+_Static_assert(PACKED <= RUN && RUN <= 1 << (64 - 2 * (MANTISSA + 1)), "sums of squares fit 64 bits");
+
+static void add_square(uint64_t *sum, uint32_t bits)
+{
+    const uint64_t exponent = bits >> MANTISSA, rest = bits & ((1U << MANTISSA) - 1),
+                   m = exponent > 0 ? rest | 1U << MANTISSA : rest << 1;
+    sum[exponent] += m * m;
+}
+
+/* What is between two cuts is above all that follow. A share without a cut has no sum. */
+static void end_run(struct concentration_look *look, const int64_t *cut, const struct squares_run *run)
+{
+    for (int from = 0; from < CONCENTRATION_SHARES; from++)
+        for (int exponent = 0; exponent < EXPONENTS; exponent++) {
+            const uint64_t sum = run->sum[from][exponent];
+            if (sum == 0)
+                continue;
+            const double upper = ldexp((double)(sum >> 32), 32 + 2 * (exponent - 150)),
+                         lower = ldexp((double)(sum & 0xffffffff), 2 * (exponent - 150));
+            for (int k = from; k < CONCENTRATION_SHARES; k++)
+                if (cut[k] < INT64_MAX) {
+                    xsum_add(&look->above[k], upper);
+                    xsum_add(&look->above[k], lower);
+                }
+        }
+}
+
+/* A size whose bin is not below the lowest cut. */
+static void add_large(struct concentration_look *look, const int64_t *cut, struct squares_run *run,
+                      uint32_t bits)
+{
+    const int64_t bin = bits >> CONCENTRATION_REST;
+    int k = 0;
+    for (; k < CONCENTRATION_SHARES && bin <= cut[k]; k++)
+        if (bin == cut[k])
+            look->within[k][bits & (CONCENTRATION_WITHIN - 1)]++;
+    if (k < CONCENTRATION_SHARES)
+        add_square(run->sum[k], bits);
+}
+
 /* Most elements are below the bin of the largest share, and there is nothing to do about them; nor about a
  * share that holds all. */
-void concentration_look_add(struct concentration_look *look, const struct concentration_cuts *cuts,
-                            const float *w0, const float *w1, int64_t n)
+void concentration_look_add(struct concentration_look *look, enum isa isa,
+                            const struct concentration_cuts *cuts, const float *w0, const float *w1,
+                            int64_t n)
 {
     int64_t cut[CONCENTRATION_SHARES], lowest = INT64_MAX;
+    struct squares_run run = {{{0}}};
     for (int k = 0; k < CONCENTRATION_SHARES; k++) {
         cut[k] = cuts->bin[k] < 0 ? INT64_MAX : cuts->bin[k];
         lowest = cut[k] < lowest ? cut[k] : lowest;
     }
-    for (int64_t i = 0; i < n; i++) {
-        const float d = w1[i] - w0[i];
-        uint32_t bits;
-        memcpy(&bits, &d, sizeof bits);
-        bits &= MAGNITUDE;
-        const int64_t bin = bits >> CONCENTRATION_REST;
-        if (bin < lowest || bits >= INFINITE)
-            continue;
-        for (int k = 0; k < CONCENTRATION_SHARES; k++)
-            if (bin > cut[k])
-                xsum_add(&look->above[k], square_of_bits(bits));
-            else if (bin == cut[k])
-                look->within[k][bits & (CONCENTRATION_WITHIN - 1)]++;
+    for (int64_t i = 0, part; i < n && lowest < INT64_MAX; i += part) {
+        uint32_t large[PACKED + LARGEST_SLACK];
+        part = min64(n - i, PACKED);
+        const int64_t found =
+            largest_pack(isa, w0 + i, w1 + i, part, (uint32_t)lowest << CONCENTRATION_REST, large);
+        for (int64_t j = 0; j < found; j++)
+            add_large(look, cut, &run, large[j]);
+        if ((i + part) % RUN == 0 || i + part == n) {
+            end_run(look, cut, &run);
+            run = (struct squares_run){{{0}}};
+        }
     }
 }
 
@@ -248,15 +297,16 @@ static err_t look_at(struct concentration_survey *s, const struct walk *w, int64
 {
     const struct block at = layout_block(&set_of(s)->layout, b);
     const struct concentration_cuts *cuts = &s->cuts[s->aside][at.tensor];
+    const enum isa isa = isa_usable();
     for (int64_t done = 0; done < at.n && !concentration_is_empty(cuts); done += PIECE) {
         const int64_t n = min64(at.n - done, PIECE), first = at.first + done;
         if (s->aside)
             TRY(pair_read_aside(s->pair, at.tensor, first, n, w0, w1, e));
         else
             TRY(pair_read(s->pair, at.tensor, first, n, w0, w1, e));
-        concentration_look_add(walk_sums(w, at.tensor), cuts, w0, w1, n);
+        concentration_look_add(walk_sums(w, at.tensor), isa, cuts, w0, w1, n);
         if (!s->aside)
-            concentration_look_add(s->main_look, &s->main_cuts, w0, w1, n);
+            concentration_look_add(s->main_look, isa, &s->main_cuts, w0, w1, n);
     }
     return ERR_OK;
 }

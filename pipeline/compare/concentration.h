@@ -13,6 +13,7 @@
 #define SINEW_CONCENTRATION_H
 
 #include "base/comm.h"
+#include "base/isa.h"
 #include "base/xsum.h"
 #include "compare/pair.h"
 #include "elements/tensor.h"
@@ -76,8 +77,9 @@ struct concentration_look {
 };
 
 /* Local. Adds n elements of both sides in f32. */
-void concentration_look_add(struct concentration_look *look, const struct concentration_cuts *cuts,
-                            const float *w0, const float *w1, int64_t n);
+void concentration_look_add(struct concentration_look *look, enum isa isa,
+                            const struct concentration_cuts *cuts, const float *w0, const float *w1,
+                            int64_t n);
 
 /* Local, pure. The shares of an update whose squares add up to `squares`. */
 struct concentration concentration_of_look(const struct concentration_look *look,

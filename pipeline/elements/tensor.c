@@ -1,5 +1,8 @@
 #include "elements/tensor.h"
 
+#include "elements/convert/convert.h"
+#include "elements/convert/convert_loops.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +58,7 @@ int arithmetic_bytes(enum arithmetic a)
     return a == ARITHMETIC_BF16 ? 2 : 4;
 }
 
-/* ---- bit patterns; branch-free, so that the loops below become vector code ---- */
+/* ---- bit patterns ---- */
 
 static inline uint32_t float_bits(float x)
 {
@@ -71,31 +74,9 @@ static inline float bits_float(uint32_t u)
     return x;
 }
 
-/* To nearest even: adding 0x7fff, and one more where the kept part is odd, carries exactly when the value
- * must go up. A finite value beyond the largest bf16 becomes Inf that way, and Inf stays Inf; a NaN could be
- * carried over and is set apart. */
-static inline uint16_t narrow(uint32_t u)
-{
-    uint32_t up = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-    return (uint16_t)((u & 0x7fffffffu) > 0x7f800000u ? 0x7fc0u : up);
-}
-
-/* Bits of the float equal to an f16: the exponent's bias grows by 112; Inf and NaN (made quiet) take the
- * largest exponent; a subnormal is its mantissa times 2^-24, which is exact in float. Masks choose, since gcc
- * makes no vector code of a float operation that stands in a branch. */
-static inline uint32_t widen_half(uint16_t h)
-{
-    uint32_t sign = (uint32_t)(h & 0x8000u) << 16, magnitude = h & 0x7fffu, moved = magnitude << 13;
-    uint32_t normal = moved + (112u << 23);
-    uint32_t special = moved | 0x7f800000u | (magnitude > 0x7c00u ? 0x00400000u : 0u);
-    uint32_t tiny = float_bits((float)(int32_t)magnitude * 0x1p-24f);
-    uint32_t is_special = -(uint32_t)(magnitude >= 0x7c00u), is_tiny = -(uint32_t)(magnitude < 0x0400u);
-    return sign | (special & is_special) | (tiny & is_tiny) | (normal & ~(is_special | is_tiny));
-}
-
 uint16_t bf16_from_float(float x)
 {
-    return narrow(float_bits(x));
+    return convert_narrow(float_bits(x));
 }
 
 float bf16_to_float(uint16_t bits)
@@ -105,7 +86,7 @@ float bf16_to_float(uint16_t bits)
 
 float f16_to_float(uint16_t bits)
 {
-    return bits_float(widen_half(bits));
+    return bits_float(convert_widen_half(bits));
 }
 
 /* What is kept of a mantissa is rounded to nearest even; below the smallest normal number it is a multiple of
@@ -125,67 +106,9 @@ uint16_t f16_from_float(float x)
     return (uint16_t)(sign | ((rounded - (112u << 23)) >> 13));
 }
 
-/* An element is read before it is written at the same place, so in and out may be one buffer: no dependence
- * crosses elements. */
-static void f32_to_bf16(const uint32_t *in, int64_t n, uint16_t *out)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        out[i] = narrow(in[i]);
-}
-
-static void f16_to_bf16(const uint16_t *in, int64_t n, uint16_t *out)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        out[i] = narrow(widen_half(in[i]));
-}
-
-static void f16_to_f32(const uint16_t *in, int64_t n, uint32_t *out)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        out[i] = widen_half(in[i]);
-}
-
-static void bf16_to_f32(const uint16_t *in, int64_t n, uint32_t *out)
-{
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (uint32_t)in[i] << 16;
-}
-
-/* Each element is half as wide as the one it comes from, or a quarter: never in place. */
-static void f64_to_f32(const double *in, int64_t n, float *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)in[i];
-}
-
-static void f64_to_bf16(const double *in, int64_t n, uint16_t *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = narrow(float_bits((float)in[i]));
-}
-
 void tensor_to_compare(enum arithmetic a, enum dtype t, const void *in, int64_t n, void *out)
 {
-    if (n <= 0)
-        return;
-    if (a == ARITHMETIC_BF16 && t == DTYPE_F32)
-        f32_to_bf16(in, n, out);
-    else if (a == ARITHMETIC_BF16 && t == DTYPE_F16)
-        f16_to_bf16(in, n, out);
-    else if (t == DTYPE_F64 && a == ARITHMETIC_BF16)
-        f64_to_bf16(in, n, out);
-    else if (t == DTYPE_F64)
-        f64_to_f32(in, n, out);
-    else if (a == ARITHMETIC_F32 && t == DTYPE_F16)
-        f16_to_f32(in, n, out);
-    else if (a == ARITHMETIC_F32 && t == DTYPE_BF16)
-        bf16_to_f32(in, n, out);
-    else if (in != out)
-        memcpy(out, in, (size_t)n * (size_t)arithmetic_bytes(a));
+    convert_to_compare(isa_usable(), a, t, in, n, out);
 }
 
 void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_bits, int64_t n, float *delta)
@@ -194,7 +117,7 @@ void tensor_difference(enum arithmetic a, const void *old_bits, const void *new_
         const uint16_t *x = old_bits, *y = new_bits;
         for (int64_t i = 0; i < n; i++) {
             float d = bits_float((uint32_t)y[i] << 16) - bits_float((uint32_t)x[i] << 16);
-            delta[i] = bits_float((uint32_t)narrow(float_bits(d)) << 16);
+            delta[i] = bits_float((uint32_t)convert_narrow(float_bits(d)) << 16);
         }
     } else {
         const float *x = old_bits, *y = new_bits;

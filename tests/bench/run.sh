@@ -1,8 +1,8 @@
 #!/bin/bash
 # Measures sinew against named rivals on this machine: builds release, makes its data with synth, runs each group of rows and ends with
 # one table. Every ratio is taken within one run, against a rival measured in turn with it.
-#   tests/bench/run.sh [OPTION...] [GROUP...]     groups: pair scaled rank overlap entropy memory nodes scaling; without any:
-#                                                 all of them. Only when named: read, the ways of reading files, and
+#   tests/bench/run.sh [OPTION...] [GROUP...]     groups: pair types scaled rank overlap entropy memory nodes scaling; without
+#                                                 any: all of them. Only when named: read, the ways of reading files, and
 #                                                 shards, a trainer's layouts of one model (7 GB in memory)
 #   --quick            one run of each on smaller data, a minute or three: do the programs work?
 #   --runs N           counted runs of each row (default 5), but of
@@ -14,7 +14,7 @@
 # The same rows as JSON lines: build/bench/bench.json. Both folders are removed at the end. tests/bench/README.md says more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-all="pair scaled rank overlap entropy memory nodes scaling"
+all="pair types scaled rank overlap entropy memory nodes scaling"
 folder=/dev/shm/sinew-bench disk=$PWD/build/bench/data quick="" runs="" slow_runs="" np=2 record=() groups=""
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
 while [ $# -gt 0 ]; do
@@ -77,6 +77,10 @@ group_pair() {
         /usr/bin/python3 tests/bench/rival_pair.py "$folder/base" "$folder/tuned" "$folder" --against $bin/bench_pair \
             --processes "$np" --runs "$runs" --json "$json" ${quick:+--tensors model.layers.0.}
     fi
+}
+
+group_types() {
+    mpi $bin/bench_types "$folder" --runs "$runs" --json "$json" ${quick:+--million 8}
 }
 
 group_scaled() {

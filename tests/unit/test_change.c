@@ -79,6 +79,8 @@ static void usual(void **state)
     }
     for (int64_t n = 0; n < 200; n++)
         compare(ARITHMETIC_BF16, x + n % 7, y + n % 7, n);
+    for (int64_t n = 0; n < 200; n++)
+        compare(ARITHMETIC_F32, wide_x + n % 7, wide_y + n % 7, n);
     for (int64_t n = 2000; n < ROOM; n += 997) {
         compare(ARITHMETIC_BF16, x, y, n);
         compare(ARITHMETIC_F32, wide_x, wide_y, n);
@@ -126,6 +128,52 @@ static void odd(void **state)
     }
 }
 
+/* The same in float32: any bits at all, finite ones of every size and sign, and usual ones with one odd
+ * element in each strip. */
+static void odd_wide(void **state)
+{
+    (void)state;
+    static uint32_t x[ROOM], y[ROOM];
+    static const uint32_t pairs[][2] = {
+        {0x00000000, 0x80000000}, {0x80000000, 0x00000000}, {0x7f800000, 0xff800000},
+        {0x7fc00000, 0x7fc00001}, {0x3f800000, 0x7f800000}, {0x7f7fffff, 0xff7fffff},
+        {0x00000001, 0x00000002}, {0x00800000, 0x00800001}, {0x00000000, 0x00000001},
+        {0x3f800000, 0xbf800000}, {0x00000000, 0x7f7fffff}, {0xff800001, 0x3f800000},
+        {0x7fffffff, 0xffffffff}, {0x3f800000, 0x3f800001}, {0xc0000000, 0x40000000},
+        {0x00000000, 0x00800000}, {0x7f7fffff, 0x7f000000}, {0xffffffff, 0x00000001},
+        {0x33800000, 0x34000000}, {0x00ffffff, 0x01000000}};
+    uint64_t seed = 17;
+    for (int i = 0; i < ROOM; i++) {
+        x[i] = (uint32_t)next_random(&seed);
+        y[i] = (uint32_t)next_random(&seed);
+    }
+    compare(ARITHMETIC_F32, x, y, ROOM);
+    for (int i = 0; i < ROOM; i++) {
+        x[i] &= 0xbfffffff;
+        y[i] &= 0xbfffffff;
+    }
+    compare(ARITHMETIC_F32, x, y, ROOM);
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        for (int i = 0; i < ROOM; i++) {
+            uint16_t a, b;
+            moved(&seed, &a, &b);
+            x[i] = (uint32_t)a << 16 | (uint32_t)(next_random(&seed) & 0xffff);
+            y[i] = x[i] + 1 + (uint32_t)(next_random(&seed) >> (40 + i % 24));
+        }
+        compare(ARITHMETIC_F32, x + k, y + k, 4097);
+        for (int i = 100 + (int)k; i < ROOM; i += 4096) {
+            x[i] = pairs[k][0];
+            y[i] = pairs[k][1];
+        }
+        compare(ARITHMETIC_F32, x, y, ROOM);
+        for (int i = 0; i < 256; i++) { /* nothing else */
+            x[i] = pairs[k][0];
+            y[i] = pairs[k][1];
+        }
+        compare(ARITHMETIC_F32, x, y, 256);
+    }
+}
+
 /* The portable loop itself: from known steps, by hand. */
 static void by_hand(void **state)
 {
@@ -168,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usual),
         cmocka_unit_test(odd),
+        cmocka_unit_test(odd_wide),
         cmocka_unit_test(by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

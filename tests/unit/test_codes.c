@@ -88,9 +88,10 @@ static float some_scale(uint64_t *seed)
     return ldexpf((float)(next_random(seed) >> 40) + 1, (int)(r / 3 % 200) - 130);
 }
 
-static void check(enum isa isa, enum codes kind, int64_t n, int64_t group, uint64_t *seed)
+static void check(enum isa isa, enum codes kind, int64_t rows, int64_t cols, int64_t group, uint64_t *seed)
 {
-    enum { MOST = 3000 };
+    enum { MOST = 40000 };
+    const int64_t n = rows * cols;
     static uint8_t codes[MOST + 1];
     static float scales[MOST];
     static uint16_t out[MOST + 1];
@@ -99,18 +100,19 @@ static void check(enum isa isa, enum codes kind, int64_t n, int64_t group, uint6
     uint8_t *own = malloc((size_t)bytes + 1); /* so that a sanitizer sees what is read behind it */
     for (int64_t i = 0; i < bytes; i++)
         own[i] = (uint8_t)next_random(seed);
-    for (int64_t i = 0; i * group < n; i++)
+    for (int64_t i = 0; i * group < cols; i++)
         scales[i] = some_scale(seed);
     memcpy(codes, own, (size_t)bytes);
     out[n] = 0x1234;
-    codes_decode(isa, kind, own, n, scales, group, out);
+    codes_decode_rows(isa, kind, own, rows, cols, scales, group, out);
     for (int64_t i = 0; i < n; i++) {
         int code = four ? (i % 2 ? codes[i / 2] >> 4 : codes[i / 2] & 15) : codes[i];
-        uint16_t want = bf16_from_float((float)defined(kind, code) * scales[i / group]);
+        uint16_t want = bf16_from_float((float)defined(kind, code) * scales[i % cols / group]);
         if (out[i] != want)
             fail_msg(
-                "%s, kind %d, element %lld of %lld, groups of %lld: code 0x%02x gives 0x%04x, expected 0x%04x",
-                isa_name(isa), (int)kind, (long long)i, (long long)n, (long long)group, code, out[i], want);
+                "%s, kind %d, element %lld of %lld rows of %lld, groups of %lld: code 0x%02x gives 0x%04x, expected 0x%04x",
+                isa_name(isa), (int)kind, (long long)i, (long long)rows, (long long)cols, (long long)group,
+                code, out[i], want);
     }
     assert_int_equal(out[n], 0x1234);
     free(own);
@@ -126,8 +128,12 @@ static void test_decode(void **state)
         for (int kind = 0; kind < CODES_KINDS; kind++)
             for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
                 for (int64_t n = 0; n < 140; n++)
-                    check(isa, (enum codes)kind, n, groups[g], &seed);
-                check(isa, (enum codes)kind, 2999, groups[g], &seed);
+                    check(isa, (enum codes)kind, 1, n, groups[g], &seed);
+                check(isa, (enum codes)kind, 1, 2999, groups[g], &seed);
+                for (int64_t rows = 2; rows < 12; rows += 3)
+                    for (int64_t cols = 2; cols < 400; cols += 26)
+                        check(isa, (enum codes)kind, rows, cols, groups[g], &seed);
+                check(isa, (enum codes)kind, 9, 4100, groups[g], &seed);
             }
 }
 

@@ -69,10 +69,14 @@ static void check(struct bench *b, enum arithmetic arithmetic, int64_t n)
         got = concentration_of_counts(&counts, n);
     } else {
         const struct concentration_cuts cuts = concentration_cuts(&counts, n);
-        memset(&look, 0, sizeof look);
-        concentration_look_add(&look, &cuts, before, after, n / 3);
-        concentration_look_add(&look, &cuts, before + n / 3, after + n / 3, n - n / 3);
-        got = concentration_of_look(&look, &cuts, xsum_value(&squares));
+        enum isa isa;
+        for (int choice = 0; isa_choice(choice, &isa); choice++) {
+            memset(&look, 0, sizeof look);
+            concentration_look_add(&look, isa, &cuts, before, after, n / 3);
+            concentration_look_add(&look, isa, &cuts, before + n / 3, after + n / 3, n - n / 3);
+            got = concentration_of_look(&look, &cuts, xsum_value(&squares));
+            same(&got, expected);
+        }
     }
     same(&got, expected);
     arena_drop(&b->arena, counts.n);

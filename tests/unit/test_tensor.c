@@ -1,5 +1,6 @@
 /* Conversions against a second, slow implementation on doubles; names, shapes, tolerances against hand-made
  * cases. */
+#include "elements/convert/convert.h"
 #include "elements/tensor.h"
 
 #include <math.h>
@@ -54,29 +55,28 @@ static uint16_t narrow_reference(float x)
     return low % 2 == 0 ? low : high;
 }
 
-static void test_halves(void **state)
+static void halves_by(enum isa isa)
 {
-    (void)state;
     uint16_t *in = malloc(65536 * sizeof *in), *narrow = malloc(65536 * sizeof *narrow);
     uint32_t *wide = malloc(65536 * sizeof *wide);
     for (unsigned h = 0; h < 65536; h++)
         in[h] = (uint16_t)h;
-    tensor_to_compare(ARITHMETIC_F32, DTYPE_F16, in, 65536, wide);
-    tensor_to_compare(ARITHMETIC_BF16, DTYPE_F16, in, 65536, narrow);
+    convert_to_compare(isa, ARITHMETIC_F32, DTYPE_F16, in, 65536, wide);
+    convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_F16, in, 65536, narrow);
     for (unsigned h = 0; h < 65536; h++) {
         uint32_t expected = half_reference(h);
         assert_int_equal(wide[h], expected);
         assert_int_equal(bits_of(f16_to_float((uint16_t)h)), expected);
         assert_int_equal(narrow[h], narrow_reference(float_of(expected)));
     }
-    tensor_to_compare(ARITHMETIC_F32, DTYPE_BF16, in, 65536, wide);
-    tensor_to_compare(ARITHMETIC_BF16, DTYPE_BF16, in, 65536, narrow);
+    convert_to_compare(isa, ARITHMETIC_F32, DTYPE_BF16, in, 65536, wide);
+    convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_BF16, in, 65536, narrow);
     for (unsigned h = 0; h < 65536; h++) {
         assert_int_equal(wide[h], h << 16);
         assert_int_equal(narrow[h], h); /* not narrowed, so a NaN stays what it is */
         assert_int_equal(bits_of(bf16_to_float((uint16_t)h)), h << 16);
     }
-    tensor_to_compare(ARITHMETIC_BF16, DTYPE_F16, in, 65536, in); /* in place: same width */
+    convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_F16, in, 65536, in); /* in place: same width */
     for (unsigned h = 0; h < 65536; h++)
         assert_int_equal(in[h], narrow_reference(float_of(half_reference(h))));
     free(wide);
@@ -84,9 +84,16 @@ static void test_halves(void **state)
     free(in);
 }
 
-static void test_floats(void **state)
+static void test_halves(void **state)
 {
     (void)state;
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++)
+        halves_by(isa);
+}
+
+static void floats_by(enum isa isa)
+{
     enum { RANDOM = 500000, LOWER = 5, N = 65536 * LOWER + RANDOM };
     static const uint16_t lower[LOWER] = {0, 0x7fff, 0x8000, 0x8001, 0xffff};
     uint32_t *in = malloc(N * sizeof *in), *copy = malloc(N * sizeof *copy);
@@ -101,8 +108,8 @@ static void test_floats(void **state)
         x ^= x << 17;
         in[i] = (uint32_t)(x >> 32);
     }
-    tensor_to_compare(ARITHMETIC_BF16, DTYPE_F32, in, N, out);
-    tensor_to_compare(ARITHMETIC_F32, DTYPE_F32, in, N, copy);
+    convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_F32, in, N, out);
+    convert_to_compare(isa, ARITHMETIC_F32, DTYPE_F32, in, N, copy);
     for (int i = 0; i < N; i++) {
         uint16_t expected = narrow_reference(float_of(in[i]));
         if (out[i] != expected)
@@ -112,13 +119,35 @@ static void test_floats(void **state)
     for (int n = 0; n < 70; n++) { /* every remainder of every vector width, and nothing written beyond */
         uint16_t part[80];
         memset(part, 0xab, sizeof part);
-        tensor_to_compare(ARITHMETIC_BF16, DTYPE_F32, in + 300001, n, part);
+        convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_F32, in + 300001, n, part);
         assert_memory_equal(part, out + 300001, (size_t)n * sizeof *part);
+        assert_int_equal(part[n], 0xabab);
+        uint32_t wide[80];
+        memset(wide, 0xab, sizeof wide);
+        convert_to_compare(isa, ARITHMETIC_F32, DTYPE_BF16, out + 300001, n, wide);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(wide[i], (uint32_t)out[300001 + i] << 16);
+        assert_int_equal(wide[n], 0xababababu);
+        convert_to_compare(isa, ARITHMETIC_F32, DTYPE_F16, out + 300001, n, wide);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(wide[i], half_reference(out[300001 + i]));
+        assert_int_equal(wide[n], 0xababababu);
+        convert_to_compare(isa, ARITHMETIC_BF16, DTYPE_F16, part, n, part);
+        for (int i = 0; i < n; i++)
+            assert_int_equal(part[i], narrow_reference(float_of(half_reference(out[300001 + i]))));
         assert_int_equal(part[n], 0xabab);
     }
     free(out);
     free(copy);
     free(in);
+}
+
+static void test_floats(void **state)
+{
+    (void)state;
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++)
+        floats_by(isa);
 }
 
 static void test_types(void **state)

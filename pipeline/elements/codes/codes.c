@@ -74,10 +74,16 @@ int codes_scales(enum dtype t, const void *in, int64_t n, float *out)
     return 0;
 }
 
-void codes_decode(enum isa isa, enum codes kind, const uint8_t *codes, int64_t n, const float *scales,
-                  int64_t group, uint16_t *out)
+void codes_decode_rows(enum isa isa, enum codes kind, const uint8_t *codes, int64_t rows, int64_t n,
+                       const float *scales, int64_t group, uint16_t *out)
 {
     const struct codes_loops *loops = isa_choose(sets, isa);
     codes_loop *decode = loops->decode[kind];
-    (decode ? decode : codes_portable.decode[kind])(codes, n, scales, group, out);
+    (decode ? decode : codes_portable.decode[kind])(codes, rows, n, scales, group, out);
+}
+
+void codes_decode(enum isa isa, enum codes kind, const uint8_t *codes, int64_t n, const float *scales,
+                  int64_t group, uint16_t *out)
+{
+    codes_decode_rows(isa, kind, codes, 1, n, scales, group, out);
 }

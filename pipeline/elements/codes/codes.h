@@ -44,4 +44,9 @@ int codes_scales(enum dtype t, const void *in, int64_t n, float *out);
 void codes_decode(enum isa isa, enum codes kind, const uint8_t *codes, int64_t n, const float *scales,
                   int64_t group, uint16_t *out);
 
+/* Local. The same of `rows` rows of n codes each, one behind another, all under the scales of one: what is
+ * made of a scale serves them all. Codes of four bits: n is even, or rows is 1. */
+void codes_decode_rows(enum isa isa, enum codes kind, const uint8_t *codes, int64_t rows, int64_t n,
+                       const float *scales, int64_t group, uint16_t *out);
+
 #endif

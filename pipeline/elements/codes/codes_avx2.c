@@ -1,23 +1,8 @@
 #include "elements/codes/codes_loops.h"
 
+#include "elements/convert/convert_avx2.h"
+
 #if defined(__x86_64__)
-
-#include <immintrin.h>
-
-/* 8 floats as bf16, each in 32 bits, as narrow of tensor.c does it. */
-AVX2_INLINE __m256i narrow_8(__m256 x)
-{
-    const __m256i bits = _mm256_castps_si256(x), half = _mm256_set1_epi32(0x7fff);
-    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-    __m256i up = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, half), odd), 16);
-    __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    return _mm256_blendv_epi8(up, _mm256_set1_epi32(0x7fc0), nan);
-}
-
-AVX2_INLINE __m256i narrow_16(__m256 low, __m256 high)
-{
-    return _mm256_permute4x64_epi64(_mm256_packus_epi32(narrow_8(low), narrow_8(high)), 0xd8);
-}
 
 /* The f16 whose number is 2^-8 of an E4M3 code's, 2^-7 of an E4M3FNUZ code's, exactly, subnormals
  * included; or that of an E5M2 code. */
@@ -53,31 +38,35 @@ AVX2_INLINE void decode(enum codes kind, codes_loop *rest, const uint8_t *codes,
         for (; i + 16 <= end; i += 16) {
             __m256i c = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(codes + i)));
             __m256i h = half_of(kind, c);
-            __m256i x = narrow_16(product(kind, _mm256_castsi256_si128(h), s),
-                                  product(kind, _mm256_extracti128_si256(h, 1), s));
+            __m256i x = convert_narrow_16(product(kind, _mm256_castsi256_si128(h), s),
+                                          product(kind, _mm256_extracti128_si256(h, 1), s));
             _mm256_storeu_si256((__m256i *)(out + i), x);
         }
         if (i < end)
-            rest(codes + i, end - i, scale, end - i, out + i);
+            rest(codes + i, 1, end - i, scale, end - i, out + i);
     }
 }
 
-AVX2 static void decode_e4m3(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
-                             uint16_t *out)
+AVX2 static void decode_e4m3(const uint8_t *codes, int64_t rows, int64_t n, const float *scales,
+                             int64_t group, uint16_t *out)
 {
-    decode(CODES_E4M3, codes_portable.decode[CODES_E4M3], codes, n, scales, group, out);
+    for (int64_t r = 0; r < rows; r++)
+        decode(CODES_E4M3, codes_portable.decode[CODES_E4M3], codes + r * n, n, scales, group, out + r * n);
 }
 
-AVX2 static void decode_e4m3fnuz(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
-                                 uint16_t *out)
+AVX2 static void decode_e4m3fnuz(const uint8_t *codes, int64_t rows, int64_t n, const float *scales,
+                                 int64_t group, uint16_t *out)
 {
-    decode(CODES_E4M3FNUZ, codes_portable.decode[CODES_E4M3FNUZ], codes, n, scales, group, out);
+    for (int64_t r = 0; r < rows; r++)
+        decode(CODES_E4M3FNUZ, codes_portable.decode[CODES_E4M3FNUZ], codes + r * n, n, scales, group,
+               out + r * n);
 }
 
-AVX2 static void decode_e5m2(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
-                             uint16_t *out)
+AVX2 static void decode_e5m2(const uint8_t *codes, int64_t rows, int64_t n, const float *scales,
+                             int64_t group, uint16_t *out)
 {
-    decode(CODES_E5M2, codes_portable.decode[CODES_E5M2], codes, n, scales, group, out);
+    for (int64_t r = 0; r < rows; r++)
+        decode(CODES_E5M2, codes_portable.decode[CODES_E5M2], codes + r * n, n, scales, group, out + r * n);
 }
 
 /* The sixteen products of a group, lower and upper bytes apart, as tables that bytes are looked up in. */
@@ -85,8 +74,8 @@ AVX2_INLINE void tables(float scale, __m128i *lower, __m128i *upper)
 {
     static const float value[16] = {CODES_E2M1_VALUES};
     const __m256 s = _mm256_set1_ps(scale);
-    __m256i product =
-        narrow_16(_mm256_mul_ps(_mm256_loadu_ps(value), s), _mm256_mul_ps(_mm256_loadu_ps(value + 8), s));
+    __m256i product = convert_narrow_16(_mm256_mul_ps(_mm256_loadu_ps(value), s),
+                                        _mm256_mul_ps(_mm256_loadu_ps(value + 8), s));
     __m128i a = _mm256_castsi256_si128(product), b = _mm256_extracti128_si256(product, 1);
     const __m128i byte = _mm_set1_epi16(0xff);
     *lower = _mm_packus_epi16(_mm_and_si128(a, byte), _mm_and_si128(b, byte));
@@ -104,8 +93,8 @@ AVX2_INLINE void decode_8_bytes(const uint8_t *codes, __m128i lower, __m128i upp
     _mm_storeu_si128((__m128i *)(out + 8), _mm_unpackhi_epi8(low, high));
 }
 
-AVX2 static void decode_e2m1(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
-                             uint16_t *out)
+AVX2_INLINE void decode_row_e2m1(const uint8_t *codes, int64_t n, const float *scales, int64_t group,
+                                 uint16_t *out)
 {
     for (int64_t i = 0, end; i < n; i = end) {
         const float *scale = &scales[i / group];
@@ -115,8 +104,15 @@ AVX2 static void decode_e2m1(const uint8_t *codes, int64_t n, const float *scale
         for (; i + 16 <= end; i += 16)
             decode_8_bytes(codes + i / 2, lower, upper, out + i);
         if (i < end)
-            codes_portable.decode[CODES_E2M1](codes + i / 2, end - i, scale, group, out + i);
+            codes_portable.decode[CODES_E2M1](codes + i / 2, 1, end - i, scale, group, out + i);
     }
+}
+
+AVX2 static void decode_e2m1(const uint8_t *codes, int64_t rows, int64_t n, const float *scales,
+                             int64_t group, uint16_t *out)
+{
+    for (int64_t r = 0; r < rows; r++)
+        decode_row_e2m1(codes + r * (n / 2), n, scales, group, out + r * n);
 }
 
 const struct codes_loops codes_avx2 = {.decode = {[CODES_E4M3] = decode_e4m3,

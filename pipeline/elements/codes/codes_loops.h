@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-typedef void codes_loop(const uint8_t *codes, int64_t n, const float *scales, int64_t group, uint16_t *out);
+typedef void codes_loop(const uint8_t *codes, int64_t rows, int64_t n, const float *scales, int64_t group,
+                        uint16_t *out);
 
 struct codes_loops {
-    codes_loop *decode[CODES_KINDS]; /* codes_decode by kind; NULL: the portable one serves */
+    codes_loop *decode[CODES_KINDS]; /* codes_decode_rows by kind; NULL: the portable one serves */
 };
 
 ISA_TABLES(struct codes_loops, codes);

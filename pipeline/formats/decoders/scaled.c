@@ -224,6 +224,16 @@ static void decode_row(const struct scaled *s, enum isa isa, const uint8_t *code
     }
 }
 
+/* How many whole rows of elements [first, first+n), which begins one, have the scales of the first. */
+static int64_t rows_alike(const struct scale_grid *g, int64_t first, int64_t n)
+{
+    const int64_t at = scale_grid_at(g, first);
+    int64_t rows = 0;
+    while ((rows + 1) * g->cols <= n && scale_grid_at(g, first + rows * g->cols) == at)
+        rows++;
+    return rows;
+}
+
 err_t scaled_read(const struct decoding *d, const struct stored_source *from, int64_t first, int64_t n,
                   struct decoder_scratch *scratch, void *out, struct err *e)
 {
@@ -246,7 +256,15 @@ err_t scaled_read(const struct decoding *d, const struct stored_source *from, in
         part = min64(n - i, g->cols - col);
         int64_t needed = (col % g->block_cols + part - 1) / g->block_cols + 1;
         TRY(take_scales(&s, from, at, needed, last >= at + needed ? last + 1 - at - needed : 0, cap, k, e));
-        decode_row(&s, isa, codes, head + i, col, part, k->v + (at - k->from), (uint16_t *)out + i);
+        const float *scales = k->v + (at - k->from);
+        const int64_t rows = four || col > 0 ? 0 : rows_alike(g, first + i, n - i);
+        if (rows > 1) {
+            codes_decode_rows(isa, s.kind, codes + i, rows, g->cols, scales, g->block_cols,
+                              (uint16_t *)out + i);
+            part = rows * g->cols;
+        } else {
+            decode_row(&s, isa, codes, head + i, col, part, scales, (uint16_t *)out + i);
+        }
     }
     return ERR_OK;
 }

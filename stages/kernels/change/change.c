@@ -33,6 +33,7 @@ void change_sizes_begin(struct change_sizes *s)
 void change_sizes_take(struct change_sizes *s, struct change *c, enum arithmetic arithmetic, int64_t *counts,
                        int64_t first, const double *tolerance, int ntolerances)
 {
+    enum { NORMAL = 1 << (23 - CHANGE_SIZE_REST) }; /* bins of an octave: the first of a normal float32 */
     const int bf16 = arithmetic == ARITHMETIC_BF16, ways = bf16 ? CHANGE_WAYS_BF16 : CHANGE_WAYS_F32;
     float limit[CHANGE_TOLERANCES];
     for (int t = 0; t < ntolerances; t++)
@@ -46,6 +47,8 @@ void change_sizes_take(struct change_sizes *s, struct change *c, enum arithmetic
         counts[bin - first] += n;
         if (bf16)
             change_add_sizes(c, (uint16_t)bin, n, limit, ntolerances);
+        else if (bin >= NORMAL)
+            c->counts.exponents[bin / NORMAL - 127 - CHANGE_EXPONENT_0] += n;
     }
     if (s->least <= s->most)
         memset(s->count + s->least * ways, 0, (size_t)((s->most - s->least + 1) * ways) * sizeof *s->count);

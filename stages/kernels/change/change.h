@@ -53,15 +53,15 @@ void change_sizes_begin(struct change_sizes *s);
 
 /* Local. Adds n changed elements of one block: their old and new bits in the compare type. delta is new - old
  * rounded to the compare type. tolerance: ntolerances values as rounded by tolerance_rounded. sizes: counts
- * them by |delta|, and in bf16 leaves it to change_sizes_take to count what is finite in updated and
- * exponents; NULL where nobody asks. The result depends on the elements and their order in the block only,
- * not on isa. */
+ * them by |delta|, and leaves it to change_sizes_take to count what follows from that: in bf16 what is finite
+ * in updated and exponents, in f32 what is normal in exponents; NULL where nobody asks. The result depends on
+ * the elements and their order in the block only, not on isa. */
 void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
                 const void *new_bits, int64_t n, const double *tolerance, int ntolerances,
                 struct change_sizes *sizes);
 
 /* Local. Adds what was counted to counts, of which the first is bin `first`, and bins least to most are
- * there; in bf16 also what that says of tolerances and exponents to c. s is empty then. To be called before
+ * there; and what that says of tolerances and exponents to c. s is empty then. To be called before
  * more than 2^32 - 1 elements were counted. tolerance: as in change_add. */
 void change_sizes_take(struct change_sizes *s, struct change *c, enum arithmetic arithmetic, int64_t *counts,
                        int64_t first, const double *tolerance, int ntolerances);

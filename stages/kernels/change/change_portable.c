@@ -21,17 +21,19 @@ static inline int64_t steps_between(int64_t mag0, uint32_t negative0, int64_t ma
     return a > b ? a - b : b - a;
 }
 
-/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. later: where it is, its
- * size will be counted by tolerance and exponent when the sizes are taken. */
+/* What of a finite size is counted when the sizes are taken, and not with its element. */
+enum later { LATER_NOTHING, LATER_NORMAL_EXPONENTS, LATER_ALL };
+
+/* One changed element, all but its sums. Returns |delta|, 0 where it is not finite. */
 static inline float add_element(struct change *c, uint32_t mag0, uint32_t negative0, uint32_t mag1,
                                 uint32_t negative1, uint32_t infinity, float delta, const float *limit,
-                                int ntolerances, int later)
+                                int ntolerances, enum later later)
 {
     struct change_counts *k = &c->counts;
     float size = fabsf(delta);
     const int finite = size <= 3.402823466e38f;
     k->nonzero += !(size == 0);
-    for (int t = 0; t < ntolerances && !(later && finite); t++)
+    for (int t = 0; t < ntolerances && !(later == LATER_ALL && finite); t++)
         k->updated[t] += !(size <= limit[t]); /* NaN and Inf are never close */
     if (mag0 > infinity || mag1 > infinity) {
         k->nan_count++;
@@ -42,7 +44,7 @@ static inline float add_element(struct change *c, uint32_t mag0, uint32_t negati
     k->inf_count += mag0 == infinity || mag1 == infinity;
     if (!finite)
         return 0;
-    if (size > 0 && !later)
+    if (size > 0 && later != LATER_ALL && !(later == LATER_NORMAL_EXPONENTS && size >= 0x1p-126F))
         k->exponents[exponent_of(size) - CHANGE_EXPONENT_0]++;
     if (size > c->max_abs)
         c->max_abs = size;
@@ -82,7 +84,7 @@ void change_add_bf16_portable(struct change *c, struct change_lanes *lanes, cons
         uint16_t a = old_bits[i], b = new_bits[i];
         float delta = bf16_to_float(bf16_from_float(bf16_to_float(b) - bf16_to_float(a)));
         float size = add_element(c, a & 0x7fff, a >> 15, b & 0x7fff, b >> 15, 0x7f80, delta, limit,
-                                 ntolerances, lanes->sizes != NULL);
+                                 ntolerances, lanes->sizes ? LATER_ALL : LATER_NOTHING);
         add_size(lanes, i, size);
         count_size(lanes->sizes, size, 16, i, CHANGE_WAYS_BF16);
     }
@@ -95,7 +97,7 @@ void change_add_f32_portable(struct change *c, struct change_lanes *lanes, const
         uint32_t a = old_bits[i], b = new_bits[i];
         float delta = float_of(b) - float_of(a);
         float size = add_element(c, a & 0x7fffffff, a >> 31, b & 0x7fffffff, b >> 31, 0x7f800000, delta,
-                                 limit, ntolerances, 0);
+                                 limit, ntolerances, lanes->sizes ? LATER_NORMAL_EXPONENTS : LATER_NOTHING);
         add_size(lanes, i, size);
         count_size(lanes->sizes, size, CHANGE_SIZE_REST, i, CHANGE_WAYS_F32);
     }
@@ -117,15 +119,19 @@ void change_add_sizes(struct change *c, uint16_t size, int64_t n, const float *l
 
 /* ---- what the vector loops have in common ---- */
 
-struct change_within change_add_span(struct change *c, struct change_span span, int64_t n, const float *limit,
-                                     int ntolerances)
+struct change_within change_add_span(struct change *c, enum arithmetic arithmetic, struct change_span span,
+                                     int64_t n, const float *limit, int ntolerances)
 {
+    const int bf16 = arithmetic == ARITHMETIC_BF16;
+    const float most = bf16 ? bf16_to_float((uint16_t)span.most) : float_of(span.most);
     c->counts.nonzero += n;
-    if (bf16_to_float(span.most) > c->max_abs)
-        c->max_abs = bf16_to_float(span.most);
+    if (most > c->max_abs)
+        c->max_abs = most;
     struct change_within w = {.n = 0};
     for (int t = 0; t < ntolerances; t++) {
-        uint16_t at = bf16_from_float(limit[t]);
+        uint32_t at;
+        memcpy(&at, &limit[t], sizeof at);
+        at = bf16 ? at >> 16 : at; /* it was rounded to the compare type */
         if (at < span.least) {
             c->counts.updated[t] += n;
         } else if (at < span.most) {

@@ -1,0 +1,30 @@
+/* The AVX2 loop of largest.c: there are few large ones, which are taken one by one where there are any. */
+#include "elements/largest/largest_loops.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+AVX2 static int64_t pack(const float *a, const float *b, int64_t n, uint32_t least, uint32_t *out)
+{
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    const __m256i below = _mm256_set1_epi32((int)least - 1), infinite = _mm256_set1_epi32(LARGEST_INFINITE);
+    int64_t found = 0, i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i d = _mm256_castps_si256(_mm256_sub_ps(_mm256_loadu_ps(b + i), _mm256_loadu_ps(a + i)));
+        uint32_t size[8];
+        d = _mm256_and_si256(d, magnitude);
+        __m256i in = _mm256_and_si256(_mm256_cmpgt_epi32(d, below), _mm256_cmpgt_epi32(infinite, d));
+        unsigned left = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(in));
+        if (!left)
+            continue;
+        _mm256_storeu_si256((__m256i *)size, d);
+        for (; left; left &= left - 1)
+            out[found++] = size[__builtin_ctz(left)];
+    }
+    return found + largest_pack_portable(a + i, b + i, n - i, least, out + found);
+}
+
+const struct largest_loops largest_avx2 = {.pack = pack};
+
+#endif
