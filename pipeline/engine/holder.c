@@ -30,6 +30,8 @@ int64_t holder_started(int64_t pid)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
     const char *at = strrchr(text, ')');
+    if (at && (strncmp(at, ") Z", 3) == 0 || strncmp(at, ") X", 3) == 0))
+        return -1; /* it has ended, and nobody has asked how */
     for (int field = 2; at && field < 22; field++)
         at = strchr(at + 1, ' ');
     return at ? strtoll(at + 1, NULL, 10) : 0;

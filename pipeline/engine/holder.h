@@ -23,7 +23,8 @@ enum holder_state {
     HOLDER_UNKNOWN /* of another machine, boot or container, or a line that cannot be read */
 };
 
-/* Local. When a process began, in the kernel's clock ticks since its boot; 0 where that cannot be told. */
+/* Local. When a process began, in the kernel's clock ticks since its boot; 0 where that cannot be told, -1
+ * where it has ended and waits to be asked how. */
 int64_t holder_started(int64_t pid);
 
 /* Local. This process, by this kind of lock. What the system does not tell is "-" or 0. */

@@ -48,6 +48,9 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     ctx.progress_done = done;
     ctx.out = &out;
     ctx.bytes_done = &w->stage_bytes;
+    ctx.watch = w->heartbeat ? heartbeat_share : NULL;
+    ctx.watch_arg = w->heartbeat;
+    heartbeat_at(w->heartbeat, decl->name, n->label, n->path);
     headers_round(r->headers);
     log_detail(r->log, "%s of %s", decl->name, n->label);
     err_t code = artifact_begin(&out, c, n->path, &arena, e);
@@ -76,6 +79,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     err_item(e, "%s of %s", decl->name, n->label);
     w->busy_sec += clock_sec() - started;
     w->peak_bytes = r->mem->peak_bytes > w->peak_bytes ? r->mem->peak_bytes : w->peak_bytes;
+    heartbeat_at(w->heartbeat, "", "", "");
     arena_release(&arena);
     return code;
 }

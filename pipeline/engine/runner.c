@@ -151,8 +151,9 @@ static err_t until_stopped(struct runner *r, const struct selection *s,
     mine.comm = &world;
     err_t code = running_init(&w, &mine, s, e);
     w.stop = &stop;
-    if (code == ERR_OK)
+    if (code == ERR_OK && heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK)
         all(&w, e);
+    heartbeat_end(w.heartbeat);
     running_end(&w);
     stop_end(&stop);
     int64_t steps = w.steps;

@@ -6,6 +6,7 @@
 #include "engine/runner.h"
 #include "engine/schedule.h"
 #include "engine/state/failures.h"
+#include "engine/state/heartbeat.h"
 #include "engine/stop.h"
 
 enum {
@@ -31,6 +32,7 @@ struct work {
     double longest_sec;   /* the longest of them */
     struct stop *stop;
     struct failures failures;
+    struct heartbeat *heartbeat; /* NULL: there is none */
     size_t peak_bytes;
 };
 

@@ -113,7 +113,7 @@ static double age_of(pid_t pid)
 {
     struct timespec now;
     int64_t ticks = holder_started(pid);
-    if (ticks == 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+    if (ticks <= 0 || clock_gettime(CLOCK_BOOTTIME, &now) != 0)
         return -1;
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }

@@ -45,6 +45,8 @@ int stage_writes(const struct stage *s, const struct dataset *d)
 void ctx_progress(struct ctx *ctx, double fraction, double bytes)
 {
     *ctx->bytes_done += bytes;
+    if (ctx->watch)
+        ctx->watch(ctx->watch_arg, fraction);
     if (ctx->progress)
         progress_at(ctx->progress, ctx->progress_done, fraction, *ctx->bytes_done);
 }

@@ -73,9 +73,11 @@ struct ctx {
     const char *archive;     /* study scope: the archive, complete */
     const struct schema *const *tables; /* study scope: the archive's tables, in its order */
     int ntables;
-    int64_t memory_bytes;          /* budget of this process */
-    struct readahead_setting read; /* how checkpoints are read */
-    struct headers *headers;       /* checkpoints that were opened already */
+    int64_t memory_bytes;                   /* budget of this process */
+    struct readahead_setting read;          /* how checkpoints are read */
+    struct headers *headers;                /* checkpoints that were opened already */
+    void (*watch)(void *arg, double share); /* is told how far the node is; NULL: nobody is */
+    void *watch_arg;
     double *bytes_done; /* the stage adds the bytes this process has read or written, for the rate */
 };
 

@@ -3,6 +3,7 @@
 #include "base/dict.h"
 #include "base/terminal.h"
 #include "command/presence.h"
+#include "command/verbs/standing.h"
 #include "engine/fresh.h"
 
 #include <stdio.h>
@@ -10,9 +11,10 @@
 #include <unistd.h>
 
 enum {
-    SUMMED_FROM = 41, /* a stage of so many nodes has a line for each state and reason, not for each node */
-    MOST_REASONS = 8, /* lines of a stage */
-    MOST_PARTS = 6    /* families and algorithms in a line */
+    SUMMED_FROM = 41,  /* a stage of so many nodes has a line for each state and reason, not for each node */
+    MOST_AT_WORK = 64, /* of them that are run now have their lines */
+    MOST_REASONS = 8,  /* lines of a stage */
+    MOST_PARTS = 6     /* families and algorithms in a line */
 };
 
 /* What status works on. */
@@ -23,6 +25,10 @@ struct view {
     struct arena *scratch; /* of one stage */
     int whole;             /* every node has its line */
     int left;              /* some have not */
+    struct standing standing;
+    const char **why; /* per node: of one that is run now, or was when its job was killed; else NULL */
+    char *runs;       /* of these, is it run now? */
+    int nrunning, nkilled;
 };
 
 /* Nodes of a stage of one state for one reason. */
@@ -48,6 +54,12 @@ static void put_state(const char *state, const char *colour, const char *what)
 static void put_node(const struct view *v, int i)
 {
     const struct node *n = &v->dag->nodes[i];
+    if (v->why[i]) {
+        const char *colour = terminal_colour(stdout, v->runs[i] ? TERMINAL_GREEN : TERMINAL_RED);
+        put_state(v->runs[i] ? "running" : "killed", colour, v->dag->config->nodes[n->decl].name);
+        printf("%s: %s\n", n->label, v->why[i]);
+        return;
+    }
     enum fresh_state state = v->all[i].state;
     put_state(fresh_name(state), colour_of(state), v->dag->config->nodes[n->decl].name);
     printf("%s%s%s\n", n->label, v->all[i].why[0] ? ": " : "", v->all[i].why);
@@ -66,6 +78,10 @@ static err_t group_nodes(const struct view *v, int from, int to, struct status_g
 {
     struct dict known = {.arena = v->scratch};
     for (int i = from; i < to; i++) {
+        if (v->why[i]) { /* which has a line of its own */
+            group_of[i - from] = -1;
+            continue;
+        }
         char *key = arena_printf(v->scratch, e, "%d %s", (int)v->all[i].state, v->all[i].why);
         if (!key)
             return e->code;
@@ -119,6 +135,9 @@ static err_t put_groups(struct view *v, int from, int to, struct err *e)
     const struct node *node = &v->dag->nodes[from];
     struct status_group *groups;
     int *group_of, n = 0, told = 0;
+    for (int i = from; i < to; i++)
+        if (v->why[i] && ++told <= MOST_AT_WORK)
+            put_node(v, i);
     TRY(arena_array(v->scratch, "status.groups", to - from, &groups, e));
     TRY(arena_array(v->scratch, "status.groups", to - from, &group_of, e));
     TRY(group_nodes(v, from, to, groups, group_of, &n, e));
@@ -174,10 +193,31 @@ static void put_total(const struct view *v, const int count[STATE_COUNT], int mi
     arena_release(&scratch);
     put_state(fresh_name(archive), colour_of(archive), "archive");
     printf("%s\n", d->archive);
-    printf("%d nodes: %d fresh, %d stale, %d partial, %d missing\n", d->nnodes, count[STATE_FRESH],
+    printf("%d nodes: %d fresh, %d stale, %d partial, %d missing", d->nnodes, count[STATE_FRESH],
            count[STATE_STALE], count[STATE_PARTIAL], count[STATE_MISSING]);
+    if (v->nrunning > 0)
+        printf(", %d running", v->nrunning);
+    if (v->nkilled > 0)
+        printf(", %d killed", v->nkilled);
+    printf("\n");
     if (v->left)
         printf("'sinew status %s --all' has a line for each\n", d->config->file);
+}
+
+/* Is the node run now, or was it when its job was killed? */
+static err_t look_for_jobs(struct view *v, int i, struct err *e)
+{
+    char why[300];
+    if (v->all[i].state == STATE_FRESH)
+        return ERR_OK;
+    const struct job_record *j = standing_at(&v->standing, v->dag->nodes[i].path, why, sizeof why);
+    if (!j)
+        return ERR_OK;
+    v->runs[i] = j->state == JOB_RUNS;
+    v->nrunning += v->runs[i];
+    v->nkilled += !v->runs[i];
+    v->why[i] = arena_strdup(v->r->arena, why, e);
+    return e->code;
 }
 
 static err_t status_root(struct view *v, struct err *e)
@@ -187,13 +227,18 @@ static err_t status_root(struct view *v, struct err *e)
     int count[STATE_COUNT] = {0}, missing = 0;
     struct presence presence;
     TRY(arena_array(r->arena, "status.states", d->nnodes, &v->all, e));
+    TRY(arena_array(r->arena, "status.jobs", d->nnodes, &v->why, e));
+    TRY(arena_array(r->arena, "status.jobs", d->nnodes, &v->runs, e));
     TRY(presence_index(&presence, d, r->arena, e));
+    TRY(standing_read(&v->standing, d->config->output, r->arena, e));
+    standing_put(&v->standing, d->config->output, d->config->file);
     headers_round(r->headers);
     for (int k = 0; k < d->config->nnodes; k++) {
         int from = d->first[k], to = d->first[k + 1], sum = !v->whole && to - from >= SUMMED_FROM;
         for (int i = from; i < to; i++) {
             TRY(fresh_node(d, i, v->all, r->headers, r->arena, e));
-            count[v->all[i].state]++;
+            TRY(look_for_jobs(v, i, e));
+            count[v->all[i].state] += !v->why[i];
             missing += d->nodes[i].stage->scope != SCOPE_STUDY && v->all[i].state != STATE_FRESH;
             if (!sum)
                 put_node(v, i);
@@ -227,8 +272,10 @@ static const struct verb_option status_options[] = {
 const struct verb verb_status = {
     .name = "status",
     .args = "CONFIG [--all]",
-    .brief = "each node: fresh, stale (and why), partial, missing; of many, how many are what",
-    .more = "",
+    .brief = "each node: fresh, stale (and why), partial, running (where), killed (at what), missing",
+    .more =
+        "A job at work on the study, or one that was killed, has a line of its own first: where, since when, at what,\n"
+        "with what peak of memory, and whether want of it was the likely cause. Of many nodes: how many are what.\n",
     .options = status_options,
     .run = status_run,
 };
