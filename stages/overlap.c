@@ -14,7 +14,8 @@
 #include "compare/scopes.h"
 #include "kernels/overlap/overlap_counts.h"
 #include "kernels/overlap/strata.h"
-#include "study/stage.h"
+#include "overlap/results.h"
+#include "overlap/counted.h"
 #include "compare/walk.h"
 
 #include <math.h>
@@ -27,7 +28,6 @@ enum {
     BLOCK_WORDS = LAYOUT_BLOCK / 64, /* of a whole block of the layout */
     CACHE_WORDS = 8 << 10,           /* from one word to the next in the same set of the second-level cache */
     STRIP_WORDS = 512,               /* about what is counted of a mask at a time */
-    BATCH_ROWS = 1 << 15,            /* of a result table in memory */
     SEND_PASS = 1 << 24              /* doubles per message */
 };
 
@@ -47,55 +47,6 @@ static const struct param overlap_params[] = {
      .choices = scope_choices,
      .help = "all: the model, each layer of each stack and each module; model: the model only"},
     {0},
-};
-
-SCHEMA(overlap_table, "overlap", KEPT_IN_ARCHIVE,
-       "Overlap of the updated sets of every two cells on one base, beside two null models.", C_NODE,
-       C_TEXT("base", "the base checkpoint"), C_TEXT("cell_1", "first cell"), C_TEXT("cell_2", "second cell"),
-       C_TEXT("varies", "what differs between the cells: family, algorithm, seed, data, step, joined by +"),
-       C_SCOPE, C_PARAMETERS, C_INT("updated_1", "elements updated in cell_1"),
-       C_INT("updated_2", "elements updated in cell_2"), C_INT("intersection", "elements updated in both"),
-       C_REAL("o1", "1", "intersection / updated_1; NaN for an empty set"),
-       C_REAL("o2", "1", "intersection / updated_2; NaN for an empty set"),
-       C_REAL("jaccard", "1", "intersection / union; NaN for an empty union"),
-       C_REAL("random_intersection", "elements",
-              "expected by uniform chance: updated_1 * updated_2 / parameters"),
-       C_REAL("random_o1", "1", "random_intersection / updated_1"),
-       C_REAL("random_o2", "1", "random_intersection / updated_2"),
-       C_REAL("random_jaccard", "1", "random_intersection / (updated_1 + updated_2 - random_intersection)"),
-       C_REAL("matched_intersection", "elements",
-              "expected by independence given the tensor and the magnitude bin of |w0|"),
-       C_REAL("matched_o1", "1", "matched_intersection / updated_1"),
-       C_REAL("matched_o2", "1", "matched_intersection / updated_2"),
-       C_REAL("matched_jaccard", "1",
-              "matched_intersection / (updated_1 + updated_2 - matched_intersection)"),
-       C_REAL("random_z", "standard deviations",
-              "(intersection - random_intersection) / its hypergeometric deviation"),
-       C_REAL("matched_z", "standard deviations",
-              "(intersection - matched_intersection) / its hypergeometric deviation"));
-
-SCHEMA(consensus_table, "consensus", KEPT_IN_ARCHIVE,
-       "How many parameters are updated in at least k of the K cells on one base.", C_NODE,
-       C_TEXT("base", "the base checkpoint"), C_SCOPE, C_INT("cells", "K"),
-       C_INT("k", "at least so many cells"), C_INT("updated_in_at_least_k", "elements"));
-
-static const struct schema *const overlap_tables[] = {&overlap_table, &consensus_table, NULL};
-
-/* The masks of one base, and what is counted of them. Arrays over pairs and scopes are [pair][scope]. */
-struct overlap {
-    struct ctx *ctx;
-    int k; /* masks */
-    const struct input **mask;
-    char *apart; /* per mask: its cell knows no weights, and has no matched chance */
-    struct maskset *masks;
-    struct layout layout;
-    struct scopes scopes;
-    int64_t nscopes, npairs;
-    int64_t *own;                /* [mask][scope] */
-    int64_t *both;               /* [pair][scope] */
-    int64_t *exactly;            /* [scope][0..k] */
-    int64_t pair_from, pair_to;  /* the pairs whose chance overlap this process sums */
-    double *expected, *variance; /* [pair - pair_from][scope]; on process 0, after the gathering, all pairs */
 };
 
 /* What is read of all masks, or of all their strata, at once. */
@@ -289,31 +240,70 @@ static int64_t window_elements(const struct counting *b)
     return 64 * (b->words > BLOCK_WORDS ? b->words - BLOCK_WORDS : b->words);
 }
 
+/* Counts those of blocks [from, to) that no earlier run has counted; *bytes: of the masks that were read. */
+static err_t count_share(struct overlap *o, struct counting *b, struct counted_blocks *t, int64_t from,
+                         int64_t to, double *bytes, struct err *e)
+{
+    for (int64_t at = from, end; at < to; at = end) {
+        int covered;
+        double words = 0;
+        end = counted_run(t, at, to, &covered);
+        if (covered)
+            continue;
+        TRY(count_blocks(o, b, at, end, e));
+        for (int64_t i = at; i < end; i++)
+            words += (double)layout_block(&o->layout, i).nwords;
+        *bytes += words * 8 * o->k;
+        TRY(counted_note(t, at, end, words * 8 * o->k, e));
+    }
+    return ERR_OK;
+}
+
+/* Collective. All blocks, each once. */
+static err_t walk_masks(struct overlap *o, struct counting *b, struct counted_blocks *t, struct err *e)
+{
+    struct walk w;
+    walk_start(&w, o->ctx->comm, &o->layout, window_elements(b), NULL, o->ctx->arena, e);
+    TRY_ALL(o->ctx->comm, e);
+    while (walk_next(&w, e)) {
+        double bytes = 0;
+        if (e->code == ERR_OK)
+            count_share(o, b, t, w.from, w.to, &bytes, e);
+        TRY(walk_agree(&w, e));
+        ctx_progress(o->ctx, walk_done(&w), bytes);
+    }
+    return walk_finish(&w, e);
+}
+
 /* Collective. All counts of the bitmaps; afterwards own is the sum everywhere, both and exactly on process 0.
  */
 static err_t count_masks(struct overlap *o, struct err *e)
 {
-    const struct comm *c = o->ctx->comm;
-    const struct layout *l = &o->layout;
+    struct ctx *ctx = o->ctx;
+    const struct comm *c = ctx->comm;
+    const int64_t blocks = o->layout.nblocks, n_own = o->k * o->nscopes, n_both = o->npairs * o->nscopes,
+                  n_exactly = o->nscopes * (o->k + 1);
     struct counting b = {.isa = isa_usable()};
-    struct walk w;
-    if (counting_init(o, &b, e) == ERR_OK && open_masks(o, e) == ERR_OK)
-        walk_start(&w, c, l, window_elements(&b), NULL, o->ctx->arena, e);
+    struct counted_blocks t;
+    if (counting_init(o, &b, e) == ERR_OK)
+        open_masks(o, e);
     TRY_ALL(c, e);
-    while (walk_next(&w, e)) {
-        if (e->code == ERR_OK)
-            count_blocks(o, &b, w.from, w.to, e);
-        TRY(walk_agree(&w, e));
-        double words = 0;
-        for (int64_t i = w.from; i < w.to; i++)
-            words += (double)layout_block(l, i).nwords;
-        ctx_progress(o->ctx, walk_done(&w), words * 8 * o->k);
-    }
-    TRY(walk_finish(&w, e));
-    arena_drop(o->ctx->arena, b.masks);
-    comm_sum(c, o->own, o->k * o->nscopes);
-    comm_sum_to_root(c, o->both, o->npairs * o->nscopes);
-    comm_sum_to_root(c, o->exactly, o->nscopes * (o->k + 1));
+    const struct counted_arrays counts = {{o->own, o->both, o->exactly}, {n_own, n_both, n_exactly}};
+    TRY(counted_open(&t, ctx->journal, c, blocks, &counts, ctx->arena, e));
+    if (t.nkept > 0)
+        log_info(ctx->log, "%s of %s: %lld of %lld blocks kept from an earlier run", ctx->node, ctx->label,
+                 (long long)t.nkept, (long long)blocks);
+    if (walk_masks(o, &b, &t, e) == ERR_STOPPED) /* what is counted is whole blocks */
+        counted_put(&t);
+    TRY(e->code);
+    if (c->me == 0)
+        counted_add(&t, e);
+    TRY_ALL(c, e);
+    arena_drop(ctx->arena, b.masks);
+    arena_drop(ctx->arena, t.room);
+    comm_sum(c, o->own, n_own);
+    comm_sum_to_root(c, o->both, n_both);
+    comm_sum_to_root(c, o->exactly, n_exactly);
     return ERR_OK;
 }
 
@@ -432,108 +422,6 @@ static err_t matched_chance(struct overlap *o, struct arena *scratch, struct err
     return ERR_OK;
 }
 
-/* ---- results, on process 0 ---- */
-
-static err_t add_pair_row(const struct overlap *o, struct table *t, int i, int j, int64_t scope,
-                          struct err *e)
-{
-    const struct cell *a = o->mask[i]->cell, *b = o->mask[j]->cell;
-    int64_t at = overlap_pair(o->k, i, j) * o->nscopes + scope, n = o->scopes.parameters[scope];
-    int64_t n1 = o->own[i * o->nscopes + scope], n2 = o->own[j * o->nscopes + scope];
-    double u1 = (double)n1, u2 = (double)n2, both = (double)o->both[at];
-    double uniform = 0, uniform_variance = 0, matched = o->expected[at], matched_variance = o->variance[at];
-    overlap_chance(n, n1, n2, &uniform, &uniform_variance);
-    if (o->apart[i] || o->apart[j])
-        matched = matched_variance = NAN;
-    char text[CELL_VARIES];
-    return TABLE_ADD_OF(
-        overlap_table, t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base), V_TEXT(a->name), V_TEXT(b->name),
-        V_TEXT(cell_varies(a, b, text, sizeof text)), V_TEXT(o->scopes.name[scope]), V_INT(n), V_INT(n1),
-        V_INT(n2), V_INT(o->both[at]), V_REAL(overlap_ratio(both, u1)), V_REAL(overlap_ratio(both, u2)),
-        V_REAL(overlap_ratio(both, u1 + u2 - both)), V_REAL(uniform), V_REAL(overlap_ratio(uniform, u1)),
-        V_REAL(overlap_ratio(uniform, u2)), V_REAL(overlap_ratio(uniform, u1 + u2 - uniform)),
-        V_REAL(matched), V_REAL(overlap_ratio(matched, u1)), V_REAL(overlap_ratio(matched, u2)),
-        V_REAL(overlap_ratio(matched, u1 + u2 - matched)),
-        V_REAL(overlap_score(both, uniform, uniform_variance)),
-        V_REAL(overlap_score(both, matched, matched_variance)));
-}
-
-/* Text widths of the whole table, for one that is written in batches. */
-static err_t text_widths(const struct overlap *o, int widths[SCHEMA_MAX_COLUMNS], struct err *e)
-{
-    int cell = 1, scope = 1;
-    for (int i = 0; i < o->k; i++) {
-        int n = (int)strlen(o->mask[i]->cell->name);
-        cell = n > cell ? n : cell;
-    }
-    for (int64_t i = 0; i < o->nscopes; i++) {
-        int n = (int)strlen(o->scopes.name[i]);
-        scope = n > scope ? n : scope;
-    }
-    const struct {
-        const char *column;
-        int width;
-    } texts[] = {{"node", (int)strlen(o->ctx->node)},
-                 {"base", (int)strlen(o->ctx->base)},
-                 {"cell_1", cell},
-                 {"cell_2", cell},
-                 {"varies", CELL_VARIES - 1},
-                 {"scope", scope}};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        TRY(schema_set_width(&overlap_table, texts[i].column, texts[i].width, widths, e));
-    return ERR_OK;
-}
-
-static err_t write_overlap(const struct overlap *o, struct h5 *f, struct arena *scratch, struct err *e)
-{
-    int64_t left = o->npairs * o->nscopes;
-    int batches = left > BATCH_ROWS;
-    struct table t;
-    arena_reset(scratch);
-    table_start(&t, &overlap_table, scratch);
-    if (batches) {
-        int widths[SCHEMA_MAX_COLUMNS] = {0};
-        TRY(text_widths(o, widths, e));
-        TRY(h5_table_create(f, "overlap", t.schema, widths, BATCH_ROWS, e));
-    }
-    for (int i = 0; i < o->k; i++)
-        for (int j = i + 1; j < o->k; j++)
-            for (int64_t s = 0; s < o->nscopes; s++) {
-                TRY(add_pair_row(o, &t, i, j, s, e));
-                left--;
-                if (!batches || (t.nrows < BATCH_ROWS && left > 0))
-                    continue;
-                TRY(h5_table_append(f, "overlap", &t, e));
-                arena_reset(scratch);
-                table_start(&t, &overlap_table, scratch);
-            }
-    return batches ? ERR_OK : h5_table_write(f, "overlap", &t, e);
-}
-
-static err_t write_consensus(const struct overlap *o, struct h5 *f, struct arena *scratch, struct err *e)
-{
-    struct table t;
-    arena_reset(scratch);
-    table_start(&t, &consensus_table, scratch);
-    for (int64_t s = 0; s < o->nscopes; s++) {
-        int64_t *exactly = o->exactly + s * (o->k + 1);
-        for (int k = o->k - 1; k >= 1; k--)
-            exactly[k] += exactly[k + 1]; /* now: in at least k */
-        for (int k = 1; k <= o->k; k++)
-            TRY(TABLE_ADD_OF(consensus_table, &t, e, V_TEXT(o->ctx->node), V_TEXT(o->ctx->base),
-                             V_TEXT(o->scopes.name[s]), V_INT(o->k), V_INT(k), V_INT(exactly[k])));
-    }
-    return h5_table_write(f, "consensus", &t, e);
-}
-
-static err_t write_results(const struct overlap *o, struct arena *scratch, struct err *e)
-{
-    struct h5 *f = NULL;
-    TRY(artifact_tables(o->ctx->out, &f, e));
-    TRY(write_overlap(o, f, scratch, e));
-    return write_consensus(o, f, scratch, e);
-}
-
 /* ---- the stage ---- */
 
 /* Collective. Every path comes back here, where files and scratch memory are given back. */
@@ -546,7 +434,7 @@ static err_t measure(struct overlap *o, struct arena *scratch, struct err *e)
     TRY(count_masks(o, e));
     TRY(matched_chance(o, scratch, e));
     if (c->me == 0)
-        write_results(o, scratch, e);
+        overlap_write(o, scratch, e);
     return comm_agree(c, e);
 }
 
@@ -587,6 +475,7 @@ const struct stage stage_overlap = {
     .params_size = sizeof(struct overlap_params),
     .inputs = (const char *const[]){"mask", NULL},
     .reported = 1,
+    .keeps_steps = 1,
     .plan = overlap_plan,
     .work = (const struct stage_work[]){WORK_ALONE("rows", 50e3), WORK("masks", 10e9), WORK("pairs", 50e9),
                                         WORK_END},

@@ -163,7 +163,7 @@ static err_t scan(struct journal *j, int64_t file, struct err *e)
     return code;
 }
 
-/* By item; of two with one number the one of the later run first. */
+/* By item; of those with one number the one that was put last first. */
 static int step_order(const void *a, const void *b)
 {
     const struct step *x = a, *y = b;
@@ -445,6 +445,11 @@ void journal_put(struct journal *j, int64_t item, const struct hash_part *parts,
     }
     j->written++;
     write_when_due(j);
+}
+
+int journal_run(const struct journal *j)
+{
+    return j->run;
 }
 
 int64_t journal_written(const struct journal *j)

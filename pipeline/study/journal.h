@@ -37,8 +37,8 @@ void journal_remove(const char *artifact);
 /* Local. Are there steps beside an artifact, whatever they are of? */
 int journal_stands(const char *artifact);
 
-/* The steps that were there when it was opened, in the order of their numbers, each number once: the same on
- * all processes. NULL: none. */
+/* The steps that were there when it was opened, in the order of their numbers, each number once, as it was
+ * put last: the same on all processes. NULL: none. */
 struct step {
     int64_t item;
     int64_t bytes;
@@ -63,6 +63,9 @@ int journal_sum_due(struct journal *j);
 /* Local. Keeps a step of this process: the parts' bytes, one after the other. Nothing happens where it is not
  * due. */
 void journal_put(struct journal *j, int64_t item, const struct hash_part *parts, int n);
+
+/* Local. Which run it is that works on the node: larger than those that have left steps. */
+int journal_run(const struct journal *j);
 
 /* Local. How many steps this process has put. NULL: 0. */
 int64_t journal_written(const struct journal *j);

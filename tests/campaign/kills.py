@@ -3,7 +3,7 @@
 and goes on on another number of processes. In the end its archive, updates and entropies are those of a study that nobody disturbed,
 and nothing is left beside them. Says how much work was lost: the seconds between what a process had kept last and its end.
 
-    kills.py --sinew PATH [--trials 300] [--seed 1] [--work demo,rank,entropy,pair] [--keep-after SECONDS] [--folder DIR]
+    kills.py --sinew PATH [--trials 300] [--seed 1] [--work demo,rank,entropy,overlap,pair] [--keep-after SECONDS] [--folder DIR]
 
 A trial is a study from its checkpoints to its archive with one to three kills. tests/fail/test_kills.py runs a few."""
 import argparse
@@ -30,7 +30,7 @@ memory_per_process: {memory}
 matrix:
   families: [{family}]
   algorithms: [{algorithms}]
-  seeds: [0]
+  seeds: {seeds}
   base: "{folder}/models/{{family}}/base"
   tuned: "{folder}/models/{{family}}/{{algorithm}}"
   logits: {{base: "{folder}/models/{{family}}/base/logits.safetensors", tuned: "{folder}/models/{{family}}/{{algorithm}}/logits.safetensors"}}
@@ -49,6 +49,7 @@ WORK = {
     "demo": dict(algorithms="ppo, grpo, dpo, kto", synth="scale: 0.125, layers: 8, logits: 256", stages=MASKS + RANK + ENTROPY),
     "rank": dict(algorithms="ppo", synth="scale: 0.25, layers: 6, logits: 16", stages=RANK),
     "entropy": dict(algorithms="ppo", synth="scale: 0.0625, layers: 1, logits: 20000", stages=ENTROPY),
+    "overlap": dict(algorithms="ppo, grpo, dpo", seeds=list(range(16)), synth="scale: 0.25, layers: 2, logits: 16", stages=MASKS),
     "pair": dict(algorithms="grpo", synth="scale: 1, layers: 4, logits: 16", stages=MASKS, memory="1 GiB"),
 }
 KEPT = ("delta", "rank", "token-entropy", "overlap")      # the kinds that keep steps
@@ -61,7 +62,7 @@ class Disturbed:
     def __init__(self, folder, work, seed, keep_after="0", log=lambda text: None):
         self.folder, self.random, self.keep_after, self.log = folder, random.Random(seed), keep_after, log
         self.config = os.path.join(folder, "study.yaml")
-        fill = dict(family="qwen2.5-1.5b", memory="256 MiB", folder=folder)
+        fill = dict(family="qwen2.5-1.5b", memory="256 MiB", seeds=[0], folder=folder)
         fill.update(WORK[work])
         os.makedirs(folder, exist_ok=True)
         with open(self.config, "w") as f:
@@ -242,7 +243,7 @@ def main():
     parser.add_argument("--sinew")
     parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--work", default="demo,rank,entropy")
+    parser.add_argument("--work", default="demo,rank,entropy,overlap")
     parser.add_argument("--keep-after", default="1")
     parser.add_argument("--folder")
     options = parser.parse_args()
