@@ -78,6 +78,8 @@ int main(int argc, char **argv)
         code = work_do(&world, &cli, command, &mem, &arena, &e);
     else
         speaks = launch.first; /* all are the first to MPI */
+    if (code != ERR_OK && speaks && cli.verb->reword)
+        cli.verb->reword(&e, &arena);
     if (code != ERR_OK && speaks)
         print_error(&e);
     fflush(stdout);

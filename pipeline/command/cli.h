@@ -12,7 +12,7 @@
 struct compare_request {
     const char *base, *tuned;
     const char *logits_base, *logits_tuned; /* NULL: none */
-    const char *weights, *adapter, *merge, *arithmetic, *rank, *memory, *unmatched,
+    const char *weights, *adapter, *merge, *arithmetic, *rank, *memory, *unmatched, *rows, *mtp,
         *coverage; /* NULL: as by default */
     struct text_list rename;
     const char *report; /* folder that is kept; NULL: none */

@@ -1,5 +1,7 @@
 #include "command/comparison.h"
 
+#include "command/wording.h"
+#include "compare/pair.h"
 #include "formats/head.h"
 #include "formats/headers.h"
 #include "hdf5/h5.h"
@@ -19,6 +21,9 @@ enum {
 struct comparison {
     const struct cell *cell;
     struct checkpoint *side[2]; /* base and tuned */
+    const struct comparison_asked *asked;
+    const char *taken[2]; /* what was taken of each, in the words of the command's options; "" for nothing */
+    const char *naming;   /* what was done with names, unasked; "" for nothing */
     struct table cells, sparsity, layers, modules, rank, entropy, skipped, verdicts;
     struct text *out;
 };
@@ -67,13 +72,68 @@ static const char *main_type(const struct checkpoint *c)
 
 /* ---- as text ---- */
 
-static err_t print_side(struct comparison *x, int k, const char *path, struct err *e)
+static const char *given_of(const struct comparison *x, int k)
+{
+    return k == 0 ? x->asked->base : x->asked->tuned;
+}
+
+/* Where below the path that was named the weights lie, such as the step to which a run's folder led; into
+ * out, which is returned; "": in it. */
+static const char *folder_of(const struct checkpoint *c, char *out, size_t size)
+{
+    size_t n = strlen(c->path);
+    const char *file = c->nfiles > 0 ? c->files[0].path : "", *last = strrchr(file, '/');
+    while (n > 1 && c->path[n - 1] == '/')
+        n--;
+    out[0] = '\0';
+    if (last && strncmp(file, c->path, n) == 0 && file[n] == '/' && last > file + n)
+        snprintf(out, size, "%.*s", (int)(last - (file + n + 1)), file + n + 1);
+    return out;
+}
+
+/* The revision of a snapshot in the hub's cache; into out, which is returned; "" where it is none. */
+static const char *commit_of(const struct checkpoint *c, char *out, size_t size)
+{
+    static const char folder[] = "/snapshots/";
+    const char *at = c->nfiles > 0 ? strstr(c->files[0].path, folder) : NULL;
+    out[0] = '\0';
+    if (at)
+        snprintf(out, size, "%.*s", (int)strcspn(at + sizeof folder - 1, "/"), at + sizeof folder - 1);
+    return out;
+}
+
+static err_t print_side(struct comparison *x, int k, struct err *e)
 {
     const struct checkpoint *c = x->side[k];
-    TRY(text_add(x->out, e, "%-6s %s\n       %s, %s, %lld tensors, %lld parameters%s%s\n", side_names[k],
-                 path, c->format, main_type(c), (long long)c->ntensors, (long long)c->parameters,
-                 c->note ? "; " : "", c->note ? c->note : ""));
+    char folder[300], commit[80];
+    folder_of(c, folder, sizeof folder);
+    commit_of(c, commit, sizeof commit);
+    TRY(text_add(x->out, e, "%-6s %s", side_names[k], given_of(x, k)));
+    if (commit[0] && !strstr(given_of(x, k), commit) && !strstr(x->taken[k], commit))
+        TRY(text_add(x->out, e, ", commit %s", commit));
+    if (folder[0] && !commit[0])
+        TRY(text_add(x->out, e, ", in it %s", folder));
+    TRY(text_add(x->out, e, "\n       %s, %s, %lld tensors, %lld parameters%s%s\n", c->format, main_type(c),
+                 (long long)c->ntensors, (long long)c->parameters, x->taken[k][0] ? "; " : "", x->taken[k]));
     return c->simulated ? text_add(x->out, e, "       simulated: %s\n", c->simulated) : ERR_OK;
+}
+
+/* bf16 has too few digits for an adapter's own update: its rank is then that of the rounding. */
+static int is_rounded_update(const struct comparison *x)
+{
+    return x->asked->bf16 && cell_is_exact(x->cell);
+}
+
+static err_t print_pair(struct comparison *x, struct err *e)
+{
+    if (x->naming[0])
+        TRY(text_add(x->out, e, "names  %s\n", x->naming));
+    if (is_rounded_update(x))
+        TRY(text_add(
+            x->out, e,
+            "bf16   rounds the adapter's own update, and its rank is that of the rounding; --arithmetic "
+            "f32 keeps it\n"));
+    return text_add(x->out, e, "\n");
 }
 
 /* delta has all tolerances; of a mask's rows those that delta has not. */
@@ -226,9 +286,9 @@ static err_t print_skipped(struct comparison *x, struct err *e)
 
 static err_t print_text(struct comparison *x, struct err *e)
 {
-    TRY(print_side(x, 0, x->cell->base, e));
-    TRY(print_side(x, 1, x->cell->tuned, e));
-    TRY(text_add(x->out, e, "\n"));
+    TRY(print_side(x, 0, e));
+    TRY(print_side(x, 1, e));
+    TRY(print_pair(x, e));
     for (int64_t i = 0; i < x->verdicts.nrows; i++)
         TRY(text_add(x->out, e, "%s\n", table_text(&x->verdicts, i, "sentence")));
     TRY(print_sparsity(x, e));
@@ -292,14 +352,23 @@ static err_t json_taken(struct comparison *x, struct err *e)
     for (int k = 0; k < 2; k++) {
         const struct checkpoint *c = x->side[k];
         TRY(text_add(x->out, e, "%s\"%s\": {", k > 0 ? ", " : "", side_names[k]));
+        char folder[300], commit[80];
+        TRY(json_text(x, "given", given_of(x, k), e));
+        TRY(text_add(x->out, e, ", "));
+        TRY(json_text(x, "folder", folder_of(c, folder, sizeof folder), e));
+        TRY(text_add(x->out, e, ", "));
+        TRY(json_text(x, "commit", commit_of(c, commit, sizeof commit), e));
+        TRY(text_add(x->out, e, ", "));
         TRY(json_text(x, "format", c->format, e));
         TRY(text_add(x->out, e, ", "));
         TRY(json_text(x, "dtype", main_type(c), e));
         TRY(text_add(x->out, e, ", \"tensors\": %lld, \"parameters\": %lld, ", (long long)c->ntensors,
                      (long long)c->parameters));
-        TRY(json_text(x, "note", c->note ? c->note : "", e));
+        TRY(json_text(x, "note", x->taken[k], e));
         TRY(text_add(x->out, e, "}"));
     }
+    TRY(text_add(x->out, e, ", "));
+    TRY(json_text(x, "names", x->naming, e));
     return text_add(x->out, e, "}");
 }
 
@@ -326,8 +395,11 @@ static err_t json_rank(struct comparison *x, struct err *e)
 static err_t print_json(struct comparison *x, struct err *e)
 {
     static const char *const sparsity[] = {"criterion", "tolerance", "updated", "sparsity", NULL},
-                             *const modules[] = {"module",        "parameters", "updated", "sparsity",
-                                                 "relative_norm", "cosine",     NULL},
+                             *const modules[] = {"module",    "parameters",    "updated",
+                                                 "sparsity",  "relative_norm", "cosine",
+                                                 "norm_base", "norm_delta",    NULL},
+                             *const entropy[] = {"policy", "tokens",          "vocabulary", "mean", "median",
+                                                 "p80",    "share_below_001", "caveat",     NULL},
                              *const skipped[] = {"tensor", "parameters", "reason", NULL};
     const struct table *c = &x->cells;
     int64_t parameters = table_int(c, 0, "parameters"), left_out = table_int(c, 0, "skipped_parameters");
@@ -342,9 +414,15 @@ static err_t print_json(struct comparison *x, struct err *e)
     TRY(text_add(x->out, e, ", "));
     TRY(json_real(x, "covered_tuned", table_real(c, 0, "covered_tuned"), e));
     TRY(text_add(x->out, e, ", \"bit_changed\": %lld, ", (long long)table_int(c, 0, "bit_changed")));
-    static const char *const reals[] = {"relative_norm",        "cosine",
-                                        "one_minus_cosine",     "top_0_1_percent_energy",
-                                        "top_1_percent_energy", "top_5_percent_energy"};
+    static const char *const reals[] = {"relative_norm",
+                                        "cosine",
+                                        "norm_base",
+                                        "norm_tuned",
+                                        "norm_delta",
+                                        "one_minus_cosine",
+                                        "top_0_1_percent_energy",
+                                        "top_1_percent_energy",
+                                        "top_5_percent_energy"};
     enum { REALS = sizeof reals / sizeof *reals };
     for (int i = 0; i < REALS; i++) {
         TRY(json_real(x, reals[i], table_real(c, 0, reals[i]), e));
@@ -354,6 +432,7 @@ static err_t print_json(struct comparison *x, struct err *e)
     TRY(json_rows(x, "sparsity", &x->sparsity, is_told, sparsity, e));
     TRY(json_rows(x, "modules", &x->modules, is_delta, modules, e));
     TRY(json_rank(x, e));
+    TRY(json_rows(x, "entropy", &x->entropy, NULL, entropy, e));
     TRY(json_rows(x, "skipped", &x->skipped, is_left_out, skipped, e));
     TRY(text_add(x->out, e, ",\n \"verdict\": ["));
     for (int64_t i = 0; i < x->verdicts.nrows; i++) {
@@ -365,9 +444,29 @@ static err_t print_json(struct comparison *x, struct err *e)
 
 /* ---- both ---- */
 
-err_t comparison_write(struct text *out, const struct runner *r, int json, struct arena *a, struct err *e)
+/* What was done with names is found again from headers: the archive says it in words of a study. */
+static err_t look_at_pair(struct comparison *x, const struct runner *r, struct arena *a, struct err *e)
 {
-    struct comparison x = {.cell = &r->dag->config->cells[0], .out = out};
+    const struct config *c = r->dag->config;
+    struct match_policy policy;
+    const char *naming = NULL;
+    for (int i = 0; i < c->nnodes; i++)
+        if (c->nodes[i].stage->matches) {
+            c->nodes[i].stage->matches(c->nodes[i].params, &policy);
+            TRY(pair_check(x->side[0], x->side[1], &policy, x->cell->name, &naming, NULL, a, e));
+            break;
+        }
+    x->naming = naming ? naming : "";
+    for (int k = 0; k < 2; k++)
+        if (!(x->taken[k] = wording_options(x->side[k]->note ? x->side[k]->note : "", a, e)))
+            return e->code;
+    return ERR_OK;
+}
+
+err_t comparison_write(struct text *out, const struct runner *r, const struct comparison_asked *asked,
+                       struct arena *a, struct err *e)
+{
+    struct comparison x = {.cell = &r->dag->config->cells[0], .out = out, .asked = asked, .naming = ""};
     const struct choice *const choices[2] = {&x.cell->base_choice, &x.cell->tuned_choice};
     const char *const paths[2] = {x.cell->base, x.cell->tuned};
     err_t code = take_tables(&x, r->dag->archive, a, e);
@@ -376,7 +475,9 @@ err_t comparison_write(struct text *out, const struct runner *r, int json, struc
     for (int k = 0; k < 2 && code == ERR_OK; k++)
         code = head_look(x.side[k], a, e);
     if (code == ERR_OK)
-        code = json ? print_json(&x, e) : print_text(&x, e);
+        code = look_at_pair(&x, r, a, e);
+    if (code == ERR_OK)
+        code = asked->json ? print_json(&x, e) : print_text(&x, e);
     headers_put(r->headers, x.side[1]);
     headers_put(r->headers, x.side[0]);
     return code;

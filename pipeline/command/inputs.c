@@ -182,17 +182,15 @@ static err_t match_cell(struct inputs *in, const struct cell *cell, const struct
     arena_init(&scratch, in->arena->mem);
     for (int i = 0; i < npolicies && code == ERR_OK; i++) {
         struct err bad;
-        const char *preset = NULL;
+        const char *naming = NULL;
         struct coverage covered;
         err_clear(&bad);
-        if (pair_check(base, tuned, &policies[i], cell->name, &preset, &covered, &scratch, &bad) != ERR_OK)
+        if (pair_check(base, tuned, &policies[i], cell->name, &naming, &covered, &scratch, &bad) != ERR_OK)
             complain(in, &bad);
         else
             code = note_coverage(in, cell, &covered, e);
-        if (bad.code == ERR_OK && code == ERR_OK && preset)
-            code =
-                text_add(&in->notes, e, "%s: the tuned checkpoint's names are %s's, brought to the base's\n",
-                         cell->name, preset);
+        if (bad.code == ERR_OK && code == ERR_OK && naming)
+            code = text_add(&in->notes, e, "%s: %s\n", cell->name, naming);
         arena_reset(&scratch);
     }
     arena_release(&scratch);

@@ -70,6 +70,10 @@ struct verb {
     /* Collective. */
     err_t (*run)(struct runner *r, const struct cli *c, struct err *e);
 
+    /* Local. A failure in the words of the command line, where the verb's own study is not the user's. NULL:
+     * it is told as it is. */
+    void (*reword)(struct err *failure, struct arena *a);
+
     /* Local, process 0's, after everything, whatever became of it. NULL: nothing is left to do. */
     void (*end)(const struct cli *c);
 };

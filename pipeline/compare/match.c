@@ -45,9 +45,12 @@ static err_t rename_side(struct matching *g, struct side *s, struct err *e)
     const struct checkpoint *base = g->side[BASE].checkpoint;
     int64_t found;
     if (rules->n == 0) {
-        g->m->preset = preset_guess(base, s->checkpoint);
-        return g->m->preset ? rename_apply(&s->list, g->m->preset, &found, base, s->checkpoint, g->arena, e)
-                            : ERR_OK;
+        const char *preset = preset_guess(base, s->checkpoint);
+        if (!preset)
+            return ERR_OK;
+        g->m->naming =
+            arena_printf(g->arena, e, "the tuned checkpoint's names are %s's, brought to the base's", preset);
+        return rename_apply(&s->list, preset, &found, base, s->checkpoint, g->arena, e);
     }
     for (int k = 0; k < rules->n; k++) {
         TRY(rename_apply(&s->list, rules->v[k], &found, base, s->checkpoint, g->arena, e));
@@ -71,7 +74,22 @@ static err_t list_side(struct matching *g, int which, const struct checkpoint *c
     if (which == BASE)
         return ERR_OK;
     TRY(rename_side(g, s, e));
-    return g->policy->rename.n == 0 && !g->m->preset ? ERR_OK : rename_sort(&s->list, c, e);
+    return g->policy->rename.n == 0 && !g->m->naming ? ERR_OK : rename_sort(&s->list, c, e);
+}
+
+/* Where nothing was said of names, and no preset is needed. */
+static err_t take_off_wrappers(struct matching *g, struct err *e)
+{
+    struct side *b = &g->side[BASE], *t = &g->side[TUNED];
+    const char *words;
+    if (g->policy->rename.n > 0 || g->m->naming)
+        return ERR_OK;
+    TRY(suggest_unwrapped(&b->list, b->checkpoint, &t->list, t->checkpoint, &words, g->arena, e));
+    if (!words)
+        return ERR_OK;
+    g->m->naming =
+        arena_printf(g->arena, e, "names are matched without %s, which wrappers of modules put there", words);
+    return g->m->naming ? ERR_OK : e->code;
 }
 
 static int next(const struct matching *g, struct named_walk *w)
@@ -521,6 +539,7 @@ err_t match_build(struct match *m, const struct checkpoint *base, const struct c
     TRY(check_config(base, policy, e));
     TRY(list_side(g, BASE, base, e));
     TRY(list_side(g, TUNED, tuned, e));
+    TRY(take_off_wrappers(g, e));
     TRY(check_quantized(g, e));
     TRY(packing_align(&g->packing, &g->side[BASE].list, &g->side[TUNED].list, a, e));
     TRY(check_names(g, e));

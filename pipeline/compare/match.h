@@ -23,7 +23,7 @@ struct match_set {
 
 struct match {
     struct match_set main, aside;
-    const char *preset;         /* by which tuned names became the base's, unasked; NULL: none was needed */
+    const char *naming;         /* what was done with names, unasked, as a sentence's end; NULL: nothing */
     int64_t skipped_parameters; /* elements in neither set or aside; what serves another tensor has none */
     struct coverage coverage;   /* by main, of each side's parameters */
 };

@@ -7,14 +7,14 @@
 /* ---- pairs ---- */
 
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, const char **preset,
+                 const struct match_policy *policy, const char *cell, const char **naming,
                  struct coverage *coverage, struct arena *a, struct err *e)
 {
     struct match m;
     err_t code = match_build(&m, base, tuned, policy, cell, "", NULL, a, e);
     err_item(e, "%s", cell);
-    if (preset)
-        *preset = m.preset;
+    if (naming)
+        *naming = m.naming;
     if (coverage)
         *coverage = m.coverage;
     return code;
@@ -80,9 +80,8 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
 void pair_say(const struct pair *p, const char *cell, const struct log *log)
 {
     char words[160];
-    if (p->match.preset)
-        log_info(log, "%s: the tuned checkpoint's names are %s's, brought to the base's", cell,
-                 p->match.preset);
+    if (p->match.naming)
+        log_info(log, "%s: %s", cell, p->match.naming);
     log_info(log, "%s: %s", cell, coverage_words(&p->match.coverage, words, sizeof words));
 }
 

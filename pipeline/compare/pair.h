@@ -43,10 +43,10 @@ err_t pair_open(struct pair *p, const char *base_catalogue, const char *tuned_ca
                 enum arithmetic arithmetic, const struct match_policy *policy, const char *cell,
                 const char *node, struct table *skipped, struct arena *a, struct err *e);
 
-/* Local. Would pair_open match these two opened checkpoints? preset, coverage (may be NULL): as match's.
+/* Local. Would pair_open match these two opened checkpoints? naming, coverage (may be NULL): as match's.
  * Errors: DATA as there. */
 err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
-                 const struct match_policy *policy, const char *cell, const char **preset,
+                 const struct match_policy *policy, const char *cell, const char **naming,
                  struct coverage *coverage, struct arena *a, struct err *e);
 
 /* Local. A line of what was made of the names, where that was anything unasked, and one of what is compared.

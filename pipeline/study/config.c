@@ -26,8 +26,8 @@ static const char *const missing_words[] = {"fail", "skip", "kept", NULL};
 
 /* Declared as parameters are: one place for the defaults, the ranges and the words of a complaint. */
 static const struct param settings[] = {
-    {"memory_per_process", PARAM_BYTES, offsetof(struct config, memory_bytes), NULL, "2 GiB", 67108864.0,
-     9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
+    {"memory_per_process", PARAM_BYTES, offsetof(struct config, memory_bytes), NULL, "2 GiB",
+     CONFIG_LEAST_MEMORY, 9e18, NULL, "what each process may hold in memory, at least 64 MiB"},
     {"read", PARAM_CHOICE, offsetof(struct config, read.mode), NULL, "auto", 0, 0, read_words,
      "how checkpoints and logits are read: pread when asked; thread ahead; direct ahead and past the page "
      "cache; auto ahead while reading waits for a device"},

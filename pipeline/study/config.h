@@ -22,6 +22,8 @@ struct node_decl {
     struct mark mark;
 };
 
+#define CONFIG_LEAST_MEMORY 67108864.0 /* bytes a process needs at least */
+
 enum missing { MISSING_FAIL, MISSING_SKIP, MISSING_KEPT };
 
 struct config {

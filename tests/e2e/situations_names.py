@@ -163,18 +163,29 @@ def proposed(what, old, new, values, count, shards=1, left=None):
     PROPOSED[what] = {n: (old[n], x) for n, x in zip(old, values.values())}, left or {}
 
 
+def by_itself(what, old, new, values, shards=1, left=None):
+    """What wrappers put into names needs no rule, on either side."""
+    compared("8 names", what + ": by itself", safetensors(old), safetensors(new, shards), {n: (old[n], x) for n, x in zip(old, values.values())},
+             left or {}, delta="unmatched: fail")
+
+
 EXPERT = "model.layers.0.mlp.experts"
 one = {"%s.%d.%s.weight" % (EXPERT, e, word): numbers(rng, *shape) for e in range(2)
        for word, shape in (("gate_proj", (6, 8)), ("up_proj", (6, 8)), ("down_proj", (8, 6)))}
 pack = {EXPERT + ".gate_up_proj": np.stack([np.concatenate([one["%s.%d.%s.weight" % (EXPERT, e, w)] for w in ("gate_proj", "up_proj")])
                                            for e in range(2)]), EXPERT + ".down_proj": np.stack([one["%s.%d.down_proj.weight" % (EXPERT, e)]
                                                                                                 for e in range(2)])}
-proposed("module. around what is packed otherwise", {**base, **one}, {"module." + n: x for n, x in {**tuned, **pack}.items()}, {**tuned, **one},
+by_itself("module. around what is packed otherwise", {**base, **one}, {"module." + n: x for n, x in {**tuned, **pack}.items()}, {**tuned, **one},
+          3, {n: "packed: " for n in pack})
+by_itself("the base wrapped, the tuned side not", before("module.")(base), tuned, tuned)
+by_itself("the base compiled, the tuned side in module.", before("_orig_mod.")(base), before("module.")(tuned), tuned)
+by_itself("FSDP inside and checkpointing, base in DeepSpeed's", before("_forward_module.")(base), {
+    "_fsdp_wrapped_module." + n.replace("layers.0.", "layers.0._fsdp_wrapped_module._checkpoint_wrapped_module."): x for n, x in tuned.items()}, tuned)
+proposed("policy. around what is packed otherwise", {**base, **one}, {"policy." + n: x for n, x in {**tuned, **pack}.items()}, {**tuned, **one},
          "12 of 12", 3, {n: "packed: " for n in pack})
-proposed("the base wrapped, the tuned side not", before("module.")(base), tuned, tuned, "6 of 6")
-proposed("the base compiled, the tuned side in module.", before("_orig_mod.")(base), before("module.")(tuned), tuned, "6 of 6")
+proposed("the base wrapped by another, the tuned side not", before("actor.")(base), tuned, tuned, "6 of 6")
 proposed("no model. in front of the tuned names", base, {n[len("model."):]: x for n, x in tuned.items()}, tuned, "6 of 6")
-proposed("module. and compiled, both inside", base, inside(before("module.")(tuned)), tuned, "6 of 6")
+by_itself("module. and compiled, both inside", base, inside(before("module.")(tuned)), tuned)
 VL = {"visual.blocks.0.attn.qkv.weight": numbers(rng, 8, 4), **base}
 VL_TUNED = step(rng, VL)
 newer = lambda w: {("model." + n if n.startswith("visual") else n.replace("model.", "model.language_model.", 1)): x  # noqa: E731
@@ -182,7 +193,13 @@ newer = lambda w: {("model." + n if n.startswith("visual") else n.replace("model
 proposed("Qwen2.5-VL before transformers 4.52 against after it", VL, newer(VL_TUNED), VL_TUNED, "7 of 7")
 proposed("and the other way round", newer(VL), VL_TUNED, VL_TUNED, "7 of 7")
 for what, (wrap, _) in WRAPPERS.items():
-    proposed(what, base, wrap(tuned), tuned, "6 of 6", 2)
+    if any(word in what for word in ("_orig_mod", "module.", "base_model")):
+        by_itself(what + " of two shards", base, wrap(tuned), tuned, 2)
+    else:
+        proposed(what, base, wrap(tuned), tuned, "6 of 6", 2)
+two = {**base, "score.weight": numbers(rng, 1, 16)}
+refused("8 names", "wrappers off, and a head that is no pair's", safetensors(two), safetensors(before("module.")(tuned)),
+        "score.weight is in the base checkpoint", "in the base only: 1, in the tuned only: 0", delta="unmatched: fail")
 refused("8 rules", "TRL's value head around the model: the model's own match", safetensors(base), safetensors(
     {**before("pretrained_model.")(tuned), "v_head.summary.weight": numbers(rng, 1, 16)}), r"with rename: \[.*\] 6 of 6 match", delta="unmatched: fail")
 refused("8 rules", "nothing in common: no rule is proposed", safetensors(base), safetensors({"a.%d" % i: numbers(rng, 3, 3) for i in range(6)}),

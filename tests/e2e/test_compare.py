@@ -12,8 +12,9 @@ import numpy as np
 import sinewlib as lib
 
 TINYRL = os.path.abspath(os.environ.get("SINEW_TINYRL", os.path.join(lib.ROOT, "..", "shared", "tinyrl")))
-KEYS = ["base", "tuned", "parameters", "covered", "covered_base", "covered_tuned", "bit_changed", "relative_norm", "cosine",
-        "one_minus_cosine", "top_0_1_percent_energy", "top_1_percent_energy", "top_5_percent_energy", "taken", "sparsity", "modules", "rank", "skipped", "verdict"]
+KEYS = ["base", "tuned", "parameters", "covered", "covered_base", "covered_tuned", "bit_changed", "relative_norm", "cosine", "norm_base",
+        "norm_tuned", "norm_delta", "one_minus_cosine", "top_0_1_percent_energy", "top_1_percent_energy", "top_5_percent_energy", "taken", "sparsity", "modules", "rank",
+        "entropy", "skipped", "verdict"]
 
 
 def weights(seed=3):
@@ -76,6 +77,8 @@ class Compare(lib.Case):
         self.assertEqual((x["base"], x["tuned"]), (base, tuned))
         self.assertEqual((x["parameters"], x["covered"], x["bit_changed"]), (a.size, 1, int((a != b).sum())))
         self.assertAlmostEqual(x["relative_norm"], np.linalg.norm(b - a) / np.linalg.norm(a), delta=1e-12)
+        for key, of in (("norm_base", a), ("norm_tuned", b), ("norm_delta", b - a)):
+            self.assertAlmostEqual(x[key] / np.linalg.norm(of), 1, delta=1e-12)
         self.assertAlmostEqual(x["cosine"], a @ b / np.linalg.norm(a) / np.linalg.norm(b), delta=1e-12)
         self.assertEqual([s["tolerance"] for s in x["sparsity"] if s["criterion"] == "absolute"],
                          [0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
@@ -194,7 +197,9 @@ class Compare(lib.Case):
             with open(os.path.join(model, "refs", ref), "w") as f:
                 f.write(revision)
         for name in (model, "org/tuned", "org/tuned@main", "org/tuned@step_100", "org/tuned@" + revision):
-            self.assertEqual(self.object(base, name)["bit_changed"], want, name)
+            x = self.object(base, name)
+            self.assertEqual((x["bit_changed"], x["taken"]["tuned"]["given"], x["taken"]["tuned"]["commit"]), (want, name, revision))
+        self.assertIn("tuned  org/tuned@step_100, commit %s\n" % revision, self.run_compare(base, "org/tuned@step_100").stdout)
         elsewhere = self.path("cache")
         shutil.move(os.path.dirname(model), elsewhere)
         self.assertEqual(self.object(base, "org/tuned", env={"HF_HUB_CACHE": elsewhere})["bit_changed"], want)
@@ -212,8 +217,60 @@ class Compare(lib.Case):
             lib.write_checkpoint(self.path("other"), {"x.weight": ("BF16", np.zeros((3, 4), np.uint16))})
             self.run_compare(base, self.path("other"), np_=np_, status=3)
 
+    def test_errors_speak_of_options(self):
+        """What helps is told as an option that can be pasted, in no word of a study that nobody wrote."""
+        old, new = as_bf16(weights()), self.moved(0.2)
+        base, tuned = self.pair(new)
+        x = self.object(base, tuned)
+        taller = dict(new, **{"model.embed_tokens.weight": ("BF16", np.zeros((9, 4), np.uint16))})
+        lib.write_checkpoint(self.path("tall"), taller)
+        lib.write_checkpoint(self.path("low"), dict(old, **{"model.embed_tokens.weight": ("BF16", np.zeros((8, 4), np.uint16))}))
+        lib.write_checkpoint(self.path("extra"), dict(new, **{"score.weight": ("BF16", np.zeros((99, 99), np.uint16))}))
+        lib.write_checkpoint(self.path("other"), {"policy." + n: v for n, v in new.items()})
+        wrapped = {"_fsdp_wrapped_module." + n.replace(".mlp.", "._checkpoint_wrapped_module.mlp."): v for n, v in new.items()}
+        lib.write_checkpoint(self.path("wrapped"), wrapped)
+        adapter = self.path("adapter")
+        os.makedirs(adapter)
+        with open(os.path.join(adapter, "adapter_config.json"), "w") as f:
+            json.dump({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}, f)
+        rng = np.random.default_rng(5)
+        lib.write_checkpoint(adapter, {"base_model.model.model.layers.0.self_attn.q_proj.lora_%s.weight" % k: ("F32", lib.float_bits(
+            (rng.standard_normal(shape) * 0.05).astype(np.float32))) for k, shape in (("A", (2, 48)), ("B", (64, 2)))})
+        os.rename(os.path.join(adapter, "model.safetensors"), os.path.join(adapter, "adapter_model.safetensors"))
+        cases = [(["low", "tall"], 3, "--rows common compares the rows that both have, --rows skip leaves"),
+                 (["base", "extra"], 3, "--rename matches names that differ, --unmatched skip leaves the others out"),
+                 (["base", "extra", "--unmatched", "skip"], 3, "--coverage any, or a share such as 0.65, takes"),
+                 (["base", "other"], 3, "; with --rename 'policy. ->' 7 of 7 match"),
+                 (["base", "tuned", "--rename", "a -> b"], 2, "--rename \"a -> b\" matches none of the 7 tensors"),
+                 (["base", "tuned", "--rename", "bad"], 2, "--rename: expected \"PATTERN -> REPLACEMENT\", found \"bad\""),
+                 (["base", "tuned", "--memory", "3"], 2, "--memory: expected a size (\"2 GiB\", \"512 MB\") of at least 64 MiB"),
+                 (["adapter", "base"], 3, "name it as the tuned side, and as its base the model")]
+        for words, status, said in cases:
+            told = self.run_compare(*[self.path(w) if i < 2 else w for i, w in enumerate(words)], status=status).stderr
+            self.assertIn(said, told)
+            for word in ("of delta", "in delta", "unmatched:", "rename: [", "rows:", "coverage:", "the study", " cell"):
+                self.assertNotIn(word, told, words)
+        self.assertEqual(self.object(base, self.path("other"), "--rename", "policy. ->")["bit_changed"], x["bit_changed"])
+        y = self.object(self.path("low"), self.path("tall"), "--rows", "common")
+        self.assertEqual((y["parameters"], y["bit_changed"]), (x["parameters"] + 32, x["bit_changed"]))
+        y = self.object(base, self.path("wrapped"))
+        self.assertEqual((y["bit_changed"], y["taken"]["names"]),
+                         (x["bit_changed"], "names are matched without \"_fsdp_wrapped_module.\", \"_checkpoint_wrapped_module.\", which wrappers of "
+                                            "modules put there"))
+        # An adapter's own update is of its rank in float32, which is the default then, and not in bf16, which is said.
+        y = self.object(base, adapter, "--adapter", "exact", "--rank", "all")
+        self.assertEqual([m["matrix_rank"] for m in y["rank"]["matrices"] if m["matrix_rank"]], [2])
+        self.assertIn("parameters changed in float32", y["verdict"][0])
+        rounds = "rounds the adapter's own update, and its rank is that of the rounding; --arithmetic f32 keeps it"
+        self.assertIn(rounds, self.run_compare(base, adapter, "--adapter", "exact", "--arithmetic", "bf16").stdout)
+        self.assertNotIn(rounds, self.run_compare(base, adapter, "--adapter", "exact").stdout)
+
     def test_its_study_and_its_report(self):
         base, tuned = self.pair(self.moved(0.2))
+        what_ran = self.run_compare(base, tuned, "--print-config", "--report", self.path("page"), "--rank", "none").stdout
+        self.assertIn('output: "%s"' % self.path("page"), what_ran)
+        self.assertIn("report: {needs: [mask, mask-relative]}", what_ran)
+        self.assertFalse(os.path.exists(self.path("page")))
         config = self.run_compare(base, tuned, "--print-config").stdout
         with open(self.path("study.yaml"), "w") as f:
             f.write(config)

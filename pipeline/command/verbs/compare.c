@@ -3,7 +3,9 @@
 #include "base/path.h"
 #include "command/comparison.h"
 #include "command/naming.h"
+#include "command/wording.h"
 #include "compare/coverage.h"
+#include "compare/names/rename.h"
 #include "engine/scratch.h"
 #include "formats/checkpoint.h"
 #include "formats/folders/hub.h"
@@ -33,6 +35,23 @@ static err_t check_word(const char *option, const char *value, const char *const
                  : ERR_OK;
 }
 
+static err_t check_values(const struct compare_request *x, struct err *e)
+{
+    double least;
+    char why[400], smallest[32];
+    if (x->coverage && coverage_parse(x->coverage, &least) != 0)
+        return err_set(e, ERR_CONFIG, "--coverage: expected any, or a share from 0 to 1, found '%.60s'",
+                       x->coverage);
+    if (x->memory && bytes_parse(x->memory) < CONFIG_LEAST_MEMORY)
+        return err_set(e, ERR_CONFIG,
+                       "--memory: expected a size (\"2 GiB\", \"512 MB\") of at least %s, found '%.60s'",
+                       bytes_text(CONFIG_LEAST_MEMORY, smallest, sizeof smallest), x->memory);
+    for (int i = 0; i < x->rename.n; i++)
+        if (rename_check(x->rename.v[i], why, sizeof why) != 0)
+            return err_set(e, ERR_CONFIG, "--rename: %s", why);
+    return ERR_OK;
+}
+
 /* BASE TUNED, and behind --logits A the second of them. */
 static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
 {
@@ -40,7 +59,8 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
         *const weights[] = {"masters", "model", NULL},
                *const adapters[] = {"merged", "exact", NULL}, *const merges[] = {"default", "safe", NULL},
                *const types[] = {"bf16", "f32", NULL}, *const ranks[] = {"sample", "all", "none", NULL},
-               *const unmatched[] = {"fail", "skip", NULL};
+               *const unmatched[] = {"fail", "skip", NULL}, *const rows[] = {"fail", "common", "skip", NULL},
+               *const mtp[] = {"exclude", "include", NULL};
     struct compare_request *x = &c->compare;
     if (n != (x->logits_base ? 3 : 2))
         return err_set(
@@ -56,10 +76,9 @@ static err_t compare_words(struct cli *c, int n, char **words, struct err *e)
     TRY(check_word("arithmetic", x->arithmetic, types, e));
     TRY(check_word("rank", x->rank, ranks, e));
     TRY(check_word("unmatched", x->unmatched, unmatched, e));
-    double least;
-    if (x->coverage && coverage_parse(x->coverage, &least) != 0)
-        return err_set(e, ERR_CONFIG, "--coverage: expected any, or a share from 0 to 1, found '%.60s'",
-                       x->coverage);
+    TRY(check_word("rows", x->rows, rows, e));
+    TRY(check_word("mtp", x->mtp, mtp, e));
+    TRY(check_values(x, e));
     c->terse = !c->verbose || c->compare.json; /* the comparison is what it says */
     return ERR_OK;
 }
@@ -139,13 +158,23 @@ static err_t add_cell(struct text *out, const struct compare_request *x, const c
     return text_add(out, e, "}\n");
 }
 
+/* An adapter's own update has more digits than bf16, in which all that is left of its low rank is rounding.
+ */
+static const char *arithmetic_of(const struct compare_request *x)
+{
+    int exact = x->adapter && strcmp(x->adapter, "exact") == 0;
+    return x->arithmetic ? x->arithmetic : exact ? "f32" : "bf16";
+}
+
 static err_t add_stages(struct text *out, const struct compare_request *x, struct err *e)
 {
     int with_rank = !x->rank || strcmp(x->rank, "none") != 0, all = x->rank && strcmp(x->rank, "all") == 0;
     TRY(text_add(out, e,
                  "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, unmatched: %s",
-                 x->arithmetic ? x->arithmetic : "bf16", x->unmatched ? x->unmatched : "fail"));
+                 arithmetic_of(x), x->unmatched ? x->unmatched : "fail"));
     TRY(add_key(out, "coverage", x->coverage, e));
+    TRY(add_key(out, "rows", x->rows, e));
+    TRY(add_key(out, "mtp", x->mtp, e));
     TRY(text_add(out, e, ", rename: ["));
     for (int i = 0; i < x->rename.n; i++) {
         TRY(text_add(out, e, "%s", i > 0 ? ", " : ""));
@@ -218,7 +247,11 @@ static void say_stopped(const struct compare_request *x, struct err *e)
 static err_t print(const struct runner *r, const struct cli *c, struct err *e)
 {
     struct text out = {.arena = r->arena};
-    TRY(comparison_write(&out, r, c->compare.json, r->arena, e));
+    const struct comparison_asked asked = {.base = c->compare.base,
+                                           .tuned = c->compare.tuned,
+                                           .json = c->compare.json,
+                                           .bf16 = strcmp(arithmetic_of(&c->compare), "bf16") == 0};
+    TRY(comparison_write(&out, r, &asked, r->arena, e));
     compare_end(c);
     if (c->compare.report && !c->compare.json)
         TRY(text_add(&out, e, "\npage and archive: %s\n", r->dag->config->output));
@@ -254,7 +287,8 @@ static const struct verb_option compare_options[] = {
      OPTION_TEXT, offsetof(struct cli, compare.rank), NULL},
     {"logits", '\0', "BASE TUNED", "files of both policies' logits (or entropies) of the same tokens",
      OPTION_TEXT, offsetof(struct cli, compare.logits_base), NULL},
-    {"arithmetic", '\0', "TYPE", "bf16 (default) or f32: the type both sides are cast to", OPTION_TEXT,
+    {"arithmetic", '\0', "TYPE",
+     "bf16 (default; f32 with --adapter exact) or f32: the type both sides are cast to", OPTION_TEXT,
      offsetof(struct cli, compare.arithmetic), NULL},
     {"weights", '\0', "WHICH", "masters or model: of a trainer's folder that has both", OPTION_TEXT,
      offsetof(struct cli, compare.weights), NULL},
@@ -266,6 +300,11 @@ static const struct verb_option compare_options[] = {
      OPTION_LIST, offsetof(struct cli, compare.rename), NULL},
     {"unmatched", '\0', "WHAT", "fail (default) or skip: tensors on one side only", OPTION_TEXT,
      offsetof(struct cli, compare.unmatched), NULL},
+    {"rows", '\0', "WHAT",
+     "fail (default), common or skip: of embeddings of different height the rows of both, or nothing",
+     OPTION_TEXT, offsetof(struct cli, compare.rows), NULL},
+    {"mtp", '\0', "WHAT", "exclude (default) or include: layers for multi-token prediction", OPTION_TEXT,
+     offsetof(struct cli, compare.mtp), NULL},
     {"coverage", '\0', "SHARE",
      "least share of either side's parameters to be compared (default 0.9), or any", OPTION_TEXT,
      offsetof(struct cli, compare.coverage), NULL},
@@ -284,12 +323,30 @@ const struct verb verb_compare = {
         "BASE and TUNED are folders or files as 'sinew check' takes them (a model's, a trainer's, an adapter's\n"
         "on BASE), a folder of the hub's cache, or ORG/NAME[@REVISION] that is in the cache.\n"
         "  sinew compare ~/models/Qwen2.5-7B ~/runs/grpo/global_step_100\n"
-        "  mpirun -n 4 sinew compare BASE TUNED --rank all --report results/pair\n",
+        "  mpirun -n 4 sinew compare BASE TUNED --rank all --report results/pair\n"
+        "Names are matched without what wrappers of modules put into them (module., _orig_mod., _fsdp_wrapped_module.,\n"
+        "base_model.model. and others); where they differ otherwise the message has the --rename that helps.\n"
+        "\n"
+        "Keys of --json (a number is null where there is none, such as a norm as a share of weights that are all zero):\n"
+        "  base, tuned      the paths; taken: {base, tuned: {given, folder, commit, format, dtype, tensors, parameters,\n"
+        "                   note}, names}\n"
+        "  parameters       that are compared; covered, covered_base, covered_tuned: shares of all, and of each side's\n"
+        "  bit_changed      parameters whose bits differ\n"
+        "  relative_norm    norm_delta / norm_base; norm_base, norm_tuned, norm_delta, cosine, one_minus_cosine,\n"
+        "                   top_0_1_percent_energy, top_1_percent_energy, top_5_percent_energy\n"
+        "  sparsity         [{criterion, tolerance, updated, sparsity}]\n"
+        "  modules          [{module, parameters, updated, sparsity, relative_norm, cosine, norm_base, norm_delta}], updated\n"
+        "                   where the difference is not zero\n"
+        "  rank             {median_percent, measured, matrices: [{tensor, rows, cols, matrix_rank, max_rank, stable_rank,\n"
+        "                   effective_rank, sigma_max, ambiguous}]}; null where none was measured\n"
+        "  entropy          [{policy, tokens, vocabulary, mean, median, p80, share_below_001, caveat}], with --logits\n"
+        "  skipped          [{tensor, parameters, reason}]; verdict: [sentence]\n",
     .options = compare_options,
     .words = compare_words,
     .study = compare_study,
     .stops = 1,
     .listen = compare_listen,
     .run = compare_run,
+    .reword = wording_error,
     .end = compare_end,
 };

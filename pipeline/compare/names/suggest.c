@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_RULES = 24, DERIVED = 4, LOOKED_AT = 32, PREFIX_BYTES = 64, MOST_HAVE = 64 };
+enum { MOST_RULES = 24, DERIVED = 4, MORE_ROUNDS = 2, LOOKED_AT = 32, PREFIX_BYTES = 64, MOST_HAVE = 64 };
 
-/* What wrappers put in front of a module's name, or into it; the outer ones last. */
+/* What wrappers put in front of a module's name, or into it; the outer ones last. Sources: torch's
+ * OptimizedModule, FullyShardedDataParallel, checkpoint_wrapper and DistributedDataParallel; DeepSpeed's
+ * engine; PEFT's PeftModel. */
 static const char *const wrappers[] = {
     "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module. ->",
     "module. ->", "base_model.model. ->"};
@@ -43,7 +45,7 @@ struct suggestion {
     const struct text_list *have;
     struct named_list names; /* the base's */
     struct mem *mem;
-    char derived[4 * DERIVED][PREFIX_BYTES + 8]; /* rules, from names: of both attempts, so that they stay */
+    char derived[(4 + 2 * MORE_ROUNDS) * DERIVED][PREFIX_BYTES + 8]; /* rules, from names: of all attempts */
     int nderived;
 };
 
@@ -192,6 +194,19 @@ static void try_derived(struct suggestion *s, const struct attempt *from, struct
     }
 }
 
+/* Names of which one rule takes a part need another: a model's towers are renamed each by its own. */
+static void try_more(struct suggestion *s, struct attempt *best)
+{
+    const int64_t all = s->names.n;
+    for (int round = 0; round < MORE_ROUNDS && best->matched < all; round++) {
+        const struct attempt from = *best;
+        try_rows(s, &from, best);
+        try_derived(s, &from, best);
+        if (best->matched == from.matched)
+            return;
+    }
+}
+
 /* ---- saying ---- */
 
 static int64_t count_tensors(const struct named_list *l)
@@ -233,13 +248,17 @@ const char *suggest_rename(const struct checkpoint *base, const struct checkpoin
         for (int round = 0; round < 2; round++) /* a wrapper may stand round another */
             for (int i = 0; i < WRAPPERS; i++)
                 add(&bare, wrappers[i]);
-        try_rules(&s, &bare, 0);    /* leaves those that are there */
+        try_rules(&s, &bare, 0);                         /* leaves those that are there */
+        if (have->n == 0 && bare.matched > none.matched) /* taken off unasked: no rule is needed for it */
+            none.matched = bare.matched;
         try_rows(&s, &none, &best); /* what is known comes before what is guessed from names */
         if (bare.n > 0)
             try_rows(&s, &bare, &best);
         try_derived(&s, &none, &best);
         if (bare.n > 0)
             try_derived(&s, &bare, &best);
+        if (best.matched > none.matched)
+            try_more(&s, &best);
         if (best.matched > none.matched && best.n > 0) {
             try_rules(&s, &best, 1);
             text = best.matched > 0 ? say(&s, &best, a) : NULL;
@@ -247,4 +266,62 @@ const char *suggest_rename(const struct checkpoint *base, const struct checkpoin
     }
     arena_release(&lists);
     return text;
+}
+
+/* ---- unasked ---- */
+
+/* The list without wrappers' words, sorted anew; rules: which took something off. -1: two names would be one.
+ */
+static int unwrap(struct named_list *out, const struct named_list *list, const struct checkpoint *of,
+                  char rules[WRAPPERS], struct arena *a, struct err *e)
+{
+    struct err twice;
+    int64_t found;
+    err_clear(&twice);
+    *out = (struct named_list){.n = list->n};
+    if (arena_array(a, "names.bare", list->n, &out->v, e) != ERR_OK)
+        return -1;
+    if (list->n > 0)
+        memcpy(out->v, list->v, (size_t)list->n * sizeof *list->v);
+    for (int round = 0; round < 2; round++) /* a wrapper may stand round another */
+        for (int i = 0; i < WRAPPERS; i++) {
+            if (rename_apply(out, wrappers[i], &found, of, of, a, e) != ERR_OK)
+                return -1;
+            rules[i] |= found > 0;
+        }
+    return rename_sort(out, of, &twice) == ERR_OK ? 0 : -1;
+}
+
+/* Is there a wrapper's word in any of the names? Most checkpoints have none. */
+static int has_wrapper(const struct named_list *list)
+{
+    for (int64_t i = 0; i < list->n; i++)
+        for (int k = 0; k < WRAPPERS; k++)
+            if (strncmp(list->v[i].name, wrappers[k], strcspn(wrappers[k], " ")) == 0 ||
+                (!strchr(wrappers[k], ' ') && strstr(list->v[i].name, wrappers[k])))
+                return 1;
+    return 0;
+}
+
+err_t suggest_unwrapped(struct named_list *base, const struct checkpoint *of_base, struct named_list *tuned,
+                        const struct checkpoint *of_tuned, const char **what, struct arena *a, struct err *e)
+{
+    struct named_list bare[2];
+    char rules[WRAPPERS] = {0};
+    struct text words = {.arena = a};
+    *what = NULL;
+    if (!has_wrapper(base) && !has_wrapper(tuned))
+        return ERR_OK;
+    int can = unwrap(&bare[0], base, of_base, rules, a, e) == 0 &&
+              unwrap(&bare[1], tuned, of_tuned, rules, a, e) == 0;
+    if (!can || e->code != ERR_OK || count_matched(&bare[0], &bare[1]) <= count_matched(base, tuned))
+        return e->code;
+    for (int i = 0; i < WRAPPERS; i++)
+        if (rules[i])
+            TRY(text_add(&words, e, "%s\"%.*s\"", words.used > 0 ? ", " : "", (int)strcspn(wrappers[i], " "),
+                         wrappers[i]));
+    *base = bare[0];
+    *tuned = bare[1];
+    *what = words.text;
+    return ERR_OK;
 }

@@ -216,8 +216,8 @@ static err_t refuse_alone(const char *path, struct err *e)
 {
     return err_set(
         e, ERR_DATA,
-        "%s: an adapter is a model on its base alone: name it as the tuned side of a cell whose base is the "
-        "model that it was trained on",
+        "%s: an adapter is a model on its base alone: name it as the tuned side, and as its base the model "
+        "that it was trained on",
         path);
 }
 
