@@ -273,7 +273,7 @@ void stop_say(const struct stop *s, int64_t ran, int64_t steps, const char *conf
     if (again) {
         err_set(
             e, ERR_SYSTEM,
-            "stopped again by %s before one node was done, as the last time: the same would come of it once "
+            "stopped again by %s before anything of a node was kept, as the last time: the same would come of it once "
             "more; give the job more time or more processes ('sinew plan %s' tells how long its nodes take)",
             why, config);
         return;

@@ -140,6 +140,7 @@ class Disturbed:
             self.problems.append("still running 120 s after %s to %s of %d" % (number.name, who, np))
         self.sweep()
         self.heard()
+        self.status = process.returncode
         if alive:
             self.kills += 1
             if number == signal.SIGKILL:          # in good order nothing is lost but what is in work

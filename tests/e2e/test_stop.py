@@ -151,7 +151,7 @@ class Stop(lib.Case):
                 self.assertEqual(run.returncode, 75, run.text())
                 again = lib.run_sinew(0, ["run", self.config], cwd=self.dir, env=env)
                 self.assertEqual(again.returncode, 4, again.text())
-                self.assertIn("stopped again by the time limit before one node was done", again.errors()[0])
+                self.assertIn("stopped again by the time limit before anything of a node was kept", again.errors()[0])
         run = self.sinew(["run", self.config, "--time-limit", "10"], status=2)
         self.assertIn("--time-limit 10: no length of time; say 90s, 45m", run.stderr)
         run = self.sinew(["run", self.config], status=2, env={"SINEW_TIME_LIMIT": "tomorrow"})

@@ -3,6 +3,7 @@
 tests/campaign/kills.py, which has the long form)."""
 import glob
 import os
+import re
 import shutil
 import signal
 import sys
@@ -33,6 +34,25 @@ class Kills(lib.Case):
         self.assertEqual(study.problems, [])
         self.assertGreaterEqual(study.resumed.get("delta", 0), 1, study.resumed)
         self.assertGreaterEqual(study.resumed.get("rank", 0), 1, study.resumed)
+
+    def test_stopped_in_good_order(self):
+        """Stopped twice in one node: what is kept of it counts, and status 4 is for those that get nowhere."""
+        study = self.study
+        stopped = 0
+        for _ in range(30):
+            if not study.kill(0, "rank", signal.SIGUSR1):
+                study.clear()                             # it was quicker
+                stopped = 0
+                continue
+            self.assertEqual(study.status, 75, study.text)
+            if re.search("stopped by SIGUSR1; .* done in this run and kept, and [0-9]+ steps? of what was in work; ", study.text):
+                stopped += 1
+                if stopped == 2:
+                    break
+        self.assertEqual(stopped, 2)
+        self.assertNotIn("missing  rank", self.sinew(["status", study.config]).stdout.split("grpo")[0])
+        study.finish(2)
+        self.assertEqual(study.problems, [])
 
     def test_other_parameters(self):
         """Steps of other parameters are not used, nor such whose bytes are not as they were written."""
