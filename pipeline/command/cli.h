@@ -42,6 +42,8 @@ struct cli {
     int list_cells;            /* check tells of each cell where its checkpoints are, and no more */
     int keep_going;            /* run goes on after nodes that fail on their data */
     int list_all;              /* status has a line for each node */
+    int full;                  /* verify computes updates again */
+    const char *sample, *seed; /* of how many tensors, and which; NULL: they were not given */
     char **folders;            /* that init looks in */
     int nfolders;
     int verbose, quiet;

@@ -214,7 +214,7 @@ static err_t open_pair(struct update *u, const char *artifact, const struct read
 }
 
 static err_t open_update(struct update *u, const char *artifact, const struct readahead_setting *how,
-                         struct err *e)
+                         int again, struct err *e)
 {
     struct update_head head;
     TRY(h5_open_sealed(artifact, u->arena, &u->file, e));
@@ -222,17 +222,17 @@ static err_t open_update(struct update *u, const char *artifact, const struct re
     u->layout = head.layout;
     u->arithmetic = head.arithmetic;
     update_part_init(&u->part, u->arithmetic, u->arena);
-    return head.stored ? open_stored(u, e) : open_pair(u, artifact, how, e);
+    return head.stored && !again ? open_stored(u, e) : open_pair(u, artifact, how, e);
 }
 
-err_t update_open(const char *delta_artifact, const struct readahead_setting *how, struct arena *a,
-                  struct update **out, struct err *e)
+static err_t open_new(const char *delta_artifact, const struct readahead_setting *how, int again,
+                      struct arena *a, struct update **out, struct err *e)
 {
     *out = NULL;
     struct update *u;
     TRY(arena_array(a, "update", 1, &u, e));
     u->arena = a;
-    if (open_update(u, delta_artifact, how, e) == ERR_OK) {
+    if (open_update(u, delta_artifact, how, again, e) == ERR_OK) {
         *out = u;
         return ERR_OK;
     }
@@ -240,6 +240,18 @@ err_t update_open(const char *delta_artifact, const struct readahead_setting *ho
         err_item(e, "%s", delta_artifact);
     update_close(u);
     return e->code;
+}
+
+err_t update_open(const char *delta_artifact, const struct readahead_setting *how, struct arena *a,
+                  struct update **out, struct err *e)
+{
+    return open_new(delta_artifact, how, 0, a, out, e);
+}
+
+err_t update_open_again(const char *delta_artifact, const struct readahead_setting *how, struct arena *a,
+                        struct update **out, struct err *e)
+{
+    return open_new(delta_artifact, how, 1, a, out, e);
 }
 
 void update_close(struct update *u)

@@ -66,6 +66,10 @@ err_t update_open(const char *delta_artifact, const struct readahead_setting *ho
                   struct update **u, struct err *e);
 void update_close(struct update *u);
 
+/* Local. The same, but made again from the checkpoints, whether it was stored or not. */
+err_t update_open_again(const char *delta_artifact, const struct readahead_setting *how, struct arena *a,
+                        struct update **u, struct err *e);
+
 /* Local. What the update is of, without opening its values. Owned by the arena. */
 struct update_head {
     struct layout layout;
