@@ -160,6 +160,45 @@ static err_t stream(struct report *r, const struct schema *s, struct err *e)
     return e->code;
 }
 
+/* Rows of a table of the archive; 0 where it is not there. */
+static err_t count_rows(struct report *r, const char *name, int64_t *n, struct err *e)
+{
+    struct table none;
+    *n = 0;
+    for (int i = 0; i < r->ctx->ntables && h5_has_table(r->archive, name); i++)
+        if (strcmp(r->ctx->tables[i]->name, name) == 0) {
+            table_start(&none, r->ctx->tables[i], &r->chunk);
+            TRY(h5_table_read(r->archive, name, &none, 0, 0, n, e));
+        }
+    return h5_sound(r->archive, e);
+}
+
+/* What all pages take for granted: there are cells, and where something is counted of them, at a tolerance.
+ */
+static err_t check_archive(struct report *r, struct err *e)
+{
+    static const char *const counted[] = {"layers", "modules", "tensors", "tensor_sparsity"};
+    int64_t ncells, nsparsity, n;
+    TRY(count_rows(r, "cells", &ncells, e));
+    TRY(count_rows(r, "sparsity", &nsparsity, e));
+    if (ncells == 0)
+        return err_set(
+            e, ERR_DATA,
+            "%s: table cells is empty or not there: nothing in the archive can be reported; remove it, and 'sinew run' "
+            "makes it anew",
+            r->ctx->archive);
+    for (size_t i = 0; i < sizeof counted / sizeof *counted && nsparsity == 0; i++) {
+        TRY(count_rows(r, counted[i], &n, e));
+        if (n > 0)
+            return err_set(
+                e, ERR_DATA,
+                "%s: table %s has %lld rows and table sparsity none: they do not belong together; remove the archive, and 'sinew "
+                "run' makes it anew",
+                r->ctx->archive, counted[i], (long long)n);
+    }
+    return ERR_OK;
+}
+
 /* ---- figures ---- */
 
 /* The spectra that figures show, from the archive. */
@@ -368,6 +407,7 @@ static err_t write_report(struct report *r, const struct report_params *p, struc
     TRY(path_make_dir(r->dir, e));
     file_sweep_folder(r->dir); /* and no link to another place, where what is drawn would go */
     TRY(h5_open_sealed(r->ctx->archive, r->a, &r->archive, e));
+    TRY(check_archive(r, e));
     sum->study = attribute(r, "study");
     sum->simulated = attribute(r, "simulated");
     sum->created = attribute(r, "created");

@@ -115,6 +115,21 @@ int archive_is_fresh(const struct dag *d, const struct freshness *all, struct ar
     return same;
 }
 
+err_t archive_look(const struct dag *d, struct arena *scratch, struct err *e)
+{
+    struct h5 *f;
+    int64_t version = 0;
+    if (access(d->archive, F_OK) != 0)
+        return err_set(e, ERR_DATA, "there is no archive %s to report from; 'sinew run %s' makes it",
+                       d->archive, d->config->file);
+    TRY(h5_open_sealed(d->archive, scratch, &f, e));
+    h5_get_int(f, "/", "schema_version", &version, e);
+    if (h5_close(f, e) == ERR_OK && version != ARCHIVE_SCHEMA_VERSION)
+        err_set(e, ERR_DATA, "%s: is of schema version %lld, expected %d; 'sinew run %s' makes it anew",
+                d->archive, (long long)version, (int)ARCHIVE_SCHEMA_VERSION, d->config->file);
+    return e->code;
+}
+
 /* Does this artifact provide rows of the table? Tables without a node column come from one declared stage
  * only: the first. list: of the artifact's tables, "NAME ROWS" in lines. */
 static int provides(struct archive_part *p, const char *list, int decl)

@@ -22,6 +22,10 @@ struct provenance {
  * digests? all: freshness of every node. */
 int archive_is_fresh(const struct dag *d, const struct freshness *all, struct arena *scratch);
 
+/* Local, process 0. Can the archive be read? Errors: DATA where it is not there, is damaged, or is of another
+ * schema version than this program's: what its columns mean is then not known. */
+err_t archive_look(const struct dag *d, struct arena *scratch, struct err *e);
+
 /* Local, process 0, which alone builds it now. Builds the archive under a partial name and renames it. Every
  * node below the study's must be fresh. The tables' rows stand in the order of the DAG's nodes, so they do
  * not depend on how the work was done. Memory is bounded: what does not fit 64 MiB, or an eighth of the

@@ -40,6 +40,17 @@ static void report_stage(struct work *w, const char *name, const char *units, in
              bytes > 0 ? "/s" : "", human_bytes((double)most, peak, sizeof peak));
 }
 
+/* Process 0's, on all. Before a node of the whole study reads the archive. */
+static void look_at_archive(const struct runner *r, struct err *e)
+{
+    struct arena scratch;
+    if (r->comm->me > 0)
+        return;
+    arena_init(&scratch, r->mem);
+    archive_look(r->dag, &scratch, e);
+    arena_release(&scratch);
+}
+
 /* Collective. All nodes of the k-th declared stage in order. */
 static err_t run_stage(struct work *w, int k, struct err *e)
 {
@@ -58,6 +69,8 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
         err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
                 d->archive, d->config->file);
+    else if (d->nodes[from].stage->scope == SCOPE_STUDY)
+        look_at_archive(w->r, e);
     TRY_ALL(w->r->comm, e);
     double started = clock_sec();
     w->stage_bytes = w->busy_sec = w->longest_sec = 0;
@@ -213,11 +226,8 @@ static err_t report_all(struct work *w, struct err *e)
 
 err_t runner_report(struct runner *r, struct err *e)
 {
-    const struct dag *d = r->dag;
     const struct selection all = {.force = 1};
-    if (r->comm->me == 0 && access(d->archive, F_OK) != 0)
-        err_set(e, ERR_DATA, "there is no archive %s to report from; 'sinew run %s' makes it", d->archive,
-                d->config->file);
+    look_at_archive(r, e);
     TRY_ALL(r->comm, e);
     return with_lock(r, &all, report_all, e);
 }

@@ -162,6 +162,8 @@ static void take_tensor_sparsity(struct gather *g, const struct table *t, struct
 
 /* ---- distributions ---- */
 
+enum { MOST_BIN = 1 << 16 }; /* far more than any number format has */
+
 static void take_histograms(struct gather *g, const struct table *t, struct err *e)
 {
     for (int64_t i = 0; i < t->nrows && e->code == ERR_OK; i++) {
@@ -171,6 +173,11 @@ static void take_histograms(struct gather *g, const struct table *t, struct err 
             q++;
         if (q == GATHER_HISTOGRAMS || keys_add(&g->histogram_nodes, table_text(t, i, "node"), e) != 0)
             continue;
+        if (llabs(table_int(t, i, "bin")) > MOST_BIN) { /* each bin between two has its place on an axis */
+            err_set(e, ERR_DATA, "table histograms: %s has a bin %lld, expected %d to %d", quantities[q],
+                    (long long)table_int(t, i, "bin"), -MOST_BIN, MOST_BIN);
+            return;
+        }
         const char *curve = gather_curve(g, table_text(t, i, "cell"), e);
         snprintf(bin, sizeof bin, "%lld", (long long)table_int(t, i, "bin"));
         pivot_add(&g->elements[q], bin, "lower", table_real(t, i, "lower"), e);

@@ -2,12 +2,14 @@
 """Damage on purpose: artifacts and archives with a bit flipped, a page of zeros or of rubbish, two blocks exchanged, a block of another
 file, an end cut off or added. Each must be found, when it is read or by `sinew verify`; none may be believed, crash or hang anything.
 
-    damage.py [--trials 300] [--archives 50] [--seed 1] [--sinew PATH]
+    damage.py [--trials 300] [--archives 50] [--contents 200] [--seed 1] [--sinew PATH]
 
 Of each damaged artifact, the archive and what was made of it is taken away, so that everything is read again: `sinew run` must end with
 status 0 and the archive of before, or with status 3, one message that names the file, and once more with status 0 and that archive. Where
 the file still stands as it was damaged, nobody has read that part, and `sinew verify` must name it. Of each damaged archive `sinew report`
-is asked first. What went wrong is printed with its number, from which --seed and --only make it again."""
+is asked first. And archives whose digests are right, but whose tables say what no run has written: extreme numbers, rows and tables that
+are missing, twice or empty. Of those `sinew report` may say anything but a crash, a hang, or more than one message (its gnuplot is one that
+draws nothing). What went wrong is printed with its number, from which --seed and --only make it again."""
 import argparse
 import filecmp
 import os
@@ -16,6 +18,9 @@ import shutil
 import sys
 import tempfile
 
+import h5py
+import numpy as np
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import digestlib  # noqa: E402
 import sinewlib as lib  # noqa: E402
@@ -23,6 +28,42 @@ import sinewlib as lib  # noqa: E402
 LIMIT_SEC = 60
 KINDS = ("bit", "byte", "zeros", "rubbish", "exchanged", "foreign", "cut", "cut-page", "added", "digests", "empty")
 ABOVE = {"load.h5": ("delta", "token-entropy"), "delta.h5": ("mask", "rank"), "mask.h5": ("overlap",)}
+
+
+EXTREMES = {"i": (0, 1, -1, 255, 1000000, 1 << 31, 1 << 40, (1 << 62), -(1 << 62), (1 << 63) - 1, -(1 << 63)),
+            "f": (0.0, -0.0, 1e-320, 1e308, -1e308, float("inf"), -float("inf"), float("nan"), 1e-5, -1.0),
+            "S": (b"", b"x", b"model", b"layer:0", b"bits", b"absolute", b"\x1b[31m", b"\xff\xfe", b"model.layers.1000000.mlp.up_proj.weight")}
+
+
+def rewrite(f, name, rows):
+    """The table, with other rows."""
+    said = dict(f["tables"][name].attrs)
+    del f["tables"][name]
+    f["tables"].create_dataset(name, data=rows).attrs.update(said)
+
+
+def other_content(f, rng):
+    """Changes something in an archive that is open; says what."""
+    name = rng.choice([x for x in f["tables"] if len(f["tables"][x])])
+    rows, kind = f["tables"][name][()], rng.randrange(8)
+    if kind == 0:
+        del f["tables"][name]
+        return "no table " + name
+    if kind == 1:
+        rewrite(f, name, rows[:0])
+        return "an empty table " + name
+    if kind == 2:
+        rewrite(f, name, np.concatenate([rows, rows]))
+        return "table %s twice" % name
+    if kind == 3:
+        rewrite(f, name, rows[[rng.randrange(len(rows)) for _ in rows]])
+        return "rows of table %s drawn" % name
+    column = rng.choice(rows.dtype.names)
+    which = slice(None) if kind == 4 else rng.randrange(len(rows)) if kind < 7 else slice(0, len(rows), 2)
+    value = rng.choice(EXTREMES[rows.dtype[column].kind])
+    rows[column][which] = value
+    f["tables"][name][...] = rows
+    return "%s.%s of rows %s is %r" % (name, column, which, value)
 
 
 def damage(data, kind, others, rng):
@@ -73,8 +114,8 @@ class Campaign:
         self.count = {"read": 0, "refused": 0, "verify": 0, "crashed": 0, "believed": 0, "other": 0}
         self.failures = []
 
-    def sinew(self, *args):
-        return lib.run_sinew(0, list(args) + ["c.yaml"], cwd=self.folder, timeout=LIMIT_SEC)
+    def sinew(self, verb, config="c.yaml", env=None):
+        return lib.run_sinew(0, [verb, config], cwd=self.folder, timeout=LIMIT_SEC, env=env)
 
     def make(self):
         text = """study: s
@@ -103,12 +144,18 @@ stages:
         shutil.rmtree(self.out)
         with open(os.path.join(self.folder, "c.yaml"), "w") as f:
             f.write(text)
+        with open(os.path.join(self.folder, "figures.yaml"), "w") as f:
+            f.write(text.replace("figures: false, html: false", "figures: true"))
+        os.mkdir(os.path.join(self.folder, "bin"))
+        with open(os.path.join(self.folder, "bin", "gnuplot"), "w") as f:
+            f.write("#!/bin/sh\nexit 3\n")
+        os.chmod(os.path.join(self.folder, "bin", "gnuplot"), 0o755)
         run = self.sinew("run")
         assert run.returncode == 0, run.text()
         os.rename(self.out, self.whole)
         self.files = sorted(os.path.relpath(os.path.join(d, x), self.whole) for d, _, names in os.walk(self.whole)
                             for x in names if x.endswith(".h5") and x not in ("s.h5", "report.h5"))
-        self.data = {x: open(os.path.join(self.whole, x), "rb").read() for x in self.files + ["s.h5"]}
+        self.data = {x: digestlib.content_of(os.path.join(self.whole, x)) for x in self.files + ["s.h5"]}
         self.reset()
         for x in self.files + ["s.h5"]:
             assert digestlib.is_whole(os.path.join(self.out, x)), x
@@ -122,8 +169,7 @@ stages:
             f.write(data)
 
     def is_still(self, name, data):
-        with open(os.path.join(self.out, name), "rb") as f:
-            return f.read() == data
+        return digestlib.content_of(os.path.join(self.out, name)) == data
 
     def wrong(self, what, number, why):
         self.count[what] += 1
@@ -204,8 +250,21 @@ stages:
             else:
                 self.count[how] += 1
 
+    def content(self, number):
+        rng = random.Random("%d content %d" % (self.seed, number))
+        self.reset()
+        archive = os.path.join(self.out, "s.h5")
+        with h5py.File(archive, "r+") as f:
+            what = ", ".join(other_content(f, rng) for _ in range(rng.choice((1, 1, 2))))
+        digestlib.seal(archive)
+        run = self.sinew("report", "figures.yaml", {"PATH": os.path.join(self.folder, "bin") + ":" + os.environ["PATH"]})
+        if run.returncode in (0, 3) and len(run.errors()) == (run.returncode == 3):
+            self.count["read" if run.returncode == 0 else "refused"] += 1
+        else:
+            self.wrong("crashed", number, "%s\n%s" % (what, run.text()))
 
-def run(trials, archives, seed, only=None):
+
+def run(trials, archives, seed, only=None, contents=0):
     """Returns the campaign, whose `failures` are to be empty."""
     folder = tempfile.mkdtemp(prefix="sinew-damage-")
     try:
@@ -220,6 +279,11 @@ def run(trials, archives, seed, only=None):
                 c.archive(number)
         print("seed %d: %d damaged artifacts of %d files: %s" % (seed, trials, len(c.files), found))
         print("seed %d: %d damaged archives: %s" % (seed, archives, {k: c.count[k] - found[k] for k in found}), flush=True)
+        found = dict(c.count)
+        for number in range(contents):
+            if only is None or only == number:
+                c.content(number)
+        print("seed %d: %d archives of other content: %s" % (seed, contents, {k: c.count[k] - found[k] for k in found}), flush=True)
         return c
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -229,10 +293,11 @@ if __name__ == "__main__":
     words = argparse.ArgumentParser()
     words.add_argument("--trials", type=int, default=300)
     words.add_argument("--archives", type=int, default=50)
+    words.add_argument("--contents", type=int, default=200)
     words.add_argument("--seed", type=int, default=1)
     words.add_argument("--only", type=int)
     words.add_argument("--sinew")
     args = words.parse_args()
     if args.sinew:
         os.environ["SINEW"] = args.sinew
-    sys.exit(1 if run(args.trials, args.archives, args.seed, args.only).failures else 0)
+    sys.exit(1 if run(args.trials, args.archives, args.seed, args.only, args.contents).failures else 0)

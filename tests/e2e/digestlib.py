@@ -34,17 +34,20 @@ def data_of(content):
     return content[:struct.unpack_from("<q", content, len(content) - FOOTER.size + 16)[0]]
 
 
-def is_whole(path):
+def content_of(path):
     with open(path, "rb") as f:
-        content = f.read()
+        return f.read()
+
+
+def is_whole(path):
+    content = content_of(path)
     data = data_of(content)
     return data is not None and data + digests(data) == content
 
 
 def seal(path):
     """Writes the digests of a file anew, or for the first time."""
-    with open(path, "rb") as f:
-        content = f.read()
+    content = content_of(path)
     data = data_of(content)
     data = content if data is None else data
     with open(path, "wb") as f:

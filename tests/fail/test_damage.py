@@ -39,9 +39,9 @@ stages:
 
 class Campaign(unittest.TestCase):
     def test_campaign(self):
-        c = damage.run(trials=14, archives=4, seed=1)
+        c = damage.run(trials=13, archives=3, seed=1, contents=6)
         self.assertEqual(c.failures, [])
-        self.assertEqual(c.count["read"] + c.count["refused"] + c.count["verify"], 18)
+        self.assertEqual(c.count["read"] + c.count["refused"] + c.count["verify"], 22)
 
 
 class Damage(lib.Case):
@@ -82,10 +82,10 @@ class Damage(lib.Case):
                 self.assertTrue((f["cells/tulu-3-8b/ppo/1/delta/update/new"][()] == g["update/new"][()]).all())
         if shutil.which("h5dump"):
             subprocess.run(["h5dump", "-d", "/update/first_value", self.delta], check=True, capture_output=True, timeout=60)
-        whole = open(self.delta, "rb").read()
+        whole = digestlib.content_of(self.delta)
         with h5py.File(self.delta, "r+"):          # looked at with the right to write, and nothing written
             pass
-        self.assertEqual(open(self.delta, "rb").read()[:1000], whole[:1000])
+        self.assertEqual(digestlib.content_of(self.delta)[:1000], whole[:1000])
         self.assertIn("carries no digests", self.sinew(["status", "s.yaml"]).stdout)
 
     def test_verify(self):
@@ -137,6 +137,36 @@ class Damage(lib.Case):
         self.assertIn("; 1 left out", self.sinew(["verify", "s.yaml", "--full"]).stdout)  # it is stale by now
         for words in (["--sample", "x"], ["--sample", "0"], ["--seed", "3"]):
             self.refused(self.sinew(["verify", "s.yaml"] + words, status=2), words[0])
+
+    def test_other_content(self):
+        """Archives that carry digests, and tables that no run has written."""
+        shutil.copy(self.archive, self.path("whole.h5"))
+
+        def empty(name):
+            return lambda f: damage.rewrite(f, name, f["tables"][name][()][:0])
+
+        def bin_of_2_40(f):
+            rows = f["tables/histograms"][()]
+            rows["bin"][0] = 1 << 40
+            f["tables/histograms"][...] = rows
+
+        def no_cells(f):
+            del f["tables/cells"]
+
+        def version_3(f):
+            f.attrs["schema_version"] = 3
+
+        def no_version(f):
+            del f.attrs["schema_version"]
+        for change, words in ((empty("cells"), "table cells is empty or not there"), (no_cells, "table cells is empty or not there"),
+                              (empty("sparsity"), "they do not belong together"), (bin_of_2_40, "bin 1099511627776"),
+                              (version_3, "is of schema version 3, expected"), (no_version, "schema_version")):
+            shutil.copy(self.path("whole.h5"), self.archive)
+            self.edit(self.archive, change)
+            self.refused(self.sinew(["report", "s.yaml"], status=3, timeout=LIMIT_SEC), "s.h5" if "bin" not in words else "report", words)
+        with h5py.File(self.archive, "r+"):
+            pass
+        self.refused(self.sinew(["report", "s.yaml"], status=3), "s.h5", "carries no digests")
 
 
 if __name__ == "__main__":
