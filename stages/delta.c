@@ -4,6 +4,7 @@
 #include "delta/kept.h"
 #include "delta/settings.h"
 #include "kernels/change/change.h"
+#include "kernels/change/criterion.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
 #include "compare/coverage.h"
@@ -181,6 +182,17 @@ static err_t take_sizes(struct delta *d, int64_t next, struct err *e)
     return ERR_OK;
 }
 
+/* What changed by the relative tolerances. Elements that are not finite on both sides are never close. */
+static void count_relative(const struct delta *d, struct change_counts *k, const char *old_bits,
+                           const char *new_bits, int64_t changed, int64_t nonfinite)
+{
+    for (int i = 0; i < d->p->relative.n; i++) {
+        const struct criterion c = {
+            .kind = CRITERION_RELATIVE, .arithmetic = d->arithmetic, .eta = d->p->relative.v[i]};
+        k->relative[i] += criterion_count(&c, old_bits, new_bits, changed) + nonfinite;
+    }
+}
+
 /* Reads and compares one block, which is kept where it is time to. */
 static err_t look_at_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
@@ -224,6 +236,7 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
     int64_t changed = p->nvalues - begin.values;
     change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, changed, d->tolerance,
                d->p->tolerances.n, d->sizes);
+    count_relative(d, &s->change.counts, old_bits, new_bits, changed, p->nnonfinite - begin.nonfinite);
     if (!is_update(d, at.tensor))
         size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, changed);
     change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + begin.nonfinite * bytes,
@@ -294,6 +307,9 @@ static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct
     for (int i = 0; i < d->p->tolerances.n && !bits; i++)
         TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name),
                       V_TEXT("absolute"), V_REAL(d->p->tolerances.v[i]), V_INT(k->updated[i])));
+    for (int i = 0; i < d->p->relative.n && !bits; i++)
+        TRY(TABLE_ADD(&d->tensor_sparsity, e, V_TEXT(cell), V_TEXT(d->ctx->node), V_TEXT(x->name),
+                      V_TEXT("relative"), V_REAL(d->p->relative.v[i]), V_INT(k->relative[i])));
     d->nonzero[is_aside(d)][t] = k->nonzero;
     if (is_aside(d))
         return ERR_OK;
@@ -435,6 +451,10 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
         TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("absolute"),
                       V_REAL(d->p->tolerances.v[i]), V_INT(l->elements), V_INT(k->updated[i]),
                       V_REAL(1 - (double)k->updated[i] / n)));
+    for (int i = 0; i < d->p->relative.n; i++)
+        TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("relative"),
+                      V_REAL(d->p->relative.v[i]), V_INT(l->elements), V_INT(k->relative[i]),
+                      V_REAL(1 - (double)k->relative[i] / n)));
     for (int b = 0; b < CHANGE_EXPONENTS; b++)
         if (k->exponents[b] > 0)
             TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),

@@ -136,11 +136,10 @@ static err_t print_pair(struct comparison *x, struct err *e)
     return text_add(x->out, e, "\n");
 }
 
-/* delta has all tolerances; of a mask's rows those that delta has not. */
-static int is_told(const struct table *t, int64_t row)
+/* Only delta's rows have all tolerances, and norms. */
+static int is_delta(const struct table *t, int64_t row)
 {
-    return strcmp(table_text(t, row, "node"), "delta") == 0 ||
-           strcmp(table_text(t, row, "criterion"), "relative") == 0;
+    return strcmp(table_text(t, row, "node"), "delta") == 0;
 }
 
 static err_t print_sparsity(struct comparison *x, struct err *e)
@@ -151,7 +150,7 @@ static err_t print_sparsity(struct comparison *x, struct err *e)
         const char *criterion = table_text(t, i, "criterion");
         double tolerance = table_real(t, i, "tolerance");
         char words[60];
-        if (!is_told(t, i))
+        if (!is_delta(t, i))
             continue;
         if (strcmp(criterion, "bits") == 0)
             snprintf(words, sizeof words, "bits differ");
@@ -163,12 +162,6 @@ static err_t print_sparsity(struct comparison *x, struct err *e)
                      100 * table_real(t, i, "sparsity")));
     }
     return ERR_OK;
-}
-
-/* Only delta's rows have norms. */
-static int is_delta(const struct table *t, int64_t row)
-{
-    return strcmp(table_text(t, row, "node"), "delta") == 0;
 }
 
 static const char *stack_words(const char *stack)
@@ -429,7 +422,7 @@ static err_t print_json(struct comparison *x, struct err *e)
         TRY(text_add(x->out, e, "%s", i < REALS - 1 ? ", " : ""));
     }
     TRY(json_taken(x, e));
-    TRY(json_rows(x, "sparsity", &x->sparsity, is_told, sparsity, e));
+    TRY(json_rows(x, "sparsity", &x->sparsity, is_delta, sparsity, e));
     TRY(json_rows(x, "modules", &x->modules, is_delta, modules, e));
     TRY(json_rank(x, e));
     TRY(json_rows(x, "entropy", &x->entropy, NULL, entropy, e));

@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-extern const struct verb verb_compare, verb_init, verb_check, verb_plan, verb_run, verb_status, verb_verify, verb_report,
-    verb_export, verb_manual, verb_completion;
+extern const struct verb verb_compare, verb_init, verb_check, verb_plan, verb_run, verb_status, verb_verify,
+    verb_report, verb_export, verb_manual, verb_completion;
 
 const struct verb *const verb_table[] = {
-    &verb_compare, &verb_init, &verb_check,   &verb_plan,   &verb_run,        &verb_status, &verb_verify, &verb_report,
-    &verb_export,  &verb_help, &verb_version, &verb_manual, &verb_completion, NULL,
+    &verb_compare, &verb_init,   &verb_check, &verb_plan,    &verb_run,    &verb_status,     &verb_verify,
+    &verb_report,  &verb_export, &verb_help,  &verb_version, &verb_manual, &verb_completion, NULL,
 };
 
 enum { MOST_VERBS = 32 }; /* that a misspelt word is compared with */

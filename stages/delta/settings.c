@@ -19,6 +19,9 @@ const struct param delta_params[] = {
     {"tolerances", PARAM_REALS, offsetof(struct delta_params, tolerances), "weight units",
      "[0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]", 0, 1e30, NULL,
      "an element counts as updated where |difference| > tolerance"},
+    {"relative_tolerances", PARAM_REALS, offsetof(struct delta_params, relative), "1", "[]", 0, 1e30, NULL,
+     "an element counts as updated where |difference| > tolerance * max(|w0|, |w1|), as criterion relative of mask "
+     "has it, counted in the same reading; up to 8"},
     {"store", PARAM_CHOICE, offsetof(struct delta_params, store), NULL, "update", 0, 0, stores,
      "update: keep the changed elements' old and new bits; none: keep statistics only, later stages read the "
      "pair again"},
@@ -64,9 +67,11 @@ int delta_check(const void *params, char *problem, int size)
                  p->coverage);
         return -1;
     }
-    if (p->tolerances.n <= CHANGE_TOLERANCES)
+    int relative = p->relative.n > CHANGE_RELATIVES;
+    if (p->tolerances.n <= CHANGE_TOLERANCES && !relative)
         return 0;
-    snprintf(problem, (size_t)size, "tolerances: at most %d values, found %d", CHANGE_TOLERANCES,
-             p->tolerances.n);
+    snprintf(problem, (size_t)size, "%s: at most %d values, found %d",
+             relative ? "relative_tolerances" : "tolerances", relative ? CHANGE_RELATIVES : CHANGE_TOLERANCES,
+             relative ? p->relative.n : p->tolerances.n);
     return -1;
 }

@@ -9,7 +9,7 @@ enum { DELTA_STORES_UPDATE = 0 /* of `store` */ };
 
 struct delta_params {
     int arithmetic, store, rows, unmatched, mtp;
-    struct real_list tolerances;
+    struct real_list tolerances, relative;
     struct text_list rename;
     const char *coverage;
 };

@@ -496,7 +496,7 @@ matrix:
     tuned: "%s/{family}/{algorithm}/seed-{seed}/logits.safetensors"
 %sstages:
   load: {}
-  delta: {needs: [load], arithmetic: %s, tolerances: [0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3]}
+  delta: {needs: [load], arithmetic: %s, tolerances: [0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3], relative_tolerances: [1e-2, 1e-3]}
   mask: {needs: [delta], criterion: absolute, tolerance: 1e-5}
   mask-bits: {kind: mask, needs: [delta], criterion: bits}
   mask-relative: {kind: mask, needs: [delta], criterion: relative, eta: 1e-2}

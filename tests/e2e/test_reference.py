@@ -115,7 +115,7 @@ class Reference:
                 for r in self.tables["tensor_sparsity"]}
         totals = {(r["cell"], r["node"], r["criterion"], "%g" % r["tolerance"]): r for r in self.tables["sparsity"]}
         wanted = [("delta", "absolute", t) for t in TOLERANCES]
-        wanted += [("mask", "absolute", 1e-5), ("mask-relative", "relative", 1e-2)]
+        wanted += [("mask", "absolute", 1e-5), ("mask-relative", "relative", 1e-2), ("delta", "relative", 1e-2), ("delta", "relative", 1e-3)]
         for cell in CELLS:
             for node, criterion, tolerance in wanted:
                 total = 0

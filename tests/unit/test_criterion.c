@@ -66,6 +66,7 @@ static void flags(void **state)
                     set += flag[i];
                 }
                 assert_true(set > N / 20 && set < N);
+                assert_int_equal(criterion_count(&c, x, y, N), set);
             }
     }
 }

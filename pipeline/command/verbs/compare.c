@@ -169,9 +169,11 @@ static const char *arithmetic_of(const struct compare_request *x)
 static err_t add_stages(struct text *out, const struct compare_request *x, struct err *e)
 {
     int with_rank = !x->rank || strcmp(x->rank, "none") != 0, all = x->rank && strcmp(x->rank, "all") == 0;
-    TRY(text_add(out, e,
-                 "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, store: none, unmatched: %s",
-                 arithmetic_of(x), x->unmatched ? x->unmatched : "fail"));
+    TRY(text_add(
+        out, e,
+        "stages:\n  load: {}\n  delta: {needs: [load], arithmetic: %s, relative_tolerances: [1e-3], store: none, "
+        "unmatched: %s",
+        arithmetic_of(x), x->unmatched ? x->unmatched : "fail"));
     TRY(add_key(out, "coverage", x->coverage, e));
     TRY(add_key(out, "rows", x->rows, e));
     TRY(add_key(out, "mtp", x->mtp, e));
@@ -183,13 +185,12 @@ static err_t add_stages(struct text *out, const struct compare_request *x, struc
     TRY(text_add(out, e, "]}\n"));
     if (x->report) /* the page's headline is of the tolerance that the field uses */
         TRY(text_add(out, e, "  mask: {needs: [delta], criterion: absolute, tolerance: 1e-5}\n"));
-    TRY(text_add(out, e, "  mask-relative: {kind: mask, needs: [delta], criterion: relative}\n"));
     if (with_rank)
         TRY(text_add(out, e, "  rank: {needs: [delta], spectrum: none, sample: %d}\n", all ? 0 : SAMPLE));
     if (x->logits_base)
         TRY(text_add(out, e, "  token-entropy: {needs: [load]}\n"));
     if (x->report)
-        TRY(text_add(out, e, "  report: {needs: [mask, mask-relative%s%s]}\n", with_rank ? ", rank" : "",
+        TRY(text_add(out, e, "  report: {needs: [mask%s%s]}\n", with_rank ? ", rank" : "",
                      x->logits_base ? ", token-entropy" : ""));
     return ERR_OK;
 }

@@ -12,6 +12,7 @@
 
 enum {
     CHANGE_TOLERANCES = 32, /* at most so many tolerances */
+    CHANGE_RELATIVES = 8,   /* and so many relative ones */
     CHANGE_EXPONENTS = 277, /* binary exponents of a float: -149 ... 127 */
     CHANGE_EXPONENT_0 = -149,
     CHANGE_STEPS =
@@ -21,6 +22,7 @@ enum {
 struct change_counts {
     int64_t bit_changed, nonzero, nan_count, inf_count;
     int64_t updated[CHANGE_TOLERANCES];   /* |delta| > tolerance, or delta not finite */
+    int64_t relative[CHANGE_RELATIVES];   /* by criterion `relative`: the caller counts them (criterion.h) */
     int64_t exponents[CHANGE_EXPONENTS];  /* of finite, nonzero |delta| */
     int64_t steps[CHANGE_STEPS];          /* of changed elements without NaN */
     int64_t bin_elements[MAGNITUDE_BINS]; /* all elements, by |w0|: the caller counts them */

@@ -54,3 +54,18 @@ void criterion_flags(const struct criterion *c, const void *old_bits, const void
         by_size(c, a, b, difference, m, flag + at);
     }
 }
+
+int64_t criterion_count(const struct criterion *c, const void *old_bits, const void *new_bits, int64_t n)
+{
+    enum { BUNCH = 4096 };
+    uint8_t flag[BUNCH];
+    int64_t updated = 0;
+    const int64_t bytes = arithmetic_bytes(c->arithmetic);
+    for (int64_t at = 0; at < n; at += BUNCH) {
+        int64_t m = n - at < BUNCH ? n - at : BUNCH;
+        criterion_flags(c, (const char *)old_bits + at * bytes, (const char *)new_bits + at * bytes, m, flag);
+        for (int64_t i = 0; i < m; i++)
+            updated += flag[i];
+    }
+    return updated;
+}

@@ -25,4 +25,7 @@ struct criterion {
 void criterion_flags(const struct criterion *c, const void *old_bits, const void *new_bits, int64_t n,
                      uint8_t *flag);
 
+/* Local, pure. How many of n elements count as updated. */
+int64_t criterion_count(const struct criterion *c, const void *old_bits, const void *new_bits, int64_t n);
+
 #endif
