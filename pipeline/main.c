@@ -15,6 +15,14 @@
 
 enum { CONFIG_MEMORY_BYTES = 1 << 30 }; /* until the config says how much memory it may be */
 
+/* Did it fail on another host than this process's? */
+static int is_elsewhere(const struct err *e)
+{
+    char own[sizeof e->host] = "";
+    gethostname(own, sizeof own - 1);
+    return e->process >= 0 && e->host[0] && strcmp(own, e->host) != 0;
+}
+
 /* The one message about a failure, from process 0. */
 static void print_error(const struct err *e)
 {
@@ -24,6 +32,8 @@ static void print_error(const struct err *e)
         fprintf(stderr, " (in %s)", e->item);
     if (e->code == ERR_BUG || e->code == ERR_NUMERIC)
         fprintf(stderr, " [process %d on %s, %s]", e->process, e->host, e->where);
+    else if (is_elsewhere(e))
+        fprintf(stderr, " [process %d on %s]", e->process, e->host);
     fputc('\n', stderr);
 }
 

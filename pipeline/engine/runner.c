@@ -1,6 +1,7 @@
 #include "engine/runner.h"
 
 #include "engine/decision.h"
+#include "engine/hosts/sight.h"
 #include "engine/lock.h"
 #include "engine/node.h"
 #include "engine/spellings.h"
@@ -149,6 +150,17 @@ static err_t run_all(struct work *w, struct err *e)
     return comm_agree(r->comm, e);
 }
 
+/* Collective. Does `all` while it is watched whether the other hosts are there. */
+static void watched(struct work *w, err_t (*all)(struct work *, struct err *), struct err *e)
+{
+    struct lookout *lookout = NULL;
+    double every_sec;
+    const char *file = heartbeat_file(w->heartbeat, &every_sec);
+    if (lookout_start(&lookout, &w->hosts, w->r->comm, file, every_sec, w->r->arena, e) == ERR_OK)
+        all(w, e);
+    lookout_end(lookout);
+}
+
 /* Collective. Does `all`, with w made up for it and given back. It may be asked to end early. */
 static err_t until_stopped(struct runner *r, const struct selection *s,
                            err_t (*all)(struct work *, struct err *), struct err *e)
@@ -164,8 +176,10 @@ static err_t until_stopped(struct runner *r, const struct selection *s,
     mine.comm = &world;
     err_t code = running_init(&w, &mine, s, e);
     w.stop = &stop;
-    if (code == ERR_OK && heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK)
-        all(&w, e);
+    if (code == ERR_OK && hosts_gather(&w.hosts, &world, r->arena, e) == ERR_OK &&
+        sight_check(&w.hosts, &world, r->dag, r->arena, e) == ERR_OK &&
+        heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK)
+        watched(&w, all, e);
     heartbeat_end(w.heartbeat);
     running_end(&w);
     stop_end(&stop);

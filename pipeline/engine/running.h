@@ -3,6 +3,7 @@
 #define SINEW_RUNNING_H
 
 #include "engine/fresh.h"
+#include "engine/hosts/lookout.h"
 #include "engine/runner.h"
 #include "engine/schedule.h"
 #include "engine/state/failures.h"
@@ -33,6 +34,7 @@ struct work {
     struct stop *stop;
     struct failures failures;
     struct heartbeat *heartbeat; /* NULL: there is none */
+    struct hosts hosts;          /* of the processes */
     size_t peak_bytes;
 };
 

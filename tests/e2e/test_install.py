@@ -56,8 +56,8 @@ class Install(lib.Case):
                              said.stdout + said.stderr)
 
     def test_debian_package(self):
-        if not shutil.which("dpkg-shlibdeps"):
-            self.skipTest("no dpkg-dev")
+        if not shutil.which("dpkg-shlibdeps") or not shutil.which("file"):
+            self.skipTest("no dpkg-dev, or no file")
         packed = run("cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", self.path("pack"), cwd=self.dir)
         self.assertEqual(packed.returncode, 0, packed.stdout + packed.stderr)
         package = self.path("pack", [f for f in os.listdir(self.path("pack")) if f.endswith(".deb")][0])

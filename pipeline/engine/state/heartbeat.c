@@ -269,6 +269,12 @@ void heartbeat_share(void *arg, double share)
     pthread_mutex_unlock(&h->lock);
 }
 
+const char *heartbeat_file(const struct heartbeat *h, double *every_sec)
+{
+    *every_sec = h ? h->every_sec : 0;
+    return h ? h->path : NULL;
+}
+
 void heartbeat_end(struct heartbeat *h)
 {
     if (!h)

@@ -27,6 +27,9 @@ void heartbeat_at(struct heartbeat *h, const char *node, const char *label, cons
 /* Local. How far it is with it, 0 to 1. */
 void heartbeat_share(void *h, double share);
 
+/* Local. The job's file, and the seconds between two beats; NULL where there is none. */
+const char *heartbeat_file(const struct heartbeat *h, double *every_sec);
+
 /* Local. The thread has ended; process 0 removes the file, and the folder where it is empty. */
 void heartbeat_end(struct heartbeat *h);
 
