@@ -1,5 +1,6 @@
 /* sinew: measures what reinforcement learning changed in a language model. Reads like a table of contents. */
 #include "base/comm.h"
+#include "base/inject/inject.h"
 #include "base/terminal.h"
 #include "base/text.h"
 #include "command/cli.h"
@@ -66,14 +67,20 @@ int main(int argc, char **argv)
     struct err e;
     struct cli cli;
     struct comm world;
+    int nwords = argc;
+    char **words = argv;
     const struct launch launch = launch_look();
     signal(SIGXFSZ, SIG_IGN); /* a file past the limit is then an error like a full disk, with a message */
     mem_start();
     mem_init(&mem, CONFIG_MEMORY_BYTES);
     arena_init(&arena, &mem);
     err_clear(&e);
-    if (cli_parse(&cli, argc, argv, &arena, &e) != ERR_OK || cli.verb->say || cli.verb->look ||
-        launch_before_mpi(&launch, &e) != ERR_OK) {
+    if (inject_begin(&nwords, &words, &arena, &e)) {
+        arena_release(&arena);
+        return 0;
+    }
+    if (e.code != ERR_OK || cli_parse(&cli, nwords, words, &arena, &e) != ERR_OK || cli.verb->say ||
+        cli.verb->look || launch_before_mpi(&launch, &e) != ERR_OK) {
         int status = end_without_mpi(&cli, launch.first, &arena, &e);
         arena_release(&arena);
         return status;
@@ -82,6 +89,7 @@ int main(int argc, char **argv)
     const char *command = command_line(argc, argv, &arena, &e);
     comm_start(&world, launch.alone, &argc, &argv);
     h5_start();
+    inject_process(world.me);
     int speaks = world.me == 0;
     err_t code = launch_after_mpi(&launch, world.np, &e);
     if (code == ERR_OK)
@@ -93,6 +101,7 @@ int main(int argc, char **argv)
     if (code != ERR_OK && speaks)
         print_error(&e);
     fflush(stdout);
+    inject_end();
     int64_t abandoned = h5_abandoned();
     comm_max(&world, &abandoned, 1);
     if (abandoned) /* HDF5's clean-up, which MPI_Finalize starts, would crash; no process leaves before the

@@ -69,7 +69,7 @@ err_t comm_asked(const struct comm *c, struct err *e)
     return e->code;
 }
 
-err_t comm_agree(const struct comm *c, struct err *e)
+err_t(comm_agree)(const struct comm *c, struct err *e)
 {
     comm_asked(c, e);
     if (c->np == 1) {

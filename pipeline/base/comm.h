@@ -7,6 +7,7 @@
 #define SINEW_COMM_H
 
 #include "base/err.h"
+#include "base/inject/inject.h"
 
 #include <mpi.h>
 #include <stddef.h>
@@ -44,6 +45,9 @@ void comm_init_within(struct comm *part, const struct comm *c, MPI_Comm mpi);
  * was asked to end early, all leave with the worst family's error (ties: the lowest process), text included,
  * and return its code. */
 err_t comm_agree(const struct comm *c, struct err *e);
+#ifdef SINEW_INJECT
+#define comm_agree(c, e) ((void)INJECT("agree", (e)), comm_agree((c), (e)))
+#endif
 
 /* Local. STOPPED where this process was asked to end early: for long work between two agreements. */
 err_t comm_asked(const struct comm *c, struct err *e);

@@ -18,6 +18,7 @@ err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **tex
 {
     *text = NULL;
     *n = 0;
+    TRY(INJECT("open", e));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be opened: %s", path, strerror(errno));
@@ -64,6 +65,7 @@ err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **tex
 
 static err_t write_all(int fd, const char *path, const char *text, int64_t n, struct err *e)
 {
+    TRY(INJECT("write", e));
     for (int64_t done = 0; done < n;) {
         ssize_t wrote = write(fd, text + done, (size_t)(n - done));
         if (wrote < 0 && errno != EINTR)
@@ -76,6 +78,7 @@ static err_t write_all(int fd, const char *path, const char *text, int64_t n, st
 err_t file_create(const char *path, int *fd, struct err *e)
 {
     *fd = -1;
+    TRY(INJECT("create", e));
     if (unlink(path) == 0 || errno == ENOENT)
         *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     return *fd >= 0 ? ERR_OK : err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
@@ -195,6 +198,7 @@ err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
  */
 static err_t flush(const char *path, int flags, struct err *e)
 {
+    TRY(INJECT("flush", e));
     int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
     if (fd < 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be opened to flush it: %s", path, strerror(errno));
@@ -208,6 +212,7 @@ static err_t flush(const char *path, int flags, struct err *e)
 err_t file_commit(const char *partial, const char *path, struct err *e)
 {
     TRY(flush(partial, 0, e));
+    TRY(INJECT("rename", e));
     if (rename(partial, path) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot be renamed to %s: %s", partial, path, strerror(errno));
     struct mem m;
@@ -246,6 +251,8 @@ int file_stamp_same(const struct file_stamp *a, const struct file_stamp *b)
 err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err *e)
 {
     struct stat st;
+    *fd = -1;
+    TRY(INJECT("open", e));
     *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0 && (errno == ENOENT || errno == ENOTDIR)) /* a link to what was not copied with it */
         return err_set_part(e, "%s: cannot be opened: %s", path, strerror(errno));

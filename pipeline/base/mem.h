@@ -7,6 +7,7 @@
 #define SINEW_MEM_H
 
 #include "base/err.h"
+#include "base/inject/inject.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -63,8 +64,15 @@ void arena_release(struct arena *a);
  * Errors: SYSTEM over budget (with the largest labels) or out of memory; DATA where n*size overflows. *out is
  * NULL then. */
 err_t arena_array_at(struct arena *a, const char *label, int64_t n, size_t size, void **out, struct err *e);
+#ifdef SINEW_INJECT
+#define arena_array(a, label, n, ptr, e) \
+    (INJECT("alloc", (e)) != ERR_OK      \
+         ? (*(ptr) = NULL, (e)->code)    \
+         : arena_array_at((a), (label), (n), sizeof **(ptr), (void **)(ptr), (e)))
+#else
 #define arena_array(a, label, n, ptr, e) \
     arena_array_at((a), (label), (n), sizeof **(ptr), (void **)(ptr), (e))
+#endif
 
 /* Local. As arena_array for a buffer that grows: *ptr (NULL or from this arena) holds *cap elements;
  * afterwards at least `need`, doubled, contents kept, the new part zeroed. */

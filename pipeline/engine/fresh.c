@@ -103,6 +103,20 @@ static err_t add_archive(const struct dag *d, struct text *t, struct arena *a, s
     return e->code;
 }
 
+/* The fingerprints of what the node reads by itself. */
+static err_t print_files(struct prints *p, const struct dag *d, const struct node *n, struct arena *a,
+                         struct err *e)
+{
+    TRY(text_add(&p->text, e, "files\n"));
+    if (!n->stage->files)
+        return ERR_OK;
+    struct ctx ctx = node_ctx(d, n, a);
+    p->ctx = &ctx;
+    err_t code = n->stage->files(&ctx, add_print, p, e);
+    p->ctx = NULL;
+    return code;
+}
+
 static err_t compute_parts(const struct dag *d, int i, struct freshness *all, struct headers *headers,
                            struct arena *a, struct arena *keep, struct err *e)
 {
@@ -137,12 +151,7 @@ static err_t compute_parts(const struct dag *d, int i, struct freshness *all, st
     hash_text(t.text, f->inputs);
 
     struct prints p = {.text = {.arena = a}, .headers = headers};
-    TRY(text_add(&p.text, e, "files\n"));
-    if (n->stage->files) {
-        struct ctx ctx = node_ctx(d, n, a);
-        p.ctx = &ctx;
-        TRY(n->stage->files(&ctx, add_print, &p, e));
-    }
+    TRY(print_files(&p, d, n, a, e));
     f->files_text = arena_strdup(keep, p.text.text, e);
     if (f->files_text)
         hash_text(f->files_text, f->files);
@@ -300,6 +309,32 @@ err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct heade
             }
         }
     return ERR_OK;
+}
+
+err_t fresh_still(const struct dag *d, int i, const struct freshness *f, struct headers *headers,
+                  struct mem *mem, struct err *e)
+{
+    const struct node *n = &d->nodes[i];
+    struct arena a;
+    struct prints p = {.text = {.arena = &a}, .headers = headers};
+    if (!n->stage->files)
+        return ERR_OK;
+    arena_init(&a, mem);
+    headers_round(headers);
+    err_t code = print_files(&p, d, n, &a, e);
+    if (code == ERR_OK && strcmp(p.text.text, f->files_text) != 0) {
+        const char *now = p.text.text, *then = f->files_text;
+        size_t same = 0;
+        while (now[same] && now[same] == then[same])
+            same++;
+        while (same > 0 && now[same - 1] != '\n')
+            same--;
+        const char *line = now[same] ? now + same : then + same;
+        code = err_set(e, ERR_DATA, "%.*s: has changed while the study ran; run again once nobody writes it",
+                       (int)strcspn(line, " \n"), line);
+    }
+    arena_release(&a);
+    return code;
 }
 
 err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h5 *artifact, struct err *e)

@@ -45,6 +45,11 @@ const char *failure_name(enum failure_state s);
 err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct headers *headers,
                  struct arena *keep, struct err *e);
 
+/* Local. Are the files that node i reads by itself what they were when f's key was computed? Errors: DATA,
+ * which names the first that is not. */
+err_t fresh_still(const struct dag *d, int i, const struct freshness *f, struct headers *headers,
+                  struct mem *mem, struct err *e);
+
 /* Local, process 0. Writes the key and its parts into an artifact about to be completed. */
 err_t fresh_mark(const struct dag *d, int i, const struct freshness *f, struct h5 *artifact, struct err *e);
 

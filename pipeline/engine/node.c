@@ -27,6 +27,18 @@ static void write_times(const struct comm *c, double sec, size_t peak, struct h5
     h5_set_int(artifact, "/", "processes", c->np, e);
 }
 
+/* Has nothing changed that the node has read, by which its key would be another's and its figures a mixture?
+ * What it has kept of its steps goes then, too. */
+static int has_stood(struct work *w, int i, struct err *e)
+{
+    const struct runner *r = w->r;
+    if (headers_still(r->headers, e) == ERR_OK)
+        fresh_still(r->dag, i, &w->all[i], r->headers, r->mem, e);
+    if (e->code != ERR_OK && r->dag->nodes[i].stage->keeps_steps)
+        journal_remove(r->dag->nodes[i].path);
+    return e->code == ERR_OK;
+}
+
 err_t node_run(struct work *w, int i, const struct comm *c, struct progress *progress, int64_t done,
                struct err *e)
 {
@@ -61,7 +73,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     journal_close(ctx.journal);
     if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
         struct h5 *h = NULL;
-        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK)
+        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK && has_stood(w, i, e))
             fresh_mark(r->dag, i, &w->all[i], h, e);
         write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
         code = comm_agree(c, e);

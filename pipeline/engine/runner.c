@@ -82,6 +82,16 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     return ERR_OK;
 }
 
+/* Process 0. What changed between a node and one above it would make an archive of two studies. */
+static err_t inputs_have_stood(const struct work *w, struct err *e)
+{
+    const struct runner *r = w->r;
+    for (int i = 0; i < r->dag->nnodes && e->code == ERR_OK; i++)
+        if (w->todo[i] && !failures_lacks(&w->failures, i))
+            fresh_still(r->dag, i, &w->all[i], r->headers, r->mem, e);
+    return e->code;
+}
+
 /* Collective. Puts the archive together where everything below is fresh and it is not up to date. *ready: it
  * is, now. */
 static err_t run_archive(struct work *w, int *ready, struct err *e)
@@ -101,7 +111,8 @@ static err_t run_archive(struct work *w, int *ready, struct err *e)
             }
         failures_tell(&w->failures, r->dag, w->all);
         if (missing == 0 && !archive_is_fresh(r->dag, w->all, &scratch)) {
-            archive_build(r->dag, w->all, r->provenance, &scratch, e);
+            if (inputs_have_stood(w, e) == ERR_OK)
+                archive_build(r->dag, w->all, r->provenance, &scratch, e);
             built = 1;
         }
         *ready = missing == 0;

@@ -173,6 +173,24 @@ void headers_round(struct headers *h)
     h->round++;
 }
 
+err_t headers_still(const struct headers *h, struct err *e)
+{
+    for (int64_t i = 0; i < h->n; i++) {
+        const struct header *x = h->list[i];
+        for (int64_t k = 0; x->is_open && x->round == h->round && k < x->checkpoint.nfiles; k++) {
+            const struct seen *then = &x->files[k], now = look(then->path);
+            /* not by ctime: another name for the file, or another owner, changes no byte */
+            if (!now.there || now.inode != then->inode || now.size_bytes != then->size_bytes ||
+                now.mtime_ns != then->mtime_ns)
+                return err_set(
+                    e, ERR_DATA,
+                    "%s: %s while it was read; nothing is kept of that: run again once nobody writes it",
+                    then->path, now.there ? "has changed" : "has gone");
+        }
+    }
+    return ERR_OK;
+}
+
 void headers_trim(struct headers *h, size_t bytes)
 {
     if (h->bytes > bytes)

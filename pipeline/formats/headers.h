@@ -44,6 +44,10 @@ err_t headers_get(struct headers *h, const char *path, const struct choice *choi
 /* Local. Gives it back, its files closed. c: NULL or from headers_get. */
 void headers_put(struct headers *h, struct checkpoint *c);
 
+/* Local. Are the files of what was opened or looked at in this round, as far as it is still open, what they
+ * were then? What was read of them may be a mixture else. Errors: DATA, which names the first that is not. */
+err_t headers_still(const struct headers *h, struct err *e);
+
 /* Local. Gives back what nobody has borrowed until at most `bytes` are held. */
 void headers_trim(struct headers *h, size_t bytes);
 

@@ -122,6 +122,7 @@ err_t h5_wrap(hid_t id, const char *path, const struct comm *c, struct arena *a,
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
 {
     *f = NULL;
+    TRY(INJECT("create", e));
     unlink(path); /* a link that lies there is not followed */
     hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
     if (id < 0)
@@ -141,6 +142,7 @@ int h5_is_being_written(const char *path)
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e)
 {
     *f = NULL;
+    TRY(INJECT("open", e));
     if (!writable && h5_is_being_written(path))
         return err_set(e, ERR_DATA, "%s: another program has it open for writing", path);
     hid_t id = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);

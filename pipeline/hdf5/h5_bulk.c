@@ -128,6 +128,8 @@ static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void 
         return err_set(e, ERR_DATA, "%s: dataset %s has %lld elements, [%lld, %lld) was asked for",
                        d->file->path, d->name, (long long)d->dims[0], (long long)at,
                        (long long)((uint64_t)at + (uint64_t)n));
+    if (write)
+        TRY(INJECT("write", e));
     int64_t row_bytes = d->row_elements * (int64_t)H5Tget_size(d->type);
     int64_t pass = row_bytes > 0 && PASS_BYTES / row_bytes > 0 ? PASS_BYTES / row_bytes : 1;
     hid_t space = H5Dget_space(d->id);

@@ -23,7 +23,7 @@ complain() {
 
 # The rooms of the machine, lowest first: what stands on a line may include what stands on the same line or above it.
 rooms=(
-    "base"
+    "base base/inject"
     "elements elements/bits elements/codes elements/convert elements/largest elements/lowrank elements/magnitude"
     "linalg"
     "hdf5"

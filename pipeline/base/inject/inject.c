@@ -1,0 +1,119 @@
+#include "base/inject/inject.h"
+
+#ifdef SINEW_INJECT
+
+#include "base/mem.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SITE_TEXT = 200, DELAY_SEC = 2 };
+
+/* What one command line asked for; the process's own, like the counts of its sites. */
+static struct {
+    int armed, trace;
+    char site[SITE_TEXT], what[8];
+    long long process, count;
+    int me; /* -1 until it is known */
+} wanted = {.me = -1};
+
+extern struct inject_site *const __start_sinew_inject[] __attribute__((weak));
+extern struct inject_site *const __stop_sinew_inject[] __attribute__((weak));
+
+/* The file without the folders above the tree's own. */
+static const char *site_name(const struct inject_site *s, char text[SITE_TEXT])
+{
+    static const char *const tops[] = {"/pipeline/", "/stages/", "/tests/"};
+    const char *file = s->file;
+    for (size_t i = 0; i < sizeof tops / sizeof *tops; i++)
+        if (strstr(s->file, tops[i]))
+            file = strstr(s->file, tops[i]) + (i == 0 ? strlen(tops[0]) : 1);
+    snprintf(text, SITE_TEXT, "%s@%s@%d", s->kind, file, s->line);
+    return text;
+}
+
+err_t inject_pass(struct inject_site *site, struct err *e)
+{
+    char name[SITE_TEXT];
+    if (e->code != ERR_OK || wanted.me < 0)
+        return ERR_OK;
+    site->passes++;
+    if (!wanted.armed || (wanted.process >= 0 && wanted.process != wanted.me) ||
+        site->passes != wanted.count || strcmp(site_name(site, name), wanted.site) != 0)
+        return ERR_OK;
+    if (strcmp(wanted.what, "death") == 0)
+        raise(SIGKILL);
+    if (strcmp(wanted.what, "delay") == 0)
+        nanosleep(&(struct timespec){.tv_sec = DELAY_SEC}, NULL);
+    else
+        return err_set(e, ERR_SYSTEM, "%s: failed as it was told to", name);
+    return ERR_OK;
+}
+
+static void list_sites(int passed)
+{
+    char name[SITE_TEXT];
+    for (struct inject_site *const *s = __start_sinew_inject; s < __stop_sinew_inject; s++)
+        if (!passed)
+            printf("%s\n", site_name(*s, name));
+        else if ((*s)->passes > 0)
+            printf("inject: %d %lld %s\n", wanted.me, (long long)(*s)->passes, site_name(*s, name));
+    fflush(stdout);
+}
+
+/* SITE:PROCESS:COUNT:WHAT */
+static int read_wish(const char *text)
+{
+    char end = '\0';
+    if (sscanf(text, "%199[^:]:%lld:%lld:%7[a-z]%c", wanted.site, &wanted.process, &wanted.count, wanted.what,
+               &end) != 4 ||
+        wanted.count < 1)
+        return -1;
+    wanted.armed = 1;
+    return strcmp(wanted.what, "error") == 0 || strcmp(wanted.what, "delay") == 0 ||
+                   strcmp(wanted.what, "death") == 0
+               ? 0
+               : -1;
+}
+
+int inject_begin(int *nwords, char ***words, struct arena *a, struct err *e)
+{
+    char **kept, **given = *words;
+    int n = 0;
+    if (arena_array(a, "inject", *nwords + 1, &kept, e) != ERR_OK)
+        return 0;
+    for (int i = 0; i < *nwords; i++) {
+        const char *wish = strcmp(given[i], "--inject") == 0 ? given[i + 1] : NULL;
+        if (!wish) {
+            kept[n++] = given[i];
+            continue;
+        }
+        i++;
+        if (strcmp(wish, "list") == 0) {
+            list_sites(0);
+            return 1;
+        }
+        wanted.trace = strcmp(wish, "trace") == 0;
+        if (!wanted.trace && read_wish(wish) != 0)
+            err_set(e, ERR_CONFIG, "--inject %s: expected SITE:PROCESS:COUNT:WHAT, list or trace", wish);
+    }
+    *nwords = n;
+    *words = kept;
+    return 0;
+}
+
+void inject_process(int me)
+{
+    wanted.me = me;
+}
+
+void inject_end(void)
+{
+    if (wanted.trace)
+        list_sites(1);
+}
+
+#endif

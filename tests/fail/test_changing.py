@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""Inputs that change under a run. A checkpoint that is overwritten, replaced or removed while it is read, and one that changes between two
+nodes: the run ends with status 3 and one message that names the file, nothing that was read of a mixture is kept, and the next run gives
+the tables of a study of what lies there then. The moment is chosen by a delay that is injected into the program."""
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import numpy as np  # noqa: E402
+import sinewlib as lib  # noqa: E402
+
+CONFIG = """study: ground
+output: %s
+matrix:
+  families: [f]
+  algorithms: [a]
+  seeds: [0, 1]
+  base: base
+  tuned: tuned-{seed}
+stages:
+  load: {}
+  delta: {needs: [load]%s}
+  mask: {needs: [delta]}
+  rank: {needs: [delta]}
+"""
+SLOWER = float(os.environ.get("SINEW_TEST_SLOWER", "1"))
+
+
+class Changing(lib.Case):
+    def setUp(self):
+        super().setUp()
+        if lib.run_sinew(0, ["status", "--inject", "list"]).returncode != 0:
+            self.skipTest("this build has no injection")
+        self.rng = np.random.default_rng(8)
+        self.base = {"model.layers.%d.up_proj.weight" % i: ("BF16", self.rng.integers(0x3a00, 0x3d00, (64, 64)).astype(np.uint16)) for i in range(4)}
+        lib.write_checkpoint(self.path("base"), self.base)
+        for seed in (0, 1):
+            self.tune(seed)
+
+    def tune(self, seed, name="tuned-%d"):
+        lib.write_checkpoint(self.path(name % seed), {n: (t, b ^ (self.rng.random(b.shape) < 0.3).astype(np.uint16)) for n, (t, b) in self.base.items()})
+
+    def config(self, name, more=""):
+        return self.write(name + ".yaml", CONFIG % (name, more))
+
+    def site(self, config, node):
+        """The agreement inside a stage's file that a run passes most often, and how often it does in each of the two cells."""
+        run = self.sinew(["run", config, "--force", "--inject", "trace"])
+        found = [line.split() for line in run.stdout.splitlines() if line.startswith("inject: ") and "agree@stages/%s.c" % node in line]
+        passes, site = max((int(passes), site) for _, _, passes, site in found)
+        return site, passes // 2
+
+    def under_way(self, config, site, count, node, cell, change):
+        """Runs with a delay of two seconds at a pass of the site, in which `change` is called. Returns status and standard error."""
+        run = subprocess.Popen([lib.binary(), "run", config, "--force", "--inject", "%s:0:%d:delay" % (site, count)], cwd=self.dir,
+                               env=lib.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        folder = self.path(os.path.basename(config)[:-5], ".jobs")
+        deadline = time.monotonic() + 20 * SLOWER
+        while time.monotonic() < deadline and run.poll() is None:
+            texts = []
+            for name in os.listdir(folder) if os.path.isdir(folder) else []:
+                with open(os.path.join(folder, name)) as f:
+                    texts.append(f.read())
+            if any("\t%s\t%s\t" % (node, cell) in text for text in texts):
+                break
+            time.sleep(0.01)
+        change()
+        _, errors = run.communicate(timeout=30 * SLOWER)
+        return run.returncode, errors
+
+    def in_place(self, path):
+        """Other bits, the same header, size and inode."""
+        size = os.path.getsize(path)
+        with open(path, "r+b") as f:
+            f.seek(size - 64 * 64 * 2)
+            f.write(self.rng.integers(0x3a00, 0x3d00, 64 * 64).astype(np.uint16).tobytes())
+
+    def check_given_up(self, status, errors, config, file, kept):
+        name = os.path.basename(config)[:-5]
+        messages = [line for line in errors.splitlines() if line.startswith("sinew: ")]
+        self.assertEqual((status, len(messages)), (3, 1), errors)
+        self.assertIn(file, messages[0])
+        self.assertEqual(os.path.exists(self.path(name, "cells", "f", "a", "1", "delta.h5")), kept, errors)
+
+    def check_next(self, config):
+        name = os.path.basename(config)[:-5]
+        self.sinew(["run", config])
+        fresh = self.config("fresh-" + name)
+        self.sinew(["run", fresh])
+        self.assertEqual(lib.compare_archives(self.path(name, "ground.h5"), self.path("fresh-" + name, "ground.h5")), [])
+
+    def test_while_it_is_read(self):
+        config = self.config("read")
+        site, passes = self.site(config, "delta")
+        file = self.path("tuned-1", "model.safetensors")
+
+        def replaced():
+            self.tune(1, "new-%d")
+            os.replace(self.path("new-1", "model.safetensors"), file)
+        for change in (lambda: self.in_place(file), replaced, lambda: os.rename(file, file + ".away")):
+            for name in os.listdir(self.path("read", "cells", "f", "a", "1")):
+                path = self.path("read", "cells", "f", "a", "1", name)
+                os.remove(path) if os.path.isfile(path) else None
+            status, errors = self.under_way(config, site, passes + 1, "delta", "f/a/1", change)
+            self.check_given_up(status, errors, config, "tuned-1/model.safetensors", False)
+        os.rename(file + ".away", file)
+        self.check_next(config)
+
+    def test_between_two_nodes(self):
+        """The checkpoint of the second cell changes after load has seen it, while the first cell is read: no archive is made of both."""
+        config = self.config("between")
+        site, passes = self.site(config, "delta")
+        os.remove(self.path("between", "ground.h5"))
+        file = self.path("tuned-1", "model.safetensors")
+        status, errors = self.under_way(config, site, 1, "delta", "f/a/0", lambda: self.in_place(file))
+        self.check_given_up(status, errors, config, "tuned-1", True)
+        self.assertFalse(os.path.exists(self.path("between", "ground.h5")))
+        self.check_next(config)
+
+
+if __name__ == "__main__":
+    lib.main()
