@@ -114,7 +114,7 @@ class Damage(lib.Case):
                             for c in ("updated", "sparsity")))
 
     def test_computed_again(self):
-        self.assertRegex(self.sinew(["verify", "s.yaml", "--full"]).stdout, r"2 updates, \d+ tensors, \d+ elements computed again: 0 ")
+        self.assertRegex(self.sinew(["verify", "s.yaml", "--full"]).stdout, r"2 updates, \d+ tensors, \d+ elements computed again, 3 catalogues read again: 0 ")
         one, three = (self.sinew(["verify", "s.yaml", "--sample", "4", "--seed", "9"], np=np).stdout for np in (1, 3))
         self.assertEqual(one, three)
         self.assertIn(" 4 tensors", one)
@@ -123,7 +123,7 @@ class Damage(lib.Case):
             f["update/new"][7] ^= 1
         self.edit(self.delta, other_bit)
         run = self.sinew(["verify", "s.yaml", "--full"], np=2, status=3)
-        self.refused(run, "1 of 2 updates are not what the checkpoints give")
+        self.refused(run, "1 artifacts are not what the checkpoints give")
         self.assertRegex(run.stdout, r"differs  \S*ppo/1/delta.h5: tensor lm_head.weight: elements \[0, \d+\) are not as stored\n")
         self.sinew(["run", "s.yaml"])
 
@@ -135,6 +135,15 @@ class Damage(lib.Case):
         run = self.sinew(["verify", "s.yaml", "--full"], status=3)
         self.assertRegex(run.stdout, r"differs .*: tensor model.layers.0.mlp.*: \d+ elements changed, table tensors says \d+\n")
         self.assertIn("; 1 left out", self.sinew(["verify", "s.yaml", "--full"]).stdout)  # it is stale by now
+        catalogue = [p for p in glob.glob(self.path("out", "checkpoints", "*", "load.h5")) if "base" in p][0]
+
+        def other_place(f):
+            rows = f["tables/catalogue"][()]
+            rows["offset_bytes"][4] += 2
+            f["tables/catalogue"][...] = rows
+        self.edit(catalogue, other_place)
+        run = self.sinew(["verify", "s.yaml", "--full"], status=3)
+        self.assertRegex(run.stdout, r"differs  \S*base\S*load.h5: tensor model.layers.0\S* is not as in the headers\n")
         for words in (["--sample", "x"], ["--sample", "0"], ["--seed", "3"]):
             self.refused(self.sinew(["verify", "s.yaml"] + words, status=2), words[0])
 

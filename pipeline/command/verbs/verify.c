@@ -35,8 +35,10 @@ static err_t conclude(const struct runner *r, const struct verify_counts *n, str
 /* Process 0. The same of what was computed again. */
 static err_t conclude_again(const struct runner *r, const struct again_counts *n, struct err *e)
 {
-    printf("%lld updates, %lld tensors, %lld elements computed again: %lld updates differ",
-           (long long)n->updates, (long long)n->tensors, (long long)n->elements, (long long)n->otherwise);
+    printf(
+        "%lld updates, %lld tensors, %lld elements computed again, %lld catalogues read again: %lld differ",
+        (long long)n->updates, (long long)n->tensors, (long long)n->elements, (long long)n->catalogues,
+        (long long)n->otherwise);
     if (n->left > 0)
         printf("; %lld left out", (long long)n->left);
     printf("\n");
@@ -44,8 +46,8 @@ static err_t conclude_again(const struct runner *r, const struct again_counts *n
         return ERR_OK;
     return err_set(
         e, ERR_DATA,
-        "%lld of %lld updates are not what the checkpoints give, first %s; 'sinew run %s' makes them anew",
-        (long long)n->otherwise, (long long)n->updates, n->first, r->dag->config->file);
+        "%lld artifacts are not what the checkpoints give, first %s; 'sinew run %s' makes them anew",
+        (long long)n->otherwise, n->first, r->dag->config->file);
 }
 
 static err_t verify_run(struct runner *r, const struct cli *c, struct err *e)
@@ -70,7 +72,8 @@ static err_t verify_run(struct runner *r, const struct cli *c, struct err *e)
 }
 
 static const struct verb_option verify_options[] = {
-    {"full", 'F', NULL, "also compare every stored update with what the checkpoints give,\nbit by bit",
+    {"full", 'F', NULL,
+     "also compare every stored update with what the checkpoints give,\nbit by bit, and every catalogue with their headers",
      OPTION_FLAG, offsetof(struct cli, full), NULL},
     {"sample", '\0', "N", "the same of N tensors, drawn from all updates of the study", OPTION_TEXT,
      offsetof(struct cli, sample), NULL},

@@ -1,6 +1,7 @@
 #include "engine/verify/again.h"
 
 #include "compare/update.h"
+#include "engine/verify/recatalogue.h"
 #include "formats/checkpoint.h"
 #include "hdf5/digest.h"
 #include "base/hash.h"
@@ -32,6 +33,15 @@ static int stores(const struct node *n)
     return n->stage->datasets == update_datasets;
 }
 
+/* Says what differs. */
+static void tell(struct again *g, const char *path, const char *what)
+{
+    if (g->counts->otherwise++ == 0)
+        snprintf(g->counts->first, sizeof g->counts->first, "%.110s, %.80s", path, what);
+    printf("differs  %s: %s\n", path, what);
+    digest_note(path, "the checkpoints give other values than are stored");
+}
+
 /* ---- which ---- */
 
 /* Process 0. Why the node is not compared; NULL: it is. */
@@ -44,6 +54,19 @@ static const char *left_out(const struct node *n, const struct freshness *f)
                : "its checkpoints are not there any more";
 }
 
+/* Process 0. A checkpoint's catalogue against its headers, where these are still there. */
+static err_t compare_catalogue(struct again *g, const struct node *n, struct err *e)
+{
+    char what[200];
+    if (!checkpoint_exists(n->checkpoint))
+        return ERR_OK;
+    TRY(recatalogue_compare(g->r, n, what, sizeof what, e));
+    g->counts->catalogues++;
+    if (what[0])
+        tell(g, n->path, what);
+    return ERR_OK;
+}
+
 /* Process 0. The nodes to compare, and what is said of the others. */
 static err_t list_nodes(struct again *g, struct err *e)
 {
@@ -54,6 +77,8 @@ static err_t list_nodes(struct again *g, struct err *e)
     for (int i = 0; i < d->nnodes; i++) {
         const struct node *n = &d->nodes[i];
         TRY(fresh_node(d, i, all, g->r->headers, &g->arena, e));
+        if (recatalogue_is_of(n) && all[i].state == STATE_FRESH)
+            TRY(compare_catalogue(g, n, e));
         if (!stores(n))
             continue;
         const char *why = left_out(n, &all[i]);
@@ -124,6 +149,8 @@ static int64_t first_difference(const struct again_pair *x, const struct update_
     for (int64_t i = 0; i < p->to - p->from; i++)
         if (!same_block(x, p, q, i, &first))
             return p->from + i;
+    if (p->nnonfinite == 0 && q->nnonfinite == 0)
+        return -1;
     int same = p->nnonfinite == q->nnonfinite &&
                memcmp(p->nonfinite, q->nonfinite, (size_t)p->nnonfinite * sizeof *p->nonfinite) == 0 &&
                memcmp(p->nonfinite_bits, q->nonfinite_bits, (size_t)(p->nnonfinite * x->bytes)) == 0;
@@ -164,15 +191,6 @@ static err_t compare_share(struct again *g, const struct again_node *node, struc
                 TRY(compare_blocks(x, t, b, min64(b + window, end), e));
     }
     return e->code;
-}
-
-/* Says what differs. */
-static void tell(struct again *g, const char *path, const char *what)
-{
-    if (g->counts->otherwise++ == 0)
-        snprintf(g->counts->first, sizeof g->counts->first, "%.110s, %.80s", path, what);
-    printf("differs  %s: %s\n", path, what);
-    digest_note(path, "the checkpoints give other values than are stored");
 }
 
 /* Process 0. The counts of table tensors against those of the checkpoints. Returns whether all are right. */

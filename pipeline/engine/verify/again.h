@@ -2,7 +2,8 @@
  *
  * Every node that stores an update (compare/update.h) is compared with the update that its checkpoints give
  * now, bit by bit: which elements changed, their old and new bits, and how many the tables count of each
- * tensor. From the update follows all else that is computed of a cell. Memory is bounded by the config's. */
+ * tensor; and every catalogue with the headers (recatalogue.h). From the update follows all else that is
+ * computed of a cell. Memory is bounded by the config's. */
 #ifndef SINEW_AGAIN_H
 #define SINEW_AGAIN_H
 
@@ -17,7 +18,8 @@ struct again_sample {
 
 struct again_counts {
     int64_t updates, tensors, elements; /* that were compared */
-    int64_t otherwise;                  /* of these updates, those that differ */
+    int64_t catalogues;                 /* of checkpoints, compared with the headers */
+    int64_t otherwise;                  /* of updates and catalogues, those that differ */
     int64_t left;                       /* that were not compared: not fresh, or checkpoints that are gone */
     char first[200];                    /* the first that differs */
 };
