@@ -24,7 +24,7 @@ complain() {
 # The rooms of the machine, lowest first: what stands on a line may include what stands on the same line or above it.
 rooms=(
     "base base/inject"
-    "elements elements/bits elements/codes elements/convert elements/largest elements/lowrank elements/magnitude"
+    "elements elements/bits elements/codes elements/convert elements/largest elements/lowrank elements/magnitude elements/transpose"
     "linalg"
     "hdf5"
     "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"

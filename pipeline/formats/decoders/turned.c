@@ -1,6 +1,7 @@
 #include "formats/decoders/turned.h"
 
 #include "elements/codes/codes.h"
+#include "elements/transpose/transpose.h"
 
 #include <string.h>
 
@@ -143,9 +144,7 @@ static void decode_rows(const struct turned *t, int64_t group, const struct turn
         }
         codes_scales(t->scales->dtype, power, some, scales);
         codes_decode(isa, CODES_E2M1, bytes, some * TURNED_BLOCK, scales, TURNED_BLOCK, wide);
-        for (int64_t k = 0; k < TURNED_BLOCK; k++)
-            for (int64_t i = 0; i < some; i++)
-                r->rows[k * t->out + o + i] = wide[i * TURNED_BLOCK + k];
+        transpose_16(isa, wide, some, TURNED_BLOCK, TURNED_BLOCK, r->rows + o, t->out);
     }
     r->k->tile = group;
 }
