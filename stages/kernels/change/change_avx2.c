@@ -122,23 +122,24 @@ AVX2 static void window_begin(struct bytes_window *w, int64_t *count)
     classes_begin(&w->in);
 }
 
-/* Ends the window, and begins another that ends one class above the largest that is known. */
-AVX2 static void window_turn(struct bytes_window *w, int most)
+/* Ends the window, and begins another that ends with `last`. */
+AVX2 static void window_turn(struct bytes_window *w, int last)
 {
     classes_end(&w->in);
     for (int k = 0; k < CLASSES; k++)
         if (w->in.count[k] > 0) /* a class before 0 is empty */
             w->count[w->first + k] += w->in.count[k];
     classes_begin(&w->in);
-    w->first = most + 1 - (CLASSES - 1);
+    w->first = last - (CLASSES - 1);
 }
 
-/* Counts n (a multiple of 32, at most STRIP) bytes, of which the greatest is `most`: those in the window as
- * classes, the others one by one. byte has room for STRIP, and is overwritten. */
-AVX2 static void window_add(struct bytes_window *w, uint8_t *byte, int64_t n, int most)
+/* Counts n (a multiple of 32, at most STRIP) bytes: those in the window as classes, the others one by one.
+ * The window should not end before last_wanted; where it has to be turned it ends one class above, so as not
+ * to be turned often. byte has room for STRIP, and is overwritten. */
+AVX2 static void window_add(struct bytes_window *w, uint8_t *byte, int64_t n, int last_wanted)
 {
-    if (most > w->first + CLASSES - 1)
-        window_turn(w, most);
+    if (last_wanted > w->first + CLASSES - 1)
+        window_turn(w, last_wanted + 1);
     const __m256i first = _mm256_set1_epi8((char)w->first), last = _mm256_set1_epi8(CLASSES - 1);
     for (int64_t i = 0; i < n; i += 32) {
         __m256i x = load(byte + i), code = _mm256_sub_epi8(x, first); /* below comes round to the far end */
@@ -390,7 +391,7 @@ AVX2 static void add_f32(struct change *c, struct change_lanes *lanes, const uin
                                span.most >> CHANGE_SIZE_REST);
         else
             window_add(&exponents, s.exponent, part, (int)(span.most >> 23));
-        window_add(&steps, s.steps, part, most_steps);
+        window_add(&steps, s.steps, part, change_steps_end(most_steps) - 1);
     }
     window_turn(&exponents, 0);
     window_turn(&steps, 0);

@@ -74,16 +74,16 @@ AVX512_INLINE void add_classes(__m512i sum[2], __m512i low, __m512i high)
     sum[1] = _mm512_add_epi64(sum[1], _mm512_popcnt_epi64(high));
 }
 
-/* Counts n (a multiple of 64, at most STRIP) bytes, of which the greatest is `most`, at count[byte]: those of
- * the 16 classes that end there are counted as bits, the others one by one. */
-AVX512 static void count_bytes(int64_t *count, const uint8_t *byte, int64_t n, int most)
+/* Counts n (a multiple of 64, at most STRIP) bytes at count[byte]: those of the 16 classes that end with
+ * `last` as bits, the others one by one. */
+AVX512 static void count_bytes(int64_t *count, const uint8_t *byte, int64_t n, int last)
 {
     const __m512i classes = _mm512_set1_epi8(CLASSES);
     const __m512i one_hot =
         _mm512_broadcast_i32x4(_mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, -128, 0, 0, 0, 0, 0, 0, 0, 0));
     const __m512i one_hot_above =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, -128));
-    const int first = most - (CLASSES - 1);
+    const int first = last - (CLASSES - 1);
     const __m512i begin = _mm512_set1_epi8((char)first);
     __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
     uint8_t aside[STRIP + 64];
@@ -334,7 +334,7 @@ AVX512 static void add_f32(struct change *c, struct change_lanes *lanes, const u
         else
             count_bytes(c->counts.exponents - 127 - CHANGE_EXPONENT_0, s.exponent, part,
                         (int)(span.most >> 23));
-        count_bytes(c->counts.steps + 1, s.steps, part, most_steps);
+        count_bytes(c->counts.steps + 1, s.steps, part, change_steps_end(most_steps));
     }
     change_add_f32_portable(c, lanes, old_bits + m, new_bits + m, n - m, limit, ntolerances);
 }

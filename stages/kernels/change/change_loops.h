@@ -80,6 +80,14 @@ struct change_strip {
     uint8_t exponent[CHANGE_STRIP], steps[CHANGE_STRIP];
 };
 
+/* The last of 16 classes of log2 of float32 steps that few elements of a strip lie outside of, where `most`
+ * is the greatest class: for the more steps there are the smaller an element is, so that the greatest is far
+ * above the others, of which each class further up or down has half as many. */
+static inline int change_steps_end(int most)
+{
+    return most > 18 ? most - 3 : 15;
+}
+
 /* Tolerances that lie within a span, which elements have to be asked about one by one: as bits of the compare
  * type, and whose they are. */
 struct change_within {
