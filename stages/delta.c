@@ -85,7 +85,8 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     *out = (struct estimate){.flops = n, .parts = n / LAYOUT_BLOCK, .known = 1};
     out->read_bytes = (1 + (p->arithmetic == ARITHMETIC_F32)) * (old.bytes + new.bytes); /* it looks twice */
     if (p->store == DELTA_STORES_UPDATE)
-        out->write_bytes = n / 8 + 0.25 * 2 * bytes * n; /* a quarter updated: on the safe side of 5-30 % */
+        out->write_bytes =
+            n / 8 + 0.15 * 2 * bytes * n; /* as many updated of 5-30 %; a quarter at the most */
     out->work[p->arithmetic] = n;
     out->work[2] = old.decoded + new.decoded;
     out->work[3] = out->write_bytes;
@@ -95,9 +96,13 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
     out->kept_bytes = 1e4 + 550 * ntensors; /* tables, measured */
     out->write_bytes += 6e4 + 2000 * ntensors;
+    out->disk_bytes = out->write_bytes + (p->store == DELTA_STORES_UPDATE ? 0.1 * 2 * bytes * n : 0);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 600 * ntensors +
                          concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
+    double sums = fmin(walk_bytes(sizeof(struct delta_sums)), ntensors / 2 * sizeof(struct delta_sums));
+    out->likely_bytes = out->process_bytes - (double)readahead_bytes(&view->read) - held * 1.5 * bytes -
+                        walk_bytes(sizeof(struct delta_sums)) + sums;
 }
 
 /* The run's working state. */
@@ -568,21 +573,21 @@ out:
     return code;
 }
 
-const struct stage stage_delta = {.kind = "delta",
-                                  .brief = "which elements changed between two checkpoints, and by how much",
-                                  .version = 8,
-                                  .scope = SCOPE_CELL,
-                                  .params = delta_params,
-                                  .params_size = sizeof(struct delta_params),
-                                  .inputs = (const char *const[]){"load", NULL},
-                                  .reported = 1,
-                                  .keeps_steps = 1,
-                                  .check = delta_check,
-                                  .matches = delta_matches,
-                                  .plan = delta_plan,
-                                  .work = (const struct stage_work[]){WORK("bf16", 1e9), WORK("f32", 0.3e9),
-                                                                      WORK("decoded", 0.5e9),
-                                                                      WORK("stored", 2e9), WORK_END},
-                                  .tables = delta_tables,
-                                  .datasets = update_datasets,
-                                  .run = delta_run};
+const struct stage stage_delta = {
+    .kind = "delta",
+    .brief = "which elements changed between two checkpoints, and by how much",
+    .version = 8,
+    .scope = SCOPE_CELL,
+    .params = delta_params,
+    .params_size = sizeof(struct delta_params),
+    .inputs = (const char *const[]){"load", NULL},
+    .reported = 1,
+    .keeps_steps = 1,
+    .check = delta_check,
+    .matches = delta_matches,
+    .plan = delta_plan,
+    .work = (const struct stage_work[]){WORK("bf16", 1.7e9), WORK("f32", 0.15e9), WORK("decoded", 3e9),
+                                        WORK("stored", 1.6e9), WORK_END},
+    .tables = delta_tables,
+    .datasets = update_datasets,
+    .run = delta_run};

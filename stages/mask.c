@@ -44,7 +44,7 @@ struct mask_tally {
 };
 enum { TALLY_WORDS = (int)(sizeof(struct mask_tally) / sizeof(int64_t)) };
 
-static const struct stage_work mask_work[] = {WORK("elements", 1e9), WORK_END};
+static const struct stage_work mask_work[] = {WORK("elements", 1.7e9), WORK_END};
 
 static void mask_plan(const struct plan_view *view, struct estimate *out)
 {
@@ -62,6 +62,9 @@ static void mask_plan(const struct plan_view *view, struct estimate *out)
     out->process_bytes = (double)readahead_bytes(&view->read) + walk_bytes(sizeof(struct mask_tally)) +
                          (window < n ? window : n) * 6 +
                          1e6; /* values and bits of a bf16 pair, their buffers doubling */
+    out->likely_bytes =
+        (window < n ? window : n) * 1.6 + 1e6 +
+        fmin(walk_bytes(sizeof(struct mask_tally)), (double)view->base->ntensors * sizeof(struct mask_tally));
     out->known = 1;
 }
 

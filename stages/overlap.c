@@ -477,7 +477,7 @@ const struct stage stage_overlap = {
     .reported = 1,
     .keeps_steps = 1,
     .plan = overlap_plan,
-    .work = (const struct stage_work[]){WORK_ALONE("rows", 50e3), WORK("masks", 10e9), WORK("pairs", 50e9),
+    .work = (const struct stage_work[]){WORK_ALONE("rows", 200e3), WORK("masks", 30e9), WORK("pairs", 200e9),
                                         WORK_END},
     .tables = overlap_tables,
     .run = overlap_run,

@@ -581,20 +581,20 @@ out:
     return code;
 }
 
-const struct stage stage_rank = {.kind = "rank",
-                                 .brief = "singular values and numerical rank of each two-dimensional update",
-                                 .version = 5,
-                                 .scope = SCOPE_CELL,
-                                 .params = rank_params,
-                                 .params_size = sizeof(struct rank_params),
-                                 .inputs = (const char *const[]){"delta", NULL},
-                                 .reported = 1,
-                                 .keeps_steps = 1,
-                                 .plan = rank_plan,
-                                 .work = (const struct stage_work[]){WORK("matrices", 2000),
-                                                                     WORK("columns", 50e6), WORK("gram", 4e9),
-                                                                     WORK("eigenvalues", 8e9), WORK_END},
-                                 .part = "matrix",
-                                 .tables = rank_tables,
-                                 .datasets = rank_datasets,
-                                 .run = rank_run};
+const struct stage stage_rank = {
+    .kind = "rank",
+    .brief = "singular values and numerical rank of each two-dimensional update",
+    .version = 5,
+    .scope = SCOPE_CELL,
+    .params = rank_params,
+    .params_size = sizeof(struct rank_params),
+    .inputs = (const char *const[]){"delta", NULL},
+    .reported = 1,
+    .keeps_steps = 1,
+    .plan = rank_plan,
+    .work = (const struct stage_work[]){WORK("matrices", 20e3), WORK("columns", 40e6), WORK("gram", 40e9),
+                                        WORK("eigenvalues", 12e9), WORK_END},
+    .part = "matrix",
+    .tables = rank_tables,
+    .datasets = rank_datasets,
+    .run = rank_run};

@@ -464,13 +464,14 @@ static err_t report_run(struct ctx *ctx, struct err *e)
     return comm_agree(ctx->comm, e);
 }
 
-static const struct stage_work report_work[] = {WORK_ALONE("cells", 100), WORK_ALONE("pairs", 500), WORK_END};
+static const struct stage_work report_work[] = {WORK_ALONE("pages", 1.5), WORK_ALONE("cells", 500),
+                                                WORK_ALONE("bases", 4), WORK_END};
 
 static void report_plan(const struct plan_view *view, struct estimate *out)
 {
     double cells = view->ncells,
            tables = 4e4 * cells + 2000 * view->tensors + 7500 * view->pairs; /* measured */
-    *out = (struct estimate){.work = {cells, view->pairs}, .tensors = view->tensors, .known = 1};
+    *out = (struct estimate){.work = {1, cells, view->bases}, .tensors = view->tensors, .known = 1};
     out->read_bytes = out->reread_bytes = out->write_bytes = tables;
     out->process_bytes = 4e6 + 1e5 * cells;
 }

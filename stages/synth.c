@@ -577,7 +577,7 @@ const struct stage stage_synth = {
     .inputs = (const char *const[]){NULL},
     .check = synth_check,
     .plan = synth_plan,
-    .work = (const struct stage_work[]){WORK("elements", 50e6), WORK("steps", 100e6), WORK("logits", 20e6),
+    .work = (const struct stage_work[]){WORK("elements", 250e6), WORK("steps", 400e6), WORK("logits", 200e6),
                                         WORK_END},
     .tables = synth_tables,
     .run = synth_run};

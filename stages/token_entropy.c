@@ -554,7 +554,7 @@ const struct stage stage_token_entropy = {
     .files = entropy_files,
     .applies = entropy_applies,
     .plan = entropy_plan,
-    .work = (const struct stage_work[]){WORK("tokens", 1e6), WORK("logits16", 1e9), WORK("logits32", 0.4e9),
+    .work = (const struct stage_work[]){WORK("tokens", 0.7e6), WORK("logits16", 2e9), WORK("logits32", 0.9e9),
                                         WORK_END},
     .tables = entropy_tables,
     .datasets = entropy_datasets,

@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { FIRST_LINE_SEC = 5, EVERY_SEC = 10 };
@@ -12,6 +13,23 @@ double clock_sec(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double seconds(const struct timeval *t)
+{
+    return (double)t->tv_sec + 1e-6 * (double)t->tv_usec;
+}
+
+double processor_sec(void)
+{
+    double sum = 0;
+    const int whose[] = {RUSAGE_SELF, RUSAGE_CHILDREN};
+    for (int i = 0; i < 2; i++) {
+        struct rusage r;
+        if (getrusage(whose[i], &r) == 0)
+            sum += seconds(&r.ru_utime) + seconds(&r.ru_stime);
+    }
+    return sum;
 }
 
 void log_init(struct log *l, enum log_level level, int speak)

@@ -24,6 +24,9 @@ void log_init(struct log *l, enum log_level level, int speak);
 /* Local. Seconds on a monotonic clock. */
 double clock_sec(void);
 
+/* Local. Seconds of a processor that this process has had so far, and the children that it waited for. */
+double processor_sec(void);
+
 /* Local. "[  12.345s] text" on stdout at level info, or only with --verbose for detail. */
 void log_info(const struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_detail(const struct log *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

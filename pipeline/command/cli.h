@@ -23,7 +23,7 @@ struct compare_request {
 /* What `plan` is asked. */
 struct plan_request {
     const char *processes; /* numbers of them; NULL: as many as there are */
-    int json;
+    int json, calibrate;
 };
 
 /* All texts are argv's. */

@@ -81,7 +81,7 @@ static err_t take_machine(const struct cli *cli, const struct config *config, st
     if (!own)
         return e->code;
     const char *path = cli->machine ? cli->machine : own;
-    if (!cli->machine && access(own, F_OK) != 0)
+    if (cli->plan.calibrate || (!cli->machine && access(own, F_OK) != 0))
         return ERR_OK;
     if (file_read(a, path, MACHINE_MAX_BYTES, &text, &n, e) != ERR_OK)
         return e->code = ERR_CONFIG;

@@ -4,9 +4,10 @@
 
 #include <math.h>
 
-/* Collective on c. Wall time, bytes and memory of a node over its processes, into the artifact. */
-static void write_times(const struct comm *c, double sec, size_t peak, struct h5 *artifact, double bytes,
-                        struct err *e)
+/* Collective on c. Wall and processor time, bytes and memory of a node over its processes, into the artifact.
+ */
+static void write_times(const struct comm *c, double sec, double processor, size_t peak, struct h5 *artifact,
+                        double bytes, struct err *e)
 {
     double min = sec, max = sec, sum = sec;
     int64_t most = (int64_t)peak;
@@ -15,6 +16,7 @@ static void write_times(const struct comm *c, double sec, size_t peak, struct h5
         MPI_TRY(MPI_Allreduce(&sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
         MPI_TRY(MPI_Allreduce(&sec, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
         MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+        MPI_TRY(MPI_Allreduce(MPI_IN_PLACE, &processor, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
         comm_max(c, &most, 1);
     }
     if (!artifact)
@@ -22,6 +24,7 @@ static void write_times(const struct comm *c, double sec, size_t peak, struct h5
     h5_set_real(artifact, "/", "time_min_sec", min, e);
     h5_set_real(artifact, "/", "time_mean_sec", sum / c->np, e);
     h5_set_real(artifact, "/", "time_max_sec", max, e);
+    h5_set_real(artifact, "/", "processor_sec", processor, e);
     h5_set_real(artifact, "/", "bytes_moved", bytes, e);
     h5_set_real(artifact, "/", "peak_bytes", (double)most, e);
     h5_set_int(artifact, "/", "processes", c->np, e);
@@ -47,7 +50,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     const struct node_decl *decl = &r->dag->config->nodes[n->decl];
     struct arena arena;
     struct artifact out = {.comm = c};
-    double before = w->stage_bytes, started = clock_sec();
+    double before = w->stage_bytes, started = clock_sec(), worked = processor_sec();
     arena_init(&arena, r->mem);
     r->mem->peak_bytes = r->mem->live_bytes;
     struct ctx ctx = node_ctx(r->dag, n, &arena);
@@ -75,7 +78,8 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
         struct h5 *h = NULL;
         if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK && has_stood(w, i, e))
             fresh_mark(r->dag, i, &w->all[i], h, e);
-        write_times(c, clock_sec() - started, r->mem->peak_bytes, h, w->stage_bytes - before, e);
+        write_times(c, clock_sec() - started, processor_sec() - worked, r->mem->peak_bytes, h,
+                    w->stage_bytes - before, e);
         code = comm_agree(c, e);
     }
     double ends = clock_sec();

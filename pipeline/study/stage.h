@@ -107,23 +107,24 @@ enum { STAGE_WORKS = 4 };
 struct estimate {
     double read_bytes, write_bytes, flops;
     double reread_bytes;      /* of read_bytes, those of artifacts of the same study */
+    double disk_bytes;        /* what it writes at the most; 0: write_bytes */
     double kept_bytes;        /* of write_bytes, what the archive takes over */
     double work[STAGE_WORKS]; /* of each kind that the stage declares, in that order; work that a stage
                                  without a list does is told by its flops */
     double tensors;           /* 0: those of the base, of each cell where the node is of several */
     double parts;             /* processes that find work in it, at most; 0: any number */
     double process_bytes;     /* peak memory of one process, at the most */
-    double likely_bytes;      /* the same as it is with updates of the usual density; 0: as process_bytes */
-    int known;                /* 0: the inputs do not exist yet */
+    double likely_bytes; /* the same as it is with updates of the usual density; 0: without reading ahead */
+    int known;           /* 0: the inputs do not exist yet */
 };
 
 /* Checkpoint headers for plan: filled by the machine; NULL where they do not exist yet. */
 struct plan_view {
     const struct checkpoint *base, *tuned; /* checkpoint scope: base only */
     const struct cell *cell;
-    const char *role;      /* checkpoint scope: as a context's */
-    int ncells;            /* base scope: cells on the base; study scope: all */
-    double tensors, pairs; /* study scope: of the cells' bases; of cells on one base */
+    const char *role;             /* checkpoint scope: as a context's */
+    int ncells;                   /* base scope: cells on the base; study scope: all */
+    double tensors, pairs, bases; /* study scope: of the cells' bases; of cells on one base */
     int np;
     int64_t memory_bytes;
     struct readahead_setting read;

@@ -53,7 +53,7 @@ class Plan(lib.Case):
             self.assertEqual([s["stage"] for s in x["stages"]], STAGES)
             self.assertTrue(x["fits"] and not x["measured"] and x["unknown"] == 0)
             self.assertGreater(x["seconds"], sum(s["seconds"] for s in x["stages"]))
-            self.assertAlmostEqual(x["disk"], sum(s["write_bytes"] for s in x["stages"]), delta=10)
+            self.assertGreaterEqual(x["disk"], sum(s["write_bytes"] for s in x["stages"]) - 10)
             self.assertGreater(x["memory_per_process"], max(s["memory_per_process"] for s in x["stages"]))
             for s in x["stages"]:
                 self.assertEqual(s["bytes"], s["read_bytes"] + s["write_bytes"])

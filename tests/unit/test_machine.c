@@ -66,6 +66,7 @@ static void seconds_and_memory(void **state)
                         .nodes_per_sec = 2,
                         .tensors_per_sec = 5,
                         .flush_sec = 0.25,
+                        .seal_per_sec = 8,
                         .crowding = 1,
                         .processes_per_host = 8,
                         .spare = 8};
@@ -79,12 +80,12 @@ static void seconds_and_memory(void **state)
     struct machine_cost c = machine_cost(&m, &plain, &x, 1);
     assert_true(c.work == 4 && c.serial == 0 && c.read == 2 && c.write == 2 && c.parts == 3);
     c = machine_cost(&m, &rich, &x, 1);
-    assert_true(c.work == 2 && c.serial == 0.5 + 2 + 3 + 0.25);
+    assert_true(c.work == 2 + 1 && c.serial == 0.5 + 2 + 3 + 0.25);
     const struct machine_rates rates[] = {{&plain, {1, 1}}, {&rich, {4, 0, 8}}};
     m.rates = rates;
     m.nrates = 2;
     c = machine_cost(&m, &rich, &x, 1); /* what the file leaves out is assumed */
-    assert_true(c.work == 1 && c.serial == 0.25 + 2 + 3 + 0.25);
+    assert_true(c.work == 1 + 1 && c.serial == 0.25 + 2 + 3 + 0.25);
     int measured;
     assert_true(machine_rate(&m, &rich, RATE_TENSORS, &measured) == 5 && !measured);
     assert_true(machine_rate(&m, &rich, RATE_WORK, &measured) == 8 && measured);

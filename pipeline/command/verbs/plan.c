@@ -1,9 +1,14 @@
 #include "command/cli.h"
 
+#include "base/file.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "command/inputs.h"
+#include "command/planning/calibration.h"
 #include "command/planning/outlook.h"
 #include "engine/fresh.h"
+#include "engine/machine/machine_file.h"
+#include "engine/scratch.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -236,8 +241,63 @@ static err_t plan_root(struct runner *r, const struct cli *c, struct err *e)
     return judge_memory(&p, &o, e);
 }
 
+/* Process 0's. A file of a checkpoint that the study reads; NULL where none is there yet. */
+static const char *some_checkpoint(const struct runner *r)
+{
+    const struct config *config = r->dag->config;
+    const char *path = NULL;
+    struct checkpoint *c;
+    struct err no; /* what cannot be opened is said by the plan */
+    err_clear(&no);
+    if (config->ncells == 0 ||
+        headers_get(r->headers, config->cells[0].base, &config->cells[0].base_choice, &c, &no) != ERR_OK)
+        return NULL;
+    for (int64_t i = 0, most = 0; i < c->nfiles; i++)
+        if (c->files[i].size_bytes > most) {
+            most = c->files[i].size_bytes;
+            path = arena_strdup(r->arena, c->files[i].path, &no);
+        }
+    headers_put(r->headers, c);
+    return path;
+}
+
+/* Collective. Measures this machine into its file. */
+static err_t calibrate(struct runner *r, const struct cli *c, struct machine *m, struct err *e)
+{
+    const char *output = r->dag->config->output;
+    *m = machine_assume();
+    TRY(calibration_measure(r, output, r->comm->me == 0 ? some_checkpoint(r) : NULL, m, e));
+    if (r->comm->me == 0) {
+        struct text text = {.arena = r->arena};
+        m->file = c->machine ? c->machine : path_join(r->arena, output, "machine.yaml", e);
+        if (m->file &&
+            machine_write(m, "# What this machine does in a second, for sinew plan and sinew run.\n", &text,
+                          e) == ERR_OK)
+            file_write(m->file, text.text, text.used, e);
+        r->machine = m;
+        if (e->code == ERR_OK)
+            log_info(r->log, "calibration: written to %s", m->file);
+    }
+    return comm_agree(r->comm, e);
+}
+
+static void plan_listen(const struct cli *c, const struct comm *world)
+{
+    if (c->plan.calibrate)
+        scratch_listen(world);
+}
+
+static void plan_end(const struct cli *c)
+{
+    (void)c;
+    scratch_remove();
+}
+
 static err_t plan_run(struct runner *r, const struct cli *c, struct err *e)
 {
+    struct machine measured;
+    if (c->plan.calibrate)
+        TRY(calibrate(r, c, &measured, e));
     if (r->comm->me == 0)
         plan_root(r, c, e);
     return comm_agree(r->comm, e);
@@ -252,6 +312,10 @@ static const struct verb_option plan_options[] = {
      "rates of the machine that it is planned for (YAML); without it machine.yaml in the\n"
      "output folder, if it is there; else they are assumed",
      OPTION_TEXT, offsetof(struct cli, machine), NULL},
+    {"calibrate", '\0', NULL,
+     "measure this machine first, in a minute or two, in the output folder: disks, and all\n"
+     "kinds of work in small simulated studies; into FILE of --machine, or machine.yaml there",
+     OPTION_FLAG, offsetof(struct cli, plan.calibrate), NULL},
     {"json", 'j', NULL, "a JSON list, one object for each number of processes, instead of text", OPTION_FLAG,
      offsetof(struct cli, plan.json), NULL},
     {0},
@@ -259,11 +323,13 @@ static const struct verb_option plan_options[] = {
 
 const struct verb verb_plan = {
     .name = "plan",
-    .args = "CONFIG [--processes N,N,...] [--machine FILE] [--json]",
+    .args = "CONFIG [--processes N,N,...] [--calibrate] [--machine FILE] [--json]",
     .brief = "check, then the DAG, what is fresh, bytes, flops, memory per process, estimated time",
     .more = "Without --processes the figures are for the number under whose mpirun it runs.\n"
             "  sinew plan study.yaml --processes 1,16,256\n",
     .options = plan_options,
     .words = plan_words,
+    .listen = plan_listen,
     .run = plan_run,
+    .end = plan_end,
 };

@@ -32,6 +32,7 @@ static void add_job(const struct machine *m, const struct stage *s, const struct
     struct machine_cost c = machine_cost(m, s, &j->cost, active);
     f->read_bytes += j->cost.read_bytes;
     f->write_bytes += j->cost.write_bytes;
+    f->disk_bytes += j->cost.disk_bytes;
     f->kept_bytes += j->cost.kept_bytes;
     f->flops += j->cost.flops;
     f->processor_sec += c.work + c.serial - (s->work ? m->flush_sec : 0);
@@ -79,7 +80,7 @@ static void add_memory(const struct machine *m, const struct dag *d, const struc
     if (slot->level != j->deepest)
         machine_estimate(m, d, &d->nodes[slot->node], processes, h, &x);
     f->process_bytes = fmax(f->process_bytes, x.process_bytes);
-    f->likely_bytes = fmax(f->likely_bytes, x.likely_bytes > 0 ? x.likely_bytes : x.process_bytes);
+    f->likely_bytes = fmax(f->likely_bytes, x.likely_bytes);
 }
 
 static err_t forecast_stage(const struct machine *m, const struct dag *d, int k, const char *todo, int np,
@@ -139,6 +140,7 @@ static void add_archive(const struct machine *m, const struct dag *d, struct for
         return;
     f->todo = 1;
     f->sec = d->nnodes / m->artifacts_per_sec + f->write_bytes / machine_write_rate(m, 1);
+    f->disk_bytes = f->write_bytes;
     f->processor_sec = d->nnodes / m->artifacts_per_sec;
     f->bound = BOUND_OVERHEAD;
 }
@@ -162,7 +164,7 @@ err_t forecast_study(const struct machine *m, const struct dag *d, const char *t
         const struct forecast_stage *f = &out->stages[i];
         out->sec += f->sec;
         out->processor_sec += f->processor_sec;
-        out->disk_bytes += f->write_bytes;
+        out->disk_bytes += f->disk_bytes;
         out->unknown += f->unknown;
         out->largest = f->process_bytes > out->stages[out->largest].process_bytes ? i : out->largest;
         out->slowest = f->sec > out->stages[out->slowest].sec ? i : out->slowest;

@@ -21,7 +21,7 @@ struct forecast_stage {
     int todo, unknown;    /* nodes that are not fresh; of these, whose cost cannot be told yet */
     double sec;           /* wall time */
     double processor_sec; /* of all processes at work, without what they wait */
-    double read_bytes, write_bytes, kept_bytes, flops;
+    double read_bytes, write_bytes, disk_bytes, kept_bytes, flops; /* disk: at the most */
     double process_bytes, likely_bytes; /* counted memory of one process: at the most, and as a rule */
     enum forecast_bound bound;
     const char *part; /* with BOUND_PART */

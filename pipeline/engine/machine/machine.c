@@ -20,9 +20,10 @@ struct machine machine_assume(void)
                             .write_host = 1e9,
                             .write_all = 10e9,
                             .flops_per_sec = 10e9,
-                            .nodes_per_sec = 100,
-                            .tensors_per_sec = 10e3,
-                            .artifacts_per_sec = 1000,
+                            .nodes_per_sec = 500,
+                            .tensors_per_sec = 40e3,
+                            .artifacts_per_sec = 600,
+                            .seal_per_sec = 1e9,
                             .start_sec = 0.2,
                             .flush_sec = 1e-3,
                             .agree_sec = 20e-6,
@@ -105,6 +106,7 @@ struct machine_cost machine_cost(const struct machine *m, const struct stage *s,
         *(alone ? &c.serial : &c.work) += slower * machine_amount(x, k) / machine_rate(m, s, k, NULL);
     }
     c.serial += s->work ? m->flush_sec : 0;
+    c.work += s->work ? slower * x->write_bytes / m->seal_per_sec : 0;
     return c;
 }
 
@@ -123,6 +125,13 @@ static int ask(const struct node *n, const struct plan_view *view, struct estima
     n->stage->plan(view, x);
     if (x->tensors <= 0 && view->base)
         x->tensors = (double)view->base->ntensors * (n->stage->scope == SCOPE_BASE ? view->ncells : 1);
+    double ahead = view->read.mode == READ_AUTO || view->read.mode == READ_PREAD
+                       ? (double)readahead_bytes(&view->read)
+                       : 0; /* as long as reading does not wait */
+    if (x->likely_bytes <= 0)
+        x->likely_bytes = fmax(x->process_bytes / 4, x->process_bytes - ahead);
+    if (x->disk_bytes <= 0)
+        x->disk_bytes = x->write_bytes;
     return x->known;
 }
 
@@ -138,6 +147,7 @@ static void look_at_study(const struct dag *d, struct headers *h, struct plan_vi
         if (!path || strcmp(path, c->cells[i].base) != 0) {
             struct checkpoint *base = borrow(h, c->cells[i].base, &c->cells[i].base_choice);
             tensors = base ? (double)base->ntensors : 0;
+            view->bases += 1;
             headers_put(h, base);
         }
         path = c->cells[i].base;

@@ -27,6 +27,7 @@ struct machine {
     double write_process, write_host, write_all; /* of artifacts, to the disk */
     double flops_per_sec;                        /* of stages that declare no work */
     double nodes_per_sec, tensors_per_sec;       /* of stages that do, and were not measured */
+    double seal_per_sec;      /* bytes/s of artifacts that are hashed, closed and handed to the system */
     double artifacts_per_sec; /* looked at, and put into the archive; one process does that */
     double start_sec;         /* of the program, before its first node */
     double flush_sec;         /* until an artifact's last byte is known to be on the disk */

@@ -32,6 +32,7 @@ static const struct param settings[] = {
     RATE("write_process", write_process, "bytes/s that one process writes, until they are on the disk"),
     RATE("write_host", write_host, "all processes of a host together"),
     RATE("write_all", write_all, "all hosts together"),
+    RATE("sealed", seal_per_sec, "bytes/s of artifacts that are hashed, closed and handed to the system"),
     RATE("artifacts", artifacts_per_sec, "artifacts/s that are looked at and put into the archive"),
     RATE("flops", flops_per_sec, "of stages that tell nothing else"),
     RATE("nodes", nodes_per_sec, "nodes/s of stages that are not under work"),

@@ -1,0 +1,320 @@
+#include "command/planning/calibration.h"
+
+#include "base/file.h"
+#include "base/path.h"
+#include "command/planning/devices.h"
+#include "command/planning/fit.h"
+#include "engine/fresh.h"
+#include "engine/scratch.h"
+#include "hdf5/h5.h"
+#include "study/registry.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the studies ---- */
+
+/* A study: of what width and depth, how many cells. */
+struct shape {
+    const char *name, *scale;
+    int layers, logits;
+    const char *families, *algorithms, *seeds;
+};
+
+/* Nodes without work on several bases, nodes of many tensors, many pairs, elements and matrices of several
+ * sizes. */
+static const struct shape shapes[] = {
+    {"tiny", "0.015625", 2, 64, "[mistral-7b, llama-3-8b, eurus-2-7b]", "[ppo]", "[0, 1]"},
+    {"deep", "0.015625", 32, 64, "[mistral-7b]", "[ppo]", "[0, 1]"},
+    {"many", "0.0625", 2, 512, "[mistral-7b]", "[ppo, grpo, dpo]", "[0, 1, 2]"},
+    {"wide", "0.25", 2, 1024, "[mistral-7b]", "[ppo]", "[0, 1]"},
+    {"large", "0.5", 1, 512, "[mistral-7b]", "[grpo]", "[0]"},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+static const size_t MEMORY_BYTES = (size_t)2 << 30; /* as each study says */
+
+static err_t write_study(const struct shape *s, const char *folder, struct text *out, struct err *e)
+{
+    static const char *const sides[] = {"{family}/base", "{family}/{algorithm}-{seed}"};
+    TRY(text_add(out, e, "study: %s\nmemory_per_process: 2 GiB\noutput: ", s->name));
+    TRY(param_quote(out, arena_printf(out->arena, e, "%s/%s", folder, s->name), e));
+    TRY(text_add(out, e, "\nmatrix:\n  families: %s\n  algorithms: %s\n  seeds: %s\n", s->families,
+                 s->algorithms, s->seeds));
+    for (int i = 0; i < 2; i++) {
+        TRY(text_add(out, e, "  %s: ", i ? "tuned" : "base"));
+        TRY(param_quote(out, arena_printf(out->arena, e, "%s/%s/models/%s", folder, s->name, sides[i]), e));
+        TRY(text_add(out, e, "\n"));
+    }
+    TRY(text_add(out, e, "  logits: {"));
+    for (int i = 0; i < 2; i++) {
+        TRY(text_add(out, e, "%s: ", i ? ", tuned" : "base"));
+        TRY(param_quote(
+            out, arena_printf(out->arena, e, "%s/%s/models/%s/logits.safetensors", folder, s->name, sides[i]),
+            e));
+    }
+    return text_add(out, e,
+                    "}\nstages:\n"
+                    "  synth: {scale: %s, layers: %d, steps: 8, logits: %d}\n"
+                    "  load: {needs: [synth]}\n"
+                    "  delta: {needs: [load]}\n"
+                    "  delta-f32: {kind: delta, needs: [load], arithmetic: f32}\n"
+                    "  mask: {needs: [delta]}\n"
+                    "  rank: {needs: [delta]}\n"
+                    "  overlap: {needs: [mask]}\n"
+                    "  token-entropy: {needs: [load]}\n"
+                    "  report: {needs: [mask, rank, overlap, token-entropy]}\n",
+                    s->scale, s->layers, s->logits);
+}
+
+/* ---- what their nodes took ---- */
+
+struct calibration {
+    const struct runner *r;
+    struct mem mem; /* of the studies, whatever the config gives */
+    struct arena arena;
+    struct comm self; /* process 0 alone */
+    struct machine *m;
+    const char *folder;
+    int nstages;
+    const struct stage *const *stages;
+    struct fit_node **nodes; /* of each registered stage, n of them */
+    int64_t *n, *cap;
+    struct fit_node
+        beside[SHAPES]; /* what runs took beside their nodes: of each, artifacts and their bytes */
+    int nbeside;
+    double counted_bytes; /* the most of a node */
+};
+
+static err_t add_node(struct calibration *c, const struct dag *d, int i, struct headers *h, double *busy,
+                      struct err *e)
+{
+    const struct node *n = &d->nodes[i];
+    struct estimate x;
+    struct h5 *f;
+    double sec = 0, counted = 0;
+    int at = 0;
+    while (at < c->nstages && c->stages[at] != n->stage)
+        at++;
+    TRY(h5_open(n->path, 0, &c->arena, &f, e));
+    h5_get_real(f, "/", "processor_sec", &sec, e);
+    h5_get_real(f, "/", "peak_bytes", &counted, e);
+    h5_close(f, e);
+    *busy += sec;
+    c->counted_bytes = fmax(c->counted_bytes, counted);
+    if (e->code != ERR_OK || at == c->nstages || machine_nrates(n->stage) == 0 || sec <= 0 ||
+        !machine_estimate(c->m, d, n, 1, h, &x))
+        return e->code;
+    TRY(arena_grow(&c->arena, "calibration.nodes", c->n[at] + 1, &c->cap[at], &c->nodes[at], e));
+    struct fit_node *out = &c->nodes[at][c->n[at]++];
+    out->sec = sec;
+    for (int k = 0; k < machine_nrates(n->stage); k++)
+        out->amount[k] = machine_amount(&x, k);
+    return ERR_OK;
+}
+
+/* Asks the system to keep no file of the checkpoints in memory: a study reads them from the disk. */
+static void forget_checkpoints(const struct dag *d)
+{
+    for (int i = 0; i < d->nnodes; i++) {
+        const char *names[] = {"model.safetensors", "logits.safetensors"};
+        for (int k = 0; k < 2 && d->nodes[i].checkpoint; k++) {
+            char path[4096];
+            snprintf(path, sizeof path, "%s/%s", d->nodes[i].checkpoint, names[k]);
+            int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+            if (fd < 0)
+                continue;
+            fsync(fd); /* what is not on the disk yet would stay */
+            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            close(fd);
+        }
+    }
+}
+
+static double written_bytes(const struct dag *d)
+{
+    double sum = 0;
+    struct file_stamp stamp;
+    for (int i = 0; i < d->nnodes; i++)
+        if (file_stamp_of(d->nodes[i].path, &stamp))
+            sum += (double)stamp.size_bytes;
+    return sum;
+}
+
+/* Runs one study on this process alone, and takes what its nodes took. */
+static err_t run_study(struct calibration *c, const struct shape *s, struct err *e)
+{
+    struct arena *a = &c->arena;
+    struct text text = {.arena = a};
+    struct problems problems;
+    struct config config;
+    struct dag dag;
+    struct headers headers;
+    struct log quiet;
+    const char *first = "synth";
+    const struct selection all = {0}, making = {.stages = {1, &first}};
+    TRY(write_study(s, c->folder, &text, e));
+    TRY(config_parse(&config, s->name, text.text, text.used, &problems, a, e));
+    TRY(dag_build(&dag, &config, a, e));
+    log_init(&quiet, LOG_QUIET, 0);
+    headers_init(&headers, &c->mem);
+    struct runner r = *c->r;
+    r.comm = &c->self;
+    r.mem = &c->mem;
+    r.arena = a;
+    r.dag = &dag;
+    r.log = &quiet;
+    r.headers = &headers;
+    r.nmissing = 0;
+    if (runner_run(&r, &making, e) == ERR_OK)
+        forget_checkpoints(&dag);
+    double before = processor_sec(), busy = 0, made = 0;
+    if (e->code == ERR_OK && runner_run(&r, &all, e) == ERR_OK) {
+        double sec = processor_sec() - before;
+        for (int i = 0; i < dag.nnodes && e->code == ERR_OK; i++)
+            add_node(c, &dag, i, &headers,
+                     dag.nodes[i].stage->writes_files && dag.nodes[i].checkpoint ? &made : &busy, e);
+        c->beside[c->nbeside++] =
+            (struct fit_node){.amount = {dag.nnodes, written_bytes(&dag)}, .sec = fmax(1e-3, sec - busy)};
+    }
+    headers_release(&headers);
+    return e->code;
+}
+
+/* Three digits: what is measured has no more. */
+static double rounded(double x)
+{
+    char text[32];
+    double out = x;
+    snprintf(text, sizeof text, "%.3g", x);
+    return real_parse(text, &out) == 0 ? out : x;
+}
+
+static err_t take_rates(struct calibration *c, struct err *e)
+{
+    struct machine_rates *rates;
+    int n = 0;
+    TRY(arena_array(c->r->arena, "calibration.rates", c->nstages, &rates, e));
+    for (int i = 0; i < c->nstages; i++) {
+        double assumed[RATES];
+        if (c->n[i] == 0)
+            continue;
+        for (int k = 0; k < machine_nrates(c->stages[i]); k++)
+            assumed[k] = machine_rate(c->m, c->stages[i], k, NULL);
+        rates[n].stage = c->stages[i];
+        fit_rates(c->nodes[i], c->n[i], machine_nrates(c->stages[i]), assumed, rates[n].per_sec);
+        for (int k = 0; k < RATES; k++)
+            rates[n].per_sec[k] = rounded(rates[n].per_sec[k]);
+        n++;
+    }
+    c->m->rates = rates;
+    c->m->nrates = n;
+    const double beside[] = {c->m->artifacts_per_sec, c->m->seal_per_sec};
+    double found[RATES];
+    fit_rates(c->beside, c->nbeside, 2, beside, found);
+    c->m->artifacts_per_sec = found[0];
+    c->m->seal_per_sec = found[1];
+    return ERR_OK;
+}
+
+/* ---- the whole ---- */
+
+static void tidy(struct machine *m)
+{
+    double *const numbers[] = {&m->read_process,      &m->read_host,    &m->read_all,  &m->write_process,
+                               &m->write_host,        &m->write_all,    &m->flush_sec, &m->agree_sec,
+                               &m->artifacts_per_sec, &m->seal_per_sec, &m->start_sec, &m->crowding};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = rounded(*numbers[i]);
+}
+
+/* Process 0's. */
+static err_t say_where(struct calibration *c, struct err *e)
+{
+    char host[64] = "", when[32] = "";
+    time_t now = time(NULL);
+    struct tm utc;
+    gethostname(host, sizeof host - 1);
+    if (gmtime_r(&now, &utc))
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &utc);
+    c->m->measured = arena_printf(c->r->arena, e, "on %s, %s, with %d process%s", host, when, c->r->comm->np,
+                                  c->r->comm->np > 1 ? "es" : "");
+    c->m->start_sec = fmax(0.01, 2 * c->r->comm->start_sec);
+    tidy(c->m);
+    return c->m->measured ? ERR_OK : e->code;
+}
+
+/* What a process has beside what it counts, after a study that counts next to nothing: later ones leave freed
+ * memory behind. */
+static void take_resident(struct calibration *c)
+{
+    struct rusage used;
+    if (getrusage(RUSAGE_SELF, &used) == 0) /* kilobytes; never less than a small program's */
+        c->m->resident_bytes =
+            (int64_t)fmax(16 << 20, rounded(1024.0 * (double)used.ru_maxrss - c->counted_bytes));
+}
+
+/* Process 0's. */
+static err_t measure_work(struct calibration *c, struct err *e)
+{
+    struct arena *a = &c->arena;
+    c->stages = registry_stages(&c->nstages);
+    TRY(arena_array(a, "calibration.lists", c->nstages, &c->nodes, e));
+    TRY(arena_array(a, "calibration.counts", c->nstages, &c->n, e));
+    TRY(arena_array(a, "calibration.caps", c->nstages, &c->cap, e));
+    for (int i = 0; i < SHAPES; i++) {
+        double started = clock_sec();
+        TRY(run_study(c, &shapes[i], e));
+        if (i == 0)
+            take_resident(c);
+        log_info(c->r->log, "calibration: study %s, %d of %d, %.1f s", shapes[i].name, i + 1, (int)SHAPES,
+                 clock_sec() - started);
+    }
+    TRY(take_rates(c, e));
+    return say_where(c, e);
+}
+
+/* Collective. Process 0's text, or NULL, to all. */
+static err_t share_text(const struct runner *r, const char **text, struct err *e)
+{
+    const char *own = r->comm->me == 0 ? *text : NULL;
+    int64_t length = own ? (int64_t)strlen(own) + 1 : 0;
+    char *copy;
+    comm_bcast(r->comm, &length, (int64_t)sizeof length, 0);
+    if (arena_array(r->arena, "calibration.text", length, &copy, e) == ERR_OK && own)
+        memcpy(copy, own, (size_t)length);
+    TRY_ALL(r->comm, e);
+    comm_bcast(r->comm, copy, length, 0);
+    *text = length > 0 ? copy : NULL;
+    return ERR_OK;
+}
+
+err_t calibration_measure(const struct runner *r, const char *in, const char *checkpoint, struct machine *m,
+                          struct err *e)
+{
+    struct calibration c = {.r = r, .m = m};
+    const char *folder = NULL;
+    if (r->comm->me == 0 && path_make_dir(in, e) == ERR_OK)
+        scratch_make(in, ".calibration", &folder, r->arena, e);
+    TRY_ALL(r->comm, e);
+    TRY(share_text(r, &folder, e));
+    TRY(share_text(r, &checkpoint, e));
+    c.folder = folder;
+    err_t code = devices_measure(r->comm, folder, checkpoint, m, r->arena, e);
+    if (code == ERR_OK && r->comm->me == 0) {
+        mem_init(&c.mem, MEMORY_BYTES);
+        arena_init(&c.arena, &c.mem);
+        comm_init(&c.self, MPI_COMM_SELF);
+        measure_work(&c, e);
+        arena_release(&c.arena);
+    }
+    comm_rest(r->comm);
+    code = comm_agree(r->comm, e);
+    if (r->comm->me == 0)
+        scratch_remove();
+    return code;
+}

@@ -1,0 +1,195 @@
+#include "command/planning/devices.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "linalg/gram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PIECE = 1 << 20, /* bytes at once */
+    PIECES = 192,    /* of a file that a process writes and reads */
+    FLUSHES = 12,    /* small files */
+    AGREEMENTS = 200,
+    LOADS = 6, /* pieces of work of which the median counts */
+    LOAD_COLUMNS = 768,
+    LOAD_ROWS = 512
+};
+static const double LONGEST_SEC = 8; /* of a measurement of a disk */
+
+static err_t failed(const char *what, const char *path, struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "%s: %s: %s", path, what, strerror(errno));
+}
+
+/* ---- disks ---- */
+
+/* Writes a file until it is on the disk. *rate: bytes a second. */
+static err_t write_file(const char *path, char *piece, double *rate, struct err *e)
+{
+    int fd;
+    int64_t bytes = 0;
+    double started = clock_sec();
+    TRY(file_create(path, &fd, e));
+    for (int i = 0; i < PIECES && e->code == ERR_OK; i++) {
+        if (write(fd, piece, PIECE) != PIECE)
+            failed("cannot be written", path, e);
+        bytes += PIECE;
+        if (clock_sec() - started > LONGEST_SEC)
+            break;
+    }
+    if (e->code == ERR_OK && fsync(fd) != 0)
+        failed("cannot be flushed", path, e);
+    close(fd);
+    *rate = (double)bytes / fmax(1e-6, clock_sec() - started);
+    return e->code;
+}
+
+/* Reads from byte `at` on what is not in memory: the file system is asked to forget it first, and may not. */
+static err_t read_file(const char *path, int64_t at, char *piece, double *rate, struct err *e)
+{
+    int fd;
+    int64_t bytes = 0;
+    struct file_stamp stamp;
+    TRY(file_open(path, &fd, &stamp, e));
+    posix_fadvise(fd, at, (off_t)PIECES * PIECE, POSIX_FADV_DONTNEED);
+    double started = clock_sec();
+    for (int i = 0; i < PIECES && clock_sec() - started < LONGEST_SEC; i++) {
+        ssize_t n = pread(fd, piece, PIECE, at + bytes);
+        if (n < 0)
+            failed("cannot be read", path, e);
+        if (n <= 0)
+            break;
+        bytes += n;
+    }
+    close(fd);
+    *rate = (double)bytes / fmax(1e-6, clock_sec() - started);
+    return e->code;
+}
+
+/* Seconds until a small file is complete under its name. */
+static err_t flush_files(const char *folder, double *sec, struct arena *a, struct err *e)
+{
+    double started = clock_sec();
+    for (int i = 0; i < FLUSHES; i++) {
+        char *path = arena_printf(a, e, "%s/flush-%d", folder, i);
+        if (!path)
+            return e->code;
+        TRY(file_write(path, "sinew\n", 6, e));
+        unlink(path);
+    }
+    *sec = (clock_sec() - started) / FLUSHES;
+    return ERR_OK;
+}
+
+/* ---- processes ---- */
+
+/* Processor seconds of a piece of work as rank has it: memory and arithmetic. */
+static double work_once(double *gram, float *panel, struct gram_lists *lists)
+{
+    double before = processor_sec();
+    int64_t ld = gram_stride(LOAD_COLUMNS);
+    for (int i = 0; i < LOAD_ROWS * LOAD_COLUMNS; i++)
+        panel[i] = (i * 7 + i / 13) % 5 == 0 ? (float)(i % 1000) : 0;
+    gram_list(panel, LOAD_ROWS, LOAD_COLUMNS, lists);
+    gram_add(gram, LOAD_COLUMNS, ld, panel, LOAD_ROWS, lists);
+    return processor_sec() - before;
+}
+
+/* Collective. The least time of a piece of work: of process 0 by itself, then of all at once. */
+static err_t measure_crowding(const struct comm *c, double *crowding, struct arena *a, struct err *e)
+{
+    double *gram, alone = INFINITY, together = INFINITY;
+    float *panel;
+    struct gram_lists lists = {0};
+    arena_array(a, "calibration.gram", LOAD_COLUMNS * gram_stride(LOAD_COLUMNS), &gram, e);
+    arena_array(a, "calibration.panel", LOAD_COLUMNS * LOAD_ROWS, &panel, e);
+    arena_array(a, "calibration.column", LOAD_COLUMNS * GRAM_BLOCKS, &lists.column, e);
+    arena_array(a, "calibration.count", LOAD_COLUMNS * GRAM_BLOCKS, &lists.count, e);
+    arena_array(a, "calibration.row", LOAD_COLUMNS * GRAM_PANEL, &lists.row, e);
+    arena_array(a, "calibration.value", LOAD_COLUMNS * GRAM_PANEL, &lists.value, e);
+    arena_array(a, "calibration.chunk", GRAM_CHUNK, &lists.chunk, e);
+    TRY_ALL(c, e);
+    for (int i = 0; i < LOADS && c->me == 0; i++)
+        alone = fmin(alone, work_once(gram, panel, &lists));
+    comm_rest(c);
+    for (int i = 0; i < LOADS; i++)
+        together = fmin(together, work_once(gram, panel, &lists));
+    comm_max_real(c, &together, 1);
+    *crowding = fmax(1, together / alone);
+    return ERR_OK;
+}
+
+/* Collective. Seconds of an agreement, by each doubling of the processes. */
+static err_t measure_agreement(const struct comm *c, double *sec, struct err *e)
+{
+    comm_agree(c, e);
+    double started = clock_sec();
+    for (int i = 0; i < AGREEMENTS; i++)
+        comm_agree(c, e);
+    *sec = (clock_sec() - started) / AGREEMENTS / fmax(1, log2(c->np));
+    return e->code;
+}
+
+/* ---- all ---- */
+
+/* Processes of this one's host. */
+static int of_host(const struct comm *c)
+{
+    MPI_Comm host;
+    int n = 1;
+    MPI_TRY(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+    MPI_TRY(MPI_Comm_size(host, &n));
+    MPI_TRY(MPI_Comm_free(&host));
+    return n;
+}
+
+/* Collective. Rates of all processes at once: of each the mean, of a host and of all the sums; where there is
+ * but one process or host, the larger numbers are known to be no less. */
+static void take_rates(const struct comm *c, int host, double mine, double *process, double *host_rate,
+                       double *all)
+{
+    double sum = mine, most = mine;
+    MPI_TRY(MPI_Allreduce(&mine, &sum, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    comm_max_real(c, &most, 1);
+    *process = most;
+    *host_rate = sum / c->np * host;
+    *all = host < c->np ? sum : fmax(*all, *host_rate);
+}
+
+err_t devices_measure(const struct comm *c, const char *folder, const char *checkpoint, struct machine *m,
+                      struct arena *a, struct err *e)
+{
+    char *piece, *path = arena_printf(a, e, "%s/device-%d", folder, c->me);
+    int host = of_host(c);
+    double rate = 0;
+    struct file_stamp stamp = {0};
+    if (arena_array(a, "calibration.piece", PIECE, &piece, e) == ERR_OK)
+        memset(piece, 'x', PIECE);
+    TRY_ALL(c, e);
+    write_file(path, piece, &rate, e);
+    TRY_ALL(c, e);
+    take_rates(c, host, rate, &m->write_process, &m->write_host, &m->write_all);
+    int64_t part = 0;
+    if (checkpoint && file_stamp_of(checkpoint, &stamp) && stamp.size_bytes / c->np >= (int64_t)16 * PIECE)
+        part = stamp.size_bytes / c->np * c->me; /* each its own part */
+    else
+        checkpoint = path;
+    read_file(checkpoint, part, piece, &rate, e);
+    TRY_ALL(c, e);
+    take_rates(c, host, rate, &m->read_process, &m->read_host, &m->read_all);
+    unlink(path);
+    if (c->me == 0)
+        flush_files(folder, &m->flush_sec, a, e);
+    TRY_ALL(c, e);
+    if (c->np == 1)
+        return ERR_OK;
+    m->processes_per_host = host > m->processes_per_host ? host : m->processes_per_host;
+    TRY(measure_agreement(c, &m->agree_sec, e));
+    return measure_crowding(c, &m->crowding, a, e);
+}
