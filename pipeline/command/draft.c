@@ -130,6 +130,9 @@ static err_t put_value(struct text *t, int is_number, const char *value, struct 
     return is_number ? text_add(t, e, "%s", value) : put_name(t, value, e);
 }
 
+static const char no_seed[] = "0 where no folder's name says one",
+                  no_algorithm[] = "where no folder's name says a known one";
+
 static err_t put_axis(struct text *t, const struct group *g, int axis, struct err *e)
 {
     TRY(text_add(t, e, "  %s: [", axis_keys[axis]));
@@ -137,6 +140,13 @@ static err_t put_axis(struct text *t, const struct group *g, int axis, struct er
         TRY(text_add(t, e, "%s", i ? ", " : ""));
         TRY(put_value(t, axis == SEED || axis == STEP, g->axis[axis][i], e));
     }
+    int seeds = 0, algorithms = 0;
+    for (int64_t i = 0; i < g->n; i++) {
+        seeds += g->cells[i]->seed_guessed;
+        algorithms += g->cells[i]->algorithm_guessed;
+    }
+    if ((axis == SEED && seeds > 0) || (axis == ALGORITHM && algorithms > 0))
+        return text_add(t, e, "] # guessed %s\n", axis == SEED ? no_seed : no_algorithm);
     return text_add(t, e, "]\n");
 }
 
@@ -291,6 +301,19 @@ static err_t put_cell(struct text *t, const struct proposed *c, struct err *e)
     return text_add(t, e, "}\n");
 }
 
+/* What was guessed of several cells is said once. */
+static err_t put_cell_guesses(struct text *t, const struct proposal *p, struct err *e)
+{
+    int seeds = 0, algorithms = 0;
+    for (int64_t i = 0; i < p->n; i++) {
+        seeds |= p->cells[i].seed_guessed;
+        algorithms |= p->cells[i].algorithm_guessed;
+    }
+    if (seeds)
+        TRY(text_add(t, e, "  # guessed: seeds, %s\n", no_seed));
+    return algorithms ? text_add(t, e, "  # guessed: algorithms, %s\n", no_algorithm) : ERR_OK;
+}
+
 static err_t put_cells(struct text *t, const struct proposal *p, const struct group *matrix, struct err *e)
 {
     int said = 0;
@@ -300,8 +323,10 @@ static err_t put_cells(struct text *t, const struct proposal *p, const struct gr
             in = matrix->cells[k] == &p->cells[i];
         if (in)
             continue;
-        if (!said++)
+        if (!said++) {
             TRY(text_add(t, e, "cells:\n"));
+            TRY(put_cell_guesses(t, p, e));
+        }
         TRY(put_cell(t, &p->cells[i], e));
     }
     return ERR_OK;

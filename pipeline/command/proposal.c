@@ -162,6 +162,12 @@ static err_t find_base(struct thought *w, struct candidate *c, struct err *e)
     return ERR_OK;
 }
 
+/* Did the user name the first as a folder of its own, before that of the second? The base comes first. */
+static int is_given_before(const struct sighting *base, const struct sighting *tuned)
+{
+    return base->is_root && base->root < tuned->root;
+}
+
 /* All that are not bases alone. A base that stands on another one, as sft on base, is a cell too. */
 static err_t find_bases(struct thought *w, struct err *e)
 {
@@ -174,7 +180,7 @@ static err_t find_bases(struct thought *w, struct err *e)
         if (c.base && w->namings[i].base && c.source != BASE_NAMED &&
             (c.base < w->survey->found || c.base >= w->survey->found + w->survey->n ||
              w->namings[c.base - w->survey->found].base >= w->namings[i].base ||
-             naming_common(c.base->path, c.s->path) <= c.s->known))
+             (naming_common(c.base->path, c.s->path) <= c.s->known && !is_given_before(c.base, c.s))))
             c.base = NULL; /* another family's base */
         w->tuned[w->n++] = c;
     }
@@ -316,11 +322,13 @@ static err_t name_cell(struct thought *w, const struct candidate *c, struct prop
     cell->seed = c->naming.seed >= 0 ? c->naming.seed : 0;
     cell->step = c->naming.step;
     cell->guessed = guesses[c->source];
+    cell->seed_guessed = c->naming.seed < 0;
     if (c->naming.algorithm.n > 0)
         above = arena_strndup(w->arena, cell->tuned->path + c->naming.algorithm.at,
                               (size_t)c->naming.algorithm.n, e);
     else if (!rest[0])
         TRY(naming_above(cell->tuned, &above, w->arena, e));
+    cell->algorithm_guessed = !above;
     cell->algorithm = above ? above : rest[0] ? rest : cell->tuned->adapter ? "lora" : "tuned";
     return e->code;
 }

@@ -17,8 +17,9 @@ struct proposed {
     const char *base_pattern,
         *tuned_pattern;  /* the paths with {family}, {algorithm}, {seed} and {step} where these
                             words stand in them; NULL: a pattern cannot say the path */
-    const char *guessed; /* what was guessed of it, a sentence; NULL */
-    int unmatched;       /* some tensors are on one side only, or differ in rows: */
+    const char *guessed; /* what was guessed of its base or its name, a sentence; NULL */
+    int seed_guessed, algorithm_guessed; /* no folder's name says one */
+    int unmatched;                       /* some tensors are on one side only, or differ in rows: */
     const char *unmatched_why;
     int masters; /* it holds weights to choose among (key weights) */
     int f32;     /* its tuned weights are float32, its base's are not */

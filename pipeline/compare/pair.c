@@ -82,7 +82,8 @@ void pair_say(const struct pair *p, const char *cell, const struct log *log)
     char words[160];
     if (p->match.naming)
         log_info(log, "%s: %s", cell, p->match.naming);
-    log_info(log, "%s: %s", cell, coverage_words(&p->match.coverage, words, sizeof words));
+    if (coverage_share(&p->match.coverage, -1) < 1) /* all is what everyone expects */
+        log_info(log, "%s: %s", cell, coverage_words(&p->match.coverage, words, sizeof words));
 }
 
 err_t pair_read_by(struct pair *p, const struct readahead_setting *how, struct err *e)

@@ -49,8 +49,8 @@ err_t pair_check(const struct checkpoint *base, const struct checkpoint *tuned,
                  const struct match_policy *policy, const char *cell, const char **naming,
                  struct coverage *coverage, struct arena *a, struct err *e);
 
-/* Local. A line of what was made of the names, where that was anything unasked, and one of what is compared.
- */
+/* Local. A line of what was made of the names, where that was anything unasked, and one of what is compared,
+ * where that is not all. */
 void pair_say(const struct pair *p, const char *cell, const struct log *log);
 
 /* Local. How to read it; before the first read. */

@@ -63,6 +63,7 @@ class Init(lib.Case):
         self.assertIn("  seeds: [0, 1, 10]\n", text)
         self.assertEqual(text.count("    - {"), 2)
         self.assertNotIn("cells:", text)
+        self.assertNotIn("# guessed", text)
         self.assertEqual(self.stages(text), ["load", "delta", "mask", "rank", "overlap", "report"])
 
     def test_steps_of_a_run(self):
@@ -76,6 +77,8 @@ class Init(lib.Case):
                 self.assertEqual([c[0] for c in cells], ["mine/grpo/0@10", "mine/grpo/0@100", "mine/grpo/0@9"])
                 self.assertEqual(cells[2][2], os.path.join("mine", "grpo", pattern % 9, *words))
                 self.assertIn("  steps: [9, 10, 100]\n", text)
+                self.assertIn("  seeds: [0] # guessed 0 where no folder's name says one\n", text)
+                self.assertIn("  algorithms: [grpo]\n", text)
                 self.assertIn("dynamics", self.stages(text))
 
     def test_the_end_of_a_run_and_parts(self):
@@ -97,6 +100,18 @@ class Init(lib.Case):
         self.assertIn("# guessed: its base is the first folder that was given", text)
         message, _ = self.init("runs", status=3)
         self.assertIn("give the base's folder", message)
+
+    def test_what_no_name_says_and_a_base_that_is_tuned(self):
+        """A seed and an algorithm that nothing says are told as guessed; sft, given behind its base, is tuned from that."""
+        for name in ("plain", "sft", "grpo", "mine"):
+            self.checkpoint(name)
+        text, cells = self.init("plain", "sft", "grpo", "mine")
+        self.assertIn("plain/sft/0", [c[0] for c in cells])
+        self.assertNotIn("no base was found", text)
+        self.assertIn("  # guessed: seeds, 0 where no folder's name says one\n", text)
+        self.assertIn("  # guessed: algorithms, where no folder's name says a known one\n", text)
+        text, _ = self.init("plain", "grpo")
+        self.assertNotIn("# guessed: algorithms", text)
 
     def test_no_base_but_steps(self):
         for step in (0, 4, 8):
