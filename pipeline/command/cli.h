@@ -34,6 +34,8 @@ struct cli {
     struct selection selection;
     const char *time_limit; /* NULL: it was not given */
     const char *share;      /* of the cells; NULL: all */
+    const char *cell_index; /* numbers of cells; NULL: all */
+    int take_over;          /* runs that give no sign of life have ended */
     struct export_request export;
     struct compare_request compare;
     struct plan_request plan;

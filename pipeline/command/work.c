@@ -133,7 +133,8 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
                        .mem = mem,
                        .arena = a,
                        .time_limit = cli->time_limit,
-                       .keep_going = cli->keep_going};
+                       .keep_going = cli->keep_going,
+                       .take_over = cli->take_over};
     log_init(&log, cli->quiet || cli->terse ? LOG_QUIET : cli->verbose ? LOG_DETAIL : LOG_INFO, c->me == 0);
     terminal_init(&terminal, stderr, c->me == 0 && !cli->quiet);
     log.terminal = &terminal;
@@ -142,6 +143,8 @@ static err_t do_study(const struct comm *c, struct cli *cli, const char *command
     TRY(choices_settle(c, &config, a, e));
     if (dag_build(&dag, &config, a, e) == ERR_OK && cli->share)
         selection_share(&cli->selection, cli->share, &config, a, e);
+    if (e->code == ERR_OK && cli->cell_index)
+        selection_index(&cli->selection, cli->cell_index, &config, a, e);
     struct machine machine;
     if (c->me == 0 && e->code == ERR_OK)
         take_machine(cli, &config, &machine, a, e);

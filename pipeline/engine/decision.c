@@ -1,5 +1,7 @@
 #include "engine/decision.h"
 
+#include "engine/others.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +9,8 @@ enum {
     MOST_NOTES = 12 /* lines on what is taken of checkpoints */
 };
 
-/* Process 0. A picked node cannot run where something it needs is neither fresh nor picked before it. */
+/* Process 0. A picked node cannot run where something it needs is neither fresh nor picked before it. It is
+ * not run for now where another run has that. */
 static err_t check_inputs(struct work *w, int i, struct err *e)
 {
     const struct dag *d = w->r->dag;
@@ -19,6 +22,11 @@ static err_t check_inputs(struct work *w, int i, struct err *e)
         const struct freshness *f = &w->all[below];
         if (f->state == STATE_FRESH)
             continue;
+        if (others_have(w, below)) {
+            w->awaited[i] = AWAITED_BELOW;
+            w->todo[i] = 0;
+            return ERR_OK;
+        }
         const struct node *b = &d->nodes[below];
         const char *name = d->config->nodes[b->decl].name, *file = d->config->file;
         char only[400] = "";
@@ -92,22 +100,39 @@ static void tell_notes(const struct work *w, int from, int to)
                  said - MOST_NOTES);
 }
 
+/* Process 0. Is node i to be run? Once it is settled that is not asked again: a run looks several times where
+ * others have nodes of its. */
+static err_t decide(struct work *w, int i, struct err *e)
+{
+    const struct selection *s = w->selection;
+    const struct node *n = &w->r->dag->nodes[i];
+    w->todo[i] = 0;
+    if (w->settled[i])
+        return ERR_OK;
+    w->awaited[i] = AWAITED_NOT;
+    file_stamp_of(n->path, &w->seen[i]);
+    TRY(fresh_node(w->r->dag, i, w->all, w->r->headers, w->r->arena, e));
+    w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH) &&
+                 !failures_lacks(&w->failures, i);
+    if (w->todo[i])
+        return check_inputs(w, i, e);
+    w->settled[i] = w->all[i].state == STATE_FRESH ? SETTLED_FRESH : SETTLED_NOT;
+    if (w->settled[i]) /* of a run that was killed just behind the node's end */
+        lock_tidy(w->locks, n->path);
+    if (w->settled[i] && n->stage->keeps_steps)
+        journal_remove(n->path);
+    return ERR_OK;
+}
+
 err_t decision_take(struct work *w, int from, int to, struct err *e)
 {
     const struct comm *c = w->r->comm;
-    const struct selection *s = w->selection;
     headers_round(w->r->headers);
     failures_reach(&w->failures, w->r->dag, from, to, e);
     if (c->me == 0) {
-        for (int i = from; i < to && e->code == ERR_OK; i++) {
-            fresh_node(w->r->dag, i, w->all, w->r->headers, w->r->arena, e);
-            w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH) &&
-                         !failures_lacks(&w->failures, i);
-            if (w->todo[i] && e->code == ERR_OK)
-                check_inputs(w, i, e);
-            else if (w->all[i].state == STATE_FRESH && w->r->dag->nodes[i].stage->keeps_steps)
-                journal_remove(w->r->dag->nodes[i].path); /* of a run that was killed just behind its end */
-        }
+        others_look(w, from, 0, e);
+        for (int i = from; i < to && e->code == ERR_OK; i++)
+            decide(w, i, e);
     }
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
@@ -116,6 +141,8 @@ err_t decision_take(struct work *w, int from, int to, struct err *e)
         schedule_nodes(w->r->machine, w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots,
                        &w->nslots, &scratch, e);
         arena_release(&scratch);
+        for (int k = 0; k < w->nslots; k++)
+            w->slots[k].seen = w->seen[w->slots[k].node];
     }
     comm_rest(c);
     TRY_ALL(c, e);

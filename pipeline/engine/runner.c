@@ -2,11 +2,12 @@
 
 #include "engine/decision.h"
 #include "engine/hosts/sight.h"
-#include "engine/lock.h"
-#include "engine/node.h"
+#include "engine/others.h"
 #include "engine/spellings.h"
 #include "engine/teams.h"
+#include "base/hash.h"
 #include "base/path.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -76,20 +77,61 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     double started = clock_sec();
     w->stage_bytes = w->busy_sec = w->longest_sec = 0;
     w->peak_bytes = 0;
+    int64_t before = w->ran;
     log_info(w->r->log, "%-14s %d of %d %s to do", name, w->nslots, to - from, units);
     TRY(teams_run(w, name, units, e));
-    report_stage(w, name, units, w->nslots, clock_sec() - started);
+    int64_t passed = 0;
+    for (int s = 0; s < w->nslots; s++)
+        passed += w->passed[s];
+    if (passed > 0)
+        log_info(w->r->log, "%-14s %lld of them are other runs'", name, (long long)passed);
+    if (w->ran > before)
+        report_stage(w, name, units, w->ran - before, clock_sec() - started);
     return ERR_OK;
 }
+
+/* ---- the archive ---- */
 
 /* Process 0. What changed between a node and one above it would make an archive of two studies. */
 static err_t inputs_have_stood(const struct work *w, struct err *e)
 {
     const struct runner *r = w->r;
     for (int i = 0; i < r->dag->nnodes && e->code == ERR_OK; i++)
-        if (w->todo[i] && !failures_lacks(&w->failures, i))
+        if (w->settled[i] == SETTLED_RAN && !failures_lacks(&w->failures, i))
             fresh_still(r->dag, i, &w->all[i], r->headers, r->mem, e);
     return e->code;
+}
+
+/* Process 0. Puts the archive together under its lock; *held: another run has that. */
+static err_t build_archive(struct work *w, int *held, struct arena *scratch, struct err *e)
+{
+    struct runner *r = w->r;
+    struct lock_report other;
+    TRY(lock_take(w->locks, r->dag->archive, &other, e));
+    *held = !w->locks->now.held;
+    if (!*held && !archive_is_fresh(r->dag, w->all, scratch)) { /* who had it may have built it */
+        w->built++;
+        if (inputs_have_stood(w, e) == ERR_OK)
+            archive_build(r->dag, w->all, r->provenance, scratch, e);
+    }
+    lock_drop(w->locks);
+    return e->code;
+}
+
+/* Process 0. The first node below the study's that is not fresh, and that is not given up, and how many there
+ * are; -1. */
+static int first_missing(const struct work *w, int *missing)
+{
+    const struct dag *d = w->r->dag;
+    int first = -1;
+    *missing = 0;
+    for (int i = d->nnodes - 1; i >= 0; i--)
+        if (d->nodes[i].stage->scope != SCOPE_STUDY && w->all[i].state != STATE_FRESH &&
+            !failures_lacks(&w->failures, i)) {
+            first = i;
+            (*missing)++;
+        }
+    return first;
 }
 
 /* Collective. Puts the archive together where everything below is fresh and it is not up to date. *ready: it
@@ -97,37 +139,72 @@ static err_t inputs_have_stood(const struct work *w, struct err *e)
 static err_t run_archive(struct work *w, int *ready, struct err *e)
 {
     struct runner *r = w->r;
-    int missing = 0, built = 0;
-    const char *first = "", *first_label = "";
-    *ready = 0;
-    if (r->comm->me == 0) {
-        struct arena scratch;
-        arena_init(&scratch, r->mem);
-        for (int i = 0; i < r->dag->nnodes; i++)
-            if (r->dag->nodes[i].stage->scope != SCOPE_STUDY && w->all[i].state != STATE_FRESH &&
-                !failures_lacks(&w->failures, i) && missing++ == 0) {
-                first = r->dag->config->nodes[r->dag->nodes[i].decl].name;
-                first_label = r->dag->nodes[i].label;
-            }
-        failures_tell(&w->failures, r->dag, w->all);
-        if (missing == 0 && !archive_is_fresh(r->dag, w->all, &scratch)) {
-            if (inputs_have_stood(w, e) == ERR_OK)
-                archive_build(r->dag, w->all, r->provenance, &scratch, e);
-            built = 1;
+    const struct dag *d = r->dag;
+    double waited_sec = 0;
+    int missing = 0, first = -1, before = w->built;
+    for (int held = 1; held;) {
+        if (r->comm->me == 0 && others_look(w, d->nnodes, 1, e) == ERR_OK) {
+            struct arena scratch;
+            arena_init(&scratch, r->mem);
+            first = first_missing(w, &missing);
+            held = 0;
+            failures_tell(&w->failures, d, w->all);
+            if (missing == 0 && !archive_is_fresh(d, w->all, &scratch))
+                build_archive(w, &held, &scratch, e);
+            else if (missing == 0)
+                lock_tidy(w->locks, d->archive);
+            *ready = missing == 0;
+            arena_release(&scratch);
         }
-        *ready = missing == 0;
-        arena_release(&scratch);
+        comm_rest(r->comm);
+        TRY_ALL(r->comm, e);
+        comm_bcast(r->comm, &held, (int64_t)sizeof held, 0);
+        if (held)
+            TRY(others_wait_for(w, "the archive", d->archive, &waited_sec, e));
     }
-    comm_rest(r->comm);
-    TRY_ALL(r->comm, e);
     comm_bcast(r->comm, ready, (int64_t)sizeof *ready, 0);
-    comm_bcast(r->comm, &built, (int64_t)sizeof built, 0);
-    w->built = built;
-    if (built) {
-        log_info(r->log, "%-14s %s", "archive", r->dag->archive);
-    } else if (missing > 0) {
+    comm_bcast(r->comm, &w->built, (int64_t)sizeof w->built, 0);
+    if (w->built > before)
+        log_info(r->log, "%-14s %s", "archive", d->archive);
+    else if (missing > 0)
         log_info(r->log, "%-14s not built: %d nodes are not fresh, first %s of %s; 'sinew run %s' runs them",
-                 "archive", missing, first, first_label, r->dag->config->file);
+                 "archive", missing, d->config->nodes[d->nodes[first].decl].name, d->nodes[first].label,
+                 d->config->file);
+    return ERR_OK;
+}
+
+/* ---- all of it ---- */
+
+static int is_of_study(const struct dag *d, int k)
+{
+    return d->first[k] < d->first[k + 1] && d->nodes[d->first[k]].stage->scope == SCOPE_STUDY;
+}
+
+/* Collective. The nodes below the study's. What other runs have is waited for, and looked at again: they may
+ * have failed, or died. */
+static err_t run_below(struct work *w, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    for (int again = 1; again;) {
+        for (int k = 0; k < d->config->nnodes; k++)
+            if (!is_of_study(d, k))
+                TRY(run_stage(w, k, e));
+        TRY(others_wait(w, &again, e));
+    }
+    return ERR_OK;
+}
+
+/* Collective. The archive, and the study's own nodes, which read it: not of half a study, which would
+ * mislead, unless they are asked for. */
+static err_t run_study(struct work *w, int *ready, struct err *e)
+{
+    const struct dag *d = w->r->dag;
+    for (int again = 1; again;) {
+        TRY(run_archive(w, ready, e));
+        for (int k = 0; k < d->config->nnodes; k++)
+            if (is_of_study(d, k) && (*ready || w->selection->stages.n > 0))
+                TRY(run_stage(w, k, e));
+        TRY(others_wait(w, &again, e));
     }
     return ERR_OK;
 }
@@ -137,19 +214,9 @@ static err_t run_all(struct work *w, struct err *e)
     struct runner *r = w->r;
     const struct dag *d = r->dag;
     const struct selection *s = w->selection;
-    int ready = 0, archived = 0;
-    for (int k = 0; k < d->config->nnodes; k++) {
-        int study = d->first[k] < d->first[k + 1] && d->nodes[d->first[k]].stage->scope == SCOPE_STUDY;
-        if (study && !archived) {
-            TRY(run_archive(w, &ready, e));
-            archived = 1;
-        }
-        if (study && !ready && s->stages.n == 0)
-            continue; /* a report of half a study would mislead */
-        TRY(run_stage(w, k, e));
-    }
-    if (!archived)
-        TRY(run_archive(w, &ready, e));
+    int ready = 0;
+    TRY(run_below(w, e));
+    TRY(run_study(w, &ready, e));
     if (w->ran == 0 && !w->built && w->failures.nfailed == 0)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
                  s->stages.n || s->cells.n ? " picked" : "", d->archive);
@@ -172,21 +239,44 @@ static void watched(struct work *w, err_t (*all)(struct work *, struct err *), s
     lookout_end(lookout);
 }
 
+/* The name of a mark of stops: runs of other parts of the study do not take it for their own. */
+static const char *mark_of(const struct selection *s, struct arena *a, struct err *e)
+{
+    struct text t = {.arena = a};
+    char hash[HASH_TEXT];
+    if (s->stages.n + s->cells.n == 0)
+        return ".stopped";
+    for (int i = 0; i < s->stages.n; i++)
+        text_add(&t, e, "stage %s\n", s->stages.v[i]);
+    for (int i = 0; i < s->cells.n; i++)
+        text_add(&t, e, "cell %s\n", s->cells.v[i]);
+    if (e->code != ERR_OK)
+        return "";
+    hash_text(t.text, hash);
+    return arena_printf(a, e, ".stopped-%.16s", hash);
+}
+
 /* Collective. Does `all`, with w made up for it and given back. It may be asked to end early. */
 static err_t until_stopped(struct runner *r, const struct selection *s,
                            err_t (*all)(struct work *, struct err *), struct err *e)
 {
     const char *output = r->dag->config->output, *file = path_join(r->arena, output, "stop", e),
-               *mark = path_join(r->arena, output, ".stopped", e);
+               *name = mark_of(s, r->arena, e), *mark = name ? path_join(r->arena, output, name, e) : NULL;
     TRY_ALL(r->comm, e);
     struct comm world = *r->comm;
     struct runner mine = *r;
+    struct locks locks;
     struct stop stop;
     struct work w;
-    TRY(stop_start(&stop, &world, r->time_limit, file, mark, r->arena, e));
+    TRY(locks_start(&locks, &world, output, r->take_over, e)); /* which makes the folder */
+    if (stop_start(&stop, &world, r->time_limit, file, mark, r->arena, e) != ERR_OK) {
+        locks_end(&locks);
+        return e->code;
+    }
     mine.comm = &world;
     err_t code = running_init(&w, &mine, s, e);
     w.stop = &stop;
+    w.locks = &locks;
     if (code == ERR_OK && hosts_gather(&w.hosts, &world, r->arena, e) == ERR_OK &&
         sight_check(&w.hosts, &world, r->dag, r->arena, e) == ERR_OK &&
         heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK)
@@ -194,23 +284,14 @@ static err_t until_stopped(struct runner *r, const struct selection *s,
     heartbeat_end(w.heartbeat);
     running_end(&w);
     stop_end(&stop);
+    int last = locks_end(&locks);
     int64_t steps = w.steps;
     comm_sum(&world, &steps, 1);
+    if (w.waited)
+        stop.marked = 0; /* who did nothing but wait for others may do so again */
     if (world.me == 0)
-        stop_say(&stop, w.ran, steps, r->dag->config->file, e);
+        stop_say(&stop, w.ran, steps, last, r->dag->config->file, e);
     return comm_agree(r->comm, e);
-}
-
-/* Collective. Does `all` under the lock of the output folder. */
-static err_t with_lock(struct runner *r, const struct selection *s, err_t (*all)(struct work *, struct err *),
-                       struct err *e)
-{
-    struct lock lock;
-    err_t code = lock_take(&lock, r->comm, r->dag->config->output, r->arena, e);
-    if (code == ERR_OK)
-        code = until_stopped(r, s, all, e);
-    lock_drop(&lock);
-    return code;
 }
 
 err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
@@ -218,7 +299,7 @@ err_t runner_run(struct runner *r, const struct selection *s, struct err *e)
     if (r->comm->me == 0)
         spellings_warn(r, e);
     TRY_ALL(r->comm, e);
-    return with_lock(r, s, run_all, e);
+    return until_stopped(r, s, run_all, e);
 }
 
 /* Collective. The nodes of the whole study, which stand behind all others; of those process 0 finds out the
@@ -232,17 +313,15 @@ static err_t report_all(struct work *w, struct err *e)
                        "%s: the config declares no report stage; add 'report: {needs: [...]}' to stages",
                        d->config->file);
     for (int i = 0; i < d->nnodes; i++) {
-        if (d->nodes[i].stage->scope == SCOPE_STUDY) {
-            struct progress progress;
+        if (d->nodes[i].stage->scope != SCOPE_STUDY) {
+            if (r->comm->me == 0 && e->code == ERR_OK)
+                fresh_node(d, i, w->all, r->headers, r->arena, e);
+            continue;
+        }
+        for (int again = 1; again;) { /* another run may be at it */
             TRY(decision_take(w, i, i + 1, e));
-            progress_start(&progress, r->log, d->config->nodes[d->nodes[i].decl].name, units_of(SCOPE_STUDY),
-                           1);
-            err_t code = node_run(w, i, r->comm, &progress, 0, e);
-            progress_end(&progress);
-            if (code != ERR_OK)
-                return code;
-        } else if (r->comm->me == 0 && e->code == ERR_OK) {
-            fresh_node(d, i, w->all, r->headers, r->arena, e);
+            TRY(teams_run(w, d->config->nodes[d->nodes[i].decl].name, units_of(SCOPE_STUDY), e));
+            TRY(others_wait(w, &again, e));
         }
     }
     log_info(r->log, "report %s/report", d->config->output);
@@ -254,5 +333,5 @@ err_t runner_report(struct runner *r, struct err *e)
     const struct selection all = {.force = 1};
     look_at_archive(r, e);
     TRY_ALL(r->comm, e);
-    return with_lock(r, &all, report_all, e);
+    return until_stopped(r, &all, report_all, e);
 }

@@ -16,9 +16,13 @@ err_t running_init(struct work *w, struct runner *r, const struct selection *s, 
     *w = (struct work){.r = r, .selection = s};
     if (arena_array(r->arena, "runner.states", r->dag->nnodes, &w->all, e) == ERR_OK &&
         arena_array(r->arena, "runner.todo", r->dag->nnodes, &w->todo, e) == ERR_OK)
-        if (arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK)
-            if (arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e) == ERR_OK)
-                failures_init(&w->failures, r->keep_going, r->dag, r->arena, e);
+        if (arena_array(r->arena, "runner.settled", r->dag->nnodes, &w->settled, e) == ERR_OK &&
+            arena_array(r->arena, "runner.awaited", r->dag->nnodes, &w->awaited, e) == ERR_OK &&
+            arena_array(r->arena, "runner.seen", r->dag->nnodes, &w->seen, e) == ERR_OK &&
+            arena_array(r->arena, "runner.passed", r->dag->nnodes, &w->passed, e) == ERR_OK &&
+            arena_array(r->arena, "runner.slots", r->dag->nnodes, &w->slots, e) == ERR_OK &&
+            arena_array(r->arena, "runner.notices", r->comm->np, &w->notices, e) == ERR_OK)
+            failures_init(&w->failures, r->keep_going, r->dag, r->arena, e);
     if (e->code == ERR_OK && r->comm->me == 0)
         pick_nodes(w, e);
     return comm_agree(r->comm, e);

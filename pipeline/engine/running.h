@@ -4,6 +4,7 @@
 
 #include "engine/fresh.h"
 #include "engine/hosts/lookout.h"
+#include "engine/locks/lock.h"
 #include "engine/runner.h"
 #include "engine/schedule.h"
 #include "engine/state/failures.h"
@@ -14,6 +15,20 @@ enum {
     MAX_LEVELS = 32 /* of teams: halves of halves */
 };
 
+/* What is not looked at again. */
+enum settled {
+    SETTLED_NOT,
+    SETTLED_FRESH, /* it was found so */
+    SETTLED_RAN    /* by this run */
+};
+
+/* What keeps a picked node from being run, for now. */
+enum awaited {
+    AWAITED_NOT,
+    AWAITED_HOLDER, /* another run holds it, or did when it was asked */
+    AWAITED_BELOW   /* something that it needs is awaited */
+};
+
 struct work {
     struct runner *r;
     const struct selection *selection;
@@ -21,13 +36,19 @@ struct work {
     struct freshness *all;        /* per node; of nodes to do on all processes, of the others on process 0 */
     char *picked;                 /* per node; process 0 */
     char *todo;                   /* per node, same on all processes */
+    char *settled;                /* per node; process 0: enum settled */
+    char *awaited;                /* per node; process 0: enum awaited */
+    struct file_stamp *seen;      /* per node; process 0: its artifact, before it was judged */
+    int64_t *passed;              /* per slot: another run has the node, or has completed it; same on all */
+    struct locks *locks;          /* this process's */
     struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
     int nslots;
     MPI_Request *notices; /* to every process, of this one's failure */
     int64_t ran;          /* nodes that ran */
     int64_t committed;    /* of the stage at work, by teams that this process is the first of */
     int64_t steps;        /* that this process has kept of nodes (study/journal.h) */
-    int built;            /* the archive was */
+    int waited;           /* process 0: for other runs */
+    int built;            /* how often the archive was */
     double stage_bytes;   /* read and written by this process for the stage's nodes */
     double busy_sec;      /* spent in them */
     double longest_sec;   /* the longest of them */

@@ -8,6 +8,7 @@
 #ifndef SINEW_SCHEDULE_H
 #define SINEW_SCHEDULE_H
 
+#include "base/file.h"
 #include "engine/machine/machine.h"
 
 /* What is known of a node before it runs. */
@@ -25,7 +26,8 @@ struct job {
 /* A node's place. */
 struct schedule_slot {
     int node, level, team;
-    double sec; /* on its team, about */
+    double sec;             /* on its team, about */
+    struct file_stamp seen; /* its artifact, before it was decided upon; decision.h fills it in */
 };
 
 /* Local. What is known of node i on np processes. Where no team has the memory for it, that is the smallest

@@ -52,6 +52,47 @@ err_t selection_share(struct selection *s, const char *share, const struct confi
     return ERR_OK;
 }
 
+/* One of "3" and "7-9" of a list, and what stands behind it; NULL: it is none. */
+static const char *number_range(const char *at, int *from, int *to)
+{
+    int used = 0;
+    if (at[0] < '0' || at[0] > '9' || sscanf(at, "%7d%n", from, &used) != 1)
+        return NULL;
+    at += used;
+    *to = *from;
+    if (*at != '-')
+        return at;
+    used = 0;
+    if (at[1] < '0' || at[1] > '9' || sscanf(at + 1, "%7d%n", to, &used) != 1)
+        return NULL;
+    return at + 1 + used;
+}
+
+err_t selection_index(struct selection *s, const char *list, const struct config *c, struct arena *a,
+                      struct err *e)
+{
+    int from = 0, to = 0;
+    if (s->cells.n > 0)
+        return err_set(e, ERR_CONFIG, "--cell-index picks cells, and so does --cell or --share: one of them");
+    TRY(arena_array(a, "selection.index", c->ncells, &s->cells.v, e));
+    for (const char *at = list; at; at = *at == ',' ? at + 1 : NULL) {
+        const char *end = number_range(at, &from, &to);
+        if (!end || (*end && *end != ',') || from > to)
+            return err_set(e, ERR_CONFIG,
+                           "--cell-index %s: say which cells by number, such as 3, 7-9 or 1,4,7-9", list);
+        if (from < 1 || to > c->ncells)
+            return err_set(
+                e, ERR_CONFIG,
+                "--cell-index %s: the study has cells 1 to %d; 'sinew check --cells %s' lists them", list,
+                c->ncells, c->file);
+        for (int k = from - 1; k < to; k++)
+            if (s->cells.n == 0 || !selection_has_cell(s, c->cells[k].name))
+                s->cells.v[s->cells.n++] = c->cells[k].name;
+        at = end;
+    }
+    return ERR_OK;
+}
+
 static int listed(const struct text_list *list, const char *word)
 {
     for (int i = 0; i < list->n; i++)

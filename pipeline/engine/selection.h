@@ -21,6 +21,12 @@ err_t selection_check(const struct selection *s, const struct config *c, struct 
 err_t selection_share(struct selection *s, const char *share, const struct config *c, struct arena *a,
                       struct err *e);
 
+/* Local. Picks cells by their numbers, from 1 in the config's order, as `check --cells` lists them: "3",
+ * "7-9", "1,4,7-9". cells is empty before. Errors: CONFIG where list is no such text, where there is no cell
+ * of that number, or where cells are picked otherwise too. */
+err_t selection_index(struct selection *s, const char *list, const struct config *c, struct arena *a,
+                      struct err *e);
+
 /* Local. Is the cell of this name picked? */
 int selection_has_cell(const struct selection *s, const char *name);
 

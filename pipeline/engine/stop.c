@@ -1,10 +1,12 @@
 #include "engine/stop.h"
 
 #include "base/log.h"
-#include "engine/holder.h"
+#include "engine/locks/holder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -177,12 +179,10 @@ static void hear(struct stop *s)
 static void look(struct stop *s, double now)
 {
     s->looked_sec = now;
-    if (s->world->me == 0 && access(s->file, F_OK) == 0) {
+    if (s->world->me == 0 && access(s->file, F_OK) == 0)
         snprintf(s->why, sizeof s->why, "the file stop in the output folder");
-        unlink(s->file); /* it asked this run, not the next one */
-    } else {
+    else
         hear(s);
-    }
 }
 
 /* What comm_agree calls. */
@@ -214,8 +214,10 @@ err_t stop_start(struct stop *s, struct comm *world, const char *limit, const ch
     double left = INFINITY, now = clock_sec();
     *s = (struct stop){
         .world = world, .file = file, .mark = mark, .polled_sec = now, .end_sec = world->start_sec};
-    if (world->me == 0)
+    if (world->me == 0) {
+        s->marked = access(mark, F_OK) == 0;
         seconds_left(limit, &left, e);
+    }
     if (e->code == ERR_OK)
         arena_array(a, "stop.notices", world->np, &s->notices, e);
     TRY_ALL(world, e);
@@ -259,16 +261,35 @@ void stop_end(struct stop *s)
         MPI_TRY(MPI_Waitall(c->np, s->notices, MPI_STATUSES_IGNORE));
 }
 
-void stop_say(const struct stop *s, int64_t ran, int64_t steps, const char *config, struct err *e)
+/* The mark of a run that ended well goes, and with that of a whole study those of its parts. */
+static void remove_marks(const char *mark)
+{
+    const char *name = strrchr(mark, '/'), whole[] = "/.stopped";
+    unlink(mark);
+    if (!name || strcmp(name, whole) != 0)
+        return;
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - mark), mark);
+    DIR *list = opendir(folder);
+    for (const struct dirent *x; list && (x = readdir(list));)
+        if (strncmp(x->d_name, whole + 1, strlen(whole + 1)) == 0)
+            unlinkat(dirfd(list), x->d_name, 0);
+    if (list)
+        closedir(list);
+}
+
+void stop_say(const struct stop *s, int64_t ran, int64_t steps, int last, const char *config, struct err *e)
 {
     char why[STOP_WHY], parts[80] = "";
+    if (last)
+        unlink(s->file);
     if (e->code != ERR_STOPPED) {
         if (e->code == ERR_OK)
-            unlink(s->mark);
+            remove_marks(s->mark);
         return;
     }
     snprintf(why, sizeof why, "%.*s", STOP_WHY - 1, e->text);
-    int again = ran == 0 && steps == 0 && access(s->mark, F_OK) == 0;
+    int again = ran == 0 && steps == 0 && s->marked;
     err_clear(e);
     if (again) {
         err_set(

@@ -18,6 +18,7 @@ struct stop {
     struct comm *world;  /* whose agreements, and its teams', look here while the run goes on */
     const char *file;    /* process 0 looks for it */
     const char *mark;    /* process 0: lies in the output folder from one stop to the next */
+    int marked;          /* process 0: it did when the run began */
     double deadline_sec; /* of clock_sec; infinite where there is none */
     double polled_sec, looked_sec;
     double gap_sec; /* the longest time between two agreements of this process */
@@ -55,7 +56,8 @@ void stop_end(struct stop *s);
 
 /* Process 0. The one line about a run that was stopped, in e's place: how much it did, how it goes on. A run
  * that was stopped before it had done anything, for the second time, is an error (SYSTEM): nobody should
- * submit it again as it is. ran: nodes that it completed; steps: what it kept of those that it did not. */
-void stop_say(const struct stop *s, int64_t ran, int64_t steps, const char *config, struct err *e);
+ * submit it again as it is. ran: nodes that it completed; steps: what it kept of those that it did not. last:
+ * no other run is in the folder, for which the file `stop` would be left: it asked those that were there. */
+void stop_say(const struct stop *s, int64_t ran, int64_t steps, int last, const char *config, struct err *e);
 
 #endif

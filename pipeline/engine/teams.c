@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { NOTICE_TAG = 1 };
 
@@ -43,6 +44,31 @@ static int others_failed(const struct work *w, const struct comm *team)
     return failed;
 }
 
+static int stands_as_seen(const char *artifact, const struct schedule_slot *slot)
+{
+    struct file_stamp now;
+    file_stamp_of(artifact, &now);
+    return file_stamp_same(&now, &slot->seen);
+}
+
+/* Collective on the team. Takes the lock of a slot's node, on its first process: 0 where another run has it,
+ * or has completed the node since it was decided upon. What fails is told at the next agreement. */
+static int claim(struct work *w, const struct schedule_slot *slot, const struct comm *team, struct err *e)
+{
+    const char *path = w->r->dag->nodes[slot->node].path;
+    int mine = team->me == 0 && stands_as_seen(path, slot);
+    if (mine) {
+        struct lock_report other;
+        mine = lock_take(w->locks, path, &other, e) != ERR_OK || w->locks->now.held;
+        if (w->locks->now.held && !stands_as_seen(path, slot)) {
+            lock_drop(w->locks);
+            mine = 0;
+        }
+    }
+    comm_bcast(team, &mine, (int64_t)sizeof mine, 0);
+    return mine;
+}
+
 /* Teams get smaller from slot to slot, so that who is in the team of a slot was in the one before, and knows
  * what it knew: that is why all meet at the end with the one error. */
 err_t teams_run(struct work *w, const char *name, const char *units, struct err *e)
@@ -52,6 +78,7 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
     double planned = 0, done = 0, n = w->nslots;
     int sent = 0;
     w->committed = 0;
+    memset(w->passed, 0, (size_t)w->nslots * sizeof *w->passed);
     progress_start(&progress, w->r->log, name, units, w->nslots);
     progress.sharers = c->np;
     for (int s = 0; s < w->nslots; s++)
@@ -67,9 +94,12 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
         double least = w->longest_sec; /* what is gone where the node is not completed */
         if (w->r->dag->nodes[slot->node].stage->keeps_steps)
             least = fmin(least, KEEPS_AFTER_SEC);
-        if (stop_before(w->stop, team, least, e) == ERR_OK &&
-            node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e) != ERR_OK)
+        if (!claim(w, slot, team, e))
+            w->passed[s] = 1;
+        else if (stop_before(w->stop, team, least, e) == ERR_OK &&
+                 node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e) != ERR_OK)
             failures_note(&w->failures, slot->node, team, e);
+        lock_drop(w->locks);
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;
         progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes);
@@ -91,10 +121,14 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
         return code;
     }
     TRY(failures_share(&w->failures, c, w->slots, w->nslots, e));
+    comm_max(c, w->passed, w->nslots);
     for (int s = 0; s < w->nslots; s++) {
-        int i = w->slots[s].node, failed = failures_lacks(&w->failures, i);
-        w->all[i].state = failed ? STATE_MISSING : STATE_FRESH;
-        w->ran += !failed;
+        int i = w->slots[s].node, passed = w->passed[s] != 0, failed = failures_lacks(&w->failures, i);
+        w->awaited[i] = passed ? AWAITED_HOLDER : AWAITED_NOT;
+        w->settled[i] = passed ? SETTLED_NOT : SETTLED_RAN;
+        if (!passed)
+            w->all[i].state = failed ? STATE_MISSING : STATE_FRESH;
+        w->ran += !passed && !failed;
     }
     return ERR_OK;
 }

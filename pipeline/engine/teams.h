@@ -4,9 +4,10 @@
 
 #include "engine/running.h"
 
-/* Collective. Runs the stage's nodes in their slots (decision.h). name, units: of the stage, for the progress
- * line. After a failure on any process no other node begins, those at work are completed first, and all
- * processes return with the one error. Errors: the stage's; STOPPED. */
+/* Collective. Runs the stage's nodes in their slots (decision.h), each under its lock; those that another run
+ * has, or has completed meanwhile, are passed over (w->passed, w->awaited). name, units: of the stage, for
+ * the progress line. After a failure on any process no other node begins, those at work are completed first,
+ * and all processes return with the one error. Errors: the stage's; STOPPED. */
 err_t teams_run(struct work *w, const char *name, const char *units, struct err *e);
 
 #endif

@@ -201,7 +201,7 @@ class Job(lib.unittest.TestCase):
         text = self.look(STUDY.replace("output: out", "output: study.yaml/out"), "--dry-run", status=4)
         self.assertIn("the output folder study.yaml/out cannot be written", text)
         text = self.look(STUDY, "--dry-run", "study.yaml", "6", "--time=7", script=ARRAY)
-        self.assertIn("tasks   SHARES=6 sbatch --parsable --array=1-6%1 --time=7 " + SCRIPT + " study.yaml", text)
+        self.assertIn("tasks   SHARES=6 sbatch --parsable --array=1-6 --time=7 " + SCRIPT + " study.yaml", text)
         self.assertIn("study.yaml has 6 cells, which is less than 7 shares", self.look(STUDY, "study.yaml", "7", script=ARRAY, status=2))
         self.assertIn("none: a number of shares", self.look(STUDY, "study.yaml", "none", script=ARRAY, status=2))
 

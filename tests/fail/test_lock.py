@@ -1,6 +1,8 @@
-"""File systems without locks: sinew runs there, one at a time in a folder, by a lock of its own, which a dead holder does not keep. They
-are made by a library that fails flock and fcntl as such mounts do."""
+"""Several runs at once in one output folder: each node is one run's, what another has is waited for, and a dead holder does not keep it;
+on file systems without locks, too, which are made by a library that fails flock and fcntl as such mounts do."""
+import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,7 +57,7 @@ class Lock(lib.Case):
         w = {"model.layers.%d.up_proj.weight" % i: ("BF16", rng.integers(0x3a00, 0x3d00, (256, 512)).astype(np.uint16)) for i in range(3)}
         lib.write_checkpoint(self.path("base"), w)
         lib.write_checkpoint(self.path("tuned"), {n: (t, b ^ (rng.random(b.shape) < 0.5).astype(np.uint16)) for n, (t, b) in w.items()})
-        self.out, self.lock = self.path("out"), self.path("out", ".lock")
+        self.out = self.path("out")
         self.config = self.write("study.yaml", "study: s\noutput: out\ncells:\n  - {family: f, algorithm: a, seed: 0, base: base, "
                                                "tuned: tuned}\nstages:\n  load: {}\n  delta: {needs: [load]}\n  mask: {needs: [delta]}\n")
         self.shim = self.path("shim.so")
@@ -67,39 +69,57 @@ class Lock(lib.Case):
     def without(self, number=37):
         return {"LD_PRELOAD": self.shim, "WITHOUT_LOCKS": str(number), "ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}
 
-    def run_once(self, np_=0, env=None):
-        return lib.run_sinew(np_, ["run", self.config], cwd=self.dir, env=env, timeout=60)
+    def run_once(self, np_=0, env=None, more=()):
+        return lib.run_sinew(np_, ["run", self.config, *more], cwd=self.dir, env=env, timeout=60)
 
-    def start(self, env):
-        return subprocess.Popen([lib.binary(), "run", self.config], cwd=self.dir, env=lib.environment(env), stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True)
+    def start(self, env, *more):
+        process = subprocess.Popen([lib.binary(), "run", self.config, *more], cwd=self.dir, env=lib.environment(env),
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        return process
+
+    def ended(self, process):
+        """What it said, once it has ended well."""
+        text, errors = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, errors), (0, ""), text)
+        return text
+
+    def locks(self):
+        """Locks of nodes and of the archive; one of which the name is being given away counts, too."""
+        return [os.path.join(folder, file) for folder, _, files in os.walk(self.out) for file in files
+                if file.endswith(".h5.lock")]
+
+    def waiting(self, process, word):
+        """Until it says that it waits, so: for whatever others have before, it waits too."""
+        said = ""
+        while not re.search("waiting .*" + word, said):
+            line = process.stdout.readline()
+            self.assertNotEqual(line, "", said)
+            said += line
 
     def stopped(self, env):
-        """A run that holds the folder and stands still. On a busy machine one may be over before it is looked at."""
+        """A run that holds a node and stands still. On a busy machine one may be over before it is looked at."""
         for _ in range(400):
             shutil.rmtree(self.out, ignore_errors=True)
             process = self.start(env)
-            self.addCleanup(process.stderr.close)
-            while process.poll() is None and not os.path.exists(self.lock):
+            while process.poll() is None and not self.locks():
                 pass
             if process.poll() is None:
                 process.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-                if process.poll() is None and os.path.exists(self.lock) and os.path.getsize(self.lock) > 0:
+                held = self.locks() if process.poll() is None else []
+                if held and os.path.getsize(held[0]) > 0 and not held[0].endswith("/s.h5.lock") and not os.path.exists(held[0][:-5]):
                     return process
                 process.send_signal(signal.SIGCONT)
-            self.assertEqual(process.wait(timeout=60), 0)
+            self.ended(process)
         self.fail("it was too fast")
 
-    def complete(self):
-        self.assertEqual(sorted(os.listdir(self.out)), ["cells", "checkpoints", "s.h5"])
+    def complete(self, but=()):
+        """What a run that was killed said of itself (.jobs) stays until the next one begins; what it locked where there are locks, for one
+        that has some."""
+        self.assertEqual(sorted(set(os.listdir(self.out)) - {".jobs", *but}), ["cells", "checkpoints", "s.h5"])
         self.assertEqual(len(lib.table(os.path.join(self.out, "s.h5"), "sparsity")), 9)
-
-    def refused(self, env, *words):
-        done = self.run_once(env=env)
-        self.assertEqual((done.returncode, len(done.stderr.splitlines())), (4, 1), done.text())
-        for word in ("is in use by another run of sinew",) + words:
-            self.assertIn(word, done.stderr)
 
     def test_runs_without_locks(self):
         first = None
@@ -112,13 +132,17 @@ class Lock(lib.Case):
             self.assertEqual(lib.compare_archives(os.path.join(first, "s.h5"), os.path.join(self.out, "s.h5")), [], number)
 
     def test_two_at_once(self):
-        for env in (self.without(), {}):
+        """The second does what it can and waits for the rest, whatever their mounts are like; it ends when it is asked to."""
+        for env, then in ((self.without(), self.without()), ({}, {}), (self.without(), {})):
             running = self.stopped(env)
-            self.refused(env, ", process %d on %s;" % (running.pid, socket.gethostname()))
-            if env:  # a machine whose mount has locks does not come in between
-                self.refused({}, ", process %d on " % running.pid)
+            second, third = self.start(then), self.start(then)
+            for process in (second, third):
+                self.waiting(process, "which process %d on %s has" % (running.pid, re.escape(socket.gethostname())))
+            third.send_signal(signal.SIGTERM)
+            self.assertEqual((third.wait(timeout=60), len(third.stderr.readlines())), (75, 1))
             running.send_signal(signal.SIGCONT)
-            self.assertEqual(running.wait(timeout=60), 0)
+            self.ended(running)
+            self.ended(second)
             self.complete()
 
     def test_dead_holder(self):
@@ -126,33 +150,107 @@ class Lock(lib.Case):
             running = self.stopped(env)
             running.kill()
             running.wait()
-            self.assertTrue(os.path.exists(self.lock))
-            several = [self.start(then) for _ in range(3)]
-            said = [process.communicate(timeout=60)[1] for process in several]
-            statuses = [process.returncode for process in several]
-            self.assertIn(0, statuses, said)
-            for status, text in zip(statuses, said):
-                self.assertTrue(status == 0 or (status == 4 and "is in use by" in text), text)
-            self.complete()
-            self.assertEqual(self.run_once(env=then).returncode, 0)
+            self.assertTrue(self.locks())
+            for process in [self.start(then) for _ in range(3)]:
+                self.ended(process)
+            self.complete(() if env or not then else (".lock",))
+            self.assertIn("nothing to do", self.run_once(env=then).stdout)
 
-    def test_what_cannot_be_known(self):
-        os.makedirs(self.out)
-        for text in ("file far-away 77 1234 other-boot pid:[1]\n", "file far-away 77", "\0" * 5000):
+    def test_holder_that_dies(self):
+        """While it is waited for."""
+        for env in (self.without(), {}):
+            running = self.stopped(env)
+            second = self.start(env)
+            self.waiting(second, "process %d " % running.pid)
+            running.kill()
+            running.wait()
+            self.ended(second)
+            self.complete()
+
+    def held(self, text, silent=0):
+        """The lock of the first node, by somebody else."""
+        shutil.rmtree(self.out, ignore_errors=True)
+        os.makedirs(self.path("out", "cells", "f", "a", "0"))
+        lock = self.write("out/cells/f/a/0/delta.h5.lock", text)
+        os.utime(lock, (time.time() - silent,) * 2)
+        return lock
+
+    def test_signs_of_life(self):
+        """Of a holder on another machine the age of its lock tells."""
+        for text in ("file far-away 77 1234 other-boot pid:[1]\n", "flock far-away 77 1234 other-boot pid:[1]\n", "file far-away 77"):
             for env in (self.without(), {}):
-                if text[0] == "\0" and not env:
-                    continue  # whatever stands there: the file system says that nobody holds it
-                self.write("out/.lock", text)
-                self.refused(env, "if that has ended, remove out/.lock")
-                self.assertTrue(os.path.exists(self.lock))
+                lock = self.held(text)
+                waits = [self.start(env), self.start(env, "--take-over")]
+                for process in waits:
+                    self.waiting(process, "for delta of f/a/0, which " + (
+                        "process 77 on far-away has" if text[-1] == "\n" else "another run has"))
+                    self.assertTrue(os.path.exists(lock))
+                os.utime(lock, (time.time() - 30,) * 2)
+                self.ended(waits[1])
+                self.ended(waits[0])
+                self.complete()
+                self.held(text, silent=130)
+                self.assertEqual(self.run_once(env=env).returncode, 0)
+                self.complete()
+
+    def test_a_long_silence_is_told(self):
+        lock = self.held("file far-away 77 1234 other-boot pid:[1]\n", silent=50)
+        process = self.start({})
+        self.waiting(process, r"no sign of life for 5\d s: after 120 it is taken over, and by a run with --take-over after 20")
+        os.remove(lock)
+        self.ended(process)
+
+    def test_what_was_left(self):
         with open("/proc/sys/kernel/random/boot_id") as f:
             boot = f.read().strip()
-        self.write("out/.lock", "file here %d 1 %s %s\n" % (os.getpid(), boot, os.readlink("/proc/self/ns/pid")))  # another began then
+        near = "file here %d 1 %s %s\n" % (os.getpid(), boot, os.readlink("/proc/self/ns/pid"))
+        self.held(near)  # another process of that number began then
         self.assertEqual(self.run_once(env=self.without()).returncode, 0)
-        self.write("out/.lock", "")  # as older ones left it
+        self.complete()
+        for env in (self.without(), {}):  # a run that was killed just behind the end of its node
+            lock = self.write("out/cells/f/a/0/delta.h5.lock", near)
+            self.assertIn("nothing to do", self.run_once(env=env).stdout)
+            self.assertFalse(os.path.exists(lock))
+        self.held("")  # that is being written, but by nobody
         began = time.monotonic()
         self.assertEqual(self.run_once(env=self.without()).returncode, 0)
         self.assertGreater(time.monotonic() - began, 1)
+        self.complete()
+        self.held("\0" * 5000)  # whatever stands there: the file system says that nobody holds it
+        self.assertEqual(self.run_once().returncode, 0)
+        self.complete()
+
+    def test_pairs(self):
+        """Started together, with and without locks and mixed: each ends well, and nothing is left but what is complete."""
+        for k in range(24):
+            shutil.rmtree(self.out, ignore_errors=True)
+            envs = [({}, self.without(NONE["ENOSYS"]))[i] for i in ((0, 0), (1, 1), (0, 1), (1, 1))[k % 4]]
+            for process in [self.start(env) for env in envs]:
+                self.ended(process)
+            self.complete()
+            self.assertEqual(self.files(), ["cells/f/a/0/delta.h5", "cells/f/a/0/mask.h5", "s.h5"])
+
+    def files(self):
+        """All files in the output, catalogues aside; each of them is whole."""
+        found = sorted(os.path.relpath(os.path.join(folder, file), self.out) for folder, _, files in os.walk(self.out) for file in files)
+        for file in found:
+            with h5py.File(os.path.join(self.out, file), "r") as f:
+                self.assertTrue("key" in f.attrs, file)
+        return [file for file in found if not file.startswith("checkpoints")]
+
+    def test_an_older_sinew(self):
+        """It locks the folder as a whole."""
+        os.makedirs(self.out)
+        with open(self.path("out", ".lock"), "w") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            done = self.run_once()
+            self.assertEqual((done.returncode, len(done.stderr.splitlines())), (4, 1), done.text())
+            self.assertIn("is in use by another run of sinew, an older one", done.stderr)
+        running = self.stopped({})
+        with open(self.path("out", ".lock")) as f:
+            self.assertRaises(OSError, fcntl.flock, f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        running.send_signal(signal.SIGCONT)
+        self.ended(running)
         self.complete()
 
     def test_logits_that_are_being_written(self):

@@ -30,7 +30,7 @@ rooms=(
     "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"
     "compare compare/names"
     "study"
-    "engine engine/hosts engine/state engine/machine engine/verify"
+    "engine engine/hosts engine/state engine/machine engine/verify engine/locks"
     "export"
     "command command/verbs command/planning"
 )

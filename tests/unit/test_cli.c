@@ -99,11 +99,12 @@ static void test_options_of_other_verbs(void **state)
     struct bench *b = *state;
     refused(
         b, "sinew plan s.yaml -f",
-        "--stage, --cell, --share, --force, --keep-going and --time-limit are options of 'sinew run', not of 'sinew plan'");
+        "--stage, --cell, --share, --cell-index, --take-over, --force, --keep-going and --time-limit are options of 'sinew run', not of 'sinew plan'");
     refused(b, "sinew run s.yaml --to x",
             "--node, --to and --format are options of 'sinew export', not of 'sinew run'");
-    refused(b, "sinew export mask s.yaml -s x",
-            "--stage, --share, --keep-going and --time-limit are options of 'sinew run', not of 'sinew export'");
+    refused(
+        b, "sinew export mask s.yaml -s x",
+        "--stage, --share, --cell-index, --take-over, --keep-going and --time-limit are options of 'sinew run', not of 'sinew export'");
     refused(b, "sinew check s.yaml -o x -s y",
             "--node, --to and --format are options of 'sinew export', not of 'sinew check'");
 }

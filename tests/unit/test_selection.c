@@ -104,6 +104,31 @@ static void test_shares_that_are_none(void **state)
     err_clear(&b->err);
 }
 
+static void test_numbers_of_cells(void **state)
+{
+    struct bench *b = *state;
+    static const char *const bad[] = {"",     "0",  "x",  "1,",   ",1", "1-",          "-1",  "2-1",
+                                      "1-99", "99", "1x", "1,,2", "1 ", "99999999999", "1--2"};
+    struct selection s = {0};
+    assert_int_equal(selection_index(&s, "2", &config, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(s.cells.n, 1);
+    assert_string_equal(s.cells.v[0], cells[1].name);
+    assert_int_equal(selection_index(&s, "2", &config, &b->arena, &b->err), ERR_CONFIG);
+    err_clear(&b->err);
+    s = (struct selection){0};
+    assert_int_equal(selection_index(&s, "3,1-2,2", &config, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(s.cells.n, 3);
+    assert_string_equal(s.cells.v[0], cells[2].name);
+    assert_string_equal(s.cells.v[1], cells[0].name);
+    assert_string_equal(s.cells.v[2], cells[1].name);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        s = (struct selection){0};
+        assert_int_equal(selection_index(&s, bad[i], &config, &b->arena, &b->err), ERR_CONFIG);
+        assert_non_null(strstr(b->err.text, "--cell-index"));
+        err_clear(&b->err);
+    }
+}
+
 static void test_stages(void **state)
 {
     const char *two[] = {"overlap", "load"}, *last[] = {"report"};
@@ -150,6 +175,7 @@ int main(void)
         TEST_BENCH(test_cells_bring_their_checkpoints),
         TEST_BENCH(test_shares_cover_all_cells_once),
         TEST_BENCH(test_shares_that_are_none),
+        TEST_BENCH(test_numbers_of_cells),
         TEST_BENCH(test_stages),
         TEST_BENCH(test_stages_of_cells),
         TEST_BENCH(test_names_are_checked),

@@ -54,7 +54,8 @@ static err_t check_run(struct runner *r, const struct cli *c, struct err *e)
 static const struct verb_option check_options[] = {
     {"cells", '\0', NULL,
      "only a line per cell: its name, present, kept (its checkpoints are gone, and what was\n"
-     "read of them is complete) or missing, base and tuned, between tabs",
+     "read of them is complete) or missing, base and tuned, between tabs; the line's number\n"
+     "is what run --cell-index takes",
      OPTION_FLAG, offsetof(struct cli, list_cells), NULL},
     {0},
 };

@@ -18,7 +18,8 @@ static err_t run_run(struct runner *r, const struct cli *c, struct err *e)
         return comm_agree(r->comm, e);
     }
     struct selection named = c->selection;
-    if (c->share) /* its cells are the config's, some perhaps among those that were left out */
+    if (c->share ||
+        c->cell_index) /* its cells are the config's, some perhaps among those that were left out */
         named.cells.n = 0;
     TRY(selection_check(&named, config, r->arena, e));
     return runner_run(r, &c->selection, e);
@@ -30,9 +31,17 @@ static const struct verb_option run_options[] = {
     {"cell", 'c', "CELL", "only this cell's nodes (may be repeated)", OPTION_LIST,
      offsetof(struct cli, selection.cells), NULL},
     {"share", '\0', "I/N",
-     "only the I-th of N shares of the cells, for jobs that take turns; a run without\n"
-     "it then puts bases, archive and report together",
+     "only the I-th of N shares of the cells, for jobs side by side or one after the\n"
+     "other; a run without it then puts bases, archive and report together",
      OPTION_TEXT, offsetof(struct cli, share), NULL},
+    {"cell-index", '\0', "NUMBERS",
+     "only these cells, by their number in 'sinew check CONFIG --cells': 3, 7-9, 1,4,7-9\n"
+     "(a job of an array: --cell-index $SLURM_ARRAY_TASK_ID)",
+     OPTION_TEXT, offsetof(struct cli, cell_index), NULL},
+    {"take-over", '\0', NULL,
+     "what other runs hold that gave no sign of life for 20 s, on other machines, is run\n"
+     "here (without it after 120 s; of runs on this machine it is known whether they live)",
+     OPTION_FLAG, offsetof(struct cli, take_over), NULL},
     {"force", 'f', NULL, "run what is fresh, too", OPTION_FLAG, offsetof(struct cli, selection.force), NULL},
     {"keep-going", 'k', NULL,
      "a checkpoint that is damaged costs what needs it, and no more: the rest is done,\n"
@@ -51,13 +60,13 @@ static const struct verb_option run_options[] = {
 
 const struct verb verb_run = {
     .name = "run",
-    .args =
-        "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--share I/N] [--force] [--keep-going] "
-        "[--time-limit TIME]",
+    .args = "CONFIG [--stage NODE]... [--cell FAMILY/ALGORITHM/SEED]... [--share I/N] "
+            "[--cell-index NUMBERS] [--force] [--keep-going] [--take-over] [--time-limit TIME]",
     .brief = "run what is not fresh, then put the archive and the report together",
     .more =
         "SIGTERM, SIGINT, SIGUSR1 or SIGUSR2 to any one process, and a file named `stop` in the output folder,\n"
-        "end it in good order, too, with exit status 75: the same command goes on from there.\n",
+        "end it in good order, too, with exit status 75: the same command goes on from there.\n"
+        "Several runs may work on one study at once: each runs the nodes that no other one has.\n",
     .options = run_options,
     .stops = 1,
     .run = run_run,

@@ -131,6 +131,8 @@ err_t failures_reach(struct failures *f, const struct dag *d, int from, int to, 
     for (int i = from; i < to; i++) {
         struct node *n = &d->nodes[i];
         int first = -1;
+        if (failures_lacks(f, i)) /* of an earlier look */
+            continue;
         for (int k = n->ninputs - 1; k >= 0; k--)
             first = lacks[n->input_nodes[k]] ? n->input_nodes[k] : first;
         if (first < 0 || n->stage->scope == SCOPE_STUDY) /* which reads the archive */

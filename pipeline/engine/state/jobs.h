@@ -5,7 +5,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
-#include "engine/holder.h"
+#include "engine/locks/holder.h"
 
 enum {
     JOBS_RECORD = 1024,    /* bytes of a record; the first is the job's, then one for each process */

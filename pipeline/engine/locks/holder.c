@@ -1,4 +1,4 @@
-#include "engine/holder.h"
+#include "engine/locks/holder.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,16 +66,17 @@ int holder_same(const struct lock_holder *a, const struct lock_holder *b)
            strcmp(a->space, b->space) == 0 && strcmp(a->host, b->host) == 0;
 }
 
-enum holder_state holder_read(struct lock_holder *h, const char *path)
+int holder_is_near(const struct lock_holder *h, const struct lock_holder *self)
+{
+    return h->boot[0] && strcmp(h->boot, "-") != 0 && strcmp(h->boot, self->boot) == 0;
+}
+
+enum holder_state holder_read_open(struct lock_holder *h, int fd, const struct lock_holder *self)
 {
     char text[HOLDER_TEXT], end = '\0';
-    struct lock_holder self;
     long long pid = 0, start = 0;
     *h = (struct lock_holder){.host = "-"};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        close(fd);
+    ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof text - 1, 0);
     if (n <= 0)
         return HOLDER_NONE;
     text[n] = '\0';
@@ -85,11 +86,21 @@ enum holder_state holder_read(struct lock_holder *h, const char *path)
         return HOLDER_UNKNOWN;
     h->pid = pid;
     h->start = start;
-    holder_self(&self, "");
-    if (strcmp(h->boot, "-") == 0 || strcmp(h->boot, self.boot) != 0 || strcmp(h->space, self.space) != 0)
+    if (!holder_is_near(h, self) || strcmp(h->space, self->space) != 0)
         return HOLDER_UNKNOWN;
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
         return HOLDER_DEAD;
     int64_t now = holder_started(pid); /* another process may have got its number */
     return start != 0 && now != 0 && now != start ? HOLDER_DEAD : HOLDER_ALIVE;
+}
+
+enum holder_state holder_read(struct lock_holder *h, const char *path)
+{
+    struct lock_holder self;
+    holder_self(&self, "");
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    enum holder_state state = holder_read_open(h, fd, &self);
+    if (fd >= 0)
+        close(fd);
+    return state;
 }

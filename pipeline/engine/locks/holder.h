@@ -1,4 +1,4 @@
-/* Holder: which process holds a folder, as one line of a file, and whether it still can. */
+/* Holder: which process holds a file, as one line of the lock beside it, and whether it still can. */
 #ifndef SINEW_HOLDER_H
 #define SINEW_HOLDER_H
 
@@ -33,8 +33,13 @@ void holder_self(struct lock_holder *h, const char *lock);
 /* Local. The line, with its newline; returns its length. */
 int holder_write(const struct lock_holder *h, char text[HOLDER_TEXT]);
 
-/* Local. Who a file names, and in which state. A file that is not there names nobody. */
+/* Local. Who an open file names, or one under a name, and in which state; self: this process. A file that is
+ * not there names nobody. */
+enum holder_state holder_read_open(struct lock_holder *h, int fd, const struct lock_holder *self);
 enum holder_state holder_read(struct lock_holder *h, const char *path);
+
+/* Local. Was what h names of the kernel of this process, which then knows the truth about its locks? */
+int holder_is_near(const struct lock_holder *h, const struct lock_holder *self);
 
 /* Local. Do both name the same process? */
 int holder_same(const struct lock_holder *a, const struct lock_holder *b);
