@@ -85,6 +85,11 @@ int main(int argc, char **argv)
         arena_release(&arena);
         return status;
     }
+    if (launch_room(&e) != ERR_OK) {
+        sleep(launch.first ? 0 : 1); /* what is short for all the first one says, and its end is that of all */
+        print_error(&e);
+        _exit(err_status(e.code)); /* the libraries' own end may want what is short */
+    }
     grid_blas_start(argv);
     const char *command = command_line(argc, argv, &arena, &e);
     comm_start(&world, launch.alone, &argc, &argv);

@@ -25,4 +25,9 @@ err_t launch_before_mpi(const struct launch *l, struct err *e);
 /* Local, after MPI_Init, which found np processes. CONFIG where it is alone, and more were started. */
 err_t launch_after_mpi(const struct launch *l, int np, struct err *e);
 
+/* Local, before MPI. Is there what starting takes: address space for MPI and BLAS, and descriptors, of which
+ * the process asks for as many as it may have? OpenBLAS waits for ever where it gets no memory, and MPI ends
+ * the process with its own words. Errors: SYSTEM, with what is short and what would do. */
+err_t launch_room(struct err *e);
+
 #endif

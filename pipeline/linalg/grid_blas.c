@@ -60,10 +60,21 @@ void grid_blas_start(char **argv)
     unsetenv(VARIABLE); /* it could not be: all goes on as it is */
 }
 
+/* OpenBLAS takes its buffer, 128 MB of addresses, at its first work, and tries for ever where it gets none:
+ * here there is room (launch_room), later there may not be. */
+static void take_buffer(void)
+{
+    const int one = 1;
+    const double unit = 1, zero = 0;
+    double x = 0, y = 0;
+    dsymv_("L", &one, &unit, &unit, &one, &x, &one, &zero, &y, &one, 1);
+}
+
 int grid_blas_threads(void)
 {
     int asked = getenv("OPENBLAS_NUM_THREADS") || getenv("OMP_NUM_THREADS") ? openblas_get_num_threads() : 1;
     openblas_set_num_threads(asked);
+    take_buffer();
     return asked;
 }
 

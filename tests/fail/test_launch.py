@@ -1,6 +1,7 @@
 """More tasks than MPI knows: one sentence, exit status 2, nothing written; and what only looks like it runs. What Slurm 22.05 sets in a step,
 in the shell of an allocation and in a batch script is set here; where a Slurm runs, srun itself is asked."""
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,21 @@ class Launch(lib.Case):
         if "SLURM_JOB_ID" not in os.environ:
             env = {k: v for k, v in step(4, 0).items() if "STEP" in k}
             self.assertEqual(self.run_in(env, "check", np_=2).returncode, 0)
+
+    def test_room_to_start(self):
+        """Too little address space, in which OpenBLAS would wait for ever, and too few files: said before anything is started."""
+        config = self.write("c.yaml", "study: s\noutput: out\ncells: []\n")
+        for which, value, words in ((resource.RLIMIT_AS, 150 << 20, "150 MiB (ulimit -v)"), (resource.RLIMIT_AS, 400 << 20, "400 MiB (ulimit -v)"),
+                                    (resource.RLIMIT_DATA, 100 << 20, "100 MiB (ulimit -d)"), (resource.RLIMIT_NOFILE, 12, "files at a time")):
+            for start in ([], ["mpirun", "--oversubscribe", "-n", "2", "prlimit", "--%s=%d" % ({resource.RLIMIT_AS: "as", resource.RLIMIT_DATA: "data",
+                                                                                                resource.RLIMIT_NOFILE: "nofile"}[which], value)]):
+                def bound(which=which, value=value, alone=not start):
+                    resource.setrlimit(which, (value, value)) if alone else None
+                run = subprocess.run(start + [lib.binary(), "status", config], cwd=self.dir, env=lib.environment(None, 2 if start else 0),
+                                     capture_output=True, text=True, timeout=60, preexec_fn=bound)
+                told = [line for line in run.stderr.splitlines() if line.startswith("sinew: ")]
+                self.assertEqual((run.returncode, len(told)), (4, 1), run.stderr)
+                self.assertIn(words, told[0])
 
     def test_slurm(self):
         if not shutil.which("srun") or subprocess.run(["sinfo"], capture_output=True, timeout=30).returncode != 0:
