@@ -77,7 +77,9 @@ class Hosts:
             words += ["--mca", name, str(value)]
         for name, value in (env or {}).items():
             words += ["-x", "%s=%s" % (name, value)]
-        return subprocess.Popen(words + ["-n", str(np), lib.binary()] + list(args), env=lib.environment(np=np), stdin=subprocess.DEVNULL,
+        own = lib.environment(np=np)
+        words += [word for name in ("ASAN_OPTIONS", "LSAN_OPTIONS", "OPENBLAS_NUM_THREADS") if name in own for word in ("-x", name)]
+        return subprocess.Popen(words + ["-n", str(np), lib.binary()] + list(args), env=own, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def processes(self, name, program=None):

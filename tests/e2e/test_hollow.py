@@ -54,6 +54,8 @@ class Hollow(lib.Case):
         return self.write("study.yaml", STUDY % (family, more, scale, layers))
 
     def test_true_size(self):
+        if "SINEW_TEST_SLOWER" in os.environ:
+            self.skipTest("a matter of time and memory")
         config = self.study("deepseek-v3")
         self.sinew(["run", config, "--stage", "synth"])
         taken = sum(os.stat(os.path.join(d, f)).st_blocks * 512 for d, _, files in os.walk(self.path("m")) for f in files)
@@ -87,9 +89,8 @@ class Hollow(lib.Case):
         self.assertEqual(check.stdout.count("hollow: it holds no weights, every number is zero"), 2)
         self.assertIn("98.03 % of the base's parameters", check.stdout)  # the layer for multi-token prediction is no part of it
         plan = self.sinew(["plan", config])
-        if "SINEW_TEST_SLOWER" not in os.environ:
-            for done in (check, plan):
-                self.assertLess(done.peak_kib, 512 << 10)
+        for done in (check, plan):
+            self.assertLess(done.peak_kib, 512 << 10)
 
     def test_a_run(self):
         for family, checked in (("deepseek-v3", 2), ("eurus-2-7b", 2)):

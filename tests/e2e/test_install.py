@@ -2,12 +2,15 @@
 """What `cmake --install` lays out: a program that starts, its manual page, job scripts and a module file that find it; the Debian package of
 it; and what jobs/setup.sh says on a system of RPM packages."""
 import os
+import runpy
 import shutil
 import subprocess
+import sys
+import types
+import unittest.mock
 
 import sinewlib as lib
 
-BUILD = os.path.dirname(lib.binary())
 STUDY = "study: s\noutput: out\ncells:\n  - {family: f, algorithm: a, base: b, tuned: t}\nstages:\n  load: {}\n"
 
 
@@ -18,12 +21,13 @@ def run(*words, **more):
 class Install(lib.Case):
     def setUp(self):
         super().setUp()
-        if not os.path.exists(os.path.join(BUILD, "sinew.1")):
+        self.build = os.path.dirname(lib.binary())
+        if not os.path.exists(os.path.join(self.build, "sinew.1")):
             self.skipTest("the manual page was not built")
 
     def test_prefix(self):
         prefix = self.path("with blanks", "prefix")
-        done = run("cmake", "--install", BUILD, "--prefix", prefix)
+        done = run("cmake", "--install", self.build, "--prefix", prefix)
         self.assertEqual(done.returncode, 0, done.stderr)
         share = os.path.join(prefix, "share")
         for name in ("man/man1/sinew.1", "bash-completion/completions/sinew", "zsh/site-functions/_sinew", "doc/sinew/copyright",
@@ -36,7 +40,7 @@ class Install(lib.Case):
 
     def test_jobs_find_it(self):
         prefix = self.path("prefix")
-        self.assertEqual(run("cmake", "--install", BUILD, "--prefix", prefix).returncode, 0)
+        self.assertEqual(run("cmake", "--install", self.build, "--prefix", prefix).returncode, 0)
         sinew = os.path.join(prefix, "bin", "sinew")
         config = self.write("study.yaml", STUDY)
         env = {k: v for k, v in lib.environment().items() if k not in ("SINEW", "MANPATH")}
@@ -58,7 +62,7 @@ class Install(lib.Case):
     def test_debian_package(self):
         if not shutil.which("dpkg-shlibdeps") or not shutil.which("file"):
             self.skipTest("no dpkg-dev, or no file")
-        packed = run("cpack", "--config", os.path.join(BUILD, "CPackConfig.cmake"), "-B", self.path("pack"), cwd=self.dir)
+        packed = run("cpack", "--config", os.path.join(self.build, "CPackConfig.cmake"), "-B", self.path("pack"), cwd=self.dir)
         self.assertEqual(packed.returncode, 0, packed.stdout + packed.stderr)
         package = self.path("pack", [f for f in os.listdir(self.path("pack")) if f.endswith(".deb")][0])
         names = [line.split()[-1] for line in run("dpkg-deb", "-c", package).stdout.splitlines()]
@@ -93,13 +97,28 @@ class Install(lib.Case):
                 self.assertEqual((lines, len(said.stdout.splitlines())), ([], 1))
 
     def test_recipes(self):
-        """That of Spack is Python, and depends on all that the build looks for."""
+        """That of Spack, run with stand-ins for Spack's own words: it depends on all that the build looks for, and fetches this tree."""
         path = os.path.join(lib.ROOT, "jobs", "packages", "spack", "packages", "sinew", "package.py")
-        with open(path) as f:
-            text = f.read()
-        compile(text, path, "exec")
-        for name in ("mpi", "hdf5", "openblas", "scalapack", "libyaml", "jansson", "xxhash"):
-            self.assertIn('depends_on("%s' % name if name != "scalapack" else 'depends_on("netlib-scalapack', text)
+        said = {}
+
+        def word(name):
+            return lambda *words, **named: said.setdefault(name, []).append((words, named))
+
+        class CMakePackage:
+            def define(self, name, value):
+                return "-D%s:BOOL=%s" % (name, "ON" if value else "OFF")
+
+        module = types.ModuleType("spack.package")
+        module.CMakePackage = CMakePackage
+        for name in ("version", "license", "depends_on", "generator"):
+            setattr(module, name, word(name))
+        with unittest.mock.patch.dict(sys.modules, {"spack": types.ModuleType("spack"), "spack.package": module}):
+            recipe = runpy.run_path(path)["Sinew"]
+        self.assertEqual(recipe().cmake_args(), ["-DSINEW_TESTS:BOOL=OFF"])
+        self.assertEqual(recipe.git, "file://" + os.path.realpath(lib.ROOT))
+        needs = " ".join(words[0] for words, _ in said["depends_on"])
+        for name in ("cmake@3.25:", "mpi", "hdf5@1.10: +mpi", "openblas", "netlib-scalapack", "libyaml", "jansson", "xxhash"):
+            self.assertIn(name, needs)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
-"""Spack recipe. From a clone:
+"""Spack recipe, for the clone that it lies in:
     spack repo add jobs/packages/spack
-    spack dev-build -d . sinew@main          # or: spack install sinew, where the git below names your clone
+    spack install sinew                      # what is committed on main; of the tree as it is: spack dev-build -d . sinew@main
 """
+import os
+
 from spack.package import *
 
 
 class Sinew(CMakePackage):
     """Measures what reinforcement learning changed in a language model: which parameters were updated, by how much, of what
     rank, and how far two runs updated the same ones. MPI, parallel HDF5, ScaLAPACK."""
+
+    git = "file://" + os.path.realpath(os.path.join(os.path.dirname(__file__), *[".."] * 5))
 
     version("main", branch="main")
 
