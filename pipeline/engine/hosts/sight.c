@@ -4,6 +4,7 @@
 #include "base/path.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -12,16 +13,21 @@
 enum {
     LOOKS = 25, /* a network file system may take some seconds to show what was made elsewhere */
     LOOK_EVERY_NS = 200000000,
-    MOST_PATHS = 200 /* of checkpoints */
+    MOST_PATHS = 200, /* of checkpoints */
+    NAME_BYTES = FILE_MARK + 8
 };
 
 /* ---- the output folder ---- */
 
-/* Process 0. A file whose text is told by nothing but itself. */
-static err_t make_mark(const char *path, char text[FILE_MARK], struct err *e)
+/* Process 0. A file whose text is told by nothing but itself, under a name of this run's own, as others may
+ * work in the folder. */
+static err_t make_mark(const char *output, char name[NAME_BYTES], char text[FILE_MARK], struct arena *a,
+                       struct err *e)
 {
     file_mark(text);
-    return file_write(path, text, (int64_t)strlen(text), e);
+    snprintf(name, NAME_BYTES, ".seen-%s", text);
+    const char *path = path_join(a, output, name, e);
+    return path ? file_write(path, text, (int64_t)strlen(text), e) : e->code;
 }
 
 static int sees_mark(const char *path, const char *text, struct arena *a)
@@ -81,22 +87,23 @@ err_t sight_check(const struct hosts *h, const struct comm *c, const struct dag 
                   struct err *e)
 {
     const char *output = d->config->output, *paths[MOST_PATHS];
-    char text[FILE_MARK] = "", seen[MOST_PATHS] = {0};
-    char *path = h->n > 1 ? path_join(a, output, ".seen", e) : NULL;
+    char name[NAME_BYTES] = "", text[FILE_MARK] = "", seen[MOST_PATHS] = {0};
     if (h->n == 1)
         return ERR_OK;
     int n = paths_of(d, paths);
-    if (c->me == 0 && path)
-        make_mark(path, text, e);
+    if (c->me == 0)
+        make_mark(output, name, text, a, e);
     for (int i = 0; i < n && c->me == 0; i++)
         seen[i] = access(paths[i], F_OK) == 0;
     TRY_ALL(c, e);
+    comm_bcast(c, name, NAME_BYTES, 0);
     comm_bcast(c, text, FILE_MARK, 0);
     comm_bcast(c, seen, n, 0);
-    if (c->me > 0 && h->first[c->me] == c->me && look_for_mark(h, path, text, output, a, e) == ERR_OK)
+    const char *path = path_join(a, output, name, e);
+    if (path && c->me > 0 && h->first[c->me] == c->me && look_for_mark(h, path, text, output, a, e) == ERR_OK)
         look_for_checkpoints(h, paths, seen, n, e);
     comm_rest(c);
-    if (c->me == 0)
+    if (c->me == 0 && path)
         unlink(path);
     return comm_agree(c, e);
 }
