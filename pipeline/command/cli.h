@@ -23,7 +23,7 @@ struct compare_request {
 /* What `plan` is asked. */
 struct plan_request {
     const char *processes; /* numbers of them; NULL: as many as there are */
-    int json, calibrate;
+    int json, calibrate, probe;
 };
 
 /* All texts are argv's. */

@@ -134,10 +134,15 @@ struct job schedule_judge(const struct machine *m, const struct dag *d, int i, i
 
 int schedule_price(const struct machine *m, const struct dag *d, struct job *jobs, int n, int np)
 {
-    double active = 0;
-    for (int i = 0; i < n; i++)
+    double active = 0, reread = 0;
+    for (int i = 0; i < n; i++) {
         active += jobs[i].cost.parts > 0 ? fmax(1, jobs[i].cost.parts) : np;
+        reread += jobs[i].cost.reread_bytes;
+    }
     int at_work = (int)fmin(np, active);
+    double hosts = ceil(at_work / (double)m->processes_per_host);
+    for (int i = 0; i < n && reread > hosts * (double)m->host_bytes / 2; i++)
+        jobs[i].cost.reread_bytes = 0; /* memory does not keep what the stage before has written */
     for (int i = 0; i < n; i++) {
         struct machine_cost cost = machine_cost(m, d->nodes[jobs[i].node].stage, &jobs[i].cost, at_work);
         if (jobs[i].known)

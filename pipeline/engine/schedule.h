@@ -35,7 +35,8 @@ struct schedule_slot {
 struct job schedule_judge(const struct machine *m, const struct dag *d, int i, int np, struct headers *h);
 
 /* Local, pure. What n judged jobs of one stage take while as many of np processes are at work as find work in
- * them, which share hosts and disks: returns how many these are. */
+ * them, which share hosts and disks: returns how many these are. Artifacts that the memory of the hosts
+ * cannot keep are read from the disk. */
 int schedule_price(const struct machine *m, const struct dag *d, struct job *jobs, int n, int np);
 
 /* Local. Places n jobs on np processes: slots[n], in the order to run them. Each job receives the smallest

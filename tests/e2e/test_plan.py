@@ -1,6 +1,7 @@
 """Planning: the table and the JSON of plan on numbers of processes, machine files, and memory that will not fit."""
 import json
 import os
+import re
 import sys
 
 import numpy as np
@@ -133,6 +134,22 @@ class Plan(lib.Case):
         run = self.plan("--json")
         self.assertFalse(json.loads(run.stdout)[0]["fits"])
         self.assertIn("it may be refused; memory_per_process: %s would do" % would, run.stderr)
+
+    def test_probe(self):
+        """On tmpfs and on a disk: all there, room told beside what the run takes, the folder as it was; and one that cannot be written."""
+        for np_ in (0, 2):
+            text = self.sinew(["plan", self.config, "--probe"], np=np_).stdout
+            for tried in ("locks of whole files (flock)", "locks of ranges (fcntl)", "flush, rename, flush of the folder",
+                          "every process sees new files", "one file by all, read back"):
+                self.assertRegex(text, r"(?m)^%s +yes" % re.escape(tried))
+            self.assertRegex(text, r"(?m)^room +[0-9.]+ [kMGT]?B +[0-9.]+ [kMGT]?B at the most for this run$")
+            self.assertEqual(os.listdir(self.path("out")), [])
+        self.assertIn("give one of them", self.plan("--probe", "--json", status=2).stderr)
+        self.write("file", "")
+        self.config = self.write("study.yaml", STUDY.format(out=self.path("file", "out"), memory="1 GiB", base=self.path("base"),
+                                                            tuned=self.path("tuned")))
+        run = self.plan("--probe", status=4)
+        self.assertIn(self.path("file"), run.stderr)
 
 
 if __name__ == "__main__":

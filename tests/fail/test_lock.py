@@ -265,6 +265,17 @@ class Lock(lib.Case):
             self.assertIn("x.h5: another program has it open for writing", done.stderr)
         self.assertEqual(self.run_once().returncode, 0)
 
+    def test_probe_says_so(self):
+        """plan --probe on such a mount: the locks are missing, what is left does, and nothing of it stays behind."""
+        for number, np_ in ((37, 0), (524, 2)):
+            run = lib.run_sinew(np_, ["plan", self.config, "--probe"], cwd=self.dir, env=self.without(number), timeout=60)
+            self.assertEqual(run.returncode, 0, run.text())
+            self.assertRegex(run.stdout, r"(?m)^locks of whole files \(flock\) +no +lock files with signs of life do instead; .*HDF5_USE_FILE_LOCKING=FALSE")
+            self.assertRegex(run.stdout, r"(?m)^locks of ranges \(fcntl\) +no ")
+            self.assertRegex(run.stdout, r"(?m)^one file by all, read back +yes +%d process" % max(1, np_))
+            self.assertEqual(os.listdir(self.out), [])
+            shutil.rmtree(self.out)
+
 
 if __name__ == "__main__":
     lib.main()

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "command/planning/devices.h"
 #include "command/planning/fit.h"
+#include "command/planning/share.h"
 #include "engine/fresh.h"
 #include "engine/scratch.h"
 #include "hdf5/h5.h"
@@ -278,21 +279,6 @@ static err_t measure_work(struct calibration *c, struct err *e)
     return say_where(c, e);
 }
 
-/* Collective. Process 0's text, or NULL, to all. */
-static err_t share_text(const struct runner *r, const char **text, struct err *e)
-{
-    const char *own = r->comm->me == 0 ? *text : NULL;
-    int64_t length = own ? (int64_t)strlen(own) + 1 : 0;
-    char *copy;
-    comm_bcast(r->comm, &length, (int64_t)sizeof length, 0);
-    if (arena_array(r->arena, "calibration.text", length, &copy, e) == ERR_OK && own)
-        memcpy(copy, own, (size_t)length);
-    TRY_ALL(r->comm, e);
-    comm_bcast(r->comm, copy, length, 0);
-    *text = length > 0 ? copy : NULL;
-    return ERR_OK;
-}
-
 err_t calibration_measure(const struct runner *r, const char *in, const char *checkpoint, struct machine *m,
                           struct err *e)
 {
@@ -301,8 +287,8 @@ err_t calibration_measure(const struct runner *r, const char *in, const char *ch
     if (r->comm->me == 0 && path_make_dir(in, e) == ERR_OK)
         scratch_make(in, ".calibration", &folder, r->arena, e);
     TRY_ALL(r->comm, e);
-    TRY(share_text(r, &folder, e));
-    TRY(share_text(r, &checkpoint, e));
+    TRY(share_text(r->comm, &folder, r->arena, e));
+    TRY(share_text(r->comm, &checkpoint, r->arena, e));
     c.folder = folder;
     err_t code = devices_measure(r->comm, folder, checkpoint, m, r->arena, e);
     if (code == ERR_OK && r->comm->me == 0) {

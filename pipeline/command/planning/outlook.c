@@ -137,7 +137,7 @@ err_t outlook_model(const struct machine *m, const struct dag *d, struct text *o
     if (!m->file)
         return text_add(
             out, e,
-            "Nothing was measured: rates are assumed, of a core of 2020 and of disks that give a process %s/s; "
+            "Nothing was measured: rates are assumed, of an EPYC core and of disks that give a process %s/s; "
             "'sinew plan %s --calibrate' measures this machine.\n",
             human_bytes(m->read_process, read, sizeof read), d->config->file);
     TRY(text_add(out, e, "Rates are those of %s%s%s: measured for ", m->file, m->measured[0] ? ", " : "",

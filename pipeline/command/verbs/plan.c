@@ -6,6 +6,7 @@
 #include "command/inputs.h"
 #include "command/planning/calibration.h"
 #include "command/planning/outlook.h"
+#include "command/planning/probe.h"
 #include "engine/fresh.h"
 #include "engine/machine/machine_file.h"
 #include "engine/scratch.h"
@@ -28,6 +29,8 @@ static err_t plan_words(struct cli *c, int n, char **words, struct err *e)
         code = outlook_counts(c->plan.processes, &counts, &ncounts, &scratch, e);
     arena_release(&scratch);
     c->terse = c->plan.json;
+    if (code == ERR_OK && c->plan.json && c->plan.probe)
+        return err_set(e, ERR_CONFIG, "--probe speaks to a reader, --json to a program: give one of them");
     return code;
 }
 
@@ -216,9 +219,19 @@ static err_t judge_memory(const struct plan *p, const struct outlook *o, struct 
     return ERR_OK;
 }
 
+/* ---- disk ---- */
+
+static void print_room(double has, double needs)
+{
+    char free_bytes[32], planned[32];
+    printf("%-34s %-14s %s at the most for this run%s\n\n", "room",
+           human_bytes(has, free_bytes, sizeof free_bytes), human_bytes(needs, planned, sizeof planned),
+           needs > has ? ": TOO LITTLE" : "");
+}
+
 /* ---- the verb ---- */
 
-static err_t plan_root(struct runner *r, const struct cli *c, struct err *e)
+static err_t plan_root(struct runner *r, const struct cli *c, double room, struct err *e)
 {
     struct plan p = {.r = r, .m = r->machine, .d = r->dag};
     struct inputs in = {.arena = r->arena, .headers = r->headers};
@@ -233,6 +246,8 @@ static err_t plan_root(struct runner *r, const struct cli *c, struct err *e)
         fputs(out.text, stdout);
         return judge_memory(&p, &o, e);
     }
+    if (c->plan.probe)
+        print_room(room, o.list[o.n - 1].disk_bytes);
     TRY(print_stages(&p, e));
     if (c->plan.processes)
         TRY(outlook_table(&o, &out, e));
@@ -283,7 +298,7 @@ static err_t calibrate(struct runner *r, const struct cli *c, struct machine *m,
 
 static void plan_listen(const struct cli *c, const struct comm *world)
 {
-    if (c->plan.calibrate)
+    if (c->plan.calibrate || c->plan.probe)
         scratch_listen(world);
 }
 
@@ -296,10 +311,13 @@ static void plan_end(const struct cli *c)
 static err_t plan_run(struct runner *r, const struct cli *c, struct err *e)
 {
     struct machine measured;
+    double room = -1;
+    if (c->plan.probe)
+        TRY(probe_output(r, r->dag->config->output, &room, e));
     if (c->plan.calibrate)
         TRY(calibrate(r, c, &measured, e));
     if (r->comm->me == 0)
-        plan_root(r, c, e);
+        plan_root(r, c, room, e);
     return comm_agree(r->comm, e);
 }
 
@@ -316,6 +334,10 @@ static const struct verb_option plan_options[] = {
      "measure this machine first, in a minute or two, in the output folder: disks, and all\n"
      "kinds of work in small simulated studies; into FILE of --machine, or machine.yaml there",
      OPTION_FLAG, offsetof(struct cli, plan.calibrate), NULL},
+    {"probe", '\0', NULL,
+     "try the file system of the output folder first: locks, files that all hosts see, a\n"
+     "write of all processes into one file, room; and say what to set",
+     OPTION_FLAG, offsetof(struct cli, plan.probe), NULL},
     {"json", 'j', NULL, "a JSON list, one object for each number of processes, instead of text", OPTION_FLAG,
      offsetof(struct cli, plan.json), NULL},
     {0},
@@ -323,7 +345,7 @@ static const struct verb_option plan_options[] = {
 
 const struct verb verb_plan = {
     .name = "plan",
-    .args = "CONFIG [--processes N,N,...] [--calibrate] [--machine FILE] [--json]",
+    .args = "CONFIG [--processes N,N,...] [--calibrate] [--probe] [--machine FILE] [--json]",
     .brief = "check, then the DAG, what is fresh, bytes, flops, memory per process, estimated time",
     .more = "Without --processes the figures are for the number under whose mpirun it runs.\n"
             "  sinew plan study.yaml --processes 1,16,256\n",
