@@ -20,7 +20,39 @@ for part in ("situations_scales", "situations_packed", "situations_folders", "si
 names = importlib.import_module("situations_names")
 
 
+# The whole list, a regex a thing, "section what" as in the table: that no row gets lost with a file of rows.
+LISTED = {
+    "7 scales": ["128x128 by F32", "16x32 by BF16, weight_block_size", "16x32 weight_scale by F8_E8M0", "the tensor by F16, a scalar", r"the tensor by F32 \[1\]",
+                 r"a row by BF16 \[out, 1\]", "MXFP8", "NVFP4: over", "NVFP4 of ModelOpt", "MXFP4 of compressed-tensors", "FP8 without its scales",
+                 "input_scale beside", "key-value cache", "learned scales"],
+    "7 MXFP4": ["gpt-oss: blocks against bf16", "blocks in the base"],
+    "7 int8": ["bitsandbytes against int8", "compressed-tensors against int8"],
+    "7 packed": ["Qwen3-MoE: packed", "Mixtral, w1 w3 w2", "transformers 5's mlp", "DeepSeek", "gpt-oss, turned and interleaved", "Phi-3", "Llama 4", "packed on both sides",
+                 "FP8 one by one"],
+    "7 quantizer": ["GPTQ", "AWQ", "bitsandbytes int8", "bitsandbytes nf4", "bitsandbytes fp4", "compressed-tensors int4", "compressed-tensors int8", "hqq", "torchao"],
+    "8 names": ["_orig_mod. in front", "_orig_mod. inside", "^module", "base_model.model", "language_model. in front", "model.language_model", "pretrained_model", "FSDP inside"],
+    "8 heads": ["v_head", "score", "value_head", "critic. beside", "EMA copy, ema", "EMA copy, model_ema"],
+    "8 towers": ["visual.blocks.0 is not model.layers.0", "LLaVA", "model.visual. beside"],
+    "8 mtp": ["Qwen3-Next: told", "Qwen3-Next, included", "DeepSeek's layer"],
+    "8 buffers": ["GPT-2's masks, inv_freq: base", "tuned side only", "a true bias"],
+    "8 tied": ["an equal head beside the tuned", "a head that drifted", "one storage", "held twice"],
+    "8 index": ["without an index", "omits", "in other shards", "twice", "stray|model.safetensors beside", "another set", "no shard"],
+    "8 config": ["BOM", "NaN and Infinity"],
+    "8 hub": ["."],
+    "8 maps": ["module", "model_state_dict", "^model", "state_dict"],
+    "8 rules": ["Qwen2.5-VL before", "nothing in common"],
+    "8 logits": ["completion_mask", "response_mask", "loss_mask", "entropies .batch, tokens", "V2", "top-k log", "20 at -Inf", "vocabularies that differ"],
+}
+
+
 class Situations(lib.Case):
+    def test_nothing_of_the_list_is_missing(self):
+        have = [(row.section, row.what) for row in table.rows] + [("8 logits", row[0]) for row in logits.make_rows()]
+        missing = [(section, word) for section, words in LISTED.items() for word in words
+                   if not any(s == section and re.search(word, what) for s, what in have)]
+        self.assertEqual(missing, [])
+        self.assertGreaterEqual(len(have), 456)
+
     def test_every_row(self):
         whole = table.Table(self.dir)
         whole.run_all()
