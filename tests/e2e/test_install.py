@@ -47,6 +47,7 @@ class Install(lib.Case):
         for script in ("slurm/study.sbatch", "pbs/study.pbs"):
             dry = run("bash", os.path.join(prefix, "share/sinew/jobs", script), "--dry-run", config, cwd=self.dir, env=env)
             self.assertIn("study: program %s, sinew 0." % sinew, dry.stdout, dry.stderr)
+            self.assertRegex(dry.stdout, r"study: state   \d+ nodes: 0 fresh, ")
             named = run("bash", os.path.join(prefix, "share/sinew/jobs", script), "--dry-run", config, cwd=self.dir,
                         env=dict(env, SINEW=lib.binary()))
             self.assertIn("study: program %s, sinew 0." % lib.binary(), named.stdout, named.stderr)
