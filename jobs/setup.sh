@@ -11,7 +11,7 @@ setup_packages="openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libscalapack-open
     libjansson-dev libxxhash-dev cmake ninja-build make gcc libc6-dev pkg-config gnuplot-nox"
 setup_test_packages="libcmocka-dev python3-numpy python3-h5py python3-pandas python3-torch hdf5-tools chromium
     clang clang-format clang-tidy cppcheck man-db groff-base slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge environment-modules
-    file dpkg-dev iproute2"
+    file dpkg-dev iproute2 gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
 
 # What RHEL and its kin call those. Some are in CodeReady Builder and in EPEL.
 setup_rpm_packages="openmpi openmpi-devel hdf5-openmpi-devel scalapack-openmpi-devel openblas-devel libyaml-devel jansson-devel

@@ -6,6 +6,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(codes_avx512),
     ISA_ROW_AVX2(codes_avx2),
+    ISA_ROW_NEON(codes_neon),
     ISA_ROW_PORTABLE(codes_portable),
 };
 

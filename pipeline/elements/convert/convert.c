@@ -6,6 +6,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(convert_avx512),
     ISA_ROW_AVX2(convert_avx2),
+    ISA_ROW_NEON(convert_neon),
     ISA_ROW_PORTABLE(convert_portable),
 };
 

@@ -8,6 +8,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(size_avx512),
     ISA_ROW_AVX2(size_avx2),
+    ISA_ROW_NEON(size_neon),
     ISA_ROW_PORTABLE(size_portable),
 };
 
