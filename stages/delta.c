@@ -1,6 +1,7 @@
 /* delta: reads a pair once and writes the update: what changed, its old and new bits, sums per tensor. */
 #include "study/stage.h"
 
+#include "delta/histograms.h"
 #include "delta/kept.h"
 #include "delta/settings.h"
 #include "kernels/change/change.h"
@@ -67,14 +68,6 @@ static const struct schema *const delta_tables[] = {&schema_cells,     &schema_s
                                                     &schema_bins,      &tensor_histograms_table,
                                                     &inf_counts_table, NULL};
 
-/* What a tensor adds up to. */
-struct delta_sums {
-    struct change change;
-    struct size_sums size;
-    struct concentration_counts counts; /* by |difference| */
-};
-_Static_assert((int)CHANGE_SIZE_REST == (int)CONCENTRATION_REST, "one idea of bins");
-
 static void delta_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base || !view->tuned)
@@ -98,11 +91,11 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes += 6e4 + 2000 * ntensors;
     out->disk_bytes = out->write_bytes + (p->store == DELTA_STORES_UPDATE ? 0.1 * 2 * bytes * n : 0);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
-                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct delta_sums)) + 600 * ntensors +
+                         6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct block_totals)) + 600 * ntensors +
                          concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
-    double sums = fmin(walk_bytes(sizeof(struct delta_sums)), ntensors / 2 * sizeof(struct delta_sums));
+    double sums = fmin(walk_bytes(sizeof(struct block_totals)), ntensors / 2 * sizeof(struct block_totals));
     out->likely_bytes = out->process_bytes - (double)readahead_bytes(&view->read) - held * 1.5 * bytes -
-                        walk_bytes(sizeof(struct delta_sums)) + sums;
+                        walk_bytes(sizeof(struct block_totals)) + sums;
 }
 
 /* The run's working state. */
@@ -116,7 +109,8 @@ struct delta {
     struct update_part part[PARTS]; /* this process's blocks of the window, and of those before */
     void *w0, *w1, *base; /* one piece in the compare type; base: where w0 is zero and w1 the update */
     struct walk walk;
-    struct block_sums block; /* the block at work */
+    struct block_sums block;    /* the block at work */
+    struct block_totals totals; /* it alone, where no bits are kept */
     struct kept_room kept;
     int64_t window; /* elements that a process takes at once */
     double tolerance[CHANGE_TOLERANCES];
@@ -127,7 +121,7 @@ struct delta {
     struct table tensors, tensor_sparsity, bins, histograms, infs, skipped;
     int64_t touched; /* tensors of main with a changed element, and the last of them */
     const char *last_touched;
-    struct delta_sums *total;       /* of the cell */
+    struct block_totals *total;     /* of the cell */
     int64_t *nonzero[2];            /* per tensor of main and aside, as are the next */
     struct square_sums *squares[2]; /* NaN where a tensor has no difference */
     double read_bytes;              /* by this process, since the last progress */
@@ -157,7 +151,7 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
 {
     TRY((is_aside(d) ? pair_read_aside : pair_read)(&d->pair, t, first, n, d->w0, d->w1, e));
     if (is_bits(d, t)) {
-        struct change *c = &((struct delta_sums *)walk_sums(&d->walk, t))->change;
+        struct change *c = &((struct block_totals *)walk_sums(&d->walk, t))->change;
         int64_t unequal =
             change_unequal(d->w0, d->w1, n, (size_t)dtype_bits(decoder_type(d->set->base[t])) / 8);
         c->counts.bit_changed += unequal;
@@ -178,7 +172,7 @@ static err_t take_sizes(struct delta *d, int64_t next, struct err *e)
 {
     const struct change_sizes *z = d->sizes;
     if (d->counted != next && z->least <= z->most) {
-        struct delta_sums *s = walk_sums(&d->walk, d->counted);
+        struct block_totals *s = walk_sums(&d->walk, d->counted);
         TRY(concentration_room(&s->counts, z->least, z->most + 1, d->ctx->arena, e));
         change_sizes_take(d->sizes, &s->change, d->arithmetic, s->counts.n, s->counts.first, d->tolerance,
                           d->p->tolerances.n);
@@ -209,43 +203,77 @@ static err_t look_at_block(struct delta *d, struct update_part *p, int64_t b, st
         TRY(compare_piece(d, p, at.tensor, at.first + done, n, e));
     }
     size_normalise(&d->block.size);
-    if (!is_aside(d))
+    if (!is_aside(d) && d->p->store == DELTA_STORES_UPDATE)
         kept_put(d->ctx->journal, b, p, &begin, &d->block);
     d->read_bytes += 4.0 * (double)at.n;
     return ERR_OK;
+}
+
+/* Adds the block at work, which is the part's from the mark on, to sums: its tensor's, or its own. */
+static void add_block(struct delta *d, const struct update_part *p, int64_t tensor,
+                      const struct block_mark *begin, struct block_totals *s)
+{
+    const int64_t bytes = arithmetic_bytes(d->arithmetic), changed = p->nvalues - begin->values;
+    const char *old_bits = (char *)p->old_bits + begin->values * bytes,
+               *new_bits = (char *)p->new_bits + begin->values * bytes;
+    size_normalise(&s->size);
+    size_merge(&s->size, &d->block.size);
+    for (int i = 0; i < MAGNITUDE_BINS; i++)
+        s->change.counts.bin_elements[i] += d->block.bins[i];
+    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, changed, d->tolerance,
+               d->p->tolerances.n, d->sizes);
+    count_relative(d, &s->change.counts, old_bits, new_bits, changed, p->nnonfinite - begin->nonfinite);
+    if (!is_update(d, tensor))
+        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, changed);
+    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + begin->nonfinite * bytes,
+                         p->nnonfinite - begin->nonfinite, d->p->tolerances.n);
+}
+
+/* Adds the block at work to its tensor's sums by way of its own, which are kept: where no bits are. */
+static err_t add_kept(struct delta *d, const struct update_part *p, int64_t b, int64_t tensor,
+                      const struct block_mark *begin, struct block_totals *s, struct err *e)
+{
+    struct block_totals *x = &d->totals;
+    TRY(take_sizes(d, -1, e));
+    d->counted = tensor;
+    block_totals_clear(x);
+    add_block(d, p, tensor, begin, x);
+    if (d->sizes->least <= d->sizes->most) {
+        TRY(concentration_room(&x->counts, d->sizes->least, d->sizes->most + 1, d->ctx->arena, e));
+        change_sizes_take(d->sizes, &x->change, d->arithmetic, x->counts.n, x->counts.first, d->tolerance,
+                          d->p->tolerances.n);
+    }
+    block_totals_normalise(x);
+    TRY(kept_totals_put(d->ctx->journal, b, x, &d->kept, d->ctx->arena, e));
+    return block_totals_add(s, &d->totals, d->ctx->arena, e);
 }
 
 /* Compares one block, or takes it from where it was kept, and adds it to its tensor's sums. */
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
-    struct delta_sums *s = walk_sums(&d->walk, at.tensor);
-    int64_t bytes = arithmetic_bytes(d->arithmetic);
+    struct block_totals *s = walk_sums(&d->walk, at.tensor);
+    struct journal *j = is_aside(d) ? NULL : d->ctx->journal;
+    const int stored = d->p->store == DELTA_STORES_UPDATE;
     int there = 0;
     TRY(take_sizes(d, at.tensor, e));
-    if (d->p->store != DELTA_STORES_UPDATE) /* nobody asks for the blocks before: their room is used again */
+    if (!stored) { /* nobody asks for the blocks before: their room is used again */
         TRY(update_part_start(p, b, b + 1, e));
+        TRY(kept_totals_get(j, b, concentration_bins(d->arithmetic), &d->totals, &d->kept, d->ctx->arena,
+                            &there, e));
+        if (there)
+            return block_totals_add(s, &d->totals, d->ctx->arena, e);
+    }
     const struct block_mark begin = block_mark(p);
     update_part_block(p, b);
-    if (!is_aside(d))
-        TRY(kept_get(d->ctx->journal, b, at.n, &d->kept, p, &d->block, &there, e));
+    if (stored)
+        TRY(kept_get(j, b, at.n, &d->kept, p, &d->block, &there, e));
     if (!there)
         TRY(look_at_block(d, p, b, e));
     update_part_block(p, b + 1);
-    size_normalise(&s->size);
-    size_merge(&s->size, &d->block.size);
-    for (int i = 0; i < MAGNITUDE_BINS; i++)
-        s->change.counts.bin_elements[i] += d->block.bins[i];
-    const char *old_bits = (char *)p->old_bits + begin.values * bytes,
-               *new_bits = (char *)p->new_bits + begin.values * bytes;
-    int64_t changed = p->nvalues - begin.values;
-    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, changed, d->tolerance,
-               d->p->tolerances.n, d->sizes);
-    count_relative(d, &s->change.counts, old_bits, new_bits, changed, p->nnonfinite - begin.nonfinite);
-    if (!is_update(d, at.tensor))
-        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, changed);
-    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + begin.nonfinite * bytes,
-                         p->nnonfinite - begin.nonfinite, d->p->tolerances.n);
+    if (!stored && journal_due(j))
+        return add_kept(d, p, b, at.tensor, &begin, s, e);
+    add_block(d, p, at.tensor, &begin, s);
     return ERR_OK;
 }
 
@@ -287,7 +315,7 @@ static struct square_sums squares_of(const struct size_sums *s)
 }
 
 /* Process 0. The rows of one finished tensor. */
-static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct err *e)
+static err_t add_tensor(struct delta *d, int64_t t, struct block_totals *s, struct err *e)
 {
     struct change *c = &s->change;
     const struct layout_tensor *x = &d->set->layout.tensors[t];
@@ -324,14 +352,7 @@ static err_t add_tensor(struct delta *d, int64_t t, struct delta_sums *s, struct
         if (k->bin_elements[b] > 0)
             TRY(TABLE_ADD(&d->bins, e, V_INT(t), V_INT(b), V_INT(k->bin_elements[b]),
                           V_INT(k->bin_updated[b])));
-    for (int b = 0; b < CHANGE_EXPONENTS; b++)
-        if (k->exponents[b] > 0)
-            TRY(TABLE_ADD_OF(tensor_histograms_table, &d->histograms, e, V_INT(t), V_TEXT("abs_delta"),
-                             V_INT(b + CHANGE_EXPONENT_0), V_INT(k->exponents[b])));
-    for (int b = 0; b < CHANGE_STEPS; b++)
-        if (k->steps[b] > 0)
-            TRY(TABLE_ADD_OF(tensor_histograms_table, &d->histograms, e, V_INT(t), V_TEXT("ulp_distance"),
-                             V_INT(b - 1), V_INT(k->steps[b])));
+    TRY(histograms_add_tensor(&d->histograms, t, k, e));
     if (k->inf_count > 0)
         TRY(TABLE_ADD_OF(inf_counts_table, &d->infs, e, V_INT(t), V_INT(k->inf_count)));
     change_merge(&d->total->change, c);
@@ -346,12 +367,10 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
 {
     struct delta *d = arg;
     const struct comm *c = d->ctx->comm;
-    struct delta_sums none = {.change = {.max_abs = 0}}, *x = sums ? sums : &none;
+    struct block_totals none = {.change = {.max_abs = 0}}, *x = sums ? sums : &none;
     if (sums) {
         struct change *change = &x->change;
-        xsum_normalise(&change->counts.sum_abs);
-        xsum_normalise(&change->counts.sum_squares);
-        size_normalise(&x->size);
+        block_totals_normalise(x);
         comm_sum_to_root(c, (int64_t *)&change->counts, CHANGE_WORDS);
         comm_sum_to_root(c, (int64_t *)&x->size, SIZE_WORDS);
         comm_max_real_to_root(c, &change->max_abs, 1);
@@ -460,22 +479,7 @@ static err_t write_tables(struct delta *d, const struct input *base, const struc
         TRY(TABLE_ADD(&sparsity, e, V_TEXT(cell->name), V_TEXT(ctx->node), V_TEXT("relative"),
                       V_REAL(d->p->relative.v[i]), V_INT(l->elements), V_INT(k->relative[i]),
                       V_REAL(1 - (double)k->relative[i] / n)));
-    for (int b = 0; b < CHANGE_EXPONENTS; b++)
-        if (k->exponents[b] > 0)
-            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
-                             V_TEXT("abs_delta"), V_INT(b + CHANGE_EXPONENT_0),
-                             V_REAL(ldexp(1, b + CHANGE_EXPONENT_0)), V_INT(k->exponents[b]),
-                             V_INT(k->exponents[b])));
-    for (int b = 0; b < CHANGE_STEPS; b++)
-        if (k->steps[b] > 0)
-            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
-                             V_TEXT("ulp_distance"), V_INT(b - 1), V_REAL(b == 0 ? 0 : ldexp(1, b - 1)),
-                             V_INT(k->steps[b]), V_INT(k->steps[b])));
-    for (int b = 0; b < MAGNITUDE_BINS; b++)
-        if (k->bin_elements[b] > 0)
-            TRY(TABLE_ADD_OF(histograms_table, &histograms, e, V_TEXT(cell->name), V_TEXT(ctx->node),
-                             V_TEXT("magnitude"), V_INT(b), V_REAL(magnitude_bin_lower(b)),
-                             V_INT(k->bin_elements[b]), V_INT(k->bin_updated[b])));
+    TRY(histograms_add_cell(&histograms, cell->name, ctx->node, k, e));
     TRY(scopes_tables(l, d->nonzero[0], d->squares[0], cell->name, ctx->node, &layers, &modules, a, e));
     concentration_fill(&d->survey, &d->tensors);
     TRY(scopes_layers_aside(&d->pair.match.aside, d->nonzero[1], d->squares[1], cell->name, ctx->node,
@@ -496,7 +500,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
 {
     struct ctx *ctx = d->ctx;
     struct walk *w = &d->walk;
-    const struct walk_sums sums = {.bytes = sizeof(struct delta_sums), .end = end_tensor, .arg = d};
+    const struct walk_sums sums = {.bytes = sizeof(struct block_totals), .end = end_tensor, .arg = d};
     int turn = 0;
     d->set = set;
     walk_start(w, ctx->comm, &set->layout, d->window, &sums, ctx->arena, e);

@@ -40,8 +40,7 @@ err_t concentration_room(struct concentration_counts *counts, int64_t from, int6
     return ERR_OK;
 }
 
-/* Local. dst += src. */
-static err_t add_counts(struct concentration_counts *dst, const struct concentration_counts *src,
+err_t concentration_add(struct concentration_counts *dst, const struct concentration_counts *src,
                         struct arena *a, struct err *e)
 {
     if (src->bins == 0)
@@ -264,7 +263,7 @@ void concentration_end(struct concentration_survey *s, int aside, int64_t tensor
         else
             s->cuts[aside][tensor] = concentration_cuts(&sum, n);
         if (!aside && e->code == ERR_OK)
-            add_counts(&s->main_counts, &sum, s->arena, e);
+            concentration_add(&s->main_counts, &sum, s->arena, e);
     }
     if (sum.bins > 0)
         memset(sum.n, 0, (size_t)sum.bins * sizeof *sum.n);

@@ -51,6 +51,10 @@ int concentration_bins(enum arithmetic arithmetic);
 err_t concentration_room(struct concentration_counts *counts, int64_t from, int64_t to, struct arena *a,
                          struct err *e);
 
+/* Local. dst += src. */
+err_t concentration_add(struct concentration_counts *dst, const struct concentration_counts *src,
+                        struct arena *a, struct err *e);
+
 /* How far down each share reaches: to the `rest` largest elements of bin `bin`, or, where that is -1, to all
  * that are not zero. */
 struct concentration_cuts {

@@ -104,6 +104,82 @@ err_t kept_get(struct journal *j, int64_t b, int64_t n, struct kept_room *room, 
     return ERR_OK;
 }
 
+_Static_assert((int)CHANGE_SIZE_REST == (int)CONCENTRATION_REST, "one idea of bins");
+
+void block_totals_clear(struct block_totals *x)
+{
+    const struct concentration_counts counts = x->counts;
+    memset(x, 0, sizeof *x);
+    x->counts = counts;
+    if (counts.n)
+        memset(counts.n, 0, (size_t)counts.bins * sizeof *counts.n);
+}
+
+void block_totals_normalise(struct block_totals *x)
+{
+    xsum_normalise(&x->change.counts.sum_abs);
+    xsum_normalise(&x->change.counts.sum_squares);
+    size_normalise(&x->size);
+}
+
+err_t block_totals_add(struct block_totals *sum, const struct block_totals *x, struct arena *a, struct err *e)
+{
+    change_merge(&sum->change, &x->change);
+    size_normalise(&sum->size);
+    size_merge(&sum->size, &x->size);
+    return concentration_add(&sum->counts, &x->counts, a, e);
+}
+
+/* What a step of totals holds behind change and size: the bins that are not empty. */
+struct kept_bin {
+    uint32_t bin, count;
+};
+
+err_t kept_totals_put(struct journal *j, int64_t b, const struct block_totals *x, struct kept_room *room,
+                      struct arena *a, struct err *e)
+{
+    const struct concentration_counts *k = &x->counts;
+    struct kept_bin one;
+    int64_t n = 0;
+    TRY(arena_grow(a, "delta.kept", k->bins * (int64_t)sizeof one, &room->cap, &room->bytes, e));
+    for (int64_t i = 0; i < k->bins; i++)
+        if (k->n[i] > 0) {
+            one = (struct kept_bin){(uint32_t)(k->first + i), (uint32_t)k->n[i]};
+            memcpy(room->bytes + n++ * (int64_t)sizeof one, &one, sizeof one);
+        }
+    const struct hash_part parts[] = {
+        {&x->change, sizeof x->change}, {&x->size, sizeof x->size}, {room->bytes, (size_t)n * sizeof one}};
+    journal_put(j, b, parts, (int)(sizeof parts / sizeof *parts));
+    return ERR_OK;
+}
+
+err_t kept_totals_get(struct journal *j, int64_t b, int bins, struct block_totals *x, struct kept_room *room,
+                      struct arena *a, int *there, struct err *e)
+{
+    const int64_t fixed = (int64_t)(sizeof x->change + sizeof x->size);
+    const struct step *step = journal_find(j, b);
+    struct kept_bin one;
+    *there = 0;
+    if (!step || step->bytes < fixed || step->bytes > fixed + bins * (int64_t)sizeof one ||
+        (step->bytes - fixed) % (int64_t)sizeof one != 0)
+        return ERR_OK;
+    TRY(arena_grow(a, "delta.kept", step->bytes, &room->cap, &room->bytes, e));
+    if (!journal_get(j, step, room->bytes))
+        return ERR_OK;
+    block_totals_clear(x);
+    memcpy(&x->change, room->bytes, sizeof x->change);
+    memcpy(&x->size, room->bytes + sizeof x->change, sizeof x->size);
+    for (const char *at = room->bytes + fixed; at < room->bytes + step->bytes; at += sizeof one) {
+        memcpy(&one, at, sizeof one);
+        if (one.bin >= (uint32_t)bins)
+            return ERR_OK;
+        TRY(concentration_room(&x->counts, one.bin, (int64_t)one.bin + 1, a, e));
+        x->counts.n[one.bin - x->counts.first] = one.count;
+    }
+    *there = 1;
+    return ERR_OK;
+}
+
 int64_t kept_blocks(const struct journal *j, int64_t n)
 {
     const struct step *steps;

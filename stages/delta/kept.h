@@ -3,8 +3,10 @@
 #ifndef SINEW_DELTA_KEPT_H
 #define SINEW_DELTA_KEPT_H
 
+#include "kernels/change/change.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
+#include "compare/concentration.h"
 #include "compare/update.h"
 #include "study/journal.h"
 
@@ -34,6 +36,33 @@ struct kept_room {
  * SYSTEM over budget. */
 err_t kept_get(struct journal *j, int64_t b, int64_t n, struct kept_room *room, struct update_part *p,
                struct block_sums *s, int *there, struct err *e);
+
+/* What a block, or a tensor, adds up to. */
+struct block_totals {
+    struct change change;
+    struct size_sums size;
+    struct concentration_counts counts; /* by |difference| */
+};
+
+/* Local. Nothing yet; the room of the counts stays. */
+void block_totals_clear(struct block_totals *x);
+
+/* Local. Carries propagated: before it is added to others, kept or summed over processes. */
+void block_totals_normalise(struct block_totals *x);
+
+/* Local. sum += x, whose exact sums are normalised. Errors: SYSTEM over budget. */
+err_t block_totals_add(struct block_totals *sum, const struct block_totals *x, struct arena *a,
+                       struct err *e);
+
+/* Local. Keeps what block b adds up to, where it is time to: for when no bits are stored. Errors: SYSTEM over
+ * budget. */
+err_t kept_totals_put(struct journal *j, int64_t b, const struct block_totals *x, struct kept_room *room,
+                      struct arena *a, struct err *e);
+
+/* Local. Fills x, whose counts may have memory, with what block b adds up to, where that was kept whole.
+ * bins: that there may be. Errors: SYSTEM over budget. */
+err_t kept_totals_get(struct journal *j, int64_t b, int bins, struct block_totals *x, struct kept_room *room,
+                      struct arena *a, int *there, struct err *e);
 
 /* Local. How many of n blocks were kept. Pure. */
 int64_t kept_blocks(const struct journal *j, int64_t n);

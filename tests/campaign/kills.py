@@ -41,18 +41,18 @@ stages:
 {stages}
 """
 MASKS = "  mask: {needs: [delta]}\n  overlap: {needs: [mask]}\n"
+SUMS = "  delta-sums: {kind: delta, needs: [load], store: none}\n"
 RANK = "  rank: {needs: [delta]}\n"
 ENTROPY = "  token-entropy: {needs: [load]}\n"
 # What is done, and how large it is.
 WORK = {
-    "short": dict(algorithms="ppo, grpo", synth="scale: 0.125, layers: 2, logits: 2048", stages=MASKS + RANK + ENTROPY),
-    "demo": dict(algorithms="ppo, grpo, dpo, kto", synth="scale: 0.125, layers: 8, logits: 256", stages=MASKS + RANK + ENTROPY),
+    "short": dict(algorithms="ppo, grpo", synth="scale: 0.125, layers: 2, logits: 2048", stages=SUMS + MASKS + RANK + ENTROPY),
+    "demo": dict(algorithms="ppo, grpo, dpo, kto", synth="scale: 0.125, layers: 8, logits: 256", stages=SUMS + MASKS + RANK + ENTROPY),
     "rank": dict(algorithms="ppo", synth="scale: 0.25, layers: 6, logits: 16", stages=RANK),
     "entropy": dict(algorithms="ppo", synth="scale: 0.0625, layers: 1, logits: 20000", stages=ENTROPY),
     "overlap": dict(algorithms="ppo, grpo, dpo", seeds=list(range(16)), synth="scale: 0.25, layers: 2, logits: 16", stages=MASKS),
     "pair": dict(algorithms="grpo", synth="scale: 1, layers: 4, logits: 16", stages=MASKS, memory="1 GiB"),
 }
-KEPT = ("delta", "rank", "token-entropy", "overlap")      # the kinds that keep steps
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 

@@ -25,15 +25,15 @@ class Kills(lib.Case):
     def test_inside_nodes(self):
         study = self.study
         # Each kind of node by SIGKILL, then a stop in good order, without mpirun and with.
-        for kind, np, who, then in (("delta", 0, "all", 2), ("rank", 2, "one", 0)):
+        for kind, np, who, then in (("delta", 0, "all", 2), ("delta-sums", 0, "all", 0), ("rank", 2, "one", 0)):
             with self.subTest(kind=kind):
                 for _ in range(10):
                     if study.kill(np, kind, signal.SIGKILL, who):
                         break
                 study.finish(then)
         self.assertEqual(study.problems, [])
-        self.assertGreaterEqual(study.resumed.get("delta", 0), 1, study.resumed)
-        self.assertGreaterEqual(study.resumed.get("rank", 0), 1, study.resumed)
+        for kind in ("delta", "delta-sums", "rank"):
+            self.assertGreaterEqual(study.resumed.get(kind, 0), 1, study.resumed)
 
     def test_stopped_in_good_order(self):
         """Stopped twice in one node: what is kept of it counts, and status 4 is for those that get nowhere."""
