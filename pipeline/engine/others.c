@@ -118,9 +118,9 @@ err_t others_wait(struct work *w, int *again, struct err *e)
         if (c->me == 0) {
             changed = look(w, &x, &n);
             over = changed || n == 0;
-            w->waited |= !over;
-            if (!over)
-                nap(c, clock_sec() - x.began_sec);
+            w->waited |= n > 0;
+            if (n > 0) /* however often it comes here */
+                nap(c, changed ? 0 : clock_sec() - x.began_sec);
         }
         comm_rest(c);
         TRY_ALL(c, e);

@@ -96,15 +96,17 @@ static void judge(const struct locks *l, int fd, int locked, const char *mine, s
 
 void lock_look(const struct locks *l, const char *path, struct lock_report *report)
 {
-    char name[PATH_MAX];
+    char name[PATH_MAX], mine[PATH_MAX];
     *report = (struct lock_report){.state = HOLDER_NONE};
-    if (snprintf(name, sizeof name, "%s.lock", path) >= (int)sizeof name)
+    if (snprintf(name, sizeof name, "%s.lock", path) >= (int)sizeof name || !own_name(name, mine))
         return;
     int fd = open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return;
     int got = flock(fd, LOCK_SH | LOCK_NB) == 0;
-    judge(l, fd, got ? 1 : errno == EWOULDBLOCK ? 0 : -1, NULL, report);
+    judge(l, fd, got ? 1 : errno == EWOULDBLOCK ? 0 : -1, mine, report);
+    if (report->state == HOLDER_UNKNOWN)
+        unlink(mine);
     close(fd);
 }
 

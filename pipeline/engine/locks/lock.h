@@ -76,8 +76,8 @@ void lock_drop(struct locks *l);
 /* Local. Removes what a run that was killed left of the lock of path. None is held. */
 void lock_tidy(struct locks *l, const char *path);
 
-/* Local. Who holds the lock of path? Nothing is written, so that signs of life are held against this
- * machine's clock. */
+/* Local. Who holds the lock of path? As lock_take sees it; where only signs of life tell, a file is made for
+ * a moment, for the file server's clock. */
 void lock_look(const struct locks *l, const char *path, struct lock_report *report);
 
 /* Local. "process 77 on node1", "a process that ..." into text; returns it. */
