@@ -208,9 +208,10 @@ err_t arena_array_at(struct arena *a, const char *label, int64_t n, size_t size,
         largest_labels(m, top, sizeof top);
         return err_set(e, ERR_SYSTEM,
                        "memory budget exceeded: %s needs %.1f MiB, %.1f of %.1f MiB in use (%s); raise "
-                       "memory_per_process or use more processes",
+                       "memory_per_process or use more processes (%lld MiB would have done so far)",
                        label, (double)total / 1048576.0, (double)m->live_bytes / 1048576.0,
-                       (double)m->budget_bytes / 1048576.0, top);
+                       (double)m->budget_bytes / 1048576.0, top,
+                       (long long)((total + m->live_bytes + 1048575) / 1048576));
     }
     struct block_head *h = zeroed_block((size_t)total);
     if (!h)
