@@ -95,7 +95,7 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
                          concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
     double sums = fmin(walk_bytes(sizeof(struct block_totals)), ntensors / 2 * sizeof(struct block_totals));
     out->likely_bytes = out->process_bytes - (double)readahead_bytes(&view->read) - held * 1.5 * bytes -
-                        walk_bytes(sizeof(struct block_totals)) + sums;
+                        6.0 * (LAYOUT_BLOCK - PIECE) * 4 - walk_bytes(sizeof(struct block_totals)) + sums;
 }
 
 /* The run's working state. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,6 +168,7 @@ static void load_plan(const struct plan_view *view, struct estimate *out)
     out->write_bytes += bytes;
     out->work[0] = bytes;
     out->process_bytes += largest < PART_BYTES ? largest : PART_BYTES;
+    out->likely_bytes = 1500 * n + 1e6 + (p->copy ? fmin(largest, PART_BYTES) : 0);
     out->known = 1;
 }
 

@@ -473,7 +473,7 @@ static void report_plan(const struct plan_view *view, struct estimate *out)
            tables = 4e4 * cells + 2000 * view->tensors + 7500 * view->pairs; /* measured */
     *out = (struct estimate){.work = {1, cells, view->bases}, .tensors = view->tensors, .known = 1};
     out->read_bytes = out->reread_bytes = out->write_bytes = tables;
-    out->process_bytes = 4e6 + 1e5 * cells;
+    out->process_bytes = out->likely_bytes = 4e6 + 1e5 * cells;
 }
 
 static const char *const report_inputs[] = {"?*" STAGE_REPORTED, NULL};

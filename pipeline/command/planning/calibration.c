@@ -129,8 +129,8 @@ static void forget_checkpoints(const struct dag *d)
             int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
             if (fd < 0)
                 continue;
-            fsync(fd); /* what is not on the disk yet would stay */
-            posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+            if (fsync(fd) == 0) /* what is not on the disk yet would stay */
+                posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
             close(fd);
         }
     }
