@@ -45,12 +45,12 @@ static double seconds_of(const struct stat *st)
     return (double)st->st_mtim.tv_sec + 1e-9 * (double)st->st_mtim.tv_nsec;
 }
 
-/* PATH.MARK: a file of this process's own beside path. */
+/* A file of this process's own beside path, under a partial name (base/file.h). */
 static int own_name(const char *path, char name[PATH_MAX])
 {
     char mark[FILE_MARK];
     file_mark(mark);
-    return snprintf(name, PATH_MAX, "%s.%s", path, mark) < PATH_MAX;
+    return snprintf(name, PATH_MAX, "%s.partial.%s", path, mark) < PATH_MAX;
 }
 
 /* ---- is the holder alive? ---- */
@@ -306,6 +306,8 @@ void lock_drop(struct locks *l)
         unlink(k.path);
     if (k.fd >= 0)
         close(k.fd);
+    else
+        file_sweep(k.path); /* of those that were killed while they asked for it */
 }
 
 void lock_tidy(struct locks *l, const char *path)
