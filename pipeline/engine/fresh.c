@@ -27,13 +27,14 @@ const char *failure_name(enum failure_state s)
     return s < FAILURE_COUNT ? names[s] : "?";
 }
 
-/* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent". */
+/* Collects the fingerprints of the files a node reads, a line each; what is not there is "PATH absent", what
+ * cannot be opened "PATH unreadable". */
 struct prints {
     struct text text;
     struct headers *headers;
     const struct ctx *ctx;
 };
-static const char ABSENT[] = " absent";
+static const char ABSENT[] = " absent", UNREADABLE[] = " unreadable";
 
 static err_t print_file(struct prints *p, const char *path, const struct stat *st, struct err *e)
 {
@@ -80,7 +81,7 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     if (!checkpoint_exists(path) || (base && !checkpoint_exists(base)))
         return text_add(&p->text, e, "%s%s\n", path, ABSENT);
     if (headers_get(p->headers, path, &p->ctx->choice, &c, &bad) != ERR_OK)
-        return text_add(&p->text, e, "%s unreadable\n", path);
+        return text_add(&p->text, e, "%s%s\n", path, UNREADABLE);
     err_t code = print_checkpoint(p, c, e);
     headers_put(p->headers, c);
     return code;
@@ -311,6 +312,12 @@ err_t fresh_node(const struct dag *d, int i, struct freshness *all, struct heade
     return ERR_OK;
 }
 
+static int is_unreadable(const char *line)
+{
+    const size_t length = strcspn(line, "\n"), mark = strlen(UNREADABLE);
+    return length > mark && memcmp(line + length - mark, UNREADABLE, mark) == 0;
+}
+
 err_t fresh_still(const struct dag *d, int i, const struct freshness *f, struct headers *headers,
                   struct mem *mem, struct err *e)
 {
@@ -330,8 +337,14 @@ err_t fresh_still(const struct dag *d, int i, const struct freshness *f, struct 
         while (same > 0 && now[same - 1] != '\n')
             same--;
         const char *line = now[same] ? now + same : then + same;
-        code = err_set(e, ERR_DATA, "%.*s: has changed while the study ran; run again once nobody writes it",
-                       (int)strcspn(line, " \n"), line);
+        if (is_unreadable(then + same) || is_unreadable(now + same)) /* for want of memory, or of files */
+            code =
+                err_set(e, ERR_SYSTEM, "%.*s: could not be read at one time, and could at another; run again",
+                        (int)strcspn(line, " \n"), line);
+        else
+            code =
+                err_set(e, ERR_DATA, "%.*s: has changed while the study ran; run again once nobody writes it",
+                        (int)strcspn(line, " \n"), line);
     }
     arena_release(&a);
     return code;
