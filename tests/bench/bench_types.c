@@ -40,12 +40,12 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"BF16", BF16, BF16, "bf16", MATRICES, "0.65"},
-    {"F16", F16, F16, "bf16", MATRICES, "0.5"},
+    {"BF16", BF16, BF16, "bf16", MATRICES, "0.75"},
+    {"F16", F16, F16, "bf16", MATRICES, "0.6"},
     {"F32", F32, F32, "bf16", MATRICES, "0.6"},
     {"F32 tuned on BF16", BF16, F32, "bf16", MATRICES, "0.6"},
-    {"F32, in arithmetic f32", F32, F32, "f32", MATRICES, "0.4"},
-    {"FP8 E4M3 by F32 scales of 128x128", FP8, FP8, "bf16", MATRICES, "0.35"},
+    {"F32, in arithmetic f32", F32, F32, "f32", MATRICES, "0.5"},
+    {"FP8 E4M3 by F32 scales of 128x128", FP8, FP8, "bf16", MATRICES, "0.5"},
     {"MXFP4", MXFP4, MXFP4, "bf16", MATRICES, "null"},
     {"BF16, tensors of 4096 elements", BF16, BF16, "bf16", SMALL, "null"},
     {"F32, tensors of 4096 elements, in arithmetic f32", F32, F32, "f32", SMALL, "null"},
