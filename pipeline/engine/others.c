@@ -33,6 +33,8 @@ err_t others_look(struct work *w, int to, int all, struct err *e)
         struct file_stamp now;
         if (w->settled[i] || (w->awaited[i] == AWAITED_NOT && !all) || (anew && w->picked[i]))
             continue;
+        if (all && d->nodes[i].stage->scope == SCOPE_STUDY)
+            continue; /* it is of the archive that comes: what it is of the old one decides nothing */
         file_stamp_of(d->nodes[i].path, &now);
         if (file_stamp_same(&now, &w->seen[i]))
             continue;

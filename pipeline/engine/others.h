@@ -9,9 +9,9 @@
  * tells? It is awaited then. */
 int others_have(struct work *w, int i);
 
-/* Local, process 0. Looks again at those of nodes [0, to) that are awaited, or (all) that were not fresh:
- * others may have completed them. Only what has another artifact than it had is judged anew. Errors: SYSTEM
- * (memory). */
+/* Local, process 0. Looks again at those of nodes [0, to) that are awaited, or (all) that were not fresh
+ * and stand below the archive: others may have completed them. Only what has another artifact than it had is
+ * judged anew. Errors: SYSTEM (memory). */
 err_t others_look(struct work *w, int to, int all, struct err *e);
 
 /* Collective. Waits until a node that is awaited has been completed or let go of, and says in the log for
