@@ -101,7 +101,8 @@ class OnHosts(lib.Case):
             what()
             status, _, said, err = self.ended(process, 30)
             self.assertNotEqual(status, 0)
-            self.assertIn("n2", err)
+            # mpirun's own words: it names the host unless it hears first that the program ended which started its daemon there.
+            self.assertRegex(err, r"n2|unable to reliably start one or more daemons")
             if others:
                 hosts.join("n2")
             hosts.clear("n2")

@@ -368,7 +368,8 @@ class Names(Pairs):
         pairs = {n: (base[n][1], tuned[n][1]) for n in base}
         self.make(base, {"base_model.model." + n.replace("q.weight", "q.base_layer.weight"): t for n, t in tuned.items()}, 1, 3)
         rules = 'rename: ["base_model.model.* -> *", "*.base_layer.weight -> *.weight"]'
-        self.refused("", "in the base only: 6, in the tuned only: 6", "\"rename\" of delta")
+        # What wrappers put into names is off; of six tensors two have other names still.
+        self.refused("", "in the base only: 2, in the tuned only: 2", "\"rename\" of delta")
         for store in ("update", "none"):
             tables = self.run_study(rules + ", store: " + store, "  mask: {needs: [delta]}\n", store, np=2)
             self.check_counts(tables, pairs)
