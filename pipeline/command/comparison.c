@@ -169,18 +169,28 @@ static const char *stack_words(const char *stack)
     return stack[0] ? stack : "the language model's own";
 }
 
+/* Are layers of multi-token prediction told of, and in no total? */
+static int leaves_mtp_out(const struct comparison *x)
+{
+    static const char reason[] = "multi-token";
+    for (int64_t i = 0; i < x->skipped.nrows; i++)
+        if (strncmp(table_text(&x->skipped, i, "reason"), reason, sizeof reason - 1) == 0)
+            return 1;
+    return 0;
+}
+
 /* A module may stand in several stacks (gate_proj of the vision tower and of the language model), which one
- * row adds up: which they are. A node's layers stand stack by stack; delta's have those in no total as well,
- * so the others are asked. */
+ * row adds up: which they are. Layers stand stack by stack, those that are in no total among them. */
 static err_t print_stacks(struct comparison *x, struct err *e)
 {
     const struct table *t = &x->layers;
-    const char *node = NULL, *first = "", *last = NULL;
+    const char *first = "", *last = NULL;
+    int without_mtp = leaves_mtp_out(x);
     int64_t n = 0;
     for (int64_t i = 0; i < t->nrows; i++) {
-        const char *stack = table_text(t, i, "stack"), *of = table_text(t, i, "node");
-        node = node || is_delta(t, i) ? node : of;
-        if (!node || strcmp(node, of) != 0 || (last && strcmp(last, stack) == 0))
+        const char *stack = table_text(t, i, "stack");
+        if (!is_delta(t, i) || (last && strcmp(last, stack) == 0) ||
+            (without_mtp && strcmp(stack, "mtp") == 0))
             continue;
         last = stack;
         if (n++ == 0)
