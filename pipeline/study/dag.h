@@ -43,8 +43,8 @@ struct ctx node_ctx(const struct dag *d, const struct node *n, struct arena *are
 
 /* Local. Narrows a node of a base to the cells of which nothing that it needs is lacking (lacks: per node of
  * the graph). Cells and inputs that stay keep their order; the cells that go stand behind the n->ncells that
- * stay. Returns how many go; -1 where it cannot do without: it is no node of a base, no cell would be left, or
- * what lacks is the base's own. It is then as it was. */
+ * stay. Returns how many go; -1 where it cannot do without: it is no node of a base, no cell would be left,
+ * or what lacks is the base's own. It is then as it was. */
 int dag_narrow(struct node *n, const char *lacks);
 
 /* Local. Expands a checked config. Errors: SYSTEM (memory); the config's own errors (cycles, kinds) were

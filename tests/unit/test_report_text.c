@@ -394,9 +394,10 @@ static void test_pages(void **state)
     assert_null(strstr(report, "1 family"));
     assert_non_null(strstr(report, "\nOne cell, m/dpo/0: the tuned checkpoint "));
     /* Two words, two numbers: what counts as not updated, and what is unchanged. */
-    assert_non_null(strstr(report, "- **85.00 % sparse at 1e-5.** That share of the parameters counts as not updated: "
-                                   "|difference| <= 1e-5, both in the compare type; 75.00 % are unchanged, bit for "
-                                   "bit.\n"));
+    assert_non_null(
+        strstr(report, "- **85.00 % sparse at 1e-5.** That share of the parameters counts as not updated: "
+                       "|difference| <= 1e-5, both in the compare type; 75.00 % are unchanged, bit for "
+                       "bit.\n"));
     sum.simulated = "drawn at random";
     report = report_of(f, &sum);
     assert_non_null(strstr(report, "> **SIMULATED.** Weights of this study are made up (drawn at random)."));
