@@ -86,7 +86,8 @@ int main(int argc, char **argv)
         return status;
     }
     if (launch_room(&e) != ERR_OK) {
-        sleep(launch.first ? 0 : 1); /* what is short for all the first one says, and its end is that of all */
+        sleep(launch.first ? 0
+                           : 1); /* what is short for all the first one says, and its end is that of all */
         print_error(&e);
         _exit(err_status(e.code)); /* the libraries' own end may want what is short */
     }

@@ -65,9 +65,10 @@ static void budget(void **state)
     assert_int_equal(arena_array(&b->arena, "rank.gram", 5 * MIB / 2, &p, &b->err), ERR_SYSTEM);
     assert_null(p);
     assert_string_equal(
-        b->err.text, "memory budget exceeded: rank.gram needs 2.5 MiB, 6.0 of 8.0 MiB in use (delta.old 3.0 "
-                     "MiB, delta.new 3.0 MiB); raise memory_per_process or use more processes (9 MiB would have done so "
-                     "far)");
+        b->err.text,
+        "memory budget exceeded: rank.gram needs 2.5 MiB, 6.0 of 8.0 MiB in use (delta.old 3.0 "
+        "MiB, delta.new 3.0 MiB); raise memory_per_process or use more processes (9 MiB would have done so "
+        "far)");
     assert_int_equal(b->mem.live_bytes, 6 * MIB + 3 * HEAD);
     err_clear(&b->err);
     /* What is left, to the byte; then not one more, until something is given back. */
