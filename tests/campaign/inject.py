@@ -78,9 +78,12 @@ class Campaign:
     def sites(self, np_):
         """(site, process, passes) of a run that nothing disturbs."""
         self.clear()
-        run = self.run(np_, "trace")
-        found = [line.split() for line in run.stdout.splitlines() if line.startswith("inject: ")]
-        return [(site, int(me), int(passes)) for _, me, passes, site in found]
+        found = []
+        self.run(np_, "trace:trace-%d" % np_)
+        for me in range(max(np_, 1)):
+            with open(self.path("trace-%d.%d" % (np_, me))) as f:
+                found += [line.split() for line in f]
+        return [(site, int(me), int(passes)) for me, passes, site in found]
 
     def same_tables(self):
         differs = lib.compare_archives(self.path("good", "injected.h5"), self.path("out", "injected.h5"))

@@ -14,7 +14,8 @@ enum { SITE_TEXT = 200, DELAY_SEC = 2 };
 
 /* What one command line asked for; the process's own, like the counts of its sites. */
 static struct {
-    int armed, trace;
+    int armed;
+    const char *trace; /* where the trace goes, without the process's number */
     char site[SITE_TEXT], what[8];
     long long process, count;
     int me; /* -1 until it is known */
@@ -53,15 +54,28 @@ err_t inject_pass(struct inject_site *site, struct err *e)
     return ERR_OK;
 }
 
-static void list_sites(int passed)
+static void list_sites(void)
 {
     char name[SITE_TEXT];
     for (struct inject_site *const *s = __start_sinew_inject; s < __stop_sinew_inject; s++)
-        if (!passed)
-            printf("%s\n", site_name(*s, name));
-        else if ((*s)->passes > 0)
-            printf("inject: %d %lld %s\n", wanted.me, (long long)(*s)->passes, site_name(*s, name));
+        printf("%s\n", site_name(*s, name));
     fflush(stdout);
+}
+
+/* Into a file of this process's own: lines that mpirun gathers from several processes may be torn. */
+static void write_trace(void)
+{
+    char name[SITE_TEXT], path[4096];
+    snprintf(path, sizeof path, "%s.%d", wanted.trace, wanted.me);
+    FILE *f = fopen(path, "wx");
+    if (!f) {
+        perror(path);
+        return;
+    }
+    for (struct inject_site *const *s = __start_sinew_inject; s < __stop_sinew_inject; s++)
+        if ((*s)->passes > 0)
+            fprintf(f, "%d %lld %s\n", wanted.me, (long long)(*s)->passes, site_name(*s, name));
+    fclose(f);
 }
 
 /* SITE:PROCESS:COUNT:WHAT */
@@ -93,12 +107,13 @@ int inject_begin(int *nwords, char ***words, struct arena *a, struct err *e)
         }
         i++;
         if (strcmp(wish, "list") == 0) {
-            list_sites(0);
+            list_sites();
             return 1;
         }
-        wanted.trace = strcmp(wish, "trace") == 0;
-        if (!wanted.trace && read_wish(wish) != 0)
-            err_set(e, ERR_CONFIG, "--inject %s: expected SITE:PROCESS:COUNT:WHAT, list or trace", wish);
+        if (strncmp(wish, "trace:", 6) == 0)
+            wanted.trace = wish + 6;
+        else if (read_wish(wish) != 0)
+            err_set(e, ERR_CONFIG, "--inject %s: expected SITE:PROCESS:COUNT:WHAT, list or trace:FILE", wish);
     }
     *nwords = n;
     *words = kept;
@@ -113,7 +128,7 @@ void inject_process(int me)
 void inject_end(void)
 {
     if (wanted.trace)
-        list_sites(1);
+        write_trace();
 }
 
 #endif

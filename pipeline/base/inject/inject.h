@@ -6,7 +6,8 @@
  * A site is a place of the sources that can fail: an agreement, an allocation, an open, a creation, a write,
  * a flush, a rename; KIND@FILE@LINE. When process PROCESS (-1: each) passes it for the COUNT-th time, WHAT
  * happens: `error` is a failure of the system there, `delay` is two seconds, `death` is SIGKILL.
- * `--inject list` prints all sites; `--inject trace` runs and prints how often each process passed which. */
+ * `--inject list` prints all sites; `--inject trace:FILE` runs, and each process writes how often
+ * it passed which into FILE.PROCESS, a line each: process, times, site. */
 #ifndef SINEW_INJECT_H
 #define SINEW_INJECT_H
 
@@ -46,7 +47,7 @@ int inject_begin(int *nwords, char ***words, struct arena *a, struct err *e);
 /* Local. From now on passes count, as of this process. */
 void inject_process(int me);
 
-/* Local. Prints the trace, where it is wanted. */
+/* Local. Writes the trace, where it is wanted. */
 void inject_end(void);
 
 #else
