@@ -216,7 +216,7 @@ AVX2 static void add_bf16(struct change *c, struct change_lanes *lanes, const ui
     uint16_t size[STRIP];
     struct histograms h;
     int64_t m = n - n % CHANGE_LANES;
-    window_begin(&h.exponents, c->counts.exponents - 127 - CHANGE_EXPONENT_0);
+    window_begin(&h.exponents, c->counts.exponents + (-127 - CHANGE_EXPONENT_0));
     classes_begin(&h.steps);
     for (int64_t i = 0; i < m; i += STRIP) {
         int64_t part = m - i < STRIP ? m - i : STRIP;
@@ -373,7 +373,7 @@ AVX2 static void add_f32(struct change *c, struct change_lanes *lanes, const uin
     struct change_strip s;
     struct bytes_window exponents, steps;
     int64_t m = n - n % CHANGE_LANES;
-    window_begin(&exponents, c->counts.exponents - 127 - CHANGE_EXPONENT_0);
+    window_begin(&exponents, c->counts.exponents + (-127 - CHANGE_EXPONENT_0));
     window_begin(&steps, c->counts.steps + 1);
     for (int64_t i = 0; i < m; i += STRIP) {
         int64_t part = m - i < STRIP ? m - i : STRIP;

@@ -114,7 +114,7 @@ AVX512 static void count_exponents(int64_t *exponents, const uint16_t *size, int
                 y = _mm512_srli_epi16(_mm512_loadu_si512(size + i + 32), 7);
         _mm512_storeu_si512(byte + i, _mm512_packus_epi16(x, y)); /* in no order */
     }
-    count_bytes(exponents - 127 - CHANGE_EXPONENT_0, byte, n, (int)(most >> 7));
+    count_bytes(exponents + (-127 - CHANGE_EXPONENT_0), byte, n, (int)(most >> 7));
 }
 
 /* 32 elements' steps from old to new: bit patterns on one line with both zeros at 0, the difference taken
@@ -332,7 +332,7 @@ AVX512 static void add_f32(struct change *c, struct change_lanes *lanes, const u
             change_count_sizes(lanes->sizes, s.bin, part, CHANGE_WAYS_F32, span.least >> CHANGE_SIZE_REST,
                                span.most >> CHANGE_SIZE_REST);
         else
-            count_bytes(c->counts.exponents - 127 - CHANGE_EXPONENT_0, s.exponent, part,
+            count_bytes(c->counts.exponents + (-127 - CHANGE_EXPONENT_0), s.exponent, part,
                         (int)(span.most >> 23));
         count_bytes(c->counts.steps + 1, s.steps, part, change_steps_end(most_steps));
     }
