@@ -28,10 +28,11 @@ static int is_first(void)
 }
 
 /* The marks that launchers leave in the environment of what they start: mpirun, and srun and its kind with
- * either of their interfaces to MPI. */
+ * either of their interfaces to MPI. SLURM_PROCID is none: the shell of a batch job has it too, and what that
+ * starts by itself is alone. */
 static int is_alone(void)
 {
-    static const char *const marks[] = {"OMPI_COMM_WORLD_", "PMI", "SLURM_PROCID=", "ALPS_", "PALS_"};
+    static const char *const marks[] = {"OMPI_COMM_WORLD_", "PMI", "SLURM_STEP_NUM_TASKS=", "ALPS_", "PALS_"};
     for (char **v = environ; *v; v++)
         for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
             if (strncmp(*v, marks[i], strlen(marks[i])) == 0)

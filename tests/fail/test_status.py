@@ -32,13 +32,13 @@ class Status(lib.Case):
     def setUp(self):
         super().setUp()
         rng = np.random.default_rng(5)
-        base = {"model.layers.%d.up_proj.weight" % i: ("BF16", rng.integers(0x3a00, 0x3d00, (1800, 1800)).astype(np.uint16)) for i in range(5)}
+        base = {"model.layers.%d.up_proj.weight" % i: ("BF16", rng.integers(0x3a00, 0x3d00, (1800, 1800)).astype(np.uint16)) for i in range(12)}
         lib.write_checkpoint(self.path("base"), base)
         lib.write_checkpoint(self.path("tuned"), {n: (t, b ^ (rng.random(b.shape) < 0.5).astype(np.uint16)) for n, (t, b) in base.items()})
         self.config = self.write("s.yaml", CONFIG)
 
     def start(self, np_=0):
-        """A run, and wait until it says that it is at rank (some seconds of work), by what is on the disk alone."""
+        """A run, and wait until it says that it is at rank, by what is on the disk alone. It stands still from then on."""
         command = [lib.binary(), "run", self.config, "--force"]  # rank keeps what it has done: not here
         if np_:
             command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(np_)] + command
@@ -53,8 +53,10 @@ class Status(lib.Case):
                 with open(os.path.join(folder, name)) as f:
                     texts.append(f.read())
             if any("\trank\tf/a/0\t" in text for text in texts):
+                for pid in lib.processes_with(self.dir):
+                    os.kill(pid, signal.SIGSTOP)
                 return run
-            time.sleep(0.02)
+            time.sleep(0.005)
         self.fail("it was never at rank: %s" % (run.stderr.read() if run.poll() is not None else "running"))
 
     def status(self):
@@ -62,6 +64,8 @@ class Status(lib.Case):
 
     def end(self, run, number):
         os.kill(run.pid, number)
+        for pid in lib.processes_with(self.dir):
+            os.kill(pid, signal.SIGCONT)
         run.communicate(timeout=60)
         self.assertEqual(lib.processes_with(self.dir), [])
 

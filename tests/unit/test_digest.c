@@ -162,7 +162,7 @@ static void blocks_and_notes(void **state)
     put_file(path, bytes, sizeof bytes);
     digest_seal(path, &b->arena, &b->err);
     FILE *f = fopen(path, "r+b");
-    fseek(f, 3 * DIGEST_BLOCK + 9, SEEK_SET);
+    assert_int_equal(fseek(f, 3 * DIGEST_BLOCK + 9, SEEK_SET), 0);
     fputc(bytes[3 * DIGEST_BLOCK + 9] ^ 1, f);
     fclose(f);
     assert_int_equal(digest_open(path, &b->arena, &d, &b->err), ERR_OK);
