@@ -7,6 +7,7 @@
 #include "command/planning/share.h"
 #include "engine/fresh.h"
 #include "engine/scratch.h"
+#include "engine/state/jobs.h"
 #include "hdf5/h5.h"
 #include "study/registry.h"
 
@@ -14,7 +15,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -250,13 +250,13 @@ static err_t say_where(struct calibration *c, struct err *e)
 }
 
 /* What a process has beside what it counts, after a study that counts next to nothing: later ones leave freed
- * memory behind. */
+ * memory behind. Asked of /proc: what getrusage tells is also of the program that started this one. */
 static void take_resident(struct calibration *c)
 {
-    struct rusage used;
-    if (getrusage(RUSAGE_SELF, &used) == 0) /* kilobytes; never less than a small program's */
-        c->m->resident_bytes =
-            (int64_t)fmax(16 << 20, rounded(1024.0 * (double)used.ru_maxrss - c->counted_bytes));
+    int64_t now, peak;
+    memory_resident(&now, &peak);
+    if (peak > 0) /* never less than a small program's */
+        c->m->resident_bytes = (int64_t)fmax(16 << 20, rounded((double)peak - c->counted_bytes));
 }
 
 /* Process 0's. */
