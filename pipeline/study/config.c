@@ -478,13 +478,6 @@ err_t config_parse(struct config *c, const char *file, const char *text, int64_t
     TRY(document_parse(c->text, n, problems, a, &root, e));
     if (root)
         read_all(&r, root, c);
-    problems_sort(problems);
-    if (e->code != ERR_OK)
-        return e->code;
-    if (problems->lost)
-        return err_set(e, ERR_SYSTEM, "%s: no memory for the list of its errors", file);
-    if (problems->n > 0)
-        return err_set(e, ERR_CONFIG, "%s: %d error%s%s", file, problems->n + problems->more,
-                       problems->n == 1 ? "" : "s", problems->more > 0 ? ", the first found are listed" : "");
+    TRY(problems_end(problems, e));
     return config_resolve(c, a, e);
 }

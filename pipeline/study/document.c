@@ -58,10 +58,18 @@ static int by_place(const void *left, const void *right)
     return a->order - b->order;
 }
 
-void problems_sort(struct problems *p)
+err_t problems_end(struct problems *p, struct err *e)
 {
     if (p->n > 0)
         qsort(p->list, (size_t)p->n, sizeof *p->list, by_place);
+    if (e->code != ERR_OK)
+        return e->code;
+    if (p->lost)
+        return err_set(e, ERR_SYSTEM, "%s: no memory for the list of its errors", p->file);
+    if (p->n > 0)
+        return err_set(e, ERR_CONFIG, "%s: %d error%s%s", p->file, p->n + p->more, p->n == 1 ? "" : "s",
+                       p->more > 0 ? ", the first found are listed" : "");
+    return ERR_OK;
 }
 
 /* ---- from libyaml's events to the tree ---- */

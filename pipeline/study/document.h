@@ -50,8 +50,10 @@ struct problems {
 void problem_add(struct problems *p, struct mark at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Local. Sorts by place (stable): call once, before printing. */
-void problems_sort(struct problems *p);
+/* Local. What reading a file has come to, once it has been read: sorts the list by place (stable) and returns
+ * CONFIG where there are problems, with their number; SYSTEM where some are lost for want of memory; else e's
+ * own code. */
+err_t problems_end(struct problems *p, struct err *e);
 
 /* Local. Parses YAML. *root is NULL (and a problem is added) if the file is no YAML at all; duplicate keys
  * and aliases are problems too, but parsing goes on. */

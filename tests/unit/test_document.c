@@ -119,7 +119,10 @@ static void duplicates(void **state)
     struct fixture *x = *state;
     struct item *root = parse(x, "a: 1\nb: 2\n'a': 3\nc: {d: 4, d: 5}\n\"\\u0061\": 6\n");
     assert_int_equal(x->problems.n, 3);
-    problems_sort(&x->problems);
+    struct err e;
+    err_clear(&e);
+    assert_int_equal(problems_end(&x->problems, &e), ERR_CONFIG);
+    assert_non_null(strstr(e.text, "3 errors"));
     assert_string_equal(x->problems.list[0].text, "f:3:1: duplicate key \"a\" (first in line 1)");
     assert_string_equal(x->problems.list[1].text, "f:4:11: duplicate key \"d\" (first in line 4)");
     assert_string_equal(x->problems.list[2].text, "f:5:1: duplicate key \"a\" (first in line 1)");
@@ -174,7 +177,10 @@ static void complaints(void **state)
         problem_add(&x->problems, (struct mark){1 + (PROBLEMS_LISTED + 50 - i) / 2, 1}, "number %d", i);
     assert_int_equal(x->problems.n, PROBLEMS_LISTED);
     assert_int_equal(x->problems.more, 50);
-    problems_sort(&x->problems);
+    struct err e;
+    err_clear(&e);
+    assert_int_equal(problems_end(&x->problems, &e), ERR_CONFIG);
+    assert_non_null(strstr(e.text, " errors, the first found are listed"));
     for (int i = 1; i < x->problems.n; i++) {
         const struct problem *a = &x->problems.list[i - 1], *b = &x->problems.list[i];
         assert_true(a->mark.line < b->mark.line || (a->mark.line == b->mark.line && a->order < b->order));

@@ -130,15 +130,7 @@ err_t machine_parse(struct machine *m, const char *file, const char *text, int64
     TRY(document_parse(text, n, problems, a, &root, e));
     if (root)
         read_all(&r, root, m);
-    problems_sort(problems);
-    if (e->code != ERR_OK)
-        return e->code;
-    if (problems->lost)
-        return err_set(e, ERR_SYSTEM, "%s: no memory for the list of its errors", file);
-    if (problems->n > 0)
-        return err_set(e, ERR_CONFIG, "%s: %d error%s%s", file, problems->n + problems->more,
-                       problems->n == 1 ? "" : "s", problems->more > 0 ? ", the first found are listed" : "");
-    return ERR_OK;
+    return problems_end(problems, e);
 }
 
 /* ---- writing ---- */
