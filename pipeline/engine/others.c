@@ -97,9 +97,10 @@ static int look(struct work *w, struct wait *x, int *n)
         lock_look(w->locks, d->nodes[i].path, &r);
         if (!r.held || !file_stamp_same(&now, &w->seen[i]))
             return 1;
-        if (at < 0)
+        if (at < 0) {
+            at = i;
             first = r;
-        at = at < 0 ? i : at;
+        }
     }
     if (*n > 0 && at < 0) /* what they need has been completed since */
         return 1;
