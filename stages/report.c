@@ -125,7 +125,8 @@ static err_t stream_rows(struct report *r, const struct schema *s, FILE *out, st
             break;
         TRY(csv_rows(&t, &lines, e));
         if (fwrite(lines.text, 1, (size_t)lines.used, out) != (size_t)lines.used)
-            return err_set(e, ERR_SYSTEM, "%s/%s.csv: cannot be written: %s", r->dir, name, strerror(errno));
+            return file_cannot(e, arena_printf(r->a, e, "%s/%s.csv", r->dir, name), "written", errno,
+                               lines.used, 0);
         summary_take(&r->summary, &t, e);
         gather_take(&r->gather, &t, e);
         *r->ctx->bytes_done += (double)lines.used;
@@ -146,14 +147,14 @@ static err_t stream(struct report *r, const struct schema *s, struct err *e)
     TRY(file_create(partial, &fd, e));
     FILE *out = fdopen(fd, "wb");
     if (!out)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", partial, strerror(errno));
+        return file_cannot(e, partial, "created", errno, 0, 0);
     for (int c = 0; c < s->ncolumns; c++)
         fprintf(out, "%s%s", s->columns[c].name, c == s->ncolumns - 1 ? "\r\n" : ",");
     stream_rows(r, s, out, e);
     arena_reset(&r->chunk);
     int bad = ferror(out);
     if (fclose(out) != 0 || bad)
-        err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", partial, strerror(errno));
+        file_cannot(e, partial, "written", errno, 0, 0);
     if (e->code == ERR_OK && file_commit(partial, path, e) == ERR_OK)
         return note_file(r, path, e);
     remove(partial);

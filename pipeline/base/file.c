@@ -9,10 +9,100 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char PARTIAL[] = ".partial";
 enum { READ_STEP = 65536, COMPARE_STEP = 1 << 18 };
+
+/* ---- what could not be written ---- */
+
+int file_is_room(int why)
+{
+    return why == ENOSPC || why == EDQUOT || why == EFBIG || why == EROFS;
+}
+
+/* Bytes free to who is no root on the file system that holds path, which may not be there yet; -1: not known.
+ */
+static long long free_at(const char *path)
+{
+    char folder[PATH_MAX];
+    struct statvfs fs;
+    int length = (int)(path_last(path) - path);
+    if (statvfs(path, &fs) != 0 &&
+        (length >= (int)sizeof folder ||
+         snprintf(folder, sizeof folder, "%.*s", length > 0 ? length : 1, length > 0 ? path : ".") < 0 ||
+         statvfs(folder, &fs) != 0))
+        return -1;
+    return (long long)fs.f_bavail * (long long)fs.f_frsize;
+}
+
+/* What a file may come to here, where that is limited; -1: it is not. */
+static long long most_of_a_file(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY ? (long long)limit.rlim_cur
+                                                                                   : -1;
+}
+
+/* "; 4096 bytes more are needed, 20480 for the whole file, 0 are free", as far as is known. */
+static void say_need(char *text, size_t size, int64_t more, int64_t whole, long long has, const char *is)
+{
+    int n = 0;
+    text[0] = '\0';
+    if (more > 0)
+        n = snprintf(text, size, "; at least %lld bytes more are needed", (long long)more);
+    if (whole > 0 && n < (int)size)
+        n += snprintf(text + n, size - (size_t)n, "%s %lld for the whole file", more > 0 ? "," : "; it needs",
+                      (long long)whole);
+    if (has >= 0 && n < (int)size)
+        snprintf(text + n, size - (size_t)n, "%s %lld %s", n > 0 ? "," : ";", has, is);
+}
+
+err_t file_cannot_at(struct err *e, const char *source, int line, const char *path, const char *done, int why,
+                     int64_t more, int64_t whole)
+{
+    static const char again[] = ", and give the same command again: what is complete stays";
+    char need[200];
+    long long most = most_of_a_file();
+    if (why == EFBIG && most >= 0)
+        say_need(need, sizeof need, more, whole, most, "are allowed for one file (ulimit -f)");
+    else
+        say_need(need, sizeof need, more, whole, free_at(path), "are free on that file system");
+    switch (why) {
+    case ENOSPC:
+        return err_set_at(e, ERR_SYSTEM, source, line,
+                          "%s: cannot be %s: no space left on the device%s; make room there or write "
+                          "elsewhere%s",
+                          path, done, need, again);
+    case EDQUOT:
+        return err_set_at(
+            e, ERR_SYSTEM, source, line,
+            "%s: cannot be %s: the disk quota is used up%s, whoever's quota it is (see quota -s, "
+            "lfs quota); make room there or write elsewhere%s",
+            path, done, need, again);
+    case EFBIG:
+        return err_set_at(e, ERR_SYSTEM, source, line,
+                          "%s: cannot be %s: the file would be larger than one may be%s; raise the limit or "
+                          "write elsewhere%s",
+                          path, done, need, again);
+    case EROFS:
+        return err_set_at(e, ERR_SYSTEM, source, line,
+                          "%s: cannot be %s: the file system is read-only%s; have it mounted for writing or "
+                          "write elsewhere%s",
+                          path, done, need, again);
+    default:
+        return err_set_at(e, ERR_SYSTEM, source, line, "%s: cannot be %s: %s", path, done, strerror(why));
+    }
+}
+
+/* How large a file is; 0: it is not there. */
+static int64_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
 
 err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **text, int64_t *n, struct err *e)
 {
@@ -69,7 +159,7 @@ static err_t write_all(int fd, const char *path, const char *text, int64_t n, st
     for (int64_t done = 0; done < n;) {
         ssize_t wrote = write(fd, text + done, (size_t)(n - done));
         if (wrote < 0 && errno != EINTR)
-            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", path, strerror(errno));
+            return file_cannot(e, path, "written", errno, n - done, n);
         done += wrote > 0 ? wrote : 0;
     }
     return ERR_OK;
@@ -81,7 +171,7 @@ err_t file_create(const char *path, int *fd, struct err *e)
     TRY(INJECT("create", e));
     if (unlink(path) == 0 || errno == ENOENT)
         *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    return *fd >= 0 ? ERR_OK : err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
+    return *fd >= 0 ? ERR_OK : file_cannot(e, path, "created", errno, 0, 0);
 }
 
 /* ---- partial names ---- */
@@ -186,7 +276,7 @@ err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
     TRY(file_create(partial, &fd, e));
     err_t code = write_all(fd, partial, text, n, e);
     if (close(fd) != 0 && code == ERR_OK) /* network file systems report a full disk here */
-        code = err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", partial, strerror(errno));
+        code = file_cannot(e, partial, "written", errno, 0, n);
     if (code == ERR_OK)
         code = file_commit(partial, path, e);
     if (code != ERR_OK)
@@ -204,7 +294,7 @@ static err_t flush(const char *path, int flags, struct err *e)
         return err_set(e, ERR_SYSTEM, "%s: cannot be opened to flush it: %s", path, strerror(errno));
     err_t code = ERR_OK;
     if (fsync(fd) != 0 && !((flags & O_DIRECTORY) && (errno == EINVAL || errno == EROFS || errno == ENOTSUP)))
-        code = err_set(e, ERR_SYSTEM, "%s: cannot be flushed to the disk: %s", path, strerror(errno));
+        code = file_cannot(e, path, "flushed to the disk", errno, 0, flags & O_DIRECTORY ? 0 : size_of(path));
     close(fd);
     return code;
 }
@@ -214,7 +304,7 @@ err_t file_commit(const char *partial, const char *path, struct err *e)
     TRY(flush(partial, 0, e));
     TRY(INJECT("rename", e));
     if (rename(partial, path) != 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be renamed to %s: %s", partial, path, strerror(errno));
+        return file_cannot(e, path, "put in place of its partial file", errno, 0, 0);
     struct mem m;
     struct arena a = {0};
     mem_init(&m, 0);
@@ -342,7 +432,7 @@ err_t file_holds_holes(const char *dir, int *holds, struct err *e)
         return err_set(e, ERR_SYSTEM, "%s: the name is too long for a file in it", dir);
     int fd = mkstemp(path);
     if (fd < 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be created: %s", path, strerror(errno));
+        return file_cannot(e, path, "created", errno, 0, 0);
     if (ftruncate(fd, HOLE_BYTES) != 0 || fsync(fd) != 0 || fstat(fd, &st) != 0)
         err_set(e, ERR_SYSTEM, "%s: cannot be made %d bytes long: %s", path, HOLE_BYTES, strerror(errno));
     *holds = (int64_t)st.st_blocks * BLOCK_BYTES < HOLE_BYTES / 2;

@@ -24,6 +24,19 @@ err_t file_open(const char *path, int *fd, struct file_stamp *stamp, struct err 
  * which is not followed. fd is the caller's to close. Errors: SYSTEM; fd is -1 then. */
 err_t file_create(const char *path, int *fd, struct err *e);
 
+/* Local. Records, as err_set does, that path could not be `done` ("written", "created"): SYSTEM, with the
+ * system's reason `why`, an errno. Where it is one of room (a full disk, a quota, a limit of the size of
+ * files, a file system that is read-only) the text says how many bytes are needed and how many are free, and
+ * what to do. more: bytes that were still to be written, as far as is known; whole: those of the whole file;
+ * 0: not known. */
+err_t file_cannot_at(struct err *e, const char *source, int line, const char *path, const char *done, int why,
+                     int64_t more, int64_t whole);
+#define file_cannot(e, path, done, why, more, whole) \
+    file_cannot_at((e), __FILE__, __LINE__, (path), (done), (why), (more), (whole))
+
+/* Local. Is that reason one of room? */
+int file_is_room(int why);
+
 /* Local. The stamp of a path (links followed); 0 where nothing is there, 1 else. Of what stat said. Are two
  * the same? */
 int file_stamp_of(const char *path, struct file_stamp *stamp);

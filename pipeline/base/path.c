@@ -1,5 +1,6 @@
 #include "base/path.h"
 
+#include "base/file.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -148,7 +149,7 @@ err_t path_make_dir(const char *path, struct err *e)
             int reason = errno;
             struct stat st;
             if (stat(part, &st) != 0)
-                return err_set(e, ERR_SYSTEM, "%s: folder cannot be created: %s", part, strerror(reason));
+                return file_cannot(e, part, "created, a folder", reason, 0, 0);
             if (!S_ISDIR(st.st_mode))
                 return err_set(e, ERR_SYSTEM,
                                "%s: folder cannot be created: a file of that name is in the way", part);

@@ -1,5 +1,7 @@
 #include "engine/scratch.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -131,6 +133,8 @@ err_t scratch_make(const char *in, const char *name, const char **path, struct a
         memcpy(folder, made, strlen(made) + 1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     *path = made;
+    if (!fine && file_is_room(why))
+        return file_cannot(e, made, "created", why, 0, 0);
     return fine ? ERR_OK
                 : err_set(e, ERR_SYSTEM, "%s: cannot be made: %s; set TMPDIR, or name a folder with --report",
                           made, strerror(why));

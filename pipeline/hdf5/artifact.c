@@ -59,7 +59,7 @@ err_t artifact_tables(struct artifact *out, struct h5 **f, struct err *e)
 static void flush_share(const struct artifact *out, int fd, struct err *e)
 {
     if (fd >= 0 && out->shared && fsync(fd) != 0)
-        err_set(e, ERR_SYSTEM, "%s: cannot be flushed to the disk: %s", out->partial, strerror(errno));
+        file_cannot(e, out->partial, "flushed to the disk", errno, 0, 0);
 }
 
 /* Collective. Page k of the list is computed by process k modulo np; process 0 puts them in order. Nobody

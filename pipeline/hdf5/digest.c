@@ -94,7 +94,8 @@ static err_t write_at(const struct digest_writer *w, const void *from, int64_t a
     for (int64_t done = 0; done < n;) {
         ssize_t wrote = pwrite(w->fd, (const char *)from + done, (size_t)(n - done), (off_t)(at + done));
         if (wrote < 0 && errno != EINTR)
-            return err_set(e, ERR_SYSTEM, "%s: its digests cannot be written: %s", w->path, strerror(errno));
+            return file_cannot(e, w->path, "sealed with its digests", errno, n - done,
+                               w->bytes + 8 * (w->nblocks + w->npages) + (int64_t)sizeof(struct footer));
         done += wrote > 0 ? wrote : 0;
     }
     return ERR_OK;

@@ -2,6 +2,7 @@
 
 #include "hdf5/h5_internal.h"
 #include "hdf5/digest.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,16 +36,50 @@ static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
+/* The number behind a word of the same text ("errno = ", "total write size = "); 0: there is none. */
+struct number_search {
+    const char *word;
+    long long value;
+};
+
+static herr_t find_number(unsigned n, const H5E_error2_t *entry, void *arg)
+{
+    struct number_search *s = arg;
+    (void)n;
+    const char *at = entry->desc && s->value == 0 ? strstr(entry->desc, s->word) : NULL;
+    if (at)
+        s->value = strtoll(at + strlen(s->word), NULL, 10);
+    return 0;
+}
+
+static long long number_of_stack(const char *word)
+{
+    struct number_search s = {.word = word};
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_number, &s);
+    return s.value;
+}
+
+/* Why the system did not write, where it was for want of room: by its own number, or, where that was lost on
+ * the way, by what is free now. 0: for another reason. */
+static int room_reason(const char *path)
+{
+    struct statvfs room;
+    int why = (int)number_of_stack("errno = ");
+    if (file_is_room(why))
+        return why;
+    return statvfs(path, &room) == 0 && (double)room.f_bavail * (double)room.f_frsize < LITTLE_ROOM ? ENOSPC
+                                                                                                    : 0;
+}
+
 err_t h5_fail_path(struct err *e, err_t code, const char *path, const char *doing, const char *name)
 {
     char why[WHY] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
+    int room = code == ERR_SYSTEM ? room_reason(path) : 0;
+    int64_t more = (int64_t)number_of_stack("total write size = ");
     H5Eclear2(H5E_DEFAULT);
-    struct statvfs room;
-    if (code == ERR_SYSTEM && statvfs(path, &room) == 0 &&
-        (double)room.f_bavail * (double)room.f_frsize < LITTLE_ROOM)
-        return err_set(e, code, "%s: cannot %s%s%s: no space left on the device (%.0f bytes free)", path,
-                       doing, name[0] ? " " : "", name, (double)room.f_bavail * (double)room.f_frsize);
+    if (room)
+        return file_cannot(e, path, "written", room, more, 0);
     return err_set(e, code, "%s: cannot %s%s%s: HDF5: %s", path, doing, name[0] ? " " : "", name,
                    why[0] ? why : "no reason given");
 }

@@ -2,6 +2,7 @@
 
 #include "unitlib.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -215,7 +216,9 @@ static void refuses(void **state)
     signal(SIGXFSZ, SIG_DFL);
     char *partial = file_partial(&b->arena, path, NULL, &b->err);
     assert_non_null(strstr(b->err.text, partial));
-    assert_non_null(strstr(b->err.text, ": cannot be written"));
+    assert_non_null(strstr(b->err.text,
+                           ": cannot be written: the file would be larger than one may be; at least "
+                           "1 bytes more are needed, 1 for the whole file, 0 are allowed"));
     assert_int_not_equal(access(path, F_OK), 0);
     err_clear(&b->err);
     assert_int_not_equal(access(partial, F_OK), 0);
@@ -226,6 +229,34 @@ static void refuses(void **state)
     assert_int_equal(file_write(path_join(&b->arena, b->folder, "full", &b->err), "x", 1, &b->err), ERR_OK);
     assert_int_equal(file_read(&b->arena, other, 10, &text, &n, &b->err), ERR_OK);
     assert_string_equal(text, "abc");
+}
+
+/* What is short is told in bytes, and what to do; any other reason is the system's. */
+static void room(void **state)
+{
+    struct bench *b = *state;
+    static const int short_of[] = {ENOSPC, EDQUOT, EROFS};
+    static const char *const says[] = {"no space left on the device", "the disk quota is used up",
+                                       "the file system is read-only"};
+    char *path = path_join(&b->arena, b->folder, "not/there", &b->err);
+    for (int i = 0; i < 3; i++) {
+        assert_true(file_is_room(short_of[i]));
+        assert_int_equal(file_cannot(&b->err, path, "written", short_of[i], 4096, 123456), ERR_SYSTEM);
+        assert_ptr_equal(strstr(b->err.text, path), b->err.text);
+        assert_non_null(strstr(b->err.text, says[i]));
+        assert_non_null(
+            strstr(b->err.text, "; at least 4096 bytes more are needed, 123456 for the whole file"));
+        assert_non_null(strstr(b->err.text, "give the same command again"));
+        err_clear(&b->err);
+    }
+    assert_int_equal(file_cannot(&b->err, b->folder, "written", ENOSPC, 0, 0), ERR_SYSTEM);
+    assert_non_null(strstr(b->err.text, "no space left on the device; "));
+    assert_non_null(strstr(b->err.text, " are free on that file system; make room"));
+    err_clear(&b->err);
+    assert_false(file_is_room(EACCES));
+    assert_int_equal(file_cannot(&b->err, path, "created", EACCES, 5, 5), ERR_SYSTEM);
+    assert_non_null(strstr(b->err.text, "not/there: cannot be created: Permission denied"));
+    err_clear(&b->err);
 }
 
 /* Whose a partial name is shows in it; what others left is removed, and nothing else. */
@@ -284,10 +315,18 @@ static void puts_as_printf_does(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        TEST_FOLDER(grows),   TEST_FOLDER(json),          TEST_FOLDER(utf8),
-        TEST_FOLDER(nearest), TEST_FOLDER(joins),         TEST_FOLDER(cleans),
-        TEST_FOLDER(relates), TEST_FOLDER(folders),       TEST_FOLDER(files),
-        TEST_FOLDER(refuses), TEST_FOLDER(partial_names), TEST_FOLDER(puts_as_printf_does)};
+    const struct CMUnitTest tests[] = {TEST_FOLDER(grows),
+                                       TEST_FOLDER(json),
+                                       TEST_FOLDER(utf8),
+                                       TEST_FOLDER(nearest),
+                                       TEST_FOLDER(joins),
+                                       TEST_FOLDER(cleans),
+                                       TEST_FOLDER(relates),
+                                       TEST_FOLDER(folders),
+                                       TEST_FOLDER(files),
+                                       TEST_FOLDER(refuses),
+                                       TEST_FOLDER(room),
+                                       TEST_FOLDER(partial_names),
+                                       TEST_FOLDER(puts_as_printf_does)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

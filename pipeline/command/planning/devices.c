@@ -37,14 +37,15 @@ static err_t write_file(const char *path, char *piece, double *rate, struct err 
     double started = clock_sec();
     TRY(file_create(path, &fd, e));
     for (int i = 0; i < PIECES && e->code == ERR_OK; i++) {
+        errno = 0; /* a short write has no reason of its own */
         if (write(fd, piece, PIECE) != PIECE)
-            failed("cannot be written", path, e);
+            file_cannot(e, path, "written", errno ? errno : ENOSPC, PIECE, (int64_t)PIECES * PIECE);
         bytes += PIECE;
         if (clock_sec() - started > LONGEST_SEC)
             break;
     }
     if (e->code == ERR_OK && fsync(fd) != 0)
-        failed("cannot be flushed", path, e);
+        file_cannot(e, path, "flushed to the disk", errno, 0, (int64_t)PIECES * PIECE);
     close(fd);
     *rate = (double)bytes / fmax(1e-6, clock_sec() - started);
     return e->code;

@@ -273,7 +273,7 @@ err_t lock_take(struct locks *l, const char *path, struct lock_report *report, s
         answer = try_to_take(l, &got, mine, report);
     }
     if (answer < 0)
-        return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", got.path, strerror(errno));
+        return file_cannot(e, got.path, "written", errno, 0, 0);
     if (answer > 0) {
         got.held = 1;
         pthread_mutex_lock(&l->mutex);
@@ -375,13 +375,13 @@ static err_t share_folder(struct locks *l, const char *output, struct err *e)
         !own_name(k->path, mine))
         return err_set(e, ERR_SYSTEM, "%s: path too long", output);
     if (!probe(l, mine))
-        return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
+        return file_cannot(e, output, "written", errno, 0, 0);
     for (int tries = 0; l->kind == LOCKS_FLOCK;) {
         struct stat held, there;
         struct lock_holder h;
         int fd = open(k->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
         if (fd < 0)
-            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", output, strerror(errno));
+            return file_cannot(e, output, "written", errno, 0, 0);
         int locked = flock(fd, LOCK_SH | LOCK_NB) == 0;
         int same = fstat(fd, &held) == 0 && stat(k->path, &there) == 0 && held.st_ino == there.st_ino;
         if (locked && same) {

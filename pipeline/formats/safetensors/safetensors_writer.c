@@ -143,8 +143,8 @@ err_t safetensors_writer_create(struct safetensors_writer *w, struct err *e)
     TRY(file_create(w->partial, &w->fd, e));
     if (safetensors_writer_put(w, w->header, w->header_bytes, 0, e) == ERR_OK &&
         ftruncate(w->fd, (off_t)w->size_bytes) != 0)
-        err_set(e, ERR_SYSTEM, "%s: cannot be made %lld bytes long: %s", w->partial, (long long)w->size_bytes,
-                strerror(errno));
+        file_cannot(e, w->partial, "made as long as it will be", errno, w->size_bytes - w->header_bytes,
+                    w->size_bytes);
     return safetensors_writer_close(w, e);
 }
 
@@ -165,8 +165,7 @@ err_t safetensors_writer_put(struct safetensors_writer *w, const void *from, int
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0)
-            return err_set(e, ERR_SYSTEM, "%s: cannot be written: %s", w->partial,
-                           wrote < 0 ? strerror(errno) : "nothing was accepted");
+            return file_cannot(e, w->partial, "written", wrote < 0 ? errno : ENOSPC, n, w->size_bytes);
         p += wrote;
         n -= wrote;
         at += wrote;
@@ -179,7 +178,7 @@ err_t safetensors_writer_close(struct safetensors_writer *w, struct err *e)
     int fd = w->fd;
     w->fd = -1;
     if (fd >= 0 && close(fd) != 0 && e->code == ERR_OK) /* network file systems report a full disk here */
-        err_set(e, ERR_SYSTEM, "%s: cannot be closed: %s", w->partial, strerror(errno));
+        file_cannot(e, w->partial, "closed", errno, 0, w->size_bytes);
     return e->code;
 }
 
