@@ -59,17 +59,18 @@ SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal
 class Disturbed:
     """One study, its undisturbed archive beside it, and what was seen."""
 
-    def __init__(self, folder, work, seed, keep_after="0", log=lambda text: None):
+    def __init__(self, folder, work, seed, keep_after="0", log=lambda text: None, np=0, **more):
+        """np: processes of the undisturbed run. more: in place of what WORK says, such as seeds."""
         self.folder, self.random, self.keep_after, self.log = folder, random.Random(seed), keep_after, log
         self.config = os.path.join(folder, "study.yaml")
         fill = dict(family="qwen2.5-1.5b", memory="256 MiB", seeds=[0], folder=folder)
-        fill.update(WORK[work])
+        fill.update(WORK[work], **more)
         os.makedirs(folder, exist_ok=True)
         with open(self.config, "w") as f:
             f.write(STUDY.format(**fill))
         self.lost, self.resumed, self.kills, self.problems = [], {}, 0, []
         self.environment = {"SINEW_STEPS_AFTER": keep_after}
-        run = lib.run_sinew(0, ["run", self.config], cwd=folder, env=self.environment, timeout=3600)
+        run = lib.run_sinew(np, ["run", self.config], cwd=folder, env=self.environment, timeout=3600)
         if run.returncode != 0:
             raise RuntimeError("undisturbed: " + run.text())
         at = [float(line[1:].split("s]")[0]) for line in run.stdout.splitlines() if " to do" in line or "done:" in line]
@@ -86,13 +87,13 @@ class Disturbed:
 
     # ---- a kill ----
 
-    def start(self, np):
-        command = [lib.binary(), "run", self.config]
+    def start(self, np, words=(), **env):
+        command = [lib.binary(), "run", self.config, *words]
         if np:
             command = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(np)] + command
         self.output = tempfile.TemporaryFile()
         return subprocess.Popen(command, stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=self.folder,
-                                env=lib.environment(self.environment, np=np), start_new_session=True)
+                                env=lib.environment(dict(self.environment, **env), np=np), start_new_session=True)
 
     def journals(self, kind="*"):
         found = {}

@@ -23,7 +23,15 @@ stages:
 QSUB = '#!/bin/bash\nprintf "%s\\n" "$@" >asked\necho 8.server\n'
 QSTAT = ('#!/bin/bash\nprintf "Job Id: %s\\n    queue = long\\n    Account_Name = mine\\n    Resource_List.select = 1:ncpus=2:mpi'
          '\\n\\tprocs=2\\n    Resource_List.walltime = 00:10:00\\n" "$2"\n')
-MPIRUN = '#!/bin/bash\nprintf "%s\\n" "$@" >launched\nwhile [ "$1" != "$SINEW" ]; do shift; done\nexec "$@"\n'
+# It may lose a host: before anything is done, or after something is.
+MPIRUN = """#!/bin/bash
+printf "%s\\n" "$@" >launched
+while [ "$1" != "$SINEW" ]; do shift; done
+[ -n "$LOSE" ] || exec "$@"
+[ "$LOSE" != some ] || "$SINEW" run "$3" --stage synth -q || exit 1
+echo "  Remote daemon: [[1,0],1] on node n2" >&2
+exit 205
+"""
 
 
 class Pbs(lib.Case):
@@ -57,6 +65,21 @@ class Pbs(lib.Case):
         self.job(SINEW_RESTARTS="1", **inside)
         self.assertFalse(os.path.exists(self.path("asked")))
         self.assertTrue(os.path.exists(self.path("out", "job.h5")))
+
+    def test_lost_host(self):
+        """Twice without getting on is enough."""
+        inside = {"PBS_JOBID": "7.server", "PBS_NODEFILE": self.path("nodes")}
+        text = self.job(status=75, LOSE="some", KEEP_GOING="1", SHARES="1", PBS_ARRAY_INDEX="1", **inside)
+        self.assertIn("study: host lost (n2), 2 of 5 nodes are done; successor 8.server", text)
+        self.assertIn("CONFIG=study.yaml,SHARE=1/1,KEEP_GOING=1,SINEW=", self.asked()[3])
+        os.remove(self.path("asked"))
+        self.assertIn("host lost (n2), 2 of 5 nodes are done; successor 8.server", self.job(status=75, LOSE="all", **inside))
+        os.remove(self.path("asked"))
+        self.assertIn("host lost (n2), 2 of 5 nodes are done; none of them in this job, as in the last, so it is not submitted again",
+                      self.job(status=205, LOSE="all", **inside))
+        self.assertFalse(os.path.exists(self.path("asked")))
+        self.job(**inside)
+        self.assertEqual([name for name in os.listdir(self.path("out")) if name.startswith(".lost")], [])
 
     def test_bounded(self):
         text = self.job(status=75, SINEW_TIME_LIMIT="0s", SINEW_RESTARTS="3", MAX_RESTARTS="3", PBS_JOBID="7.server")

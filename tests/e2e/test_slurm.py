@@ -28,21 +28,32 @@ stages:
   overlap: {needs: [mask]}
   report: {needs: [mask, overlap], figures: false}
 """
-# What it does the first time, the second, ... stands in $PLAY: a status to end with, or `wait`, for a signal.
+# What it does the first time, the second, ... stands in $PLAY: a status to end with, `wait`, for a signal, or STATUS/HOST, where that is
+# lost. Each time $DOES nodes are done.
 PRETENDER = """#!/bin/bash
+runs=$(cat runs 2>/dev/null | wc -l)
 case $1 in
 --version) echo "sinew of the test"; exit ;;
-status) printf 'missing  archive          ./none.h5\\n1 nodes\\n'; exit ;;
+status)
+    printf 'missing  archive          ./none.h5\n40 nodes: %d fresh, 0 stale, 0 partial, 0 missing\n' $((runs * ${DOES:-0}))
+    [ "$runs" = 0 ] || [ -z "$SAYS" ] || echo "$SAYS"
+    exit ;;
 esac
 echo run >>runs
 words=($PLAY)
-word=${words[$(wc -l <runs) - 1]}
-[ "$word" = wait ] || exit "$word"
+word=${words[$runs]}
+case $word in
+wait) ;;
+4/*) echo "sinew: system error: host ${word#*/} (process 1) has not been heard of for 40 s: it is off [process 0 on n1]" >&2; exit 4 ;;
+*/*) echo "  Remote daemon: [[1,0],1] on node ${word#*/}" >&2; exit "${word%/*}" ;;
+*) exit "$word" ;;
+esac
 trap 'kill $!; exit 75' USR1 TERM
 sleep 60 &
 wait
 exit 1
 """
+KILLED = "killed   job  process 1 on n1, for 5 s: peak memory of a process 1 GB; memory is the likely cause: it held 1 GB"
 
 
 def setUpModule():
@@ -83,11 +94,13 @@ class Job(lib.unittest.TestCase):
             f.write(PRETENDER)
         os.chmod(program, 0o755)
         cls.pretending = {
-            name: cls.submit(name, "", "--ntasks-per-node=1", *options, SINEW=program, PLAY=play, LAUNCH=launch, MAX_RESTARTS="2")
-            for name, play, launch, options in (
-                ("limit", "wait 0", "srun", ["--time=1", "--signal=B:USR1@55"]), ("cancelled", "wait 0", "srun", []),
-                ("bounded", "75 75 75", "mpirun", []), ("stuck", "75 4", "srun", []), ("wrong", "2", "mpirun", []),
-                ("gone", "9", "srun", []), ("successor", "75 0", "srun", ["--no-requeue"]))}
+            name: cls.submit(name, "", "--ntasks-per-node=1", *options, SINEW=program, PLAY=play, LAUNCH=launch, MAX_RESTARTS="2", **env)
+            for name, play, launch, options, env in (
+                ("limit", "wait 0", "srun", ["--time=1", "--signal=B:USR1@55"], {}), ("cancelled", "wait 0", "srun", [], {}),
+                ("bounded", "75 75 75", "mpirun", [], {}), ("stuck", "75 4", "srun", [], {}), ("wrong", "2", "mpirun", [], {}),
+                ("gone", "9", "srun", [], {}), ("successor", "75 0", "srun", ["--no-requeue"], {}),
+                ("lost", "4/n7 205/n2 0", "srun", [], {"DOES": "12"}), ("nowhere", "205/n2 137", "mpirun", [], {}),
+                ("memory", "137", "srun", [], {"SAYS": KILLED}))}
 
     def log(self, name):
         try:
@@ -114,6 +127,17 @@ class Job(lib.unittest.TestCase):
         self.pretended("stuck", "FAILED", 4, 1, 2)
         self.pretended("bounded", "FAILED", 75, 2, 3)
         self.assertIn("submitted again 2 times already", self.log("bounded"))
+
+    def test_host_lost(self):
+        """It is submitted again while it gets on; once where it does not; never for want of memory."""
+        self.pretended("lost", "COMPLETED", 0, 2, 3)
+        for words in ("host lost (n7), 12 of 40 nodes are done; submitted again", "host lost (n2), 24 of 40 nodes are done; submitted again"):
+            self.assertIn("study: " + words, self.log("lost"))
+        self.pretended("nowhere", "FAILED", 137, 1, 2)
+        self.assertIn("host lost (n2), 0 of 40 nodes are done; submitted again", self.log("nowhere"))
+        self.assertIn(", 0 of 40 nodes are done; none of them in this job, as in the last, so it is not submitted again", self.log("nowhere"))
+        self.pretended("memory", "FAILED", 137, 0, 1)
+        self.assertIn("memory is the likely cause, so it is not submitted again", self.log("memory"))
 
     def test_ends_at_its_time_limit(self):
         self.pretended("limit", "COMPLETED", 0, 1, 2)
