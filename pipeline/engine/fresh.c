@@ -36,28 +36,60 @@ struct prints {
 };
 static const char ABSENT[] = " absent", UNREADABLE[] = " unreadable";
 
+/* A line ends with what the sample of the file's bytes is, so that artifacts of before there were samples can
+ * be told from it. */
+static const char SAMPLE[] = " sample ";
+enum { SAMPLE_END = sizeof SAMPLE - 1 + 16 };
+
+static err_t print_sample(struct prints *p, uint64_t hash, struct err *e)
+{
+    return text_add(&p->text, e, "%s%016llx\n", SAMPLE, (unsigned long long)hash);
+}
+
+static err_t print_unreadable(struct prints *p, const char *path, struct err *e)
+{
+    return text_add(&p->text, e, "%s%s\n", path, UNREADABLE);
+}
+
 static err_t print_file(struct prints *p, const char *path, const struct stat *st, struct err *e)
 {
     char head[HEAD_BYTES];
     ssize_t n = 0;
+    uint64_t sample = 0;
+    struct err bad;
+    err_clear(&bad);
+    if (S_ISREG(st->st_mode) && st->st_size > HEAD_BYTES &&
+        hash_sample(path, HASH_SAMPLE_MOST, &sample, &bad) != ERR_OK)
+        return print_unreadable(p, path, e);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would be waited for */
     if (fd >= 0) {
         n = pread(fd, head, sizeof head, 0);
         close(fd);
     }
-    return text_add(&p->text, e, "%s %lld %lld.%09ld %016llx\n", path, (long long)st->st_size,
-                    (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-                    (unsigned long long)hash_bytes(head, n > 0 ? (size_t)n : 0));
+    TRY(text_add(&p->text, e, "%s %lld %lld.%09ld %016llx", path, (long long)st->st_size,
+                 (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
+                 (unsigned long long)hash_bytes(head, n > 0 ? (size_t)n : 0)));
+    return print_sample(p, sample, e);
 }
 
 /* Its files, and what its config.json says. */
-static err_t print_checkpoint(struct prints *p, const struct checkpoint *c, struct err *e)
+static err_t print_checkpoint(struct prints *p, struct checkpoint *c, struct err *e)
 {
     err_t code = ERR_OK;
-    for (int64_t i = 0; i < c->nfiles && code == ERR_OK; i++)
-        code = text_add(&p->text, e, "%s %lld %lld %016llx\n", c->files[i].path,
-                        (long long)c->files[i].size_bytes, (long long)c->files[i].mtime_ns,
-                        (unsigned long long)c->files[i].header_hash);
+    for (int64_t i = 0; i < c->nfiles && code == ERR_OK; i++) {
+        uint64_t sample;
+        struct err bad;
+        err_clear(&bad);
+        if (checkpoint_sample(c, i, &sample, &bad) != ERR_OK) {
+            code = print_unreadable(p, c->files[i].path, e);
+            continue;
+        }
+        code =
+            text_add(&p->text, e, "%s %lld %lld %016llx", c->files[i].path, (long long)c->files[i].size_bytes,
+                     (long long)c->files[i].mtime_ns, (unsigned long long)c->files[i].header_hash);
+        if (code == ERR_OK)
+            code = print_sample(p, sample, e);
+    }
     const char *problem = c->config.problem ? c->config.problem : "";
     if (code == ERR_OK && c->config.path)
         code = text_add(&p->text, e, "%s layers %lld tied %d problem %016llx\n", c->config.path,
@@ -81,7 +113,7 @@ static err_t add_print(void *arg, const char *path, struct err *e)
     if (!checkpoint_exists(path) || (base && !checkpoint_exists(base)))
         return text_add(&p->text, e, "%s%s\n", path, ABSENT);
     if (headers_get(p->headers, path, &p->ctx->choice, &c, &bad) != ERR_OK)
-        return text_add(&p->text, e, "%s%s\n", path, UNREADABLE);
+        return print_unreadable(p, path, e);
     err_t code = print_checkpoint(p, c, e);
     headers_put(p->headers, c);
     return code;
@@ -251,6 +283,76 @@ static int is_damaged(const char *path, struct arena *a, struct h5 **h, char *wh
     return !*h;
 }
 
+/* Where two texts of fingerprints differ first: the line of the second, or of the first where that has none.
+ */
+static const char *first_change(const char *then, const char *now, const char **line_then)
+{
+    size_t same = 0;
+    while (now[same] && now[same] == then[same])
+        same++;
+    while (same > 0 && now[same - 1] != '\n')
+        same--;
+    *line_then = then + same;
+    return now[same] ? now + same : then + same;
+}
+
+/* What differs of a file between two such lines, by how many fields of the second stand behind the place;
+ * NULL: that is not to be said. */
+static const char *what_changed(const char *then, const char *now)
+{
+    static const char *const words[] = {"its bytes, not its size or time", NULL, "its header", "its time",
+                                        "its size"};
+    const char *end = now + strcspn(now, "\n");
+    size_t behind = 0;
+    if (end - now < SAMPLE_END || memcmp(end - SAMPLE_END, SAMPLE, sizeof SAMPLE - 1) != 0)
+        return NULL;
+    for (; now < end && *now == *then; now++)
+        then++;
+    for (; now < end; now++)
+        behind += *now == ' ';
+    return behind < sizeof words / sizeof *words ? words[behind] : NULL;
+}
+
+/* Which file it is, and what of it: the artifact has recorded the fingerprints as they were. */
+static void tell_change(struct h5 *h, const struct freshness *f, char *why, int size)
+{
+    enum { MOST = 90 }; /* of a path: its end tells it from others */
+    struct err ignored;
+    char *recorded;
+    const char *then;
+    err_clear(&ignored);
+    snprintf(why, (size_t)size, "the files it reads changed");
+    if (h5_read_text(h, "/files_read", &recorded, &ignored) != ERR_OK)
+        return;
+    const char *now = first_change(recorded, f->files_text, &then), *what = what_changed(then, now);
+    const int length = (int)strcspn(now, " \n"), cut = length > MOST ? length - MOST : 0;
+    if (length > 0)
+        snprintf(why, (size_t)size, "the files it reads changed: %s%.*s%s%s%s", cut ? "..." : "",
+                 length - cut, now + cut, what ? " (" : "", what ? what : "", what ? ")" : "");
+}
+
+/* Are the files what an artifact says that was made before there were samples? Then its key is f's. */
+static int same_without_samples(struct h5 *h, struct freshness *f, struct arena *a)
+{
+    struct err ignored;
+    struct text t = {.arena = a};
+    char bare[HASH_TEXT];
+    err_clear(&ignored);
+    for (const char *line = f->files_text; *line;) {
+        const size_t n = strcspn(line, "\n");
+        const int ends = n > SAMPLE_END && memcmp(line + n - SAMPLE_END, SAMPLE, sizeof SAMPLE - 1) == 0;
+        text_add(&t, &ignored, "%.*s\n", (int)(ends ? n - SAMPLE_END : n), line);
+        line += n + (line[n] == '\n');
+    }
+    if (ignored.code != ERR_OK || !t.text)
+        return 0;
+    hash_text(t.text, bare);
+    if (!same_part(h, "key_files", bare))
+        return 0;
+    memcpy(f->files, bare, sizeof bare);
+    return 1;
+}
+
 static void judge(const struct node *n, struct freshness *f, struct arena *a, struct arena *keep)
 {
     f->why[0] = '\0';
@@ -267,15 +369,16 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
         compute_key(f);
         return;
     }
-    char *recorded;
+    char *recorded, with_samples[HASH_TEXT];
     if (strstr(f->files_text, ABSENT) && h5_read_text(h, "/files_read", &recorded, &ignored) == ERR_OK)
         recall_absent(f, recorded, n->checkpoint != NULL, a, keep, &ignored);
+    memcpy(with_samples, f->files, sizeof with_samples);
     if (!same_part(h, "key_stage", f->stage))
         snprintf(f->why, sizeof f->why, "made by another version of the stage");
     else if (!same_part(h, "key_params", f->params))
         snprintf(f->why, sizeof f->why, "its parameters changed");
-    else if (!same_part(h, "key_files", f->files))
-        snprintf(f->why, sizeof f->why, "the files it reads changed");
+    else if (!same_part(h, "key_files", f->files) && !same_without_samples(h, f, a))
+        tell_change(h, f, f->why, (int)sizeof f->why);
     else if (!same_part(h, "key_inputs", f->inputs))
         snprintf(f->why, sizeof f->why, "what it needs changed");
     else if (!n->stage->writes_files || outputs_stand(h, a, f->why, (int)sizeof f->why))
@@ -286,6 +389,8 @@ static void judge(const struct node *n, struct freshness *f, struct arena *a, st
         f->state = STATE_STALE;
         take_reason(&met, n->path, f->why, (int)sizeof f->why);
     }
+    if (f->state != STATE_FRESH) /* it is made anew */
+        memcpy(f->files, with_samples, sizeof with_samples);
     compute_key(f);
 }
 
@@ -330,14 +435,8 @@ err_t fresh_still(const struct dag *d, int i, const struct freshness *f, struct 
     headers_round(headers);
     err_t code = print_files(&p, d, n, &a, e);
     if (code == ERR_OK && strcmp(p.text.text, f->files_text) != 0) {
-        const char *now = p.text.text, *then = f->files_text;
-        size_t same = 0;
-        while (now[same] && now[same] == then[same])
-            same++;
-        while (same > 0 && now[same - 1] != '\n')
-            same--;
-        const char *line = now[same] ? now + same : then + same;
-        if (is_unreadable(then + same) || is_unreadable(now + same)) /* for want of memory, or of files */
+        const char *then, *line = first_change(f->files_text, p.text.text, &then);
+        if (is_unreadable(then) || is_unreadable(line)) /* for want of memory, or of files */
             code =
                 err_set(e, ERR_SYSTEM, "%.*s: could not be read at one time, and could at another; run again",
                         (int)strcspn(line, " \n"), line);

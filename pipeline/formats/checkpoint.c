@@ -7,6 +7,7 @@
 #include "formats/format.h"
 #include "formats/lora/lora.h"
 #include "formats/strided.h"
+#include "base/hash.h"
 #include "base/path.h"
 
 #include <errno.h>
@@ -16,7 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ADVISE_BYTES = 64 << 20 }; /* told the file system at once, at most */
+enum {
+    ADVISE_BYTES = 64 << 20, /* told the file system at once, at most */
+    SAMPLE_BLOCKS = 1024,    /* of a checkpoint of many files */
+    SAMPLE_LEAST = 8         /* of each of these */
+};
 
 /* ---- opening ---- */
 
@@ -352,6 +357,20 @@ err_t checkpoint_verify(const struct checkpoint *c, struct err *e)
         if ((int64_t)st.st_size != f->size_bytes || mtime_of(&st) != f->mtime_ns)
             return refuse_changed(f, &st, e);
     }
+    return ERR_OK;
+}
+
+err_t checkpoint_sample(struct checkpoint *c, int64_t file, uint64_t *hash, struct err *e)
+{
+    struct stored_file *f = &c->files[file];
+    const int64_t share = SAMPLE_BLOCKS / c->nfiles;
+    *hash = 0;
+    if (!f->sampled) {
+        const int64_t blocks = share < SAMPLE_LEAST ? SAMPLE_LEAST : min64(share, HASH_SAMPLE_MOST);
+        TRY(hash_sample(f->path, (int)blocks, &f->sample, e));
+        f->sampled = 1;
+    }
+    *hash = f->sample;
     return ERR_OK;
 }
 

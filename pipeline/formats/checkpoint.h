@@ -101,6 +101,10 @@ struct checkpoint_extent checkpoint_extent(const struct checkpoint *c);
  * not. */
 err_t checkpoint_verify(const struct checkpoint *c, struct err *e);
 
+/* Local. Hash of a sample of a file's bytes (hash_sample), looked at once as long as c is open: at most about
+ * a thousand blocks of a checkpoint, and 8 to 64 of each file. Errors: SYSTEM, DATA where it is gone. */
+err_t checkpoint_sample(struct checkpoint *c, int64_t file, uint64_t *hash, struct err *e);
+
 /* Local. Closes the file descriptors; the lists stay the arena's. Safe on a zeroed checkpoint. */
 void checkpoint_close(struct checkpoint *c);
 

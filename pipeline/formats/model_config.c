@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MAX_BYTES = 4 << 20, MAX_LAYERS = 1000000, MAX_HEADS = 1000000, MAX_TYPE = 60 };
 
@@ -68,6 +69,13 @@ static err_t take(struct model_config *m, const struct json_item *root, struct a
     return json_item_kind(root) == JSON_KIND_MAP ? take_attention(m, root, a, e) : ERR_OK;
 }
 
+/* Was it an error of the moment (an input error, too many open files, a server that is restarted), of which
+ * nothing is known of the model? One file that we may not read stays one. */
+static int is_passing(const char *file, const struct err *bad)
+{
+    return bad->code == ERR_SYSTEM && (access(file, R_OK) == 0 || errno != EACCES);
+}
+
 err_t model_config_read(struct model_config *m, const char *path, struct arena *a, struct err *e)
 {
     *m = (struct model_config){.layers = 0};
@@ -77,7 +85,8 @@ err_t model_config_read(struct model_config *m, const char *path, struct arena *
     char *file = folder ? path_join(a, folder, "config.json", e) : NULL;
     if (!file)
         return e->code;
-    if (stat(file, &st) != 0 && (errno == ENOENT || errno == ENOTDIR))
+    int there = stat(file, &st) == 0;
+    if (!there && (errno == ENOENT || errno == ENOTDIR))
         return ERR_OK;
     m->path = file;
     char *text = NULL;
@@ -85,13 +94,17 @@ err_t model_config_read(struct model_config *m, const char *path, struct arena *
     struct json_doc *doc = NULL;
     struct err bad;
     err_clear(&bad);
-    if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
+    if (!there)
+        err_set(&bad, ERR_SYSTEM, "%s: cannot be examined: %s", file, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
         err_set(&bad, ERR_DATA, "%s: expected a file", file);
     else if (file_read(a, file, MAX_BYTES, &text, &n, &bad) == ERR_OK)
         json_doc_parse_python(&doc, file, text, n, a, &bad);
     arena_drop(a, text);
     if (bad.code == ERR_OK)
         take(m, json_doc_root(doc), a, e);
+    else if (is_passing(file, &bad))
+        return err_set(e, ERR_SYSTEM, "%s", bad.text);
     else if (!(m->problem = arena_strdup(a, bad.text, e)))
         return e->code;
     json_doc_release(doc);

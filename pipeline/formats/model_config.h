@@ -29,7 +29,9 @@ struct model_config {
 };
 
 /* Local. Reads config.json of the checkpoint at `path`, a folder or a file in one. The keys are looked for
- * at the top, then in text_config, where models of several parts have them. Errors: SYSTEM (memory) only. */
+ * at the top, then in text_config, where models of several parts have them. Errors: SYSTEM: memory, and what
+ * keeps the file from being read at this moment (an input error, too many open files), which is no finding.
+ */
 err_t model_config_read(struct model_config *m, const char *path, struct arena *a, struct err *e);
 
 #endif

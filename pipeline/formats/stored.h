@@ -62,8 +62,10 @@ struct stored_file {
     int64_t mtime_ns;
     uint64_t
         header_hash;  /* XXH3 of the header (8 + N bytes for safetensors; data.pkl and directory for torch) */
-    int fd;           /* -1 while not open; a checkpoint's, as is the next */
+    int fd;           /* -1 while not open; a checkpoint's, as are the next */
     int64_t last_use; /* checkpoint.reads at the last read */
+    uint64_t sample;  /* what checkpoint_sample found, once it has looked */
+    int sampled;
 };
 
 /* How the simulated text begins of a checkpoint that holds no weights, only holes in their place. */

@@ -8,6 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+import h5py  # noqa: E402
 import numpy as np  # noqa: E402
 import sinewlib as lib  # noqa: E402
 
@@ -110,6 +111,36 @@ class Changing(lib.Case):
             self.check_given_up(status, errors, config, "tuned-1/model.safetensors", False)
         os.rename(file + ".away", file)
         self.check_next(config)
+
+    def test_under_the_old_time(self):
+        """A checkpoint of other bytes under the same size, time and header: found when it is asked what is fresh."""
+        config, file = self.config("old"), self.path("tuned-1", "model.safetensors")
+        self.sinew(["run", config])
+        self.assertIn("all fresh", self.sinew(["run", config]).stdout.replace("nothing to do", "all fresh"))
+        before = os.stat(file)
+        self.in_place(file)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assertIn("tuned-1/model.safetensors (its bytes, not its size or time)", self.sinew(["status", config]).stdout)
+        self.check_next(config)
+
+    def test_an_error_of_the_moment(self):
+        """config.json cannot be read when load opens the checkpoint: that is no finding about the model, and the next run has it."""
+        config = self.config("moment")
+        for folder in ("base", "tuned-0", "tuned-1"):
+            self.write(os.path.join(folder, "config.json"), '{"num_hidden_layers": 4}')
+        sites = [x for x in self.sinew(["status", config, "--inject", "list"]).stdout.split() if x.startswith("open@base/file.c@")]
+        site = min(sites, key=lambda x: int(x.rsplit("@", 1)[1]))         # what reads a file whole
+        for count in range(1, 12):
+            run = lib.run_sinew(0, ["run", config, "--inject", "%s:0:%d:error" % (site, count)], cwd=self.dir)
+            self.assertIn(run.returncode, (0, 2, 4), run.text())
+            if run.returncode == 0:
+                break
+        self.assertGreater(count, 3, "the study's file and three of config.json are read")
+        self.assertEqual(run.returncode, 0, run.text())
+        for folder, _, names in os.walk(self.path("moment")):
+            if "load.h5" in names:
+                with h5py.File(os.path.join(folder, "load.h5")) as f:
+                    self.assertIn("config.json layers 4 tied 0 problem 0000000000000000", f["files_read"][()].decode())
 
     def test_between_two_nodes(self):
         """The checkpoint of the second cell changes after load has seen it, while the first cell is read: no archive is made of both."""

@@ -265,6 +265,69 @@ static void files(void **state)
     check(s, "ground", tuned, STATE_FRESH, "");
 }
 
+/* Other bytes under the same size, time and header, of a large file: those of a stretch, and those of the
+ * last block. */
+static void bytes(void **state)
+{
+    struct study *s = *state;
+    char *content = malloc((1 << 20) + 1), *tuned = in_folder(s, "t");
+    assert_non_null(content);
+    memset(content, 'a', 1 << 20);
+    content[1 << 20] = 0;
+    put(s, "b", "base");
+    put(s, "u", "other");
+    put(s, "t", content);
+    set_time(tuned, 0);
+    begin(s, HEAD CELLS STAGES);
+    memset(content + (700 << 10), 'b', 40 << 10);
+    put(s, "t", content);
+    set_time(tuned, 0);
+    study_judge(s);
+    check(s, "ground", tuned, STATE_STALE, "/t (its bytes, not its size or time)");
+    check(s, "one", "f/b/0", STATE_FRESH, "");
+    memset(content + (700 << 10), 'a', 40 << 10);
+    put(s, "t", content);
+    set_time(tuned, 0);
+    study_judge(s);
+    check(s, "ground", tuned, STATE_FRESH, "");
+    content[(1 << 20) - 1] = 'b';
+    put(s, "t", content);
+    set_time(tuned, 0);
+    study_judge(s);
+    check(s, "ground", tuned, STATE_STALE, "its bytes, not its size or time");
+    free(content);
+}
+
+/* What an artifact says that was made before there were samples: no sample, and a key without. */
+static void without_samples(void **state)
+{
+    struct study *s = *state;
+    char text[4096], hash[HASH_TEXT], *tuned = put(s, "t", "tuned");
+    put(s, "b", "base");
+    put(s, "u", "other");
+    set_time(tuned, 0);
+    begin(s, HEAD CELLS STAGES);
+    int i = study_node(s, "ground", tuned);
+    const char *now = s->all[i].files_text, *sample = strstr(now, " sample ");
+    assert_non_null(sample);
+    snprintf(text, sizeof text, "%.*s\n", (int)(sample - now), now);
+    hash_text(text, hash);
+    struct h5 *h;
+    struct bench *b = &s->bench;
+    const char *path = s->dag.nodes[i].path;
+    assert_int_equal(h5_open(path, 1, &b->arena, &h, &b->err), ERR_OK);
+    assert_int_equal(h5_set_text(h, "/", "key_files", hash, &b->err), ERR_OK);
+    assert_int_equal(h5_close(h, &b->err), ERR_OK);
+    assert_int_equal(digest_seal(path, &b->arena, &b->err), ERR_OK);
+    study_judge(s);
+    check(s, "ground", tuned, STATE_FRESH, "");
+    assert_string_equal(s->all[i].files, hash);
+    set_time(tuned, 5);
+    study_judge(s);
+    check(s, "ground", tuned, STATE_STALE, "/t (its time)");
+    assert_string_not_equal(s->all[i].files, hash);
+}
+
 /* A file that was not there when the node ran, and is there now. */
 static void came_later(void **state)
 {
@@ -408,6 +471,8 @@ int main(void)
         TEST_STUDY(parameters),
         TEST_STUDY(a_cell_more),
         TEST_STUDY(files),
+        TEST_STUDY(bytes),
+        TEST_STUDY(without_samples),
         TEST_STUDY(came_later),
         TEST_STUDY(folders),
         TEST_STUDY(written_files),

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "formats/model_config.h"
 
+#include <sys/resource.h>
+
 static void test_model_config(void **state)
 {
     struct bench *b = *state;
@@ -49,8 +51,32 @@ static void test_model_config(void **state)
     assert_non_null(m.problem);
 }
 
+/* No descriptor is left: that says nothing of the model, and is over the next time. */
+static void test_passing_error(void **state)
+{
+    struct bench *b = *state;
+    const char text[] = "{\"num_hidden_layers\": 7}";
+    char path[200];
+    struct model_config m;
+    struct rlimit before, none;
+    snprintf(path, sizeof path, "%s/config.json", b->folder);
+    assert_int_equal(file_write(path, text, (int64_t)strlen(text), &b->err), ERR_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    err_t code = model_config_read(&m, b->folder, &b->arena, &b->err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(code, ERR_SYSTEM);
+    assert_non_null(strstr(b->err.text, "config.json: cannot be opened"));
+    err_clear(&b->err);
+    assert_int_equal(model_config_read(&m, b->folder, &b->arena, &b->err), ERR_OK);
+    assert_null(m.problem);
+    assert_int_equal(m.layers, 7);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST_FOLDER(test_model_config)};
+    const struct CMUnitTest tests[] = {TEST_FOLDER(test_model_config), TEST_FOLDER(test_passing_error)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
