@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 enum {
-    COPY_ROWS = 8192,        /* read of a table or of bulk data at once */
-    GATHER_ROWS = 2048,      /* of several artifacts, before they are written */
-    GATHER_BYTES = 64 << 20, /* of rows that the first pass takes along */
-    ROW_BYTES = 1024         /* of a row in memory, generously */
+    COPY_ROWS = 8192,         /* read of a table or of bulk data at once */
+    GATHER_ROWS = 2048,       /* of several artifacts, before they are written */
+    GATHER_BYTES = 512 << 20, /* of rows that the first pass takes along, at the most */
+    ROW_BYTES = 1024          /* of a row in memory, generously */
 };
 
 /* What the artifacts hold of one archive table. */

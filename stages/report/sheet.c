@@ -1,5 +1,7 @@
 #include "report/sheet.h"
 
+#include "report/real.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -220,7 +222,9 @@ err_t csv_text(struct text *out, const char *text, struct err *e)
     size_t n = strlen(text);
     const char *mark = n > 1 && strchr("=+-@\t\r", text[0]) ? "'" : "";
     int plain = !strpbrk(text, ",\"\r\n") && (n == 0 || (text[0] != ' ' && text[n - 1] != ' '));
-    TRY(text_add(out, e, "%s%s", plain ? "" : "\"", mark));
+    if (!plain)
+        TRY(text_put(out, e, "\"", 1));
+    TRY(text_put(out, e, mark, (int64_t)strlen(mark)));
     if (plain)
         return text_put(out, e, text, (int64_t)n);
     const char *quote;
@@ -235,19 +239,9 @@ err_t csv_text(struct text *out, const char *text, struct err *e)
 
 err_t csv_real(struct text *out, double x, struct err *e)
 {
-    static const char *const shorter[] = {"%.15g", "%.16g", "%.17g"};
-    char digits[40];
-    if (isnan(x))
-        return text_put(out, e, "nan", 3);
-    if (isinf(x))
-        return x > 0 ? text_put(out, e, "inf", 3) : text_put(out, e, "-inf", 4);
+    char digits[REAL_TEXT];
     if (fabs(x) < 1e15 && x == floor(x) && !(x == 0 && signbit(x))) /* 15 digits are enough, and quick */
         return text_put_int(out, e, (int64_t)x);
-    int n = 0;
-    for (int i = 0; i < 3; i++) {
-        n = strfromd(digits, sizeof digits, shorter[i], x); /* a printf that knows nothing but reals */
-        if (strtod(digits, NULL) == x)
-            break;
-    }
+    int n = real_exact(x, digits);
     return text_put(out, e, digits, n);
 }

@@ -107,6 +107,10 @@ cells:
                 self.assertEqual(lib.compare_archives(self.path("np1", "teams.h5"), self.path(output, "teams.h5")), [])
                 run = self.sinew(["run", self.config(output)], np=1)
                 self.assertIn("nothing to do", run.stdout)
+                if np == 4:
+                    plan = self.sinew(["plan", self.config(output), "--processes", "1,2"]).stdout
+                    self.assertIn("Everything is fresh, nothing to do", plan)
+                    self.assertNotIn("Scaling", plan)
                 if np == 7:
                     teams = self.processes(output, "rank")
                     self.assertEqual(len(teams), 13)

@@ -151,6 +151,14 @@ err_t outlook_model(const struct machine *m, const struct dag *d, struct text *o
                     human_bytes((double)m->host_bytes, host, sizeof host));
 }
 
+static int nothing_to_do(const struct forecast *f)
+{
+    int todo = 0;
+    for (int k = 0; k < f->n; k++)
+        todo += f->stages[k].todo;
+    return todo == 0;
+}
+
 err_t outlook_table(const struct outlook *o, struct text *out, struct err *e)
 {
     const struct forecast *first = &o->list[0];
@@ -165,6 +173,8 @@ err_t outlook_table(const struct outlook *o, struct text *out, struct err *e)
         out, e,
         "\nBehind each time stands what most of it goes to. Memory is one process's, the program's own "
         "included; disk is what the run adds.\n"));
+    if (nothing_to_do(first))
+        return text_add(out, e, "Everything is fresh, nothing to do.\n");
     if (o->stops > 0)
         return text_add(
             out, e,
