@@ -38,7 +38,6 @@ void comm_init(struct comm *c, MPI_Comm mpi)
 void comm_start(struct comm *world, int alone, int *argc, char ***argv)
 {
     static const char *const settings[][2] = {
-        {"OMPI_MCA_fcoll", "^vulcan"}, /* 4.1's default for collective writes corrupts HDF5 files */
         {"OMPI_MCA_ess_singleton_isolated", "1"},
         {"OMPI_MCA_orte_create_session_dirs", "0"}, /* all such processes of a host would share one, and
                                                        remove it under each other */
@@ -46,8 +45,7 @@ void comm_start(struct comm *world, int alone, int *argc, char ***argv)
         {"OMPI_MCA_btl", "self"},
         {"OMPI_MCA_osc", "^ucx"},
     };
-    size_t n = alone ? sizeof settings / sizeof settings[0] : 1;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; alone && i < sizeof settings / sizeof settings[0]; i++)
         setenv(settings[i][0], settings[i][1], 0);
     double before = clock_sec();
     MPI_Init(argc, argv);

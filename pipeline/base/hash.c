@@ -9,6 +9,9 @@
 #include <unistd.h>
 #define XXH_STATIC_LINKING_ONLY /* for a state on the stack */
 #include <xxhash.h>
+#ifdef SINEW_HASH_DISPATCH
+#include <xxh_x86dispatch.h> /* puts its own functions, which choose their loops, in the place of those above */
+#endif
 
 uint64_t hash_bytes(const void *bytes, size_t n)
 {

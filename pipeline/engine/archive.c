@@ -4,6 +4,7 @@
 #include "compare/norms.h"
 #include "engine/state/failures.h"
 #include "hdf5/digest.h"
+#include "hdf5/seen.h"
 #include "base/path.h"
 #include "base/file.h"
 #include "base/text.h"
@@ -552,6 +553,7 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     arena_init(&inner, scratch->mem);
     struct archive_build b = {.dag = d, .all = all, .arena = &inner};
     char *partial = NULL;
+    struct seen_file *seen;
     struct archive_key key = {.all = ""};
     err_t code;
     size_t eighth = scratch->mem->budget_bytes / 8;
@@ -562,11 +564,12 @@ err_t archive_build(const struct dag *d, const struct freshness *all, const stru
     file_sweep(d->archive);
     if (!(partial = file_partial(&keep, d->archive, NULL, e)))
         TRY_OUT(code, e->code);
-    TRY_OUT(code, h5_create(partial, &keep, &b.archive, e));
+    TRY_OUT(code, seen_create(&seen, &keep, e));
+    TRY_OUT(code, h5_create_seen(partial, seen, &keep, &b.archive, e));
     fill(&b, p, &key, &keep, e);
     h5_close(b.archive, e);
     if (e->code == ERR_OK)
-        digest_seal(partial, &keep, e);
+        digest_seal_seen(partial, seen, &keep, e);
     if (e->code == ERR_OK && file_commit(partial, d->archive, e) == ERR_OK)
         digest_note_remove(d->archive);
     else

@@ -1,6 +1,7 @@
 #include "hdf5/artifact.h"
 
 #include "hdf5/digest.h"
+#include "hdf5/seen.h"
 #include "base/path.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@ err_t artifact_begin(struct artifact *out, const struct comm *c, const char *pat
         if (dir && path_make_dir(dir, e) == ERR_OK)
             file_sweep(path);
     }
+    if (e->code == ERR_OK)
+        seen_create(&out->seen, a, e);
     return comm_agree(c, e);
 }
 
@@ -30,7 +33,8 @@ err_t artifact_bulk(struct artifact *out, struct h5 **f, struct err *e)
     if (out->comm->np == 1)
         return artifact_tables(out, f, e);
     if (!out->bulk)
-        TRY(h5_create_parallel(out->comm, out->partial, out->arena, &out->bulk, e));
+        TRY(h5_create_parallel(out->comm, out->partial, out->bare ? NULL : out->seen, out->arena, &out->bulk,
+                               e));
     out->created = out->shared = 1;
     *f = out->bulk;
     return ERR_OK;
@@ -45,10 +49,11 @@ err_t artifact_bulk_done(struct artifact *out, struct err *e)
 
 err_t artifact_tables(struct artifact *out, struct h5 **f, struct err *e)
 {
+    struct seen_file *seen = out->bare ? NULL : out->seen;
     if (!out->tables && out->created)
-        TRY(h5_open(out->partial, 1, out->arena, &out->tables, e));
+        TRY(h5_open_seen(out->partial, seen, out->arena, &out->tables, e));
     else if (!out->tables)
-        TRY(h5_create(out->partial, out->arena, &out->tables, e));
+        TRY(h5_create_seen(out->partial, seen, out->arena, &out->tables, e));
     out->created = 1;
     *f = out->tables;
     return ERR_OK;
@@ -62,30 +67,50 @@ static void flush_share(const struct artifact *out, int fd, struct err *e)
         file_cannot(e, out->partial, "flushed to the disk", errno, 0, 0);
 }
 
-/* Collective. Page k of the list is computed by process k modulo np; process 0 puts them in order. Nobody
+/* A page of the list as it is made up. */
+struct seal_page {
+    uint64_t hashes[DIGEST_PAGE];
+    uint16_t marks[DIGEST_PAGE];
+};
+
+/* Collective. What all processes together know of page k, for process `to`. */
+static void gather_page(const struct artifact *out, int64_t k, int to, struct seal_page *mine,
+                        struct seal_page *all)
+{
+    const struct comm *c = out->comm;
+    seen_page(out->seen, k, mine->hashes, mine->marks);
+    MPI_TRY(MPI_Reduce(mine->hashes, all->hashes, DIGEST_PAGE, MPI_UINT64_T, MPI_SUM, to, c->mpi));
+    MPI_TRY(MPI_Reduce(mine->marks, all->marks, DIGEST_PAGE, MPI_UINT16_T, MPI_SUM, to, c->mpi));
+}
+
+/* Collective. Page k of the list is completed by process k modulo np; process 0 puts them in order. Nobody
  * leaves early: what fails is carried on, and then nothing is complete. */
 static void seal_pages(const struct artifact *out, struct digest_writer *w, struct err *e)
 {
     const struct comm *c = out->comm;
-    uint64_t hashes[DIGEST_PAGE];
+    struct seal_page mine, all;
+    memset(&all, 0, sizeof all);
     for (int64_t first = 0; first < w->npages; first += c->np) {
-        int n = 0, mine = first + c->me < w->npages;
-        memset(hashes, 0, sizeof hashes);
-        if (mine && e->code == ERR_OK)
-            digest_writer_page(w, first + c->me, hashes, &n, e);
-        if (mine && c->me > 0)
-            MPI_TRY(MPI_Send(hashes, DIGEST_PAGE, MPI_UINT64_T, 0, SEAL_TAG, c->mpi));
+        int n = 0, has = first + c->me < w->npages;
+        for (int p = 0; p < c->np && first + p < w->npages; p++)
+            gather_page(out, first + p, p, &mine, &all);
+        if (has && e->code == ERR_OK)
+            digest_writer_page(w, first + c->me, all.marks, all.hashes, &n, e);
+        if (has && c->me > 0)
+            MPI_TRY(MPI_Send(all.hashes, DIGEST_PAGE, MPI_UINT64_T, 0, SEAL_TAG, c->mpi));
         for (int p = 0; c->me == 0 && p < c->np && first + p < w->npages; p++) {
             if (p > 0)
-                MPI_TRY(MPI_Recv(hashes, DIGEST_PAGE, MPI_UINT64_T, p, SEAL_TAG, c->mpi, MPI_STATUS_IGNORE));
+                MPI_TRY(
+                    MPI_Recv(all.hashes, DIGEST_PAGE, MPI_UINT64_T, p, SEAL_TAG, c->mpi, MPI_STATUS_IGNORE));
             if (e->code == ERR_OK)
-                digest_writer_put(w, hashes, (int)min64(DIGEST_PAGE, w->nblocks - w->put * DIGEST_PAGE), e);
+                digest_writer_put(w, all.hashes, (int)min64(DIGEST_PAGE, w->nblocks - w->put * DIGEST_PAGE),
+                                  e);
         }
     }
 }
 
-/* Collective. Seals the closed partial file. A file of one page is process 0's, unless all wrote into it. */
-static void seal(const struct artifact *out, struct err *e)
+/* Collective. Seals the closed partial file into which all have written. */
+static void seal_together(const struct artifact *out, struct err *e)
 {
     const struct comm *c = out->comm;
     struct digest_writer w = {.fd = -1};
@@ -94,14 +119,23 @@ static void seal(const struct artifact *out, struct err *e)
         err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", out->partial, strerror(errno));
     int64_t bytes = e->code == ERR_OK ? stamp.size_bytes : 0;
     comm_bcast(c, &bytes, (int64_t)sizeof bytes, 0);
-    if (c->me == 0 || out->shared || bytes > (int64_t)DIGEST_PAGE * DIGEST_BLOCK)
-        digest_writer_open(&w, out->partial, bytes, c->me == 0, out->arena, e);
-    seal_pages(out, &w, e);
-    if (c->me == 0 && e->code == ERR_OK)
+    digest_writer_open(&w, out->partial, bytes, c->me == 0, out->arena, e);
+    if (!out->bare)
+        seal_pages(out, &w, e);
+    if (c->me == 0 && e->code == ERR_OK && !out->bare)
         digest_writer_end(&w, e);
     if (c->me > 0)
         flush_share(out, w.fd, e);
     digest_writer_close(&w);
+}
+
+/* What process 0 alone has written is sealed by it alone. */
+static void seal(const struct artifact *out, struct err *e)
+{
+    if (out->shared)
+        seal_together(out, e);
+    else if (out->comm->me == 0 && e->code == ERR_OK && !out->bare)
+        digest_seal_seen(out->partial, out->seen, out->arena, e);
 }
 
 err_t artifact_end(struct artifact *out, int complete, struct err *e)

@@ -1,9 +1,9 @@
 /* Artifact: the HDF5 file a node writes, under a partial name of its writers' own (file.h) until it is
  * complete.
  *
- * First the bulk data (all processes, MPI-IO), then tables and attributes (process 0), then, by the runner,
- * the completing attributes, the digests of it all (digest.h), a flush to disk and the rename. A process by
- * itself does without MPI-IO: the file is created, opened and closed once. */
+ * First the bulk data (all processes), then tables and attributes (process 0), then, by the runner, the
+ * completing attributes, the digests of it all (digest.h), which were taken while it was written (seen.h), a
+ * flush to disk and the rename. Of a process by itself the file is created, opened and closed once. */
 #ifndef SINEW_ARTIFACT_H
 #define SINEW_ARTIFACT_H
 
@@ -14,13 +14,15 @@
 struct artifact {
     const struct comm *comm;
     struct arena *arena;
-    const char *path;     /* final name */
-    const char *partial;  /* name while being written */
-    char mark[FILE_MARK]; /* of process 0, on all: for the partial names of what else the node writes */
-    struct h5 *bulk;      /* open under MPI-IO, or NULL: one process has its bulk data in `tables` */
-    struct h5 *tables;    /* open serially on process 0, or NULL */
-    int created, shared;  /* a file is there; all processes wrote into it */
-    int committed;        /* process 0: it stands under its final name */
+    const char *path;       /* final name */
+    const char *partial;    /* name while being written */
+    char mark[FILE_MARK];   /* of process 0, on all: for the partial names of what else the node writes */
+    struct seen_file *seen; /* what this process has written */
+    struct h5 *bulk;        /* open on all, or NULL: one process has its bulk data in `tables` */
+    struct h5 *tables;      /* open serially on process 0, or NULL */
+    int created, shared;    /* a file is there; all processes wrote into it */
+    int committed;          /* process 0: it stands under its final name */
+    int bare; /* set by who measures what digests cost: nothing is hashed, and nobody will read it */
 };
 
 /* Collective, for who alone writes it now. Begins an artifact; its folder is created, what others left of it

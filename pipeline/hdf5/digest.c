@@ -1,5 +1,6 @@
 #include "hdf5/digest.h"
 
+#include "hdf5/seen.h"
 #include "base/file.h"
 #include "base/hash.h"
 
@@ -68,22 +69,42 @@ err_t digest_writer_open(struct digest_writer *w, const char *path, int64_t byte
     return ERR_OK;
 }
 
-err_t digest_writer_page(const struct digest_writer *w, int64_t k, uint64_t *hashes, int *n, struct err *e)
+/* Reads blocks [from, to) of page k and hashes them; some: room for them. */
+static err_t hash_blocks(const struct digest_writer *w, int64_t from, int64_t to, char *some,
+                         uint64_t *hashes, struct err *e)
+{
+    const int64_t at = from * DIGEST_BLOCK, bytes = min64(to * DIGEST_BLOCK, w->bytes) - at,
+                  got = read_at(w->fd, some, at, bytes);
+    if (got != bytes)
+        return err_set(e, ERR_SYSTEM, "%s: cannot be read at byte %lld to seal it: %s", w->path,
+                       (long long)at, got < 0 ? strerror(errno) : "it has become shorter");
+    for (int64_t b = from; b < to; b++) {
+        const int64_t skip = (b - from) * DIGEST_BLOCK;
+        hashes[b % DIGEST_PAGE] = hash_bytes(some + skip, (size_t)min64(DIGEST_BLOCK, bytes - skip));
+    }
+    return ERR_OK;
+}
+
+static int is_known(const uint16_t *marks, int64_t i)
+{
+    return marks && marks[i] == SEEN_KNOWN;
+}
+
+err_t digest_writer_page(const struct digest_writer *w, int64_t k, const uint16_t *marks, uint64_t *hashes,
+                         int *n, struct err *e)
 {
     char *some;
-    int64_t from = k * DIGEST_PAGE, to = min64(from + DIGEST_PAGE, w->nblocks);
+    const int64_t from = k * DIGEST_PAGE, to = min64(from + DIGEST_PAGE, w->nblocks);
+    const int64_t whole = w->bytes / DIGEST_BLOCK; /* a shorter block was not written as a whole one */
     *n = (int)(to - from);
     TRY(arena_array(w->arena, "digest.stride", (int64_t)STRIDE_BLOCKS * DIGEST_BLOCK, &some, e));
-    for (int64_t b = from; b < to && e->code == ERR_OK; b += STRIDE_BLOCKS) {
-        int64_t at = b * DIGEST_BLOCK, end = min64(b + STRIDE_BLOCKS, to),
-                bytes = min64(end * DIGEST_BLOCK, w->bytes) - at, got = read_at(w->fd, some, at, bytes);
-        if (got != bytes)
-            err_set(e, ERR_SYSTEM, "%s: cannot be read at byte %lld to seal it: %s", w->path, (long long)at,
-                    got < 0 ? strerror(errno) : "it has become shorter");
-        for (int64_t i = b; i < end && e->code == ERR_OK; i++) {
-            int64_t skip = (i - b) * DIGEST_BLOCK;
-            hashes[i - from] = hash_bytes(some + skip, (size_t)min64(DIGEST_BLOCK, bytes - skip));
-        }
+    for (int64_t b = from, end; b < to && e->code == ERR_OK; b = end) {
+        end = b + 1;
+        if (is_known(marks, b - from) && b < whole)
+            continue;
+        while (end < to && end < b + STRIDE_BLOCKS && !is_known(marks, end - from))
+            end++;
+        hash_blocks(w, b, end, some, hashes, e);
     }
     arena_drop(w->arena, some);
     return e->code;
@@ -132,15 +153,23 @@ void digest_writer_close(struct digest_writer *w)
 
 err_t digest_seal(const char *path, struct arena *a, struct err *e)
 {
+    return digest_seal_seen(path, NULL, a, e);
+}
+
+err_t digest_seal_seen(const char *path, const struct seen_file *seen, struct arena *a, struct err *e)
+{
     struct digest_writer w;
     struct file_stamp stamp;
     uint64_t hashes[DIGEST_PAGE];
+    uint16_t marks[DIGEST_PAGE];
     if (!file_stamp_of(path, &stamp))
         return err_set(e, ERR_SYSTEM, "%s: cannot be examined: %s", path, strerror(errno));
     digest_writer_open(&w, path, stamp.size_bytes, 1, a, e);
     for (int64_t k = 0; k < w.npages && e->code == ERR_OK; k++) {
         int n;
-        if (digest_writer_page(&w, k, hashes, &n, e) == ERR_OK)
+        if (seen)
+            seen_page(seen, k, hashes, marks);
+        if (digest_writer_page(&w, k, seen ? marks : NULL, hashes, &n, e) == ERR_OK)
             digest_writer_put(&w, hashes, n, e);
     }
     if (e->code == ERR_OK)

@@ -44,9 +44,11 @@ struct digest_writer {
 err_t digest_writer_open(struct digest_writer *w, const char *path, int64_t bytes, int puts, struct arena *a,
                          struct err *e);
 
-/* Local. Computes page k from the file's data: hashes has room for DIGEST_PAGE. Returned in *n: how many it
- * has. Errors: SYSTEM, not readable. */
-err_t digest_writer_page(const struct digest_writer *w, int64_t k, uint64_t *hashes, int *n, struct err *e);
+/* Local. Computes page k: hashes has room for DIGEST_PAGE, and holds those of the blocks whose mark is
+ * SEEN_KNOWN (hdf5/seen.h); the others are read from the file. marks: NULL, none is known. Returned in *n:
+ * how many the page has. Errors: SYSTEM, not readable. */
+err_t digest_writer_page(const struct digest_writer *w, int64_t k, const uint16_t *marks, uint64_t *hashes,
+                         int *n, struct err *e);
 
 /* Local. Writes the next page behind those before, and in the end what stands behind the last. */
 err_t digest_writer_put(struct digest_writer *w, const uint64_t *hashes, int n, struct err *e);
@@ -55,7 +57,9 @@ err_t digest_writer_end(struct digest_writer *w, struct err *e);
 /* Local. Closes; safe on one that could not be opened. */
 void digest_writer_close(struct digest_writer *w);
 
-/* Local. All of that by one process. */
+/* Local. All of that by one process, which has written the file. seen: what it knows of it; NULL: nothing. */
+struct seen_file;
+err_t digest_seal_seen(const char *path, const struct seen_file *seen, struct arena *a, struct err *e);
 err_t digest_seal(const char *path, struct arena *a, struct err *e);
 
 /* ---- reading ---- */

@@ -2,7 +2,6 @@
 
 #include "hdf5/h5_internal.h"
 #include "hdf5/digest.h"
-#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,13 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-enum {
-    WHY = 300,            /* bytes of a reason */
-    LITTLE_ROOM = 1 << 20 /* bytes: a write that failed with less than this free failed for it */
-};
+enum { WHY = 300 /* bytes of a reason */ };
 
 /* The deepest entry of HDF5's error stack holds the cause. Where that is the system's, HDF5 wraps it in file
  * descriptors and addresses over two lines ("..., error message = 'No space left on device', buf = ..."):
@@ -36,56 +31,23 @@ static herr_t first_entry(unsigned n, const H5E_error2_t *entry, void *text)
     return 0;
 }
 
-/* The number behind a word of the same text ("errno = ", "total write size = "); 0: there is none. */
-struct number_search {
-    const char *word;
-    long long value;
-};
-
-static herr_t find_number(unsigned n, const H5E_error2_t *entry, void *arg)
-{
-    struct number_search *s = arg;
-    (void)n;
-    const char *at = entry->desc && s->value == 0 ? strstr(entry->desc, s->word) : NULL;
-    if (at)
-        s->value = strtoll(at + strlen(s->word), NULL, 10);
-    return 0;
-}
-
-static long long number_of_stack(const char *word)
-{
-    struct number_search s = {.word = word};
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_number, &s);
-    return s.value;
-}
-
-/* Why the system did not write, where it was for want of room: by its own number, or, where that was lost on
- * the way, by what is free now. 0: for another reason. */
-static int room_reason(const char *path)
-{
-    struct statvfs room;
-    int why = (int)number_of_stack("errno = ");
-    if (file_is_room(why))
-        return why;
-    return statvfs(path, &room) == 0 && (double)room.f_bavail * (double)room.f_frsize < LITTLE_ROOM ? ENOSPC
-                                                                                                    : 0;
-}
-
 err_t h5_fail_path(struct err *e, err_t code, const char *path, const char *doing, const char *name)
 {
     char why[WHY] = "";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_entry, why);
-    int room = code == ERR_SYSTEM ? room_reason(path) : 0;
-    int64_t more = (int64_t)number_of_stack("total write size = ");
     H5Eclear2(H5E_DEFAULT);
-    if (room)
-        return file_cannot(e, path, "written", room, more, 0);
     return err_set(e, code, "%s: cannot %s%s%s: HDF5: %s", path, doing, name[0] ? " " : "", name,
                    why[0] ? why : "no reason given");
 }
 
 err_t h5_fail(struct err *e, err_t code, const struct h5 *f, const char *doing, const char *name)
 {
+    struct err failed;
+    err_clear(&failed);
+    if (h5_written(f, &failed) != ERR_OK) { /* what HDF5 says of it now follows from that */
+        H5Eclear2(H5E_DEFAULT);
+        return h5_written(f, e);
+    }
     const struct err *damage = f->digest ? digest_error(f->digest) : NULL;
     if (!damage || damage->code == ERR_OK)
         return h5_fail_path(e, code, f->path, doing, name);
@@ -125,11 +87,6 @@ void h5_start(void)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
-void h5_without_locks(void)
-{
-    setenv("OMPI_MCA_fs_ufs_lock_algorithm", "1", 0); /* 1: never; Open MPI locks by itself on NFS */
-}
-
 const char *h5_version(char *text, int size)
 {
     unsigned major = 0, minor = 0, release = 0;
@@ -154,17 +111,6 @@ err_t h5_wrap(hid_t id, const char *path, const struct comm *c, struct arena *a,
     return ERR_OK;
 }
 
-err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e)
-{
-    *f = NULL;
-    TRY(INJECT("create", e));
-    unlink(path); /* a link that lies there is not followed */
-    hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
-    if (id < 0)
-        return h5_fail_path(e, ERR_SYSTEM, path, "create the file", "");
-    return h5_wrap(id, path, NULL, a, f, e);
-}
-
 int h5_is_being_written(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -180,7 +126,9 @@ err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, st
     TRY(INJECT("open", e));
     if (!writable && h5_is_being_written(path))
         return err_set(e, ERR_DATA, "%s: another program has it open for writing", path);
-    hid_t id = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (writable)
+        return h5_open_seen(path, NULL, a, f, e);
+    hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (id < 0 && access(path, R_OK) != 0)
         return err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));
     if (id < 0)
@@ -188,37 +136,40 @@ err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, st
     return h5_wrap(id, path, NULL, a, f, e);
 }
 
-err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
-                         struct err *e)
+err_t h5_end(struct h5 *f, struct err *e)
 {
-    *f = NULL;
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_mpio(access, c->mpi, MPI_INFO_NULL);
-    hid_t id = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
-    H5Pclose(access);
-    if (id < 0)
-        h5_fail_path(e, ERR_SYSTEM, path, "create the file", "");
-    else
-        h5_wrap(id, path, c, a, f, e);
-    return comm_agree(c, e);
-}
-
-err_t h5_close(struct h5 *f, struct err *e)
-{
-    if (!f)
-        return ERR_OK;
-    err_t before = e->code;
     h5_bulks_close(f, e);
     h5_sources_close(f);
     if (H5Fclose(f->id) < 0) {
         h5_abandon(f);
         h5_fail(e, ERR_SYSTEM, f, "close the file", "");
     }
+    h5_written_end(f, e);
     h5_sound(f, e);
     digest_close(f->digest);
-    if (f->comm && before == ERR_OK && e->code != ERR_OK && f->comm->np > 1)
-        comm_abort(f->comm, e);
-    return f->comm ? comm_agree(f->comm, e) : e->code;
+    return e->code;
+}
+
+/* Collective. Have all processes laid the file out alike? */
+static err_t laid_out_alike(const struct h5 *f, struct err *e)
+{
+    int64_t ends[2] = {h5_written_bytes(f), -h5_written_bytes(f)};
+    comm_max(f->comm, ends, 2);
+    if (ends[0] != -ends[1])
+        err_set(e, ERR_BUG, "%s: HDF5 has laid it out with %lld bytes on one process and %lld on another",
+                f->path, (long long)ends[0], (long long)-ends[1]);
+    return e->code;
+}
+
+err_t h5_close(struct h5 *f, struct err *e)
+{
+    if (!f)
+        return ERR_OK;
+    h5_end(f, e);
+    if (!f->comm)
+        return e->code;
+    TRY_ALL(f->comm, e);
+    return laid_out_alike(f, e);
 }
 
 /* ---- types ---- */

@@ -1,11 +1,13 @@
 /* HDF5, behind one header: only the files of this module (h5*.c) include hdf5.h.
  *
- * Two ways to have a file open. Serial: one process, the ordinary driver; tables, attributes, links, and all
- * reading (every process reads for itself, read-only). Parallel: all processes of a communicator, the MPI-IO
- * driver; only large 1-D datasets of fixed-width elements, written independently in passes below 1 GiB, so
- * that no filter, no collective write and no collective metadata read (all broken in one or the other of
- * HDF5 1.10 and Open MPI 4.1) is ever used. A file is first written in parallel, closed, and then finished
- * serially by process 0. */
+ * Two ways to have a file open. Serial: one process; tables, attributes, links, and all reading (every
+ * process reads for itself, read-only). Parallel: all processes of a communicator; only large datasets of
+ * fixed-width elements, without filters, of which each process writes what is its own and waits for nobody:
+ * all processes lay the file out alike, each for itself (h5_writing.c), and neither HDF5's nor MPI's parallel
+ * writing is ever used. A file is first written in parallel, closed, and then finished serially by process 0.
+ *
+ * A write that fails is told, with the bytes that are needed, by the call that puts elements or by h5_close,
+ * whichever comes first; the file can be closed all the same. */
 #ifndef SINEW_H5_H
 #define SINEW_H5_H
 
@@ -20,10 +22,6 @@
 
 struct h5; /* an open file */
 
-/* Local, on every process, before the first parallel file. The output's file system has no locks: MPI-IO is
- * told to do without them too (processes write disjoint ranges). */
-void h5_without_locks(void);
-
 /* Local. Bytes of an element. */
 int h5_type_bytes(enum h5_type type);
 
@@ -37,6 +35,12 @@ const char *h5_version(char *text, int size);
 err_t h5_create(const char *path, struct arena *a, struct h5 **f, struct err *e);
 err_t h5_open(const char *path, int writable, struct arena *a, struct h5 **f, struct err *e);
 
+/* Local. As h5_create, and as h5_open to write on; seen is told of all that this process writes into the file
+ * (hdf5/seen.h), and lives as long. */
+struct seen_file;
+err_t h5_create_seen(const char *path, struct seen_file *seen, struct arena *a, struct h5 **f, struct err *e);
+err_t h5_open_seen(const char *path, struct seen_file *seen, struct arena *a, struct h5 **f, struct err *e);
+
 /* Local. Opens a file of ours, an artifact or the archive, to be read by its digests (hdf5/digest.h): each
  * block, of data as of HDF5's own structures, is checked before HDF5 or anybody sees it. What is damaged or
  * carries no digests is DATA, of this call or of the one that comes upon it, and of all after that; links
@@ -47,18 +51,18 @@ err_t h5_open_sealed(const char *path, struct arena *a, struct h5 **f, struct er
  * told no. h5_close says so too. */
 err_t h5_sound(const struct h5 *f, struct err *e);
 
-/* Collective. Creates path new under the MPI-IO driver: what lies there is an error, no link is followed. */
-err_t h5_create_parallel(const struct comm *c, const char *path, struct arena *a, struct h5 **f,
-                         struct err *e);
+/* Collective. Creates path new for all processes: what lies there is an error, no link is followed. seen: as
+ * above, each process's own. */
+err_t h5_create_parallel(const struct comm *c, const char *path, struct seen_file *seen, struct arena *a,
+                         struct h5 **f, struct err *e);
 
-/* Local for a serial file, Collective for a parallel one. NULL is fine. Where a parallel file cannot be
- * closed (a full disk) the processes are out of step inside HDF5: the one that sees it prints the error and
- * ends the job on all. */
+/* Local for a serial file, Collective for a parallel one. NULL is fine. Errors: SYSTEM where something could
+ * not be written. */
 err_t h5_close(struct h5 *f, struct err *e);
 
-/* Local. Leaves a file as it is, without closing it: after a failed write HDF5 can do neither that nor its
- * own clean-up at the end of the program. h5_abandoned says that there is such a file: the program must then
- * end by _exit. NULL is fine. */
+/* Local. Leaves a file that HDF5 could not close as it is: its own clean-up at the end of the program would
+ * crash on it. h5_abandoned says that there is such a file: the program must then end by _exit. NULL is fine.
+ */
 void h5_abandon(struct h5 *f);
 int h5_abandoned(void);
 

@@ -7,7 +7,7 @@
 
 enum {
     MAX_NDIM = 16,       /* of a dataset */
-    PASS_BYTES = 1 << 29 /* per transfer: far below the 2 GiB where MPI-IO breaks */
+    PASS_BYTES = 1 << 29 /* per transfer */
 };
 
 struct h5_bulk {
@@ -52,7 +52,8 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
                             int64_t grow_to, struct h5_bulk **d, struct err *e)
 {
     *d = NULL;
-    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list();
+    hid_t t = h5_make_type(type), create = H5Pcreate(H5P_DATASET_CREATE), links = h5_link_list(),
+          access = H5Pcreate(H5P_DATASET_ACCESS);
     hsize_t unlimited = H5S_UNLIMITED;
     H5Pset_fill_time(create, H5D_FILL_TIME_NEVER);
     if (grow_to > 0) {
@@ -60,11 +61,14 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
         while (chunk < most && (int64_t)chunk < grow_to / 32)
             chunk *= 2;
         H5Pset_chunk(create, 1, &chunk);
+        H5Pset_chunk_cache(access, 0, 0,
+                           0); /* it is written in large pieces, which need not be copied first */
     }
     hid_t space = H5Screate_simple(ndim, dims, grow_to > 0 ? &unlimited : NULL);
-    hid_t id = H5Dcreate2(f->id, name, t, space, links, create, H5P_DEFAULT);
+    hid_t id = H5Dcreate2(f->id, name, t, space, links, create, access);
     H5Sclose(space);
     H5Pclose(create);
+    H5Pclose(access);
     if (id < 0) {
         H5Tclose(t);
         return h5_fail(e, ERR_SYSTEM, f, "create dataset", name);
@@ -149,7 +153,7 @@ static err_t transfer(struct h5_bulk *d, int write, int64_t at, int64_t n, void 
     H5Sclose(space);
     if (status < 0)
         return h5_fail(e, ERR_SYSTEM, d->file, write ? "write dataset" : "read dataset", d->name);
-    return ERR_OK;
+    return write ? h5_written(d->file, e) : ERR_OK;
 }
 
 err_t h5_put(struct h5_bulk *d, int64_t at, int64_t n, const void *buf, struct err *e)

@@ -1,6 +1,7 @@
 /* What the files of the HDF5 module share: h5.c (files, types, attributes), h5_bulk.c (datasets of elements),
- * h5_table.c (tables), h5_source.c (datasets that others wrote) and h5_sealed.c (files with digests). The one
- * header that includes hdf5.h; nothing but those five includes it. The interface is h5.h. */
+ * h5_table.c (tables), h5_source.c (datasets that others wrote), h5_writing.c (files that are being written)
+ * and h5_sealed.c (files with digests). The one header that includes hdf5.h; nothing but those six includes
+ * it. The interface is h5.h. */
 #ifndef SINEW_H5_INTERNAL_H
 #define SINEW_H5_INTERNAL_H
 
@@ -18,6 +19,7 @@ struct h5 {
     struct h5_bulk *bulks;     /* open datasets */
     struct h5_source *sources; /* open datasets of others */
     struct digest *digest;     /* by which it is read; NULL: as any other file */
+    struct writing *writing;   /* by which it is written; NULL: it is only read */
 };
 
 /* Local. Wraps an open file, which is closed where that fails. */
@@ -33,6 +35,17 @@ int h5_is_being_written(const char *path);
  * open. */
 err_t h5_fail(struct err *e, err_t code, const struct h5 *f, const char *doing, const char *name);
 err_t h5_fail_path(struct err *e, err_t code, const char *path, const char *doing, const char *name);
+
+/* Local. Has a write of this process into the file failed? Then e is that. */
+err_t h5_written(const struct h5 *f, struct err *e);
+
+/* Local. Gives back what writing took, HDF5's file being closed: errors as h5_written, and of closing. Bytes
+ * of the file as HDF5 has laid it out. */
+err_t h5_written_end(struct h5 *f, struct err *e);
+int64_t h5_written_bytes(const struct h5 *f);
+
+/* Local. h5_close without an agreement. */
+err_t h5_end(struct h5 *f, struct err *e);
 
 /* Local. Closes a dataset, which writes what HDF5 still holds of it. A failure is SYSTEM, and the file is
  * abandoned. */

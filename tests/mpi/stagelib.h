@@ -25,6 +25,7 @@ struct world {
     struct log log;
     char root[200];
     int keep; /* the folder was given, and stays */
+    int bare; /* artifacts are written without digests: for who measures what these cost */
     int64_t failures;
 };
 
@@ -187,6 +188,7 @@ static inline err_t run_stage(struct world *w, struct ctx ctx, const char *kind,
     ctx.bytes_done = &bytes;
     ctx.memory_bytes = (int64_t)w->mem.budget_bytes;
     err_t code = artifact_begin(&out, &w->comm, path, &arena, e);
+    out.bare = w->bare;
     if (code == ERR_OK) {
         code = s->run(&ctx, e);
         err_t ended = artifact_end(&out, code == ERR_OK, e);

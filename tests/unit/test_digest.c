@@ -3,6 +3,7 @@
 
 #include "hdf5/digest.h"
 #include "hdf5/h5.h"
+#include "hdf5/seen.h"
 
 #include <hdf5.h>
 #include <xxhash.h>
@@ -108,6 +109,134 @@ static void as_the_header_says(void **state)
     assert_true(footer[5] == XXH3_64bits(&page, 8));
     assert_true(footer[7] == XXH3_64bits(footer, 56));
     assert_true(digest_of(path) == footer[7]);
+}
+
+/* ---- hashed while it is written ---- */
+
+enum { WRITERS = 3, SEEN_BLOCKS = 300 };
+
+/* Writes anywhere, whole blocks and parts, some of them twice, by several processes, each with a seen of its
+ * own. */
+static void write_anyhow(struct bench *b, const char *path, int rounds, struct seen_file **seen,
+                         uint64_t seed)
+{
+    static unsigned char bytes[40 * DIGEST_BLOCK];
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int p = 0; p < WRITERS; p++)
+        assert_int_equal(seen_create(&seen[p], &b->arena, &b->err), ERR_OK);
+    for (int i = 0; i < rounds; i++) {
+        int64_t at = (int64_t)(next_random(&seed) % SEEN_BLOCKS) * DIGEST_BLOCK,
+                n = (int64_t)(next_random(&seed) % 39) * DIGEST_BLOCK;
+        if (next_random(&seed) % 4 == 0)
+            at += (int64_t)(next_random(&seed) % DIGEST_BLOCK);
+        if (next_random(&seed) % 4 == 0)
+            n += (int64_t)(next_random(&seed) % DIGEST_BLOCK);
+        fill(bytes, (size_t)n, next_random(&seed));
+        seen_write(seen[next_random(&seed) % WRITERS], at, n, bytes);
+        assert_int_equal(fseek(f, (long)at, SEEK_SET), 0);
+        assert_int_equal(fwrite(bytes, 1, (size_t)n, f), n);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
+/* The list as the processes together make it up, against reading everything; returns how many blocks need not
+ * be read. */
+static int64_t list_as_if_read(struct bench *b, const char *path, struct seen_file **seen)
+{
+    static uint64_t read[DIGEST_PAGE], told[DIGEST_PAGE], some[DIGEST_PAGE];
+    static uint16_t marks[DIGEST_PAGE], mark[DIGEST_PAGE];
+    struct digest_writer w;
+    struct stat st;
+    int n = 0, also = 0;
+    int64_t known = 0;
+    memset(told, 0, sizeof told);
+    memset(marks, 0, sizeof marks);
+    for (int p = 0; p < WRITERS; p++) {
+        seen_page(seen[p], 0, some, mark);
+        for (int i = 0; i < DIGEST_PAGE; i++) {
+            told[i] += some[i];
+            marks[i] = (uint16_t)(marks[i] + mark[i]);
+        }
+    }
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(digest_writer_open(&w, path, st.st_size, 0, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(digest_writer_page(&w, 0, NULL, read, &n, &b->err), ERR_OK);
+    assert_int_equal(digest_writer_page(&w, 0, marks, told, &also, &b->err), ERR_OK);
+    digest_writer_close(&w);
+    assert_int_equal(n, also);
+    assert_memory_equal(read, told, (size_t)n * sizeof *read);
+    for (int i = 0; i < n; i++)
+        known += marks[i] == SEEN_KNOWN;
+    return known;
+}
+
+static void seen_is_as_if_read(void **state)
+{
+    struct bench *b = *state;
+    const char *path = path_of(b, "f");
+    struct seen_file *seen[WRITERS];
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        write_anyhow(b, path, (int)seed, seen, seed);
+        list_as_if_read(b, path, seen);
+    }
+    write_anyhow(b, path, 3, seen, 7);
+    assert_true(list_as_if_read(b, path, seen) > 0);
+}
+
+/* Where there is no memory for hashes nothing is known, and nothing wrong is. */
+static void seen_without_memory(void **state)
+{
+    struct bench *b = *state;
+    const char *path = path_of(b, "f");
+    struct seen_file *seen[WRITERS];
+    b->mem.budget_bytes = b->mem.live_bytes + 1000000;
+    write_anyhow(b, path, 30, seen, 11);
+    b->mem.budget_bytes = 0;
+    assert_int_equal(list_as_if_read(b, path, seen), 0);
+}
+
+/* An artifact of one process: all of the large data is known, and the digests are those of reading it. */
+static void seen_by_hdf5(void **state)
+{
+    struct bench *b = *state;
+    const char *path = path_of(b, "f.h5");
+    struct seen_file *seen;
+    struct h5 *f;
+    struct h5_bulk *fixed, *grows;
+    static int64_t values[1 << 18];
+    enum { N = 1 << 18, TIMES = 5 };
+    fill((unsigned char *)values, sizeof values, 3);
+    assert_int_equal(seen_create(&seen, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(h5_create_seen(path, seen, &b->arena, &f, &b->err), ERR_OK);
+    h5_bulk(f, "/fixed", H5_INT64, TIMES * N, 0, "values", NULL, &fixed, &b->err);
+    h5_bulk(f, "/grows", H5_INT64, 0, TIMES * N, "values", NULL, &grows, &b->err);
+    for (int i = 0; i < TIMES; i++) {
+        h5_put(fixed, (int64_t)i * N, N, values, &b->err);
+        h5_bulk_grow(grows, (int64_t)(i + 1) * N, &b->err);
+        h5_put(grows, (int64_t)i * N, N, values, &b->err);
+    }
+    h5_put(fixed, 5, 3000, values + 9, &b->err); /* over what was hashed */
+    assert_int_equal(h5_close(f, &b->err), ERR_OK);
+    uint64_t hashes[DIGEST_PAGE];
+    uint16_t marks[DIGEST_PAGE];
+    int known = 0;
+    seen_page(seen, 0, hashes, marks);
+    for (int i = 0; i < DIGEST_PAGE; i++)
+        known += marks[i] == SEEN_KNOWN;
+    const int all = 2 * TIMES * (int)(sizeof values / DIGEST_BLOCK);
+    assert_true(known > all - 4 * TIMES && known <= all);
+    assert_int_equal(digest_seal_seen(path, seen, &b->arena, &b->err), ERR_OK);
+    size_t n, again;
+    unsigned char *told = get_file(b, path, &n);
+    struct digest *d;
+    assert_int_equal(digest_open(path, &b->arena, &d, &b->err), ERR_OK);
+    assert_int_equal(truncate(path, digest_bytes(d)), 0);
+    digest_close(d);
+    assert_int_equal(digest_seal(path, &b->arena, &b->err), ERR_OK);
+    unsigned char *read = get_file(b, path, &again);
+    assert_int_equal(n, again);
+    assert_memory_equal(told, read, n);
 }
 
 /* ---- damage ---- */
@@ -310,7 +439,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_FOLDER(sizes_at_the_edges), TEST_FOLDER(as_the_header_says),  TEST_FOLDER(any_bit),
         TEST_FOLDER(blocks_and_notes),   TEST_FOLDER(hdf5_sees_no_damage), TEST_FOLDER(links_and_twice),
-        TEST_FOLDER(others_read_it),
+        TEST_FOLDER(others_read_it),     TEST_FOLDER(seen_is_as_if_read),  TEST_FOLDER(seen_without_memory),
+        TEST_FOLDER(seen_by_hdf5),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

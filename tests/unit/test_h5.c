@@ -5,6 +5,9 @@
 
 #include "hdf5/h5.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include <hdf5.h>
 
 struct fixture {
@@ -70,12 +73,52 @@ static void no_file(void **state)
     check_error(x, ERR_DATA, "it is damaged or no HDF5 file");
     assert_null(x->f);
     h5_create("/nowhere/at/all.h5", &b->arena, &x->f, &b->err);
-    check_error(x, ERR_SYSTEM, "cannot create the file");
+    check_error(x, ERR_SYSTEM, "cannot be created");
     assert_null(x->f);
     assert_int_equal(h5_close(NULL, &b->err), ERR_OK);
 }
 
 /* Cut short anywhere, a file is refused when it is opened or read; never a crash, never other values. */
+/* What has no room is told in bytes when it is put, or at the latest when the file is closed, which it can be
+ * all the same. */
+static void no_room(void **state)
+{
+    struct fixture *x = *state;
+    struct bench *b = &x->bench;
+    enum { N = 1 << 18, LIMIT = 1 << 20 };
+    struct rlimit before, limit;
+    struct h5_bulk *d;
+    int64_t *values;
+    arena_array(&b->arena, "test", N, &values, &b->err);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){LIMIT, before.rlim_max};
+    create(x);
+    assert_int_equal(h5_bulk(x->f, "/v", H5_INT64, N, 0, "values", NULL, &d, &b->err), ERR_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    h5_put(d, 0, N, values, &b->err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    const char *text = b->err.text, *whole = strstr(text, " bytes more are needed, ");
+    assert_int_equal(b->err.code, ERR_SYSTEM);
+    assert_non_null(strstr(text, ": cannot be written: the file would be larger than one may be; at least "));
+    assert_non_null(whole);
+    assert_true(strtoll(whole + strlen(" bytes more are needed, "), NULL, 10) >= 8 * (int64_t)N);
+    err_clear(&b->err);
+    h5_put(d, 0, 1, values, &b->err); /* nothing is written any more */
+    check_error(x, ERR_SYSTEM, "larger than one may be");
+    h5_close(x->f, &b->err);
+    check_error(x, ERR_SYSTEM, "larger than one may be");
+    x->f = NULL;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &(struct rlimit){100, before.rlim_max}), 0);
+    create(x);
+    h5_close(x->f, &b->err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    check_error(x, ERR_SYSTEM, "100 are allowed for one file (ulimit -f)");
+    x->f = NULL;
+    assert_false(h5_abandoned());
+}
+
 static void cut_short(void **state)
 {
     struct fixture *x = *state;
@@ -323,8 +366,8 @@ static void foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(no_file),    TEST(cut_short), TEST(bounds), TEST(empty_and_growing),
-        TEST(attributes), TEST(texts),     TEST(names),  TEST(foreign),
+        TEST(no_file),    TEST(no_room), TEST(cut_short), TEST(bounds),  TEST(empty_and_growing),
+        TEST(attributes), TEST(texts),   TEST(names),     TEST(foreign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

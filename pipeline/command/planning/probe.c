@@ -39,23 +39,21 @@ static int opened(const struct probe *p, const char *name, struct err *e)
     return fd;
 }
 
-/* Returns whether there are none. */
-static int try_locks(const struct probe *p, struct err *e)
+static void try_locks(const struct probe *p, struct err *e)
 {
     int fd = opened(p, "locks", e);
     if (fd < 0)
-        return 0;
+        return;
     const char *why = flock(fd, LOCK_EX | LOCK_NB) == 0 ? NULL : strerror(errno);
     say(p, "locks of whole files (flock)", why ? "no" : "yes",
         why ? "lock files with signs of life do instead; for h5py and h5dump set HDF5_USE_FILE_LOCKING=FALSE"
             : "");
-    int without = why != NULL;
     struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     why = fcntl(fd, F_SETLK, &range) == 0 ? NULL : strerror(errno);
     say(p, "locks of ranges (fcntl)", why ? "no" : "yes",
-        why ? "MPI-IO writes without them: OMPI_MCA_fs_ufs_lock_algorithm=1 is set by itself" : "");
+        why ? "nothing is held that would need them, but by processes of several hosts on NFS: leave its locks on"
+            : "");
     close(fd);
-    return without;
 }
 
 /* Files under names of their own, which come into being whole. */
@@ -133,7 +131,7 @@ static err_t try_writing(const struct probe *p, struct err *e)
             err_set(
                 e, ERR_SYSTEM,
                 "%s: what process %lld wrote does not read back as it was: nothing that is written here by "
-                "several processes can be believed; leave OMPI_MCA_fcoll and OMPI_MCA_io as sinew sets them",
+                "several processes can be believed; on NFS mount it with locks",
                 path, (long long)next);
     TRY_ALL(c, e);
     char text[80];
@@ -146,7 +144,6 @@ static err_t try_writing(const struct probe *p, struct err *e)
 err_t probe_output(const struct runner *r, const char *in, double *free_bytes, struct err *e)
 {
     struct probe p = {.c = r->comm, .a = r->arena};
-    int64_t without = 0;
     struct statvfs fs;
     *free_bytes = 0;
     if (p.c->me == 0 && path_make_dir(in, e) == ERR_OK)
@@ -157,14 +154,11 @@ err_t probe_output(const struct runner *r, const char *in, double *free_bytes, s
         printf("%s:\n", in);
         if (statvfs(p.folder, &fs) == 0)
             *free_bytes = (double)fs.f_bavail * (double)fs.f_frsize;
-        without = try_locks(&p, e);
+        try_locks(&p, e);
         if (e->code == ERR_OK)
             try_names(&p, e);
     }
     err_t code = comm_agree(p.c, e);
-    comm_bcast(p.c, &without, (int64_t)sizeof without, 0);
-    if (without)
-        h5_without_locks(); /* as a run does */
     if (code == ERR_OK && (code = try_sight(&p, e)) == ERR_OK)
         code = try_writing(&p, e);
     comm_rest(p.c);

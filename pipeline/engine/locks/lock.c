@@ -2,7 +2,6 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "hdf5/h5.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -418,10 +417,8 @@ err_t locks_start(struct locks *l, const struct comm *c, const char *output, int
     }
     none = l->kind == LOCKS_FILE;
     comm_bcast(c, &none, (int64_t)sizeof none, 0);
-    if (none) {
+    if (none)
         l->kind = LOCKS_FILE;
-        h5_without_locks();
-    }
     return ERR_OK;
 }
 

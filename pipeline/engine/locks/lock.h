@@ -56,7 +56,7 @@ struct lock_report {
 };
 
 /* Collective. Makes the output folder where it is not there, and begins the signs of life of whatever lock is
- * held until locks_end. Where the file system has no locks all processes are told (h5_without_locks). Errors:
+ * held until locks_end. Errors:
  * SYSTEM where nothing can be written, or where an older sinew, which knows one lock for the folder alone, is
  * at work there. */
 err_t locks_start(struct locks *l, const struct comm *c, const char *output, int take_over, struct err *e);
