@@ -4,10 +4,12 @@
 #include "delta/histograms.h"
 #include "delta/kept.h"
 #include "delta/settings.h"
+#include "delta/tables.h"
 #include "kernels/change/change.h"
 #include "kernels/change/criterion.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
+#include "compare/concentration/survey.h"
 #include "compare/coverage.h"
 #include "compare/pair.h"
 #include "base/text.h"
@@ -26,48 +28,6 @@ enum {
     MOST_SAID = 12              /* cells of which a line of the log tells without being asked */
 };
 
-SCHEMA(tensors_table, "tensors", KEPT_IN_ARCHIVE,
-       "The update of each compared tensor, those included that table skipped keeps out of the totals: "
-       "layers of multi-token prediction, and integers and bools, which have no difference (NaN).",
-       C_CELL, C_TENSOR, C_LAYER, C_MODULE, C_TEXT("dtype_base", "element type in the base checkpoint"),
-       C_TEXT("dtype_tuned", "element type in the tuned checkpoint"), C_TEXT("shape", "rows x columns"),
-       C_PARAMETERS, C_INT("bit_changed", "elements whose bits differ in the compare type"),
-       C_INT("nonzero", "elements whose difference is not zero"),
-       C_REAL("max_abs", "weight units", "largest finite |difference|"),
-       C_REAL("mean_abs", "weight units",
-              "mean of |difference| over all elements, non-finite ones counted as zero"),
-       C_REAL("l2", "weight units", "Euclidean norm of the difference, non-finite ones left out"),
-       C_INT("nan_count", "elements that are NaN on either side"), C_NORMS, C_CONCENTRATION);
-
-SCHEMA(histograms_table, "histograms", KEPT_AT_END, "Distributions over all compared elements of a cell.",
-       C_CELL, C_NODE,
-       C_TEXT("quantity",
-              "abs_delta: |difference|; ulp_distance: steps of the compare type between old and new; "
-              "magnitude: |w0|"),
-       C_INT("bin",
-             "abs_delta: binary exponent; ulp_distance: floor(log2(steps)); magnitude: top 10 bits of |w0|"),
-       C_REAL("lower", "weight units or steps", "lower edge of the bin"),
-       C_INT("elements", "elements of the base in the bin (magnitude), else of the update"),
-       C_INT("updated", "elements in the bin whose bits differ"));
-
-SCHEMA(tensor_histograms_table, "tensor_histograms", KEPT_IN_ARTIFACT,
-       "Distributions of each tensor's update; empty bins are left out.",
-       C_INT("tensor_index", "row of table compared"), C_TEXT("quantity", "abs_delta or ulp_distance"),
-       C_INT("bin", "abs_delta: binary exponent; ulp_distance: floor(log2(steps))"),
-       C_INT("count", "changed elements"));
-
-SCHEMA(inf_counts_table, "inf_counts", KEPT_IN_ARTIFACT, "Tensors that hold Inf.",
-       C_INT("tensor_index", "row of table compared"),
-       C_INT("inf_count", "elements that are Inf on either side"));
-
-static const struct schema *const delta_tables[] = {&schema_cells,     &schema_sparsity,
-                                                    &schema_layers,    &schema_modules,
-                                                    &tensors_table,    &schema_tensor_sparsity,
-                                                    &histograms_table, &schema_verdicts,
-                                                    &schema_skipped,   &schema_compared,
-                                                    &schema_bins,      &tensor_histograms_table,
-                                                    &inf_counts_table, NULL};
-
 static void delta_plan(const struct plan_view *view, struct estimate *out)
 {
     if (!view->base || !view->tuned)
@@ -76,7 +36,7 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     const struct checkpoint_extent old = checkpoint_extent(view->base), new = checkpoint_extent(view->tuned);
     double bytes = arithmetic_bytes((enum arithmetic)p->arithmetic), n = (double)view->base->parameters;
     *out = (struct estimate){.flops = n, .parts = n / LAYOUT_BLOCK, .known = 1};
-    out->read_bytes = (1 + (p->arithmetic == ARITHMETIC_F32)) * (old.bytes + new.bytes); /* it looks twice */
+    out->read_bytes = (p->arithmetic == ARITHMETIC_F32 ? 1 + 1.0 / 64 : 1) * (old.bytes + new.bytes);
     if (p->store == DELTA_STORES_UPDATE)
         out->write_bytes =
             n / 8 + 0.15 * 2 * bytes * n; /* as many updated of 5-30 %; a quarter at the most */
@@ -229,6 +189,21 @@ static void add_block(struct delta *d, const struct update_part *p, int64_t tens
                          p->nnonfinite - begin->nonfinite, d->p->tolerances.n);
 }
 
+/* Keeps what the concentration needs of the block at work beside counts: s are its tensor's sums. */
+static err_t keep_tail(struct delta *d, const struct update_part *p, int64_t tensor,
+                       const struct block_mark *begin, struct block_totals *s, struct err *e)
+{
+    const int64_t bytes = arithmetic_bytes(d->arithmetic);
+    if (d->arithmetic != ARITHMETIC_F32 || is_bits(d, tensor))
+        return ERR_OK;
+    if (d->set->layout.tensors[tensor].nblocks == 1)
+        TRY(take_sizes(d, -1, e));
+    const void *w0 = (char *)p->old_bits + begin->values * bytes,
+               *w1 = (char *)p->new_bits + begin->values * bytes;
+    return concentration_tail_add(&d->survey, is_aside(d), tensor, &s->tail, &s->counts, w0, w1,
+                                  p->nvalues - begin->values, e);
+}
+
 /* Adds the block at work to its tensor's sums by way of its own, which are kept: where no bits are. */
 static err_t add_kept(struct delta *d, const struct update_part *p, int64_t b, int64_t tensor,
                       const struct block_mark *begin, struct block_totals *s, struct err *e)
@@ -261,8 +236,10 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
         TRY(update_part_start(p, b, b + 1, e));
         TRY(kept_totals_get(j, b, concentration_bins(d->arithmetic), &d->totals, &d->kept, d->ctx->arena,
                             &there, e));
-        if (there)
+        if (there) {
+            concentration_tail_miss(&d->survey, is_aside(d), &s->tail);
             return block_totals_add(s, &d->totals, d->ctx->arena, e);
+        }
     }
     const struct block_mark begin = block_mark(p);
     update_part_block(p, b);
@@ -272,9 +249,10 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
         TRY(look_at_block(d, p, b, e));
     update_part_block(p, b + 1);
     if (!stored && journal_due(j))
-        return add_kept(d, p, b, at.tensor, &begin, s, e);
-    add_block(d, p, at.tensor, &begin, s);
-    return ERR_OK;
+        TRY(add_kept(d, p, b, at.tensor, &begin, s, e));
+    else
+        add_block(d, p, at.tensor, &begin, s);
+    return keep_tail(d, p, at.tensor, &begin, s, e);
 }
 
 /* Says which of blocks [from, to) will be read: those that were not kept. */
@@ -375,8 +353,8 @@ static void end_tensor(void *arg, int64_t t, void *sums, struct err *e)
         comm_sum_to_root(c, (int64_t *)&x->size, SIZE_WORDS);
         comm_max_real_to_root(c, &change->max_abs, 1);
         if (!is_bits(d, t))
-            concentration_end(&d->survey, is_aside(d), t, &x->counts, xsum_value(&change->counts.sum_squares),
-                              e);
+            concentration_end(&d->survey, is_aside(d), t, &x->counts, &x->tail,
+                              xsum_value(&change->counts.sum_squares), e);
     }
     if (c->me == 0 && e->code == ERR_OK)
         add_tensor(d, t, x, e);
@@ -527,7 +505,8 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
 static void look_progress(void *arg, double share, double bytes)
 {
     struct delta *d = arg;
-    ctx_progress(d->ctx, 0.5 + 0.5 * share, bytes);
+    (void)share; /* a few tensors, at most times none */
+    ctx_progress(d->ctx, 1, bytes);
 }
 
 static err_t delta_run(struct ctx *ctx, struct err *e)
@@ -555,8 +534,7 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     const struct match *m = &d->pair.match;
     if (c->me == 0 && (ctx->progress_done < MOST_SAID || ctx->log->level >= LOG_DETAIL))
         pair_say(&d->pair, ctx->cell->name, ctx->log);
-    int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks,
-            all = d->arithmetic == ARITHMETIC_F32 ? 2 * blocks : blocks; /* looked at twice */
+    int64_t main = m->main.layout.nblocks, blocks = main + m->aside.layout.nblocks;
     const int64_t kept = kept_blocks(ctx->journal, main);
     if (kept > 0)
         log_info(ctx->log, "%s of %s: %lld of %lld blocks kept from an earlier run", ctx->node, ctx->label,
@@ -564,8 +542,9 @@ static err_t delta_run(struct ctx *ctx, struct err *e)
     if (d->p->store == DELTA_STORES_UPDATE)
         TRY_OUT(code,
                 update_writer_open(&writer, ctx->out, c, &m->main.layout, d->arithmetic, ctx->arena, e));
-    TRY_OUT(code, pass(d, &m->main, writer, 0, all, e));
-    TRY_OUT(code, pass(d, &m->aside, NULL, main, all, e));
+    TRY_OUT(code, concentration_sample(&d->survey, e));
+    TRY_OUT(code, pass(d, &m->main, writer, 0, blocks, e));
+    TRY_OUT(code, pass(d, &m->aside, NULL, main, blocks, e));
     TRY_OUT(code, concentration_finish(&d->survey, d->window, look_progress, d, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
     if (c->me == 0)

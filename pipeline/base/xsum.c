@@ -44,6 +44,15 @@ void xsum_add_times(struct xsum *s, double x, int64_t n)
         xsum_normalise(s);
 }
 
+void xsum_add_sum(struct xsum *dst, const struct xsum *src)
+{
+    for (int i = 0; i < XSUM_LIMBS; i++)
+        dst->limb[i] += src->limb[i];
+    dst->adds += src->adds + 1;
+    if (dst->adds >= (int64_t)1 << 29)
+        xsum_normalise(dst);
+}
+
 void xsum_normalise(struct xsum *s)
 {
     int64_t carry = 0;

@@ -23,6 +23,9 @@ void xsum_add(struct xsum *s, double x);
 /* Local. Adds n times x exactly; x finite, n not negative. */
 void xsum_add_times(struct xsum *s, double x, int64_t n);
 
+/* Local. dst += src, which is as it was. */
+void xsum_add_sum(struct xsum *dst, const struct xsum *src);
+
 /* Local. Carries propagated, each limb in (-2^32, 2^32): call before reducing over processes. */
 void xsum_normalise(struct xsum *s);
 

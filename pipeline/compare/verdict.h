@@ -6,7 +6,7 @@
 #ifndef SINEW_VERDICT_H
 #define SINEW_VERDICT_H
 
-#include "compare/concentration.h"
+#include "compare/concentration/concentration.h"
 #include "compare/coverage.h"
 #include "compare/layout.h"
 #include "compare/norms.h"

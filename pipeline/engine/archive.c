@@ -1,6 +1,6 @@
 #include "engine/archive.h"
 
-#include "compare/concentration.h"
+#include "compare/concentration/concentration.h"
 #include "compare/norms.h"
 #include "engine/state/failures.h"
 #include "hdf5/digest.h"

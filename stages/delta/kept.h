@@ -6,7 +6,7 @@
 #include "kernels/change/change.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
-#include "compare/concentration.h"
+#include "compare/concentration/tail.h"
 #include "compare/update.h"
 #include "study/journal.h"
 
@@ -42,6 +42,7 @@ struct block_totals {
     struct change change;
     struct size_sums size;
     struct concentration_counts counts; /* by |difference| */
+    struct concentration_tail tail;     /* f32: a tensor's alone; not kept */
 };
 
 /* Local. Nothing yet; the room of the counts stays. */

@@ -28,7 +28,7 @@ rooms=(
     "linalg"
     "hdf5"
     "formats formats/decoders formats/folders formats/safetensors formats/torch formats/dcp formats/zero formats/logits formats/lora"
-    "compare compare/names"
+    "compare compare/concentration compare/names"
     "study"
     "engine engine/hosts engine/state engine/machine engine/verify engine/locks"
     "export"

@@ -1,8 +1,10 @@
 /* The share of the energy in the largest coordinates, found by counting, against sorting. */
 #include "unitlib.h"
 
-#include "compare/concentration.h"
+#include "compare/concentration/concentration.h"
+#include "compare/concentration/tail.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,6 +116,108 @@ static void sorted(void **state)
         }
 }
 
+/* ---- tails: what a pass keeps, against a second look ---- */
+
+enum { MANY = 1 << 20, TURNS = 12 };
+
+static float many_before[MANY], many_after[MANY];
+
+/* kind 0: of about normal distribution; 1: all equal; 2: parts of very different size; 3: few changed. */
+static void make_many(int kind, int turn)
+{
+    uint64_t seed = 77 + (uint64_t)turn;
+    for (int i = 0; i < MANY; i++) {
+        float sum = -6;
+        for (int k = 0; k < 12; k++)
+            sum += (float)(next_random(&seed) >> 40) * 0x1p-24F;
+        many_before[i] = kind == 0 ? sum : 0;
+        many_after[i] = many_before[i] + (kind == 1                  ? 0x1p-9F
+                                          : kind == 2                ? ldexpf(sum, -turn)
+                                          : kind == 3 && i % 40 != 7 ? 0
+                                                                     : 1e-3F * sum);
+    }
+}
+
+static void count_many(struct bench *b, struct concentration_counts *counts)
+{
+    assert_int_equal(concentration_room(counts, 0, 1 << 16, &b->arena, &b->err), ERR_OK);
+    for (int i = 0; i < MANY; i++) {
+        const float d = fabsf(many_after[i] - many_before[i]);
+        uint32_t bits;
+        memcpy(&bits, &d, sizeof bits);
+        counts->n[bits >> CONCENTRATION_REST]++;
+    }
+}
+
+/* Windows around the cuts: width of bins on either side of where they are, `beside` bins further up. */
+static struct concentration_guess around(const struct concentration_cuts *cuts, int64_t width, int64_t beside)
+{
+    struct concentration_cuts at = *cuts, half[2];
+    for (int k = 0; k < CONCENTRATION_SHARES; k++)
+        at.bin[k] += at.bin[k] < 0 ? 0 : beside;
+    half[0] = half[1] = at;
+    for (int k = 0; k < CONCENTRATION_SHARES; k++)
+        half[1].bin[k] += width / 2;
+    return concentration_guess(&at, half, (int64_t)1 << 40);
+}
+
+/* All turns into one tail, pieces of odd sizes, and into a look. */
+static void one_tail(struct bench *b, int kind, enum isa isa, int64_t width, int64_t beside)
+{
+    static struct concentration_look look, kept;
+    struct concentration_counts counts = {.n = NULL};
+    struct concentration_tail tail = {.lost = 0}, other = {.lost = 0};
+    struct concentration_tail *const tails[] = {&tail, &other};
+    for (int turn = 0; turn < TURNS; turn++) {
+        make_many(kind, turn);
+        count_many(b, &counts);
+    }
+    const struct concentration_cuts cuts = concentration_cuts(&counts, (int64_t)TURNS * MANY);
+    tail.guess = around(&cuts, width, beside);
+    other.guess = concentration_guess_known(&cuts);
+    memset(&look, 0, sizeof look);
+    memset(&kept, 0, sizeof kept);
+    for (int turn = 0; turn < TURNS; turn++) {
+        make_many(kind, turn);
+        concentration_look_add(&look, isa, &cuts, many_before, many_after, MANY);
+        for (int from = 0, n; from < MANY; from += n) {
+            n = from % 3 ? 99001 : 250000;
+            n = n < MANY - from ? n : MANY - from;
+            assert_int_equal(concentration_tails_add(tails, turn == 0 ? 2 : 1, isa, many_before + from,
+                                                     many_after + from, n, &b->arena, &b->err),
+                             ERR_OK);
+        }
+    }
+    assert_int_equal(concentration_tail_holds(&tail, &cuts), beside == 0);
+    if (beside == 0) {
+        concentration_tail_look(&tail, &cuts, &kept);
+        assert_memory_equal(look.within, kept.within, sizeof look.within);
+        for (int k = 0; k < CONCENTRATION_SHARES; k++) {
+            xsum_normalise(&look.above[k]);
+            xsum_normalise(&kept.above[k]);
+            assert_true(xsum_value(&look.above[k]) == xsum_value(&kept.above[k]));
+        }
+        const struct concentration a = concentration_of_look(&look, &cuts, 1e9),
+                                   z = concentration_of_look(&kept, &cuts, 1e9);
+        assert_memory_equal(&a, &z, sizeof a);
+    }
+    concentration_tail_drop(&tail, &b->arena);
+    concentration_tail_drop(&other, &b->arena);
+    arena_drop(&b->arena, counts.n);
+}
+
+/* In a list, counted, narrowed first; and beside where the shares end, which is said. */
+static void tails(void **state)
+{
+    struct bench *b = *state;
+    enum isa isa;
+    for (int choice = 0; isa_choice(choice, &isa); choice++)
+        one_tail(b, 0, isa, 4, 0);
+    for (int kind = 0; kind < 4; kind++)
+        one_tail(b, kind, isa_usable(), kind == 1 ? 64 : 30, 0);
+    one_tail(b, 0, isa_usable(), 4, 300);
+}
+
 /* Of a number of elements that no int holds: nothing overflows, and equal differences share as their numbers
  * do. */
 static void many(void **state)
@@ -130,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_BENCH(sorted),
+        TEST_BENCH(tails),
         cmocka_unit_test(many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

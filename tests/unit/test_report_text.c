@@ -1,7 +1,7 @@
 /* The text helpers of report: CSV fields, aligned sheets, pivots, and the summary's choices. */
 #include "unitlib.h"
 
-#include "compare/concentration.h"
+#include "compare/concentration/concentration.h"
 #include "compare/norms.h"
 #include "report/body/textpage.h"
 #include "report/page/page.h"

@@ -6,9 +6,9 @@
  * not matter, as they have the same energy.
  *
  * Nothing is sorted. Elements are counted by |d|; in bf16 that is all there is to know. In f32 a count is of
- * the upper 16 of 31 bits, and the share ends within one such bin: then a second look at all elements adds up
- * what is above that bin, and counts what is in it by the other bits. Counts and sums are exact, so that the
- * result does not depend on blocks, processes or their order. */
+ * the upper 16 of 31 bits, and the share ends within one such bin: a look at the elements from that bin on
+ * adds up what is above it, and counts what is in it by the other bits. Counts and sums are exact, so that
+ * the result does not depend on blocks, processes or their order. survey.h finds both for a pair. */
 #ifndef SINEW_CONCENTRATION_H
 #define SINEW_CONCENTRATION_H
 
@@ -74,7 +74,7 @@ struct concentration_cuts concentration_cuts(const struct concentration_counts *
 /* Local, pure. The shares, where the bins are all of |d|: in bf16. */
 struct concentration concentration_of_counts(const struct concentration_counts *counts, int64_t n);
 
-/* What the second look finds: all int64 words, so that one integer sum reduces it. */
+/* What a look finds: all int64 words, so that one integer sum reduces it. */
 struct concentration_look {
     struct xsum above[CONCENTRATION_SHARES]; /* squares of what is above the bin */
     int64_t within[CONCENTRATION_SHARES][CONCENTRATION_WITHIN];
@@ -85,48 +85,12 @@ void concentration_look_add(struct concentration_look *look, enum isa isa,
                             const struct concentration_cuts *cuts, const float *w0, const float *w1,
                             int64_t n);
 
+/* Local. Adds n finite sizes |d|, as bits without the sign; those below the lowest cut may be missing. */
+void concentration_look_sizes(struct concentration_look *look, const struct concentration_cuts *cuts,
+                              const uint32_t *size, int64_t n);
+
 /* Local, pure. The shares of an update whose squares add up to `squares`. */
 struct concentration concentration_of_look(const struct concentration_look *look,
                                            const struct concentration_cuts *cuts, double squares);
-
-/* The concentrations of a pair: of every tensor of its main and aside, and of main as a whole. Order of
- * calls: init; end once for each tensor; finish; then the results, on process 0. */
-struct concentration_survey {
-    const struct comm *comm;
-    struct pair *pair;
-    struct arena *arena;
-    int64_t *all; /* room for the sum of counts over processes */
-    struct concentration_cuts *cuts[2], main_cuts;
-    /* process 0 */
-    struct concentration *top[2]; /* per tensor of main and aside */
-    double *squares[2];
-    struct concentration_counts main_counts;
-    struct concentration main_top;
-    /* private: of the second look at one of both sets */
-    int aside;
-    struct concentration_look *main_look;
-};
-
-/* Local. An empty survey of an opened pair. Errors: SYSTEM over budget. */
-err_t concentration_init(struct concentration_survey *s, const struct comm *c, struct pair *pair,
-                         struct arena *a, struct err *e);
-
-/* Collective. Takes the counts of one tensor of main or aside (they are dropped). squares: the sum of d^2, on
- * process 0. Not to be called of integers and bools, whose concentration is NaN. A failure stays in e. */
-void concentration_end(struct concentration_survey *s, int aside, int64_t tensor,
-                       struct concentration_counts *counts, double squares, struct err *e);
-
-/* Collective. Finds what is not known yet: in f32 by reading the pair once more, of which progress is told
- * (may be NULL): how much is done, 0 to 1, and how many bytes this process has read since the last call.
- * window: elements that a process takes at once. Errors: as the pair is read; SYSTEM over budget. */
-err_t concentration_finish(struct concentration_survey *s, int64_t window,
-                           void (*progress)(void *arg, double share, double bytes), void *arg, struct err *e);
-
-/* Process 0. Puts the results into the columns C_CONCENTRATION of a table that has a row for each tensor of
- * main, then of aside. */
-void concentration_fill(const struct concentration_survey *s, struct table *tensors);
-
-/* Local, pure. Bytes of memory that finding the concentration takes, about, for plans. */
-double concentration_bytes(enum arithmetic arithmetic, double ntensors);
 
 #endif
