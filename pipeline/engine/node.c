@@ -1,5 +1,6 @@
 #include "engine/node.h"
 
+#include "formats/catalogue.h"
 #include "study/tables.h"
 
 #include <math.h>
@@ -30,12 +31,26 @@ static void write_times(const struct comm *c, double sec, double processor, size
     h5_set_int(artifact, "/", "processes", c->np, e);
 }
 
+/* The checkpoints below a node of a cell, which it may have read through their catalogues, whether their own
+ * nodes ran in this run or not. */
+static err_t ground_has_stood(const struct dag *d, int i, struct arena *scratch, struct err *e)
+{
+    const struct node *n = &d->nodes[i];
+    for (int k = 0; n->stage->scope == SCOPE_CELL && k < n->ninputs; k++) {
+        const struct node *below = &d->nodes[n->input_nodes[k]];
+        if (below->stage->scope == SCOPE_CHECKPOINT)
+            TRY(catalogue_stood(below->path, scratch, e));
+        TRY(ground_has_stood(d, n->input_nodes[k], scratch, e));
+    }
+    return ERR_OK;
+}
+
 /* Has nothing changed that the node has read, by which its key would be another's and its figures a mixture?
  * What it has kept of its steps goes then, too. */
-static int has_stood(struct work *w, int i, struct err *e)
+static int has_stood(struct work *w, int i, struct arena *scratch, struct err *e)
 {
     const struct runner *r = w->r;
-    if (headers_still(r->headers, e) == ERR_OK)
+    if (headers_still(r->headers, e) == ERR_OK && ground_has_stood(r->dag, i, scratch, e) == ERR_OK)
         fresh_still(r->dag, i, &w->all[i], r->headers, r->mem, e);
     if (e->code != ERR_OK && r->dag->nodes[i].stage->keeps_steps)
         journal_remove(r->dag->nodes[i].path);
@@ -76,7 +91,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     journal_close(ctx.journal);
     if (code == ERR_OK && (code = artifact_bulk_done(&out, e)) == ERR_OK) {
         struct h5 *h = NULL;
-        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK && has_stood(w, i, e))
+        if (c->me == 0 && artifact_tables(&out, &h, e) == ERR_OK && has_stood(w, i, &arena, e))
             fresh_mark(r->dag, i, &w->all[i], h, e);
         write_times(c, clock_sec() - started, processor_sec() - worked, r->mem->peak_bytes, h,
                     w->stage_bytes - before, e);

@@ -1,5 +1,6 @@
 #include "formats/catalogue.h"
 
+#include "base/file.h"
 #include "base/path.h"
 #include "elements/stack.h"
 #include "formats/decoders/kept.h"
@@ -377,4 +378,24 @@ err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a
         code = take_tensors(c, f, artifact, a, e);
     err_t closed = h5_close(f, e);
     return code != ERR_OK ? code : closed;
+}
+
+err_t catalogue_stood(const char *artifact, struct arena *scratch, struct err *e)
+{
+    struct checkpoint c = {0};
+    struct h5 *f;
+    TRY(h5_open_sealed(artifact, scratch, &f, e));
+    err_t code = h5_has_table(f, "catalogue") ? take_files(&c, f, scratch, e) : ERR_OK;
+    err_t closed = h5_close(f, e);
+    TRY(code != ERR_OK ? code : closed);
+    for (int64_t i = 0; i < c.nfiles; i++) {
+        const struct file_stamp then = {c.files[i].size_bytes, c.files[i].mtime_ns};
+        struct file_stamp now;
+        if (file_stamp_of(c.files[i].path, &now) && !file_stamp_same(&then, &now))
+            return err_set(
+                e, ERR_DATA,
+                "%s: has changed while it was read; nothing is kept of that: run again once nobody writes it",
+                c.files[i].path);
+    }
+    return ERR_OK;
 }

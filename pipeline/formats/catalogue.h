@@ -16,4 +16,9 @@ err_t catalogue_write(const struct checkpoint *c, struct h5 *f, struct arena *a,
  */
 err_t catalogue_read(struct checkpoint *c, const char *artifact, struct arena *a, struct err *e);
 
+/* Local. Are the files of the checkpoint that a catalogue is of what they were, by size and time, as far as
+ * they are still there? For who has read them: a mixture is then no result. An artifact that is no catalogue
+ * has none. Errors: DATA with the file's name. */
+err_t catalogue_stood(const char *artifact, struct arena *scratch, struct err *e);
+
 #endif

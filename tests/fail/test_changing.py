@@ -56,9 +56,9 @@ class Changing(lib.Case):
         passes, site = max((int(passes), site) for _, passes, site in found)
         return site, passes // 2
 
-    def under_way(self, config, site, count, node, cell, change):
+    def under_way(self, config, site, count, node, cell, change, words=("--force",)):
         """Runs with a delay of two seconds at a pass of the site, in which `change` is called. Returns status and standard error."""
-        run = subprocess.Popen([lib.binary(), "run", config, "--force", "--inject", "%s:0:%d:delay" % (site, count)], cwd=self.dir,
+        run = subprocess.Popen([lib.binary(), "run", config, *words, "--inject", "%s:0:%d:delay" % (site, count)], cwd=self.dir,
                                env=lib.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         folder = self.path(os.path.basename(config)[:-5], ".jobs")
         deadline = time.monotonic() + 20 * SLOWER
@@ -110,6 +110,21 @@ class Changing(lib.Case):
             status, errors = self.under_way(config, site, passes + 1, "delta", "f/a/1", change)
             self.check_given_up(status, errors, config, "tuned-1/model.safetensors", False)
         os.rename(file + ".away", file)
+        self.check_next(config)
+
+    def test_under_a_node_alone(self):
+        """The checkpoint changes while a node reads it whose load was fresh before: by --stage, where delta stores nothing."""
+        config, file = self.config("alone", ", store: none"), self.path("tuned-1", "model.safetensors")
+        self.sinew(["run", config])
+        for node in ("mask", "delta"):
+            site, passes = self.site(config, node)
+            os.remove(self.path("alone", "cells", "f", "a", "1", node + ".h5"))
+            status, errors = self.under_way(config, site, passes + 1, node, "f/a/1", lambda: self.in_place(file), ("--stage", node))
+            self.check_given_up(status, errors, config, "tuned-1/model.safetensors", node == "mask")
+            self.assertFalse(os.path.exists(self.path("alone", "cells", "f", "a", "1", node + ".h5")))
+            run = self.sinew(["run", config, "--stage", "mask"], status=3)
+            self.assertRegex(run.stderr, "delta.h5 is (stale|missing)")
+            self.sinew(["run", config])
         self.check_next(config)
 
     def test_under_the_old_time(self):
