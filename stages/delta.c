@@ -485,6 +485,7 @@ static err_t pass(struct delta *d, const struct match_set *set, struct update_wr
     TRY_ALL(ctx->comm, e);
     while (walk_next(w, e)) {
         int64_t from, to;
+        ctx_item(ctx, walk_tensor(w));
         walk_ahead(w, &from, &to);
         expect(d, w->from, w->to);
         expect(d, from, to); /* so that it is on its way while this one is written */

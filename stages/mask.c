@@ -244,6 +244,7 @@ static err_t mask_run(struct ctx *ctx, struct err *e)
     struct walk *w = &m.walk;
     while (walk_next(w, e)) {
         struct update_part part = {0};
+        ctx_item(ctx, walk_tensor(w));
         if (e->code == ERR_OK && update_read(m.update, w->from, w->to, &part, e) == ERR_OK &&
             w->from < w->to && mask_part(&m, &part, e) == ERR_OK)
             h5_put(m.bits, layout_block(l, w->from).word, part.nwords, part.words, e);

@@ -267,6 +267,7 @@ static err_t walk_masks(struct overlap *o, struct counting *b, struct counted_bl
     TRY_ALL(o->ctx->comm, e);
     while (walk_next(&w, e)) {
         double bytes = 0;
+        ctx_item(o->ctx, walk_tensor(&w));
         if (e->code == ERR_OK)
             count_share(o, b, t, w.from, w.to, &bytes, e);
         TRY(walk_agree(&w, e));

@@ -464,6 +464,7 @@ static err_t write_weights(struct synth *s, struct err *e)
                 break;
         }
         int64_t width = dtype_bits(t->dtype) / 8;
+        ctx_item(s->ctx, l->tensors[at.tensor].name);
         make_block(s, t, at.first, at.n);
         safetensors_writer_put(out, s->block, at.n * width, t->offset + at.first * width, e);
         ctx_progress(s->ctx, (double)(b + 1 - from) / (double)(to - from), (double)(at.n * width));

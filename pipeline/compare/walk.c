@@ -51,6 +51,11 @@ static void start_sums(struct walk *w, int64_t first, int64_t last, struct err *
         memset(walk_sums(w, w->started), 0, w->sums.bytes);
 }
 
+const char *walk_tensor(const struct walk *w)
+{
+    return w->from < w->to ? w->layout->tensors[layout_block(w->layout, w->from).tensor].name : "";
+}
+
 double walk_done(const struct walk *w)
 {
     return (double)w->end / (double)w->layout->nblocks;

@@ -56,6 +56,9 @@ int walk_next(struct walk *w, struct err *e);
 /* Local. This process's share of the window behind this one; empty where there is none. */
 void walk_ahead(const struct walk *w, int64_t *from, int64_t *to);
 
+/* Local. The tensor with which this process's share of this window begins; "" where that is empty. */
+const char *walk_tensor(const struct walk *w);
+
 /* Local. How far the walk has come with this window: a share of the layout's blocks. */
 double walk_done(const struct walk *w);
 

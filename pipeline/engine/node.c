@@ -79,6 +79,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     ctx.out = &out;
     ctx.bytes_done = &w->stage_bytes;
     ctx.watch = w->heartbeat ? heartbeat_share : NULL;
+    ctx.watch_item = heartbeat_item;
     ctx.watch_arg = w->heartbeat;
     heartbeat_at(w->heartbeat, decl->name, n->label, n->path);
     headers_round(r->headers);

@@ -50,3 +50,9 @@ void ctx_progress(struct ctx *ctx, double fraction, double bytes)
     if (ctx->progress)
         progress_at(ctx->progress, ctx->progress_done, fraction, *ctx->bytes_done);
 }
+
+void ctx_item(struct ctx *ctx, const char *item)
+{
+    if (ctx->watch)
+        ctx->watch_item(ctx->watch_arg, item);
+}

@@ -73,10 +73,11 @@ struct ctx {
     const char *archive;     /* study scope: the archive, complete */
     const struct schema *const *tables; /* study scope: the archive's tables, in its order */
     int ntables;
-    int64_t memory_bytes;                   /* budget of this process */
-    struct readahead_setting read;          /* how checkpoints are read */
-    struct headers *headers;                /* checkpoints that were opened already */
-    void (*watch)(void *arg, double share); /* is told how far the node is; NULL: nobody is */
+    int64_t memory_bytes;                            /* budget of this process */
+    struct readahead_setting read;                   /* how checkpoints are read */
+    struct headers *headers;                         /* checkpoints that were opened already */
+    void (*watch)(void *arg, double share);          /* is told how far the node is; NULL: nobody is */
+    void (*watch_item)(void *arg, const char *item); /* and at which part of it, set where watch is */
     void *watch_arg;
     double *bytes_done; /* the stage adds the bytes this process has read or written, for the rate */
 };
@@ -196,5 +197,8 @@ int stage_writes(const struct stage *s, const struct dataset *d);
 /* Local. Says how far the node is (0..1) and adds the bytes that this process moved to the rate; prints when
  * a progress line is due. */
 void ctx_progress(struct ctx *ctx, double fraction, double bytes);
+
+/* Local. Says at which part of the node this process is now, such as a tensor, for who looks from outside. */
+void ctx_item(struct ctx *ctx, const char *item);
 
 #endif

@@ -58,8 +58,17 @@ static void runs_and_ends(void **state)
     assert_true(j.age_sec < 60 && j.process[0].node_sec < 60);
     double age = jobs_age(b->folder, host, getpid());
     assert_true(age >= 0 && age < 60);
+    assert_string_equal(j.process[0].item, "");
     heartbeat_share(h, 0.5);
-    wait_ms(300);
+    heartbeat_item(h, "model.layers.7\n");
+    heartbeat_at(h, "mask", "f/a/0", "m.h5"); /* the next node is at none */
+    assert_string_equal(the_job(b, "mask").process[0].item, "");
+    heartbeat_item(h, "model.layers.8\n");
+    for (int tries = 0; tries < 500 && !j.process[0].item[0]; tries++) {
+        wait_ms(20);
+        j = the_job(b, "mask");
+    }
+    assert_string_equal(j.process[0].item, "model.layers.8?");
     heartbeat_at(h, "", "", "");
     heartbeat_end(h);
     snprintf(folder, sizeof folder, "%s/" JOBS_FOLDER, b->folder);

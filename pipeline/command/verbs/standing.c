@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORDS = 700 };
+enum { WORDS = 900, SHARE_WORDS = 250 };
 
 err_t standing_read(struct standing *s, const char *output, struct arena *a, struct err *e)
 {
@@ -25,15 +25,23 @@ err_t standing_read(struct standing *s, const char *output, struct arena *a, str
     return ERR_OK;
 }
 
-/* "delta of f/a/0, 43 % after 12 s"; where no process is at a node, that. */
-static const char *at_words(const struct job_process *p, char *text, int size)
+/* "43 % after 12 s at layers.7.mlp.up_proj.weight". */
+static const char *share_words(const struct job_process *p, char *text, int size)
 {
     char spent[32];
+    snprintf(text, (size_t)size, "%.0f %% after %s%s%s", 100 * p->share,
+             human_sec(p->node_sec, spent, sizeof spent), p->item[0] ? " at " : "", p->item);
+    return text;
+}
+
+/* "delta of f/a/0, " and these; where no process is at a node, that. */
+static const char *at_words(const struct job_process *p, char *text, int size)
+{
+    char share[SHARE_WORDS];
     if (!p || !p->node[0])
         snprintf(text, (size_t)size, "between nodes");
     else
-        snprintf(text, (size_t)size, "%s of %s, %.0f %% after %s", p->node, p->label, 100 * p->share,
-                 human_sec(p->node_sec, spent, sizeof spent));
+        snprintf(text, (size_t)size, "%s of %s, %s", p->node, p->label, share_words(p, share, sizeof share));
     return text;
 }
 
@@ -94,7 +102,7 @@ void standing_put(const struct standing *s, const char *output, const char *conf
 
 const struct job_record *standing_at(const struct standing *s, const char *artifact, char *why, int size)
 {
-    char key[HASH_TEXT], at[WORDS], most[32];
+    char key[HASH_TEXT], share[SHARE_WORDS], most[32];
     hash_text(artifact, key);
     int64_t number = dict_find(&s->at, key);
     why[0] = '\0';
@@ -105,9 +113,9 @@ const struct job_record *standing_at(const struct standing *s, const char *artif
             continue;
         }
         const struct job_process *p = &j->process[number];
-        const char *share = strrchr(at_words(p, at, sizeof at), ',');
-        snprintf(why, (size_t)size, "%s on %.40s, process %d, peak memory %s", share ? share + 2 : at,
-                 p->host, p->number, human_bytes((double)p->peak_bytes, most, sizeof most));
+        snprintf(why, (size_t)size, "%s on %.40s, process %d, peak memory %s",
+                 share_words(p, share, sizeof share), p->host, p->number,
+                 human_bytes((double)p->peak_bytes, most, sizeof most));
         return j;
     }
     return NULL;

@@ -207,7 +207,7 @@ static void put_total(const struct view *v, const int count[STATE_COUNT], int mi
 /* Is the node run now, or was it when its job was killed? */
 static err_t look_for_jobs(struct view *v, int i, struct err *e)
 {
-    char why[300];
+    char why[400];
     if (v->all[i].state == STATE_FRESH)
         return ERR_OK;
     const struct job_record *j = standing_at(&v->standing, v->dag->nodes[i].path, why, sizeof why);

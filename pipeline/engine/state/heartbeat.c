@@ -41,8 +41,8 @@ struct heartbeat {
 
 /* ---- writing ---- */
 
-/* "number host pid up node_sec share now peak, the memory before and after, artifact, node, label", one to
- * a field, blanks to the record's end. */
+/* "number host pid up node_sec share now peak, the memory before and after, artifact, node, label, item", one
+ * to a field, blanks to the record's end. */
 static int compose(const struct job_process *p, char text[JOBS_RECORD])
 {
     const struct memory_room *b = &p->before, *a = &p->after;
@@ -55,6 +55,8 @@ static int compose(const struct job_process *p, char text[JOBS_RECORD])
                  (long long)a->kills_machine, p->artifact, p->node, p->label);
     if (n < 0 || n >= JOBS_RECORD)
         return -1;
+    const int item = snprintf(text + n, (size_t)(JOBS_RECORD - n), "%s\t", p->item);
+    n += item > 0 && item < JOBS_RECORD - n ? item : 0; /* else there is no room for it */
     memset(text + n, ' ', (size_t)(JOBS_RECORD - n));
     text[JOBS_RECORD - 1] = '\n';
     return 0;
@@ -250,6 +252,7 @@ void heartbeat_at(struct heartbeat *h, const char *node, const char *label, cons
         hash_text(artifact, h->now.artifact);
     else
         snprintf(h->now.artifact, sizeof h->now.artifact, "-");
+    h->now.item[0] = '\0';
     h->now.node_sec = now;
     h->now.share = 0;
     if (artifact[0] && !h->news) {
@@ -266,6 +269,17 @@ void heartbeat_share(void *arg, double share)
         return;
     pthread_mutex_lock(&h->lock);
     h->now.share = share;
+    pthread_mutex_unlock(&h->lock);
+}
+
+void heartbeat_item(void *arg, const char *item)
+{
+    struct heartbeat *h = arg;
+    if (!h)
+        return;
+    pthread_mutex_lock(&h->lock);
+    snprintf(h->now.item, sizeof h->now.item, "%s", item);
+    text_plain(h->now.item, 0);
     pthread_mutex_unlock(&h->lock);
 }
 

@@ -27,6 +27,9 @@ void heartbeat_at(struct heartbeat *h, const char *node, const char *label, cons
 /* Local. How far it is with it, 0 to 1. */
 void heartbeat_share(void *h, double share);
 
+/* Local. At which part of it, such as a tensor; a new node is at none. */
+void heartbeat_item(void *h, const char *item);
+
 /* Local. The job's file, and the seconds between two beats; NULL where there is none. */
 const char *heartbeat_file(const struct heartbeat *h, double *every_sec);
 

@@ -126,6 +126,10 @@ static int read_process(char text[JOBS_RECORD + 1], int number, struct job_proce
     text_field(&at, p->artifact, sizeof p->artifact, &bad);
     text_field(&at, p->node, sizeof p->node, &bad);
     text_field(&at, p->label, sizeof p->label, &bad);
+    int none = 0; /* older programs wrote no item */
+    text_field(&at, p->item, sizeof p->item, &none);
+    if (none)
+        p->item[0] = '\0';
     return !bad && p->number == number;
 }
 

@@ -34,6 +34,7 @@ struct job_process {
     struct memory_room before, after; /* when the job began, and when this was written */
     char artifact[HASH_TEXT];         /* hash_text of the artifact's path; "-" between nodes */
     char node[104], label[400];       /* "" between nodes; the label may be cut */
+    char item[160];                   /* the part of the node, such as a tensor; "" where none was said */
 };
 
 enum job_state { JOB_RUNS, JOB_KILLED, JOB_STATES };
