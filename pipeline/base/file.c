@@ -23,19 +23,30 @@ int file_is_room(int why)
     return why == ENOSPC || why == EDQUOT || why == EFBIG || why == EROFS;
 }
 
-/* Bytes free to who is no root on the file system that holds path, which may not be there yet; -1: not known.
- */
-static long long free_at(const char *path)
+/* The file system that holds path, which may not be there yet; 0: not known. */
+static int room_at(const char *path, struct statvfs *fs)
 {
     char folder[PATH_MAX];
-    struct statvfs fs;
     int length = (int)(path_last(path) - path);
-    if (statvfs(path, &fs) != 0 &&
-        (length >= (int)sizeof folder ||
-         snprintf(folder, sizeof folder, "%.*s", length > 0 ? length : 1, length > 0 ? path : ".") < 0 ||
-         statvfs(folder, &fs) != 0))
-        return -1;
-    return (long long)fs.f_bavail * (long long)fs.f_frsize;
+    if (statvfs(path, fs) == 0)
+        return 1;
+    return length < (int)sizeof folder &&
+           snprintf(folder, sizeof folder, "%.*s", length > 0 ? length : 1, length > 0 ? path : ".") > 0 &&
+           statvfs(folder, fs) == 0;
+}
+
+/* Bytes free there to who is no root; -1: not known. */
+static long long free_at(const char *path)
+{
+    struct statvfs fs;
+    return room_at(path, &fs) ? (long long)fs.f_bavail * (long long)fs.f_frsize : -1;
+}
+
+/* Is it files that there can be no more of, whatever room for bytes there is? */
+static int has_no_inodes(const char *path)
+{
+    struct statvfs fs;
+    return room_at(path, &fs) && fs.f_files > 0 && fs.f_favail == 0; /* some count none */
 }
 
 /* What a file may come to here, where that is limited; -1: it is not. */
@@ -57,7 +68,8 @@ static void say_need(char *text, size_t size, int64_t more, int64_t whole, long 
         n += snprintf(text + n, size - (size_t)n, "%s %lld for the whole file", more > 0 ? "," : "; it needs",
                       (long long)whole);
     if (has >= 0 && n < (int)size)
-        snprintf(text + n, size - (size_t)n, "%s %lld %s", n > 0 ? "," : ";", has, is);
+        snprintf(text + n, size - (size_t)n, "%s %lld%s %s", n > 0 ? "," : ";", has, n > 0 ? "" : " bytes",
+                 is);
 }
 
 err_t file_cannot_at(struct err *e, const char *source, int line, const char *path, const char *done, int why,
@@ -72,6 +84,12 @@ err_t file_cannot_at(struct err *e, const char *source, int line, const char *pa
         say_need(need, sizeof need, more, whole, free_at(path), "are free on that file system");
     switch (why) {
     case ENOSPC:
+        if (has_no_inodes(path))
+            return err_set_at(
+                e, ERR_SYSTEM, source, line,
+                "%s: cannot be %s: that file system can hold no more files, however small (its inodes are used up: "
+                "df -i); remove some there or write elsewhere%s",
+                path, done, again);
         return err_set_at(e, ERR_SYSTEM, source, line,
                           "%s: cannot be %s: no space left on the device%s; make room there or write "
                           "elsewhere%s",

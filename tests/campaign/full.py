@@ -27,6 +27,8 @@ SLOWER = float(os.environ.get("SINEW_TEST_SLOWER", "1"))
 LIMIT_SEC = 60
 KINDS = ("bytes", "bytes", "bytes", "files", "quota", "quota", "readonly", "remount", "removed", "renamed", "start")
 REASONS = {"quota": 122, "readonly": 30}
+WORDS = {"bytes": "free on that file system", "files": "can hold no more files", "quota": "the disk quota is used up", "readonly": "the file system is read-only",
+         "remount": "the file system is read-only"}
 CONFIG = """study: s
 output: disk/out
 memory_per_process: 256 MiB
@@ -274,7 +276,7 @@ class Campaign:
         wrong = []
         if run.returncode != 4 or len(errors) != 1:
             wrong.append("status %s, %d messages" % (run.returncode, len(errors)))
-        elif kind in ("bytes", "files", "quota") and not self.says_room(errors[0]):
+        elif kind in WORDS and (WORDS[kind] not in errors[0] or "disk/out" not in errors[0]):
             wrong.append("the message does not say what was needed: " + errors[0])
         elif kind != "start" and "disk" not in errors[0]:
             wrong.append("the message names no file: " + errors[0])
@@ -283,10 +285,6 @@ class Campaign:
             wrong.append("processes are left: %s" % left)
         return wrong + self.incomplete()
 
-    @staticmethod
-    def says_room(message):
-        return "disk/out" in message and ("free on that file system" in message or "quota" in message)
-
     def incomplete(self):
         """Files under their final names that are not what they should be."""
         found = []
@@ -294,7 +292,8 @@ class Campaign:
             for path in (os.path.join(folder, x) for x in names):
                 if path.endswith(".h5") and not digestlib.is_whole(path):
                     found.append("incomplete: " + path)
-                if path.endswith(".csv") and not filecmp.cmp(path, os.path.join(self.whole, os.path.relpath(path, self.out)), shallow=False):
+                same = os.path.join(self.whole, *os.path.relpath(path, self.disk).split(os.sep)[1:])
+                if path.endswith(".csv") and not filecmp.cmp(path, same, shallow=False):
                     found.append("other than it should be: " + path)
         return found
 

@@ -138,6 +138,28 @@ class Changing(lib.Case):
         self.assertIn("tuned-1/model.safetensors (its bytes, not its size or time)", self.sinew(["status", config]).stdout)
         self.check_next(config)
 
+    def test_times_in_the_future(self):
+        """What was written before the clock was set back: artifacts of the future are as fresh as others, inputs of the future are inputs."""
+        config = self.config("future")
+        self.sinew(["run", config])
+        ahead, ago = time.time() + 1e8, 1e8
+
+        def all_at(folder, when):
+            for top, _, names in os.walk(self.path(folder)):
+                for name in names:
+                    os.utime(os.path.join(top, name), (when, when))
+        for when in (ahead, ago):
+            all_at("future", when)
+            self.assertIn("nothing to do", self.sinew(["run", config]).stdout)
+            self.sinew(["verify", config])
+        for when in (ahead, ago):
+            for folder in ("base", "tuned-0", "tuned-1"):
+                all_at(folder, when)
+            self.assertIn("base/model.safetensors (its time)", self.sinew(["status", config]).stdout)
+            self.assertIn("archive", self.sinew(["run", config]).stdout)
+            self.assertIn("nothing to do", self.sinew(["run", config]).stdout)
+        self.check_next(config)
+
     def test_an_error_of_the_moment(self):
         """config.json cannot be read when load opens the checkpoint: that is no finding about the model, and the next run has it."""
         config = self.config("moment")

@@ -42,7 +42,7 @@ class Disk(lib.Case):
             self.assertEqual(done.returncode, 4, done.stderr)
             messages = [line for line in done.stderr.splitlines() if line.startswith("sinew: ")]
             self.assertEqual(len(messages), 1, done.stderr)
-            self.assertRegex(messages[0], r"%s/\S+: cannot be \w+: no space left on the device; .*\d+ are free on that file system; "
+            self.assertRegex(messages[0], r"%s/\S+: cannot be \w+: no space left on the device; .*\d+( bytes)? are free on that file system; "
                              r"make room there .*give the same command again" % place)
             self.assertFalse(os.path.exists(os.path.join(place, "out", "full.h5")))
         subprocess.run(["mount", "-o", "remount,size=200m", place], check=True)

@@ -148,6 +148,10 @@ static void elsewhere(void **state)
     assert_string_equal(jobs[0].number, "4711");
     assert_string_equal(jobs[0].process[0].node, "mask");
     assert_true(jobs[0].process[0].share == 0.25 && jobs[0].process[0].peak_bytes == 200);
+    const struct timespec ahead[2] = {{.tv_sec = time(NULL) + 7200}, {.tv_sec = time(NULL) + 7200}};
+    assert_int_equal(utimensat(AT_FDCWD, path, ahead, 0), 0); /* of before the clock was set back */
+    assert_int_equal(jobs_read(b->folder, &jobs, &n, &b->arena, &b->err), ERR_OK);
+    assert_int_equal(jobs[0].state, JOB_KILLED);
     const struct timespec old[2] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
     assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
     assert_int_equal(jobs_read(b->folder, &jobs, &n, &b->arena, &b->err), ERR_OK);

@@ -121,6 +121,12 @@ static void test_signs_of_life(void **state)
             take(&l, path, 1, &r, b);
             lock_drop(&l);
         }
+    struct stat st;
+    write_lock(file, texts[1], -3600); /* the clock was set back since */
+    lock_look(&l, path, &r);
+    assert_true(r.held && r.silent_sec == 0);
+    assert_int_equal(stat(file, &st), 0);
+    assert_true(st.st_mtim.tv_sec <= time(NULL) + 1);
     locks_end(&l);
 }
 

@@ -70,6 +70,17 @@ static double now_by(const char *mine)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+/* Seconds since the last sign of life of who holds an open lock file. One from the future is of before the
+ * clock was set back: it is made one of now, and counted from here on, as it would seem new for as long.
+ * mine: see now_by. */
+static double silent_of(int fd, const struct stat *st, const char *mine)
+{
+    const double silent = now_by(mine) - seconds_of(st);
+    if (silent < -LOCK_BEAT_SEC)
+        futimens(fd, NULL); /* not where it is another user's */
+    return fmax(0, silent);
+}
+
 /* Of an open lock file, which the file system lets have (locked 1: by nobody now; -1: it has no locks) or not
  * (0): does its holder live? The kernel knows the truth about flock of its own processes. Of others' it is
  * not believed that nobody has the lock as long as there are signs of life: a mount may keep its locks to
@@ -87,7 +98,7 @@ static void judge(const struct locks *l, int fd, int locked, const char *mine, s
     else if (near && by_flock && locked > 0)
         r->state = HOLDER_DEAD;
     if (r->state == HOLDER_UNKNOWN && fstat(fd, &st) == 0)
-        r->silent_sec = fmax(0, now_by(mine) - seconds_of(&st));
+        r->silent_sec = silent_of(fd, &st, mine);
     int signs = r->silent_sec < (l->take_over ? LOCK_LOST_SEC : LOCK_DEAD_SEC);
     r->held = r->state == HOLDER_ALIVE || (r->state == HOLDER_UNKNOWN && signs) ||
               (r->state == HOLDER_NONE && locked == 0);

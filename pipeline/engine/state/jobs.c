@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@
 enum {
     MOST_JOBS = 4096, /* files that are looked at */
     AT_LEAST_SEC =
-        60 /* of silence, before a job elsewhere is taken for dead: networks hold attributes back */
+        60, /* of silence, before a job elsewhere is taken for dead: networks hold attributes back */
+    AHEAD_SEC = 60,
+    AHEAD_MOST_SEC = 86400 /* said of it: no file is removed for such an age */
 };
 static const double NEARLY_ALL = 0.85; /* of the memory there is */
 
@@ -49,6 +52,8 @@ static double age_of(const char *folder, const struct stat *st)
     }
     double age =
         (double)(now.tv_sec - st->st_mtim.tv_sec) + 1e-9 * (double)(now.tv_nsec - st->st_mtim.tv_nsec);
+    if (age < -AHEAD_SEC) /* of before that clock was set back: who lives would have written since */
+        return fmin(-age, AHEAD_MOST_SEC);
     return age > 0 ? age : 0;
 }
 
