@@ -7,25 +7,20 @@
  * make the same plan. Without spectra singular values are counted, as far as that leaves no doubt. */
 #include "study/stage.h"
 
-#include "elements/bits/bits.h"
 #include "linalg/grid.h"
 #include "compare/layout.h"
 #include "kernels/spectrum/spectrum.h"
 #include "kernels/spectrum/teams.h"
 #include "compare/update.h"
 #include "compare/verdict.h"
+#include "rank/rows.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    SPECTRUM_FULL = 0,
-    SPECTRUM_NONE,
-    /* one block of the update: bits, old, new, difference, and the pair's where nothing is stored */
-    READ_BYTES = 10 * LAYOUT_BLOCK * 4
-};
+enum { SPECTRUM_FULL = 0, SPECTRUM_NONE };
 
 /* Singular values below this share of the largest lose digits in a Gram matrix; where the user's tolerance
  * lies below it, the matrix is decomposed in full instead. */
@@ -75,8 +70,17 @@ SCHEMA(
            "share of the sum of squares in the 20 largest singular values, 0 to 1; NaN for a zero update and "
            "with `spectrum: none`"));
 
-SCHEMA(methods_table, "methods", KEPT_IN_ARTIFACT, "How each matrix was decomposed.", C_TENSOR,
-       C_TEXT("method", "gram or svd"), C_INT("processes", "team size"), C_REAL("seconds", "s", "wall time"));
+SCHEMA(
+    methods_table, "methods", KEPT_IN_ARTIFACT, "How each matrix was decomposed.", C_TENSOR,
+    C_TEXT("method",
+           "gram, gram block-cyclic or svd: all singular values; cholesky, cholesky+inertia: counted in "
+           "float64; cholesky in float32: all are proved to lie above the tolerance"),
+    C_INT("processes", "team size"), C_REAL("seconds", "s", "wall time"),
+    C_REAL("rounding", "1",
+           "no squared singular value was off by more than this share of sigma_max^2 where it was counted; "
+           "NaN where all were computed"),
+    C_REAL("sigma_least", "weight units",
+           "no singular value is less, by the proof in float32; NaN where there is none"));
 
 static const struct dataset rank_datasets[] = {
     {.name = "/spectra",
@@ -166,7 +170,7 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     const struct rank_params *p = view->params;
     char text[300];
     double total = 0, longest = 0,
-           available = view->memory_bytes > 0 ? (double)view->memory_bytes - READ_BYTES : INFINITY;
+           available = view->memory_bytes > 0 ? (double)view->memory_bytes - RANK_ROWS_BYTES : INFINITY;
     const struct team_costs costs = costs_of(p, available);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < view->base->ntensors; i++) {
@@ -198,57 +202,8 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
     out->parts = longest > 0 ? fmax(1, share * total / longest) : 1;
     out->reread_bytes = out->read_bytes *= share;
     out->kept_bytes = out->write_bytes = share * (out->write_bytes + 300 * matrices);
-    out->process_bytes += READ_BYTES + (double)readahead_bytes(&view->read);
+    out->process_bytes += RANK_ROWS_BYTES + (double)readahead_bytes(&view->read);
     out->known = 1;
-}
-
-/* ---- reading the update as rows ---- */
-
-struct cursor {
-    struct update *update;
-    const struct layout *layout;
-    int64_t tensor;
-    int64_t block; /* in `dense`; -1: none */
-    float *difference, *dense;
-    double bytes_read; /* since the last progress */
-};
-
-static err_t load_block(struct cursor *c, int64_t b, struct err *e)
-{
-    struct update_part part;
-    c->block = -1;
-    TRY(update_read(c->update, b, b + 1, &part, e));
-    enum arithmetic arithmetic = update_arithmetic(c->update);
-    int64_t n = layout_block(c->layout, b).n;
-    tensor_difference(arithmetic, part.old_bits, part.new_bits, part.nvalues, c->difference);
-    memset(c->dense, 0, (size_t)n * sizeof *c->dense);
-    bits_unpack((int)sizeof *c->dense, part.words, n, c->difference, c->dense);
-    /* NaN or Inf on both sides: no number is their difference. */
-    for (int64_t i = 0; i < part.nnonfinite; i++)
-        if (part.nonfinite[i] < n)
-            c->dense[part.nonfinite[i]] = NAN;
-    c->bytes_read += (double)part.nwords * 8 + 2.0 * (double)part.nvalues * arithmetic_bytes(arithmetic);
-    c->block = b;
-    return ERR_OK;
-}
-
-/* Rows of the update of the cursor's tensor; each block is read once as long as rows are asked for in order.
- */
-static err_t cursor_rows(void *arg, int64_t row, int64_t n, float *out, struct err *e)
-{
-    struct cursor *c = arg;
-    const struct layout_tensor *t = &c->layout->tensors[c->tensor];
-    int64_t at = row * t->dims[1], end = (row + n) * t->dims[1];
-    while (at < end) {
-        int64_t b = t->first_block + at / LAYOUT_BLOCK, in_block = at % LAYOUT_BLOCK;
-        if (b != c->block)
-            TRY(load_block(c, b, e));
-        int64_t run = end - at < LAYOUT_BLOCK - in_block ? end - at : LAYOUT_BLOCK - in_block;
-        memcpy(out, c->dense + in_block, (size_t)run * sizeof *out);
-        out += run;
-        at += run;
-    }
-    return ERR_OK;
 }
 
 /* ---- the run ---- */
@@ -258,7 +213,7 @@ static err_t cursor_rows(void *arg, int64_t row, int64_t n, float *out, struct e
 struct result {
     int64_t processes, method, finite;
     struct spectrum found;
-    double seconds;
+    double seconds, rounding, sigma_least;
 };
 enum { RESULT_WORDS = (int)(sizeof(struct result) / sizeof(int64_t)) };
 _Static_assert(sizeof(struct result) % sizeof(int64_t) == 0 && sizeof(double) == sizeof(int64_t),
@@ -273,7 +228,7 @@ struct kept_matrix {
 struct rank {
     struct ctx *ctx;
     const struct rank_params *p;
-    struct cursor cursor;
+    struct rank_rows rows;
     int64_t nmatrices, nvalues;   /* singular values of all */
     char *measured;               /* by tensor */
     struct layout_drawn drawn;    /* from these, where not all are measured */
@@ -294,13 +249,13 @@ static int64_t kept_bytes(const struct rank *r, const struct team_matrix *m)
 /* Local, the same on all processes. Lists the matrices. */
 static err_t list(struct rank *r, struct err *e)
 {
-    const struct layout *l = r->cursor.layout;
+    const struct layout *l = r->rows.layout;
     char text[300];
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         r->measured[i] = !skip_reason(r->p, t->name, t->ndim, t->dims, text, sizeof text);
     }
-    TRY(update_draw(r->cursor.update, r->p->sample, r->measured, &r->drawn, e));
+    TRY(update_draw(r->rows.update, r->p->sample, r->measured, &r->drawn, e));
     for (int64_t i = 0; i < l->ntensors; i++) {
         const struct layout_tensor *t = &l->tensors[i];
         if (!r->measured[i])
@@ -321,7 +276,7 @@ static err_t restore(struct rank *r, struct err *e)
     int64_t *kept = NULL, n = journal_steps(ctx->journal, &steps), left = 0, all = r->nmatrices;
     if (n == 0)
         return ERR_OK;
-    arena_array(ctx->arena, "rank.kept", r->cursor.layout->ntensors, &kept, e);
+    arena_array(ctx->arena, "rank.kept", r->rows.layout->ntensors, &kept, e);
     for (int64_t i = 0; i < all && e->code == ERR_OK; i++) {
         const struct team_matrix *m = &r->matrices[i];
         const struct step *s = journal_find(ctx->journal, m->tensor);
@@ -336,7 +291,7 @@ static err_t restore(struct rank *r, struct err *e)
         arena_drop(ctx->arena, x);
     }
     TRY_ALL(c, e);
-    comm_sum(c, kept, r->cursor.layout->ntensors);
+    comm_sum(c, kept, r->rows.layout->ntensors);
     for (int64_t i = 0; i < all; i++)
         if (!kept[r->matrices[i].tensor])
             r->matrices[left++] = r->matrices[i];
@@ -360,7 +315,7 @@ static err_t deal(struct rank *r, double live_bytes, struct err *e)
             e, ERR_SYSTEM,
             "%s: the singular values of a %lld x %lld update take %.1f MiB on each of %d processes, and "
             "%.1f MiB of the memory budget are free; raise memory_per_process or use more processes",
-            r->cursor.layout->tensors[large->tensor].name, (long long)large->rows, (long long)large->cols,
+            r->rows.layout->tensors[large->tensor].name, (long long)large->rows, (long long)large->cols,
             process_bytes(r->p, large->rows, large->cols, large->processes, r->available) / 1048576,
             large->processes, fmax(r->available, 0) / 1048576);
     for (int64_t i = 0; i < r->nmatrices; i++)
@@ -375,13 +330,14 @@ static err_t measure(struct rank *r, const struct team_matrix *m, struct grid *g
 {
     int64_t n = smaller(m->rows, m->cols);
     int finite;
-    TRY(grid_singular_values(g, method, &(struct grid_matrix){m->rows, m->cols, cursor_rows, &r->cursor}, s,
+    TRY(grid_singular_values(g, method, &(struct grid_matrix){m->rows, m->cols, rank_rows_get, &r->rows}, s,
                              &finite, a, e));
     double floor = GRAM_RESOLVES * s[0];
     if (finite && method != GRID_SVD && r->p->tolerance > 0 && r->p->tolerance < floor && s[n - 1] < floor)
         return measure(r, m, g, GRID_SVD, a, s, x, e);
     x->method = method;
     x->finite = finite;
+    x->rounding = x->sigma_least = NAN;
     if (finite)
         spectrum_measure(s, n, m->rows, m->cols, r->p->tolerance, &x->found);
     return ERR_OK;
@@ -396,11 +352,13 @@ static err_t count(struct rank *r, const struct team_matrix *m, struct grid *g, 
                                .share = spectrum_tolerance(m->rows, m->cols, 1),
                                .band = spectrum_band(m->rows, m->cols, 1)};
     struct grid_count found;
-    TRY(grid_count_above(g, &(struct grid_matrix){m->rows, m->cols, cursor_rows, &r->cursor}, &bound, &found,
+    TRY(grid_count_above(g, &(struct grid_matrix){m->rows, m->cols, rank_rows_get, &r->rows}, &bound, &found,
                          a, e));
     *resolved = found.resolved;
     x->method = found.method;
     x->finite = found.finite;
+    x->rounding = found.rounding;
+    x->sigma_least = found.sigma_least;
     x->found = (struct spectrum){.matrix_rank = found.above,
                                  .tolerance = found.tolerance,
                                  .sigma_max = found.sigma_max,
@@ -420,7 +378,7 @@ static err_t decompose(struct rank *r, const struct team_matrix *m, struct grid 
     enum grid_method method = method_of(r->p, m->rows, m->cols, team->np, r->available);
     arena_array(a, "rank.spectrum", n, &s, e);
     TRY_ALL(team, e);
-    r->cursor.tensor = m->tensor;
+    r->rows.tensor = m->tensor;
     if (counting(r->p) && method == GRID_GRAM) {
         TRY(count(r, m, g, a, &x, &counted, e));
         method = GRID_SVD; /* where the count says that it cannot */
@@ -465,11 +423,11 @@ static err_t phase(struct rank *r, int t, struct err *e)
             if (m->processes != t || m->team != k)
                 continue;
             code = decompose(r, m, g, &team, &a, e);
-            err_item(e, "%s", r->cursor.layout->tensors[m->tensor].name);
+            err_item(e, "%s", r->rows.layout->tensors[m->tensor].name);
             arena_reset(&a);
             r->done += m->cost;
-            ctx_progress(r->ctx, r->done / r->planned, r->cursor.bytes_read);
-            r->cursor.bytes_read = 0;
+            ctx_progress(r->ctx, r->done / r->planned, r->rows.bytes_read);
+            r->rows.bytes_read = 0;
         }
         if (code != ERR_OK && e->process >= 0)
             e->process += k * t; /* the team's number, among all */
@@ -484,7 +442,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
 static err_t write_tables(struct rank *r, struct err *e)
 {
     struct ctx *ctx = r->ctx;
-    const struct layout *l = r->cursor.layout;
+    const struct layout *l = r->rows.layout;
     const char *cell = ctx->cell->name;
     struct table ranks, methods, skipped, verdicts;
     table_start(&ranks, &rank_table, ctx->arena);
@@ -523,7 +481,7 @@ static err_t write_tables(struct rank *r, struct err *e)
         zero += !(x->sigma_max > 0);
         TRY(TABLE_ADD_OF(methods_table, &methods, e, V_TEXT(t->name),
                          V_TEXT(grid_method_name(result->method)), V_INT(result->processes),
-                         V_REAL(result->seconds)));
+                         V_REAL(result->seconds), V_REAL(result->rounding), V_REAL(result->sigma_least)));
     }
     const struct verdict verdict = verdict_rank(percents, nranks, zero, &r->drawn);
     if (verdict.about)
@@ -540,14 +498,13 @@ static err_t write_tables(struct rank *r, struct err *e)
 static err_t rank_run(struct ctx *ctx, struct err *e)
 {
     const struct comm *c = ctx->comm;
-    struct rank r = {.ctx = ctx, .p = ctx->params, .cursor.block = -1};
+    struct rank r = {.ctx = ctx, .p = ctx->params};
     struct arena *a = ctx->arena;
     err_t code;
-    if (update_open(ctx_input(ctx, "delta", NULL)->path, &ctx->read, a, &r.cursor.update, e) == ERR_OK) {
-        r.cursor.layout = update_layout(r.cursor.update);
-        int64_t n = r.cursor.layout->ntensors;
-        if (arena_array(a, "rank.difference", LAYOUT_BLOCK, &r.cursor.difference, e) == ERR_OK &&
-            arena_array(a, "rank.dense", LAYOUT_BLOCK, &r.cursor.dense, e) == ERR_OK &&
+    if (update_open(ctx_input(ctx, "delta", NULL)->path, &ctx->read, a, &r.rows.update, e) == ERR_OK) {
+        r.rows.layout = update_layout(r.rows.update);
+        int64_t n = r.rows.layout->ntensors;
+        if (rank_rows_init(&r.rows, a, e) == ERR_OK &&
             arena_array(a, "rank.results", n, &r.results, e) == ERR_OK &&
             arena_array(a, "rank.measured", n, &r.measured, e) == ERR_OK &&
             arena_array(a, "rank.matrices", n, &r.matrices, e) == ERR_OK)
@@ -562,7 +519,7 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
         TRY_OUT(code, h5_dataset(f, rank_datasets, r.nvalues, 0, &r.spectra, e));
     }
     TRY_OUT(code, restore(&r, e));
-    double live = (double)a->mem->live_bytes + READ_BYTES + (double)readahead_bytes(&ctx->read);
+    double live = (double)a->mem->live_bytes + RANK_ROWS_BYTES + (double)readahead_bytes(&ctx->read);
     comm_max_real(c, &live, 1);
     deal(&r, live, e);
     TRY_OUT(code, comm_agree(c, e));
@@ -572,19 +529,19 @@ static err_t rank_run(struct ctx *ctx, struct err *e)
     for (int t = largest; t >= 1; t--) /* sizes that no matrix has cost nothing */
         TRY_OUT(code, phase(&r, t, e));
     TRY_OUT(code, artifact_bulk_done(ctx->out, e));
-    comm_sum_to_root(c, (int64_t *)r.results, r.cursor.layout->ntensors * RESULT_WORDS);
+    comm_sum_to_root(c, (int64_t *)r.results, r.rows.layout->ntensors * RESULT_WORDS);
     if (c->me == 0)
         write_tables(&r, e);
     code = comm_agree(c, e);
 out:
-    update_close(r.cursor.update);
+    update_close(r.rows.update);
     return code;
 }
 
 const struct stage stage_rank = {
     .kind = "rank",
     .brief = "singular values and numerical rank of each two-dimensional update",
-    .version = 5,
+    .version = 6,
     .scope = SCOPE_CELL,
     .params = rank_params,
     .params_size = sizeof(struct rank_params),

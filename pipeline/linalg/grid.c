@@ -1,5 +1,6 @@
 #include "linalg/grid.h"
 
+#include "linalg/grid_count.h"
 #include "linalg/grid_cyclic.h"
 #include "linalg/gram.h"
 #include "linalg/grid_lapack.h"
@@ -21,10 +22,6 @@ enum {
 };
 
 static const double GRAM_ACCURACY = 3e-8;
-
-/* Singular values below this share of the largest lose digits in a Gram matrix: counting around a tolerance
- * there would be wrong by more than the band. */
-static const double COUNT_RESOLVES = 3e-7;
 
 /* A panel with more elements than this share is multiplied as a dense one: the BLAS keeps more of it in
  * registers. */
@@ -74,7 +71,8 @@ void grid_shape(const struct grid *g, int *rows, int *cols)
 
 const char *grid_method_name(enum grid_method method)
 {
-    static const char *const names[] = {"gram", "gram block-cyclic", "svd", "cholesky", "cholesky+inertia"};
+    static const char *const names[] = {"gram",     "gram block-cyclic", "svd",
+                                        "cholesky", "cholesky+inertia",  "cholesky in float32"};
     return names[method];
 }
 
@@ -118,6 +116,7 @@ struct whole {
     double *g;         /* n columns, ld apart, lower triangle */
     int64_t n, ld;     /* n: 0 where nothing is left to decompose */
     int64_t nonzero;   /* at most so many eigenvalues are */
+    double error;      /* of G in the spectral norm, at most */
     struct arena hold; /* what is needed while adding up */
     float *panel;
     double *dense;
@@ -369,49 +368,15 @@ static err_t count_all(const struct team_job *j, struct symmetric *g, const stru
     TRY(whole_values(g, w, s, e));
     double half = bound->band * s[0];
     out->method = GRID_GRAM;
+    out->rounding = out->sigma_least = NAN;
     out->sigma_max = s[0];
     out->tolerance = bound->tolerance > 0 ? bound->tolerance : bound->share * s[0];
-    out->resolved = out->tolerance >= COUNT_RESOLVES * s[0] || s[j->n - 1] >= COUNT_RESOLVES * s[0];
+    out->resolved = out->tolerance >= GRID_COUNT_RESOLVES * s[0] || s[j->n - 1] >= GRID_COUNT_RESOLVES * s[0];
     out->above = out->ambiguous = 0;
     for (int64_t i = 0; i < j->n; i++) {
         out->above += s[i] > out->tolerance;
         out->ambiguous |= fabs(s[i] - out->tolerance) <= half;
     }
-    return ERR_OK;
-}
-
-/* Local. By factorisations; *sure: 0 where they leave doubt. */
-static err_t count_some(struct symmetric *g, const struct grid_bound *bound, struct grid_count *out,
-                        int *sure, struct err *e)
-{
-    double largest;
-    *sure = 0;
-    TRY(symmetric_largest(g, &largest, sure, e));
-    if (!*sure)
-        return ERR_OK;
-    out->sigma_max = sqrt(largest);
-    out->tolerance = bound->tolerance > 0 ? bound->tolerance : bound->share * out->sigma_max;
-    double half = bound->band * out->sigma_max, t = out->tolerance, high = (t + half) * (t + half),
-           low = (t - half) * (t - half), resolution = (high - low) / 16;
-    *sure = t >= COUNT_RESOLVES * out->sigma_max && t > 2 * half && t < 0.5 * out->sigma_max;
-    if (!*sure)
-        return ERR_OK;
-    struct symmetric_count at;
-    TRY(symmetric_above(g, high, high - low, largest, resolution, &at, e));
-    *sure = at.decided;
-    out->method = at.delayed > 0 ? GRID_INERTIA : GRID_CHOLESKY;
-    out->above = at.above;
-    out->ambiguous = 0;
-    if (!*sure || at.at_most == at.above)
-        return ERR_OK;
-    TRY(symmetric_above(g, low, 0, largest, resolution, &at, e));
-    *sure = at.decided;
-    if (!*sure || at.above == out->above)
-        return ERR_OK;
-    TRY(symmetric_above(g, t * t, 0, largest, resolution, &at, e));
-    *sure = at.decided;
-    out->above = at.above;
-    out->ambiguous = 1;
     return ERR_OK;
 }
 
@@ -429,8 +394,11 @@ static err_t count(struct team_job *j, struct whole *w, const struct grid_bound 
     TRY(symmetric_init(&g, w->g, w->n, w->ld, j->arena, e));
     for (int64_t i = 0; i < w->n; i++)
         trace += g.diagonal[i];
+    /* Products of float32 are exact in float64; whatever the order of the sums, |G - A'A| <= g |A'| |A| with
+     * g of as many roundings as there are rows, and the norm of |A'| |A| is at most the trace. */
+    w->error = 1.01 * (double)(j->rows + j->cols) * 0x1p-53 * trace;
     if (w->n >= COUNT_FROM)
-        TRY(count_some(&g, bound, out, &sure, e));
+        TRY(count_above(&g, w->error, bound, out, &sure, e));
     if (!sure)
         TRY(count_all(j, &g, w, bound, out, e));
     out->stable_rank = trace / (out->sigma_max * out->sigma_max);

@@ -32,10 +32,11 @@ struct grid_matrix {
     void *arg;
 };
 
-/* How it was done. The last two only count, from the Gram matrix of GRID_GRAM. */
-enum grid_method { GRID_GRAM, GRID_CYCLIC, GRID_SVD, GRID_CHOLESKY, GRID_INERTIA };
+/* How it was done. The last three only count, from the Gram matrix of GRID_GRAM: GRID_PROVED proves by a
+ * Cholesky factorisation in float32 that all lie above, the others count in float64. */
+enum grid_method { GRID_GRAM, GRID_CYCLIC, GRID_SVD, GRID_CHOLESKY, GRID_INERTIA, GRID_PROVED };
 
-/* Local. "gram", "gram block-cyclic", "svd", "cholesky", "cholesky+inertia". */
+/* Local. "gram", "gram block-cyclic", "svd", "cholesky", "cholesky+inertia", "cholesky in float32". */
 const char *grid_method_name(enum grid_method method);
 
 /* Local. May singular values be told from zero down to this share of the largest by a Gram matrix? Its
@@ -66,19 +67,23 @@ struct grid_bound {
 
 struct grid_count {
     enum grid_method
-        method;    /* GRID_CHOLESKY, GRID_INERTIA; GRID_GRAM where only all singular values could tell */
+        method;    /* GRID_CHOLESKY, GRID_INERTIA, GRID_PROVED; GRID_GRAM where only all values could tell */
     int finite;    /* 0: the matrix holds NaN or Inf; nothing else is set then */
     int resolved;  /* 0: the tolerance is too small for a Gram matrix; neither count nor ambiguous is set */
     int64_t above; /* singular values above the tolerance */
     int ambiguous; /* one lies within the band */
     double tolerance, sigma_max;
     double stable_rank; /* squared Frobenius norm / sigma_max^2; 0 for a zero matrix */
+    double rounding; /* no squared singular value is off by more than this share of sigma_max^2 where it was
+                        counted; NaN by GRID_GRAM */
+    double sigma_least; /* no singular value is less, which is proved; NaN where nothing is */
 };
 
 /* Collective on g's team, by GRID_GRAM. Counts singular values above a bound without computing them:
- * sigma_max by Lanczos, proved by a Cholesky factorisation to 1e-7; the count by Cholesky factorisations of
- * the Gram matrix minus the squared bound (symmetric.h). Where that leaves doubt, all singular values are
- * computed after all. The result is equal on all processes. */
+ * sigma_max by Lanczos (symmetric.h); the count by Cholesky factorisations of the Gram matrix minus the
+ * squared bound. One in float32 is enough where it proves that all lie above, whatever sigma_max may be;
+ * where some do not, float32 proves sigma_max and float64 counts. Where that leaves doubt, all singular
+ * values are computed after all. The result is equal on all processes. */
 err_t grid_count_above(struct grid *g, const struct grid_matrix *m, const struct grid_bound *bound,
                        struct grid_count *out, struct arena *a, struct err *e);
 

@@ -1,5 +1,5 @@
 /* Foreign prototypes: BLAS, LAPACK, BLACS and ScaLAPACK, for which Debian ships no C headers. The one file
- * that knows them; included by grid_blas.c, grid.c, grid_cyclic.c and symmetric.c alone.
+ * that knows them; included by grid_blas.c, grid.c, grid_cyclic.c, symmetric.c and definite.c alone.
  *
  * Fortran passes the lengths of character arguments behind the argument list. */
 #ifndef SINEW_GRID_LAPACK_H
@@ -22,6 +22,7 @@ void dsyrk_(const char *uplo, const char *trans, const int *n, const int *k, con
             const double *a, const int *lda, const double *beta, double *c, const int *ldc, size_t luplo,
             size_t ltrans);
 void dpotrf_(const char *uplo, const int *n, double *a, const int *lda, int *info, size_t luplo);
+void spotrf_(const char *uplo, const int *n, float *a, const int *lda, int *info, size_t luplo);
 void dsterf_(const int *n, double *d, double *e, int *info);
 void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w,
              double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t ljobz,

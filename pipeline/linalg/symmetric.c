@@ -11,6 +11,7 @@ enum {
     BLOCK = 192, /* columns that are factored at once */
     TILE = 32,
     STEPS = 400,            /* of Lanczos at most */
+    TRIDIAGONALS = 5,       /* arrays of as many numbers */
     LOOK_EVERY = 8,         /* steps between looks at the largest Ritz value */
     DSYTRD_BLOCK = 64,      /* no LAPACK asks for more columns of workspace */
     BAND = 64,              /* half-width of the band between the two stages */
@@ -29,7 +30,7 @@ double symmetric_bytes(int64_t n)
            eigenvalues = n < TWO_STAGES_FROM ? (double)n * (2 + DSYTRD_BLOCK) + 64
                                              : (double)n * BAND_COLUMNS + 4.0 * BAND * BAND,
            count = 2.0 * (double)n + (double)BLOCK * BLOCK + 2 * d * d + d * (3 + DSYTRD_BLOCK),
-           largest = 3.0 * (double)n + 4 * STEPS;
+           largest = 3.0 * (double)n + TRIDIAGONALS * STEPS;
     return 8 * ((double)n + fmax(eigenvalues, fmax(count, largest))) + 1024;
 }
 
@@ -181,7 +182,7 @@ err_t symmetric_eigenvalues(struct symmetric *s, double *values, struct err *e)
     return eigenvalues(s->a, s->n, s->ld, values, s->arena, e);
 }
 
-/* ---- the largest ---- */
+/* ---- the ends ---- */
 
 /* Numbers in (-1, 1) that have nothing to do with any matrix. */
 static double scattered(uint64_t i)
@@ -193,14 +194,32 @@ static double scattered(uint64_t i)
     return ((double)(z >> 11) + 0.5) * 0x1p-52 - 1;
 }
 
-/* Local. Has s->a's largest eigenvalue been found? Cholesky of value * (1 + 1e-7) I - A succeeds only if so.
- * Overwrites the lower triangle. */
-static int largest_is(struct symmetric *s, double value)
+int symmetric_none_above(struct symmetric *s, double value)
 {
     int info = 0;
     restore(s, -1, value * (1 + 1e-7));
     dpotrf_("L", &s->n, s->a, &s->ld, &info, 1);
     return info == 0;
+}
+
+double symmetric_frobenius(const struct symmetric *s)
+{
+    double sum = 0;
+    for (int64_t j = 0; j < s->n; j++) {
+        const double *column = s->a + j * s->ld;
+        double above = 0;
+        for (int64_t i = 0; i < j; i++)
+            above += column[i] * column[i];
+        sum += 2 * above + s->diagonal[j] * s->diagonal[j];
+    }
+    return sqrt(sum) * (1 + 1e-9);
+}
+
+/* Local. The diagonal where the upper triangle is: what dsymv looks at. */
+static void restore_diagonal(struct symmetric *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        s->a[i + i * s->ld] = s->diagonal[i];
 }
 
 /* Local. One step of Lanczos without reorthogonalisation: the lost orthogonality makes copies of Ritz values,
@@ -218,54 +237,87 @@ static void lanczos(const struct symmetric *s, const double *v, const double *pr
     *beta = sqrt(ddot_(&s->n, next, &unit, next, &unit));
 }
 
-/* Local. The largest eigenvalue of the tridiagonal matrix; d and e: scratch. */
-static double largest_ritz(const double *alpha, const double *beta, int k, double *d, double *e)
+/* Local. Eigenvalues of the leading k x k of the tridiagonal matrix, ascending, into d; e: scratch. */
+static int ritz(const double *alpha, const double *beta, int k, double *d, double *e)
 {
     int info = 0;
     memcpy(d, alpha, (size_t)k * sizeof *d);
     memcpy(e, beta, (size_t)k * sizeof *e);
     dsterf_(&k, d, e, &info);
-    return info == 0 ? d[k - 1] : NAN;
+    return info == 0;
 }
 
-err_t symmetric_largest(struct symmetric *s, double *value, int *certified, struct err *e)
+/* Local. The residual of the largest Ritz value: beta times the last component of its eigenvector y, of which
+ * y^2 = prod (theta - mu_j) / (theta - theta_j), mu the eigenvalues without the last row and column (Paige,
+ * 1971; Parlett, The Symmetric Eigenvalue Problem, theorem 7.9.2). d: the k Ritz values; fewer, e: scratch.
+ */
+static double residual(const double *alpha, const double *beta, int k, const double *d, double *fewer,
+                       double *e)
+{
+    double square = 1;
+    if (!ritz(alpha, beta, k - 1, fewer, e))
+        return INFINITY;
+    for (int j = 0; j < k - 1; j++)
+        square *= fmax(d[k - 1] - fewer[j], 0) / (d[k - 1] - d[j]);
+    return square >= 0 ? beta[k - 1] * sqrt(square) : INFINITY;
+}
+
+/* Local. A unit vector to start from. */
+static void start(double *v, int64_t n)
+{
+    double length = 0;
+    for (int64_t i = 0; i < n; i++) {
+        v[i] = scattered((uint64_t)i);
+        length += v[i] * v[i];
+    }
+    for (int64_t i = 0; i < n; i++)
+        v[i] /= sqrt(length);
+}
+
+/* Local. Has the largest Ritz value settled after k steps? d: the k Ritz values; t: scratch. */
+static int settled(struct symmetric *s, int proved, int exhausted, const double *alpha, const double *beta,
+                   int k, const double *d, double *t, struct symmetric_ends *ends)
+{
+    ends->residual = exhausted || k < 2 ? beta[k - 1] : residual(alpha, beta, k, d, t, t + STEPS);
+    if (!(ends->residual <= 1e-6 * ends->largest))
+        return 0;
+    if (!proved)
+        return 1;
+    int is = symmetric_none_above(s, ends->largest);
+    restore_diagonal(s);
+    return is;
+}
+
+err_t symmetric_ends(struct symmetric *s, int proved, struct symmetric_ends *ends, struct err *e)
 {
     int64_t n = s->n;
-    double *v[3], *t, scale = 0, length = 0;
-    *value = 0;
-    *certified = 1;
+    double *v[3], *t, scale = 0;
+    *ends = (struct symmetric_ends){.found = 1};
     for (int64_t i = 0; i < n; i++)
         scale = fmax(scale, s->diagonal[i]);
     if (!(scale > 0)) /* a zero diagonal: all zero */
         return ERR_OK;
     for (int i = 0; i < 3; i++)
         TRY(arena_array(s->arena, "symmetric.vector", n, &v[i], e));
-    TRY(arena_array(s->arena, "symmetric.lanczos", 4 * STEPS, &t, e));
-    double *alpha = t, *beta = t + STEPS, *d = t + 2 * STEPS, *sub = t + 3 * STEPS, before = 0, seen = 0;
-    for (int64_t i = 0; i < n; i++) {
-        v[0][i] = scattered((uint64_t)i);
-        length += v[0][i] * v[0][i];
-    }
-    for (int64_t i = 0; i < n; i++)
-        v[0][i] /= sqrt(length);
-    restore(s, 1, 0);
-    *certified = 0;
-    for (int k = 0; k < STEPS && !*certified; k++) {
-        lanczos(s, v[0], v[1], v[2], before, &alpha[k], &beta[k]);
-        before = beta[k];
+    TRY(arena_array(s->arena, "symmetric.lanczos", TRIDIAGONALS * STEPS, &t, e));
+    double *alpha = t, *beta = t + STEPS, *d = t + 2 * STEPS, *more = t + 3 * STEPS, before = 0, seen = 0;
+    start(v[0], n);
+    restore_diagonal(s);
+    ends->found = 0;
+    for (int k = 1; k <= STEPS && !ends->found; k++) {
+        lanczos(s, v[0], v[1], v[2], before, &alpha[k - 1], &beta[k - 1]);
+        before = beta[k - 1];
         int exhausted = !(before > 1e-14 * scale);
-        if (exhausted || k % LOOK_EVERY == LOOK_EVERY - 1 || k == STEPS - 1) {
-            *value = largest_ritz(alpha, beta, k + 1, d, sub);
-            if (!(*value > 0))
+        if (exhausted || k % LOOK_EVERY == 0 || k == STEPS) {
+            if (!ritz(alpha, beta, k, d, more) || !(d[k - 1] > 0))
                 break;
-            if (exhausted || *value - seen <= 1e-11 * *value) {
-                *certified = largest_is(s, *value);
-                for (int64_t i = 0; i < n; i++) /* dsymv looks at the upper triangle and the diagonal */
-                    s->a[i + i * s->ld] = s->diagonal[i];
-                if (exhausted)
-                    break;
-            }
-            seen = *value;
+            ends->least = d[0];
+            ends->largest = d[k - 1];
+            if (exhausted || ends->largest - seen <= 1e-11 * ends->largest)
+                ends->found = settled(s, proved, exhausted, alpha, beta, k, d, more, ends);
+            if (exhausted)
+                break;
+            seen = ends->largest;
         }
         double *used = v[1];
         v[1] = v[0];

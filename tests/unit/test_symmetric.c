@@ -2,6 +2,8 @@
  * nothing is sparse or sorted. */
 #include "linalg/symmetric.h"
 
+#include "linalg/definite.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +78,7 @@ static void questions(const double *values, int n, double bound, double slack, i
 {
     struct symmetric s;
     double found[N], sorted[N], largest;
-    int certified, above = 0, wider = 0;
+    int above = 0, wider = 0;
     make(&s, values, n);
     memcpy(sorted, values, (size_t)n * sizeof *sorted);
     qsort(sorted, (size_t)n, sizeof *sorted, ascending);
@@ -85,8 +87,12 @@ static void questions(const double *values, int n, double bound, double slack, i
         wider += values[i] > bound - slack;
     }
     for (int turn = 0; turn < 2; turn++) {
-        assert_int_equal(symmetric_largest(&s, &largest, &certified, &error), ERR_OK);
-        assert_true(certified);
+        struct symmetric_ends ends;
+        assert_int_equal(symmetric_ends(&s, turn, &ends, &error), ERR_OK);
+        largest = ends.largest;
+        assert_true(ends.found && ends.residual <= 1e-6 * largest);
+        assert_true(ends.least >= sorted[0] - 1e-12 * largest && ends.least <= largest);
+        assert_true(symmetric_none_above(&s, largest) && !symmetric_none_above(&s, largest * (1 - 1e-6)));
         assert_true(fabs(largest - sorted[n - 1]) <= 1e-9 * sorted[n - 1]);
         struct symmetric_count c;
         assert_int_equal(symmetric_above(&s, bound, slack, largest, 1e-10 * largest, &c, &error), ERR_OK);
@@ -170,12 +176,53 @@ static void test_unresolved(void **unused)
 static void test_zero(void **unused)
 {
     (void)unused;
-    double d[N] = {0}, largest = 1;
-    int certified = 0;
+    double d[N] = {0};
     struct symmetric s;
+    struct symmetric_ends ends = {.largest = 1};
     make(&s, d, 5);
-    assert_int_equal(symmetric_largest(&s, &largest, &certified, &error), ERR_OK);
-    assert_true(certified && largest == 0);
+    assert_int_equal(symmetric_ends(&s, 0, &ends, &error), ERR_OK);
+    assert_true(ends.found && ends.largest == 0);
+}
+
+/* What float32 proves of the smallest and the largest eigenvalue is true, from far away to where it proves
+ * nothing; and it does prove what is plain. */
+static void proofs(double least, double largest, double unit)
+{
+    double d[N], e;
+    struct symmetric s;
+    for (int i = 0; i < SOME; i++)
+        d[i] = unit * (i == 7 ? least : i == 11 ? largest : 0.5 * (least + largest));
+    make(&s, d, SOME);
+    for (double share = 0.25; share < 1.5; share += 0.03125) {
+        assert_int_equal(definite_within(&s, 1, -share * unit * least, &e, &error), ERR_OK);
+        assert_true(share * unit * least - e <= unit * least * (1 + 1e-12));
+        if (share < 0.9 && least > 0.01 * largest)
+            assert_true(e < 0.1 * unit * least);
+        assert_int_equal(definite_within(&s, -1, (0.75 + share / 4) * unit * largest, &e, &error), ERR_OK);
+        assert_true((0.75 + share / 4) * unit * largest + e >= unit * largest * (1 - 1e-12));
+        if (share > 1.1)
+            assert_true(e < 0.01 * unit * largest);
+    }
+    double frobenius = 0;
+    for (int i = 0; i < SOME; i++)
+        frobenius += d[i] / unit * d[i] / unit;
+    assert_true(fabs(symmetric_frobenius(&s) / unit / sqrt(frobenius) - 1) <= 1e-8);
+    arena_reset(&arena);
+}
+
+static void test_proofs(void **unused)
+{
+    (void)unused;
+    static const double leasts[] = {0.5, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9};
+    for (size_t i = 0; i < sizeof leasts / sizeof *leasts; i++)
+        proofs(leasts[i], 1, 1);
+    proofs(0.1, 1, 0x1p-60);
+    proofs(0.1, 1, 1e30);
+    double none[N] = {0}, e;
+    struct symmetric s;
+    make(&s, none, 5);
+    assert_int_equal(definite_within(&s, 1, 0, &e, &error), ERR_OK);
+    assert_true(isinf(e));
 }
 
 int main(void)
@@ -187,6 +234,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many_below, begin, end),
         cmocka_unit_test_setup_teardown(test_unresolved, begin, end),
         cmocka_unit_test_setup_teardown(test_zero, begin, end),
+        cmocka_unit_test_setup_teardown(test_proofs, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
