@@ -102,7 +102,7 @@ static void text_field(char **at, char *to, size_t size, int *bad)
 {
     const char *field = next_field(at);
     *bad |= !field || strlen(field) >= size;
-    snprintf(to, size, "%s", field ? field : "");
+    snprintf(to, size, "%.*s", (int)size - 1, field ? field : "");
     text_plain(to, 0);
 }
 
