@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """The study as a job of a real Slurm, which the test starts for itself. Cut short by a signal as the time limit sends it, or taken off
 its node by another job, it is submitted again and ends with the tables of a run outside; where nothing would come of it, or somebody
-cancelled it, it is not. A program that only pretends stands in for sinew where the job's script is asked after alone."""
+cancelled it, it is not. An array of twenty tasks of which two are killed ends with the same tables, and one with a damaged checkpoint with
+a report that marks it. A program that only pretends stands in for sinew where the job's script is asked after alone."""
 import os
 import shutil
+import signal
 import subprocess
 
 import sinewlib as lib
@@ -22,6 +24,24 @@ matrix:
   tuned: "models/{family}/{algorithm}/seed-{seed}"
 stages:
   synth: {scale: 0.25, layers: 3, steps: 4}  # seconds of work, so that there is something to interrupt
+  load: {needs: [synth]}
+  delta: {needs: [load]}
+  mask: {needs: [delta]}
+  overlap: {needs: [mask]}
+  report: {needs: [mask, overlap], figures: false}
+"""
+TASKS = 20
+SMALL = """study: job
+output: out
+memory_per_process: 256 MiB
+matrix:
+  families: [qwen2.5-1.5b]
+  algorithms: [ppo, grpo, dpo, kto]
+  seeds: [0, 1, 2, 3, 4]
+  base: "models/{family}/base"
+  tuned: "models/{family}/{algorithm}/seed-{seed}"
+stages:
+  synth: {scale: 0.0625, layers: 2, steps: 2}
   load: {needs: [synth]}
   delta: {needs: [load]}
   mask: {needs: [delta]}
@@ -65,6 +85,7 @@ def setUpModule():
         "high": (["n2", "n3"], "PriorityTier=2 PreemptMode=OFF")})
     lib.unittest.addModuleCleanup(Job.slurm.stop)
     Job.pretenders()
+    Job.arrays()
 
 
 class Job(lib.unittest.TestCase):
@@ -102,6 +123,62 @@ class Job(lib.unittest.TestCase):
                 ("lost", "4/n7 205/n2 0", "srun", [], {"DOES": "12"}), ("nowhere", "205/n2 137", "mpirun", [], {}),
                 ("memory", "137", "srun", [], {"SAYS": KILLED}))}
 
+    @classmethod
+    def array(cls, name, config, shares, **env):
+        """Submits an array, each task with a log of its own. Returns the numbers of the array and of its last job."""
+        said = cls.slurm.tell("bash", ARRAY, "study.yaml", str(shares), "--ntasks-per-node=1", "--output=log-%a", cwd=cls.folder(name, config),
+                              env=dict({"SINEW": lib.binary()}, **env))
+        return [int(said.split(word)[1].split(":")[0]) for word in ("tasks ", "last  ")]
+
+    @classmethod
+    def arrays(cls):
+        """Two arrays, which go on while others are looked at: of one, two tasks are killed as soon as they work; of the other's checkpoints
+        one has lost its end. The same study, alone, made the checkpoints."""
+        alone = lib.run_sinew(0, ["run", "study.yaml"], cwd=cls.folder("alone", SMALL))
+        assert alone.returncode == 0, alone.text()
+        cls.twenty = cls.array("twenty", SMALL, TASKS)
+        shutil.copytree(os.path.join(cls.place, "alone", "models"), os.path.join(cls.place, "models"))
+        damaged = os.path.join(cls.place, "models", "qwen2.5-1.5b", "grpo", "seed-2", "model.safetensors")
+        os.truncate(damaged, os.path.getsize(damaged) - 1000)
+        cls.killed = cls.end_task(None)
+        cls.cancelled = cls.end_task(cls.killed)
+        config = SMALL.replace('"models/', '"../models/').replace("  synth: {scale: 0.0625, layers: 2, steps: 2}\n", "")
+        cls.damaged = cls.array("damaged", config.replace("load: {needs: [synth]}", "load: {}"), 2)
+
+    @classmethod
+    def end_task(cls, other):
+        """Ends a task at work: the first by SIGKILL to its process, another by scancel. Returns its number."""
+        def there():
+            return [(pid, share) for pid, share in cls.tasks_at_work() if share != other]
+        pid, share = cls.slurm.until("a task works", there)[0]
+        if other:
+            cls.slurm.tell("scancel", "%d_%d" % (cls.twenty[0], share))
+        else:
+            os.kill(pid, signal.SIGKILL)
+        return share
+
+    @classmethod
+    def tasks_at_work(cls):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/cmdline" % pid, "rb") as f:
+                    words = f.read().decode("utf-8", "replace").split("\0")
+            except OSError:
+                continue
+            if words[:2] == [lib.binary(), "run"] and "--share" in words and words[words.index("--share") + 1].endswith("/%d" % TASKS) and cls.works(pid):
+                found.append((int(pid), int(words[words.index("--share") + 1].split("/")[0])))
+        return found
+
+    @staticmethod
+    def works(pid):
+        """Its signals are caught: the run has begun."""
+        try:
+            with open("/proc/%s/status" % pid) as f:
+                return int([line for line in f if line.startswith("SigCgt")][0].split()[1], 16) >> (signal.SIGUSR1 - 1) & 1
+        except (OSError, IndexError):
+            return False
+
     def log(self, name):
         try:
             with open(os.path.join(self.place, name, "log")) as f:
@@ -109,10 +186,13 @@ class Job(lib.unittest.TestCase):
         except FileNotFoundError:
             return ""
 
-    def finish(self, name, number, state, status=0, restarts=0):
+    def finish(self, name, number, state, status=0, restarts=0, log=None):
         job = self.slurm.until("job %s ends" % name, lambda: self.slurm.ended(number), seconds=120)
         found = {"state": job["JobState"], "status": int(job["ExitCode"].split(":")[0]), "restarts": int(job["Restarts"])}
-        self.assertEqual(found, {"state": state, "status": status, "restarts": restarts}, self.log(name))
+        if log:
+            with open(os.path.join(self.place, log)) as f:
+                log = f.read()
+        self.assertEqual(found, {"state": state, "status": status, "restarts": restarts}, log or self.log(name))
 
     def pretended(self, name, state, status, restarts, runs):
         self.finish(name, self.pretending[name], state, status, restarts)
@@ -175,9 +255,11 @@ class Job(lib.unittest.TestCase):
         self.until_at_work(jobs)
         other = int(self.slurm.tell("sbatch", "--parsable", "--partition=high", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"))
         cut = {"cut-" + launch: self.submit_study("cut-" + launch, LAUNCH=launch) for launch in ("srun", "mpirun")}
+        cut["cut-steps"] = self.submit_study("cut-steps", LAUNCH="srun")
         self.until_at_work(cut)
-        for number in cut.values():
-            self.slurm.tell("scancel", "--batch", "--signal=USR1", str(number))         # as --signal=B:USR1@... sends it
+        for name, number in cut.items():
+            # To the script, as --signal=B:USR1@... sends it; or to its steps, of which srun is one and mpirun none.
+            self.slurm.tell("scancel", *(["--batch"] if name != "cut-steps" else []), "--signal=USR1", str(number))
         jobs.update(cut)
         shares = self.slurm.tell("bash", ARRAY, "study.yaml", "3", "--ntasks-per-node=1", "--output=log", cwd=self.folder("shares", STUDY),
                                  env={"SINEW": lib.binary(), "LAUNCH": "mpirun"})
@@ -197,8 +279,25 @@ class Job(lib.unittest.TestCase):
             self.assertEqual(self.log("shares").count("ended with status 0"), 4, self.log("shares"))
             self.same_tables("shares")
 
-    def same_tables(self, name):
-        archives = [os.path.join(self.place, folder, "out", "job.h5") for folder in ("whole", name)]
+    def test_array_with_killed_tasks(self):
+        """One task was killed and comes back, one was cancelled, whose cells the last job does."""
+        self.finish("twenty", self.twenty[1], "COMPLETED", log="twenty/log-4294967294")
+        states = [self.slurm.ended("%d_%d" % (self.twenty[0], share)) for share in range(1, TASKS + 1)]
+        found = {share + 1: (job["JobState"], job["Restarts"]) for share, job in enumerate(states)}
+        expected = {share: ("COMPLETED", "0") for share in range(1, TASKS + 1)}
+        expected.update({self.killed: ("COMPLETED", "1"), self.cancelled: ("CANCELLED", "0")})
+        self.assertEqual(found, expected)
+        self.same_tables("twenty", "alone")
+
+    def test_array_with_a_damaged_checkpoint(self):
+        self.finish("damaged", self.damaged[1], "FAILED", 3, log="damaged/log-4294967294")
+        with open(os.path.join(self.place, "damaged", "out", "report", "report.md")) as f:
+            report = f.read()
+        self.assertIn("INCOMPLETE", report)
+        self.assertIn("grpo/2", report)
+
+    def same_tables(self, name, other="whole"):
+        archives = [os.path.join(self.place, folder, "out", "job.h5") for folder in (other, name)]
         self.assertEqual(lib.compare_archives(*archives), [])
 
     # ---- before it is submitted ----
