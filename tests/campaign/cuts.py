@@ -66,6 +66,7 @@ class Cut:
             self.over += 1
         if status not in (0, 75) or took >= limit:
             self.problems.append("%s\n%s" % (what, self.study.text[-2000:]))
+            self.log(self.problems[-1])
         return status == 75
 
     def cuts(self, limits):
