@@ -463,6 +463,7 @@ static void overlap_plan(const struct plan_view *view, struct estimate *out)
     out->read_bytes = out->reread_bytes = words * 8 * (double)k;
     out->write_bytes = out->kept_bytes = pairs * scopes * 273;
     out->flops = words * (pairs + (double)k);
+    out->shared_bytes = 8 * scopes * (2.0 * k + pairs + k + 1); /* the counts of count_masks */
     out->process_bytes = 3.0 * WINDOW_BYTES + pairs * scopes * 24;
     out->known = 1;
 }

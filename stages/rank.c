@@ -191,8 +191,8 @@ static void rank_plan(const struct plan_view *view, struct estimate *out)
             out->work[3] += (counting(p) ? 2.0 / 3.0 : 4.0 / 3.0) * square * small;
             np = team_size(&costs, t->dims[0], t->dims[1], 1024, total);
             longest = fmax(longest, cost(p, t->dims[0], t->dims[1], np, available));
-            /* One bit per element, and old and new bits of perhaps a fifth of them. */
-            out->read_bytes += (double)t->elements * (0.125 + 0.2 * 4);
+            out->shared_bytes += np > 1 ? 8 * square : 0;               /* the Gram matrix */
+            out->read_bytes += (double)t->elements * (0.125 + 0.2 * 4); /* a fifth of old and new bits */
             out->write_bytes += p->spectrum == SPECTRUM_FULL ? 8.0 * small : 0;
         }
     double matrices = out->work[0], share = p->sample > 0 ? fmin(1, (double)p->sample / matrices) : 1;

@@ -22,7 +22,8 @@ static double team_sec(const struct job *j, int np, int level)
 {
     double processes = np >> level > 1 ? np >> level : 1,
            at_work = j->parts > 0 ? fmin(processes, fmax(1, j->parts)) : processes;
-    return NODE_SEC + (DOUBLING_SEC + j->agree) * log2(processes) + j->sec / at_work + j->fixed;
+    return NODE_SEC + DOUBLING_SEC * log2(processes) + machine_team_sec(&j->team, j->per_host, processes) +
+           j->sec / at_work + j->fixed;
 }
 
 /* The smallest team that ends in time, else the one that ends first. */
@@ -111,7 +112,7 @@ static void take_cost(struct job *job, const struct machine_cost *c)
     job->sec = c->serial > 0 ? sec : (1 - SERIAL) * sec;
     job->fixed = c->serial > 0 ? fmax(0, c->serial - NODE_SEC) : SERIAL * sec;
     job->parts = c->parts;
-    job->agree = c->agree;
+    job->team = *c;
 }
 
 struct job schedule_judge(const struct machine *m, const struct dag *d, int i, int np, struct headers *h)
@@ -145,6 +146,7 @@ int schedule_price(const struct machine *m, const struct dag *d, struct job *job
         jobs[i].cost.reread_bytes = 0; /* memory does not keep what the stage before has written */
     for (int i = 0; i < n; i++) {
         struct machine_cost cost = machine_cost(m, d->nodes[jobs[i].node].stage, &jobs[i].cost, at_work);
+        jobs[i].per_host = m->processes_per_host;
         if (jobs[i].known)
             take_cost(&jobs[i], &cost);
     }

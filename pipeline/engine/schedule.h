@@ -14,13 +14,14 @@
 /* What is known of a node before it runs. */
 struct job {
     int node;
-    int deepest;          /* level of the smallest team that has the memory for it */
-    double sec;           /* on one process, about: what is divided among a team (schedule_price); */
-    double fixed;         /* what is not */
-    double parts;         /* processes that find work in it, at most; 0: any number */
-    double agree;         /* what each doubling of its team adds */
-    int known;            /* 0: its stage could not tell; the rest is 0 then */
-    struct estimate cost; /* what its stage told, of a team of the deepest level */
+    int deepest;              /* level of the smallest team that has the memory for it */
+    double sec;               /* on one process, about: what is divided among a team (schedule_price); */
+    double fixed;             /* what is not */
+    double parts;             /* processes that find work in it, at most; 0: any number */
+    struct machine_cost team; /* of which what its being a team adds */
+    int64_t per_host;         /* processes */
+    int known;                /* 0: its stage could not tell; the rest is 0 then */
+    struct estimate cost;     /* what its stage told, of a team of the deepest level */
 };
 
 /* A node's place. */

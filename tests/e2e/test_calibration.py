@@ -37,17 +37,21 @@ class Calibration(lib.Case):
     def test_calibration(self):
         """A machine is measured into a file, which says what it is, and plan reads it back; nothing else stays behind."""
         machine = self.path("here.yaml")
-        run = self.plan("--calibrate", "--machine", machine)
+        run = self.plan("--calibrate", "--machine", machine, np=2)
         self.assertEqual(os.listdir(self.path("out")), [])
         self.assertIn("Rates are those of %s, on " % machine, run.stdout)
         with open(machine) as f:
             text = f.read()
-        for kind in ("load", "delta", "mask", "rank", "overlap", "token-entropy", "report"):
+        for kind in ("load", "delta", "mask", "rank", "overlap", "dynamics", "token-entropy", "report"):
             self.assertRegex(text, r"(?m)^  %s: \{nodes: [0-9.e+]+, " % kind)
         numbers = dict(re.findall(r"(?m)^([a-z_]+): ([0-9.e+-]+) +#", text))
-        for name in ("read_process", "write_process", "artifacts", "sealed", "flush", "start"):
+        for name in ("read_process", "write_process", "artifacts", "sealed", "flush", "start", "agree", "link_host", "link"):
             self.assertGreater(float(numbers[name]), 0, name)
-        self.assertEqual(self.plan("--machine", machine).stdout, run.stdout[run.stdout.index("study s:"):])
+        self.assertNotEqual(float(numbers["link_host"]), 2e9)              # as it is assumed
+        self.assertLessEqual(float(numbers["link"]), float(numbers["link_host"]))
+        for words in (r"dynamics: .*\belements: ", r"token-entropy: .*\blogits16: .*\blogits32: ", r"delta: .*\bdecoded: ", r"load: .*\bbytes: "):
+            self.assertRegex(text, "(?m)^  " + words)
+        self.assertEqual(self.plan("--machine", machine, np=2).stdout, run.stdout[run.stdout.index("study s:"):])
         x = json.loads(self.plan("--json", "--machine", machine).stdout)[0]
         self.assertTrue(x["measured"] and 0 < x["processor_seconds"] < 60)
 

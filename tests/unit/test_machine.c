@@ -86,6 +86,19 @@ static void seconds_and_memory(void **state)
     m.nrates = 2;
     c = machine_cost(&m, &rich, &x, 1); /* what the file leaves out is assumed */
     assert_true(c.work == 1 + 1 && c.serial == 0.25 + 2 + 3 + 0.25);
+    /* What a team adds up goes over links of its hosts, and between them where they are several. */
+    m.agree_sec = 1.0 / 1024;
+    m.link_host = 10;
+    m.link = 5;
+    const struct estimate together = {.shared_bytes = 20};
+    c = machine_cost(&m, &plain, &together, 1);
+    assert_true(machine_team_sec(&c, 8, 1) == 0);
+    assert_true(machine_team_sec(&c, 8, 2) == c.agree + 2 && c.agree > 0);
+    assert_true(machine_team_sec(&c, 8, 32) == 5 * c.agree + 3 * 2 + 2 * 4);
+    assert_true(machine_team_sec(&c, 1, 4) == 2 * c.agree + 2 * 4);
+    m.resident_bytes = 3;
+    m.shared_bytes = 4;
+    assert_true(machine_resident(&m, 1) == 3 && machine_resident(&m, 2) == 4);
     int measured;
     assert_true(machine_rate(&m, &rich, RATE_TENSORS, &measured) == 5 && !measured);
     assert_true(machine_rate(&m, &rich, RATE_WORK, &measured) == 8 && measured);

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "command/planning/devices.h"
 #include "command/planning/fit.h"
+#include "command/planning/samples.h"
 #include "command/planning/share.h"
 #include "engine/fresh.h"
 #include "engine/scratch.h"
@@ -25,23 +26,39 @@ struct shape {
     const char *name, *scale;
     int layers, logits;
     const char *families, *algorithms, *seeds;
+    const char *steps; /* NULL: one, its end */
+    const char *stages;
 };
+static const char ALL_STAGES[] = "  load: {needs: [synth]}\n"
+                                 "  delta: {needs: [load]}\n"
+                                 "  delta-f32: {kind: delta, needs: [load], arithmetic: f32}\n"
+                                 "  mask: {needs: [delta]}\n"
+                                 "  rank: {needs: [delta]}\n"
+                                 "  overlap: {needs: [mask]}\n"
+                                 "  token-entropy: {needs: [load]}\n"
+                                 "  report: {needs: [mask, rank, overlap, token-entropy]}\n";
+static const char STEPS[] = "  load: {needs: [synth]}\n"
+                            "  delta: {needs: [load]}\n"
+                            "  dynamics: {needs: [delta]}\n";
 
 /* Nodes without work on several bases, nodes of many tensors, many pairs, elements and matrices of several
- * sizes. */
+ * sizes; runs of several steps. Beside them: samples.h. */
 static const struct shape shapes[] = {
-    {"tiny", "0.015625", 2, 64, "[mistral-7b, llama-3-8b, eurus-2-7b]", "[ppo]", "[0, 1]"},
-    {"deep", "0.015625", 32, 64, "[mistral-7b]", "[ppo]", "[0, 1]"},
-    {"many", "0.0625", 2, 512, "[mistral-7b]", "[ppo, grpo, dpo]", "[0, 1, 2]"},
-    {"wide", "0.25", 2, 1024, "[mistral-7b]", "[ppo]", "[0, 1]"},
-    {"large", "0.5", 1, 512, "[mistral-7b]", "[grpo]", "[0]"},
+    {"tiny", "0.015625", 2, 64, "[mistral-7b, llama-3-8b, eurus-2-7b]", "[ppo]", "[0, 1]", NULL, ALL_STAGES},
+    {"deep", "0.015625", 32, 64, "[mistral-7b]", "[ppo]", "[0, 1]", NULL, ALL_STAGES},
+    {"many", "0.0625", 2, 512, "[mistral-7b]", "[ppo, grpo, dpo]", "[0, 1, 2]", NULL, ALL_STAGES},
+    {"wide", "0.25", 2, 1024, "[mistral-7b]", "[ppo]", "[0, 1]", NULL, ALL_STAGES},
+    {"large", "0.5", 1, 512, "[mistral-7b]", "[grpo]", "[0]", NULL, ALL_STAGES},
+    {"steps-few", "0.0625", 2, 0, "[mistral-7b]", "[ppo]", "[0]", "[2, 4]", STEPS},
+    {"steps-many", "0.125", 2, 0, "[mistral-7b]", "[ppo]", "[0]", "[2, 4, 6, 8]", STEPS},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+enum { SHAPES = sizeof shapes / sizeof *shapes, BESIDE = 16 };
 static const size_t MEMORY_BYTES = (size_t)2 << 30; /* as each study says */
 
 static err_t write_study(const struct shape *s, const char *folder, struct text *out, struct err *e)
 {
-    static const char *const sides[] = {"{family}/base", "{family}/{algorithm}-{seed}"};
+    const char *const sides[] = {"{family}/base", s->steps ? "{family}/{algorithm}-{seed}-{step}"
+                                                           : "{family}/{algorithm}-{seed}"};
     TRY(text_add(out, e, "study: %s\nmemory_per_process: 2 GiB\noutput: ", s->name));
     TRY(param_quote(out, arena_printf(out->arena, e, "%s/%s", folder, s->name), e));
     TRY(text_add(out, e, "\nmatrix:\n  families: %s\n  algorithms: %s\n  seeds: %s\n", s->families,
@@ -51,25 +68,18 @@ static err_t write_study(const struct shape *s, const char *folder, struct text 
         TRY(param_quote(out, arena_printf(out->arena, e, "%s/%s/models/%s", folder, s->name, sides[i]), e));
         TRY(text_add(out, e, "\n"));
     }
-    TRY(text_add(out, e, "  logits: {"));
-    for (int i = 0; i < 2; i++) {
+    if (s->steps)
+        TRY(text_add(out, e, "  steps: %s\n", s->steps));
+    TRY(text_add(out, e, s->logits > 0 ? "  logits: {" : ""));
+    for (int i = 0; i < 2 && s->logits > 0; i++) {
         TRY(text_add(out, e, "%s: ", i ? ", tuned" : "base"));
         TRY(param_quote(
             out, arena_printf(out->arena, e, "%s/%s/models/%s/logits.safetensors", folder, s->name, sides[i]),
             e));
     }
-    return text_add(out, e,
-                    "}\nstages:\n"
-                    "  synth: {scale: %s, layers: %d, steps: 8, logits: %d}\n"
-                    "  load: {needs: [synth]}\n"
-                    "  delta: {needs: [load]}\n"
-                    "  delta-f32: {kind: delta, needs: [load], arithmetic: f32}\n"
-                    "  mask: {needs: [delta]}\n"
-                    "  rank: {needs: [delta]}\n"
-                    "  overlap: {needs: [mask]}\n"
-                    "  token-entropy: {needs: [load]}\n"
-                    "  report: {needs: [mask, rank, overlap, token-entropy]}\n",
-                    s->scale, s->layers, s->logits);
+    return text_add(out, e, "%sstages:\n  synth: {scale: %s, layers: %d, steps: 8, logits: %d}\n%s",
+                    s->logits > 0 ? "}\n" : "", s->scale, s->layers, s->logits > 0 ? s->logits : 1,
+                    s->stages);
 }
 
 /* ---- what their nodes took ---- */
@@ -86,8 +96,8 @@ struct calibration {
     struct fit_node **nodes; /* of each registered stage, n of them */
     int64_t *n, *cap;
     struct fit_node
-        beside[SHAPES]; /* what runs took beside their nodes: of each, artifacts and their bytes */
-    int nbeside;
+        beside[BESIDE];   /* what runs took beside their nodes: of each, artifacts and their bytes */
+    int nbeside;          /* one of each study */
     double counted_bytes; /* the most of a node */
 };
 
@@ -146,11 +156,11 @@ static double written_bytes(const struct dag *d)
     return sum;
 }
 
-/* Runs one study on this process alone, and takes what its nodes took. */
-static err_t run_study(struct calibration *c, const struct shape *s, struct err *e)
+/* Runs one study on this process alone, and takes what its nodes took. made: its checkpoints are there. */
+static err_t run_study(struct calibration *c, const char *name, const struct text *text, int made,
+                       struct err *e)
 {
     struct arena *a = &c->arena;
-    struct text text = {.arena = a};
     struct problems problems;
     struct config config;
     struct dag dag;
@@ -158,8 +168,7 @@ static err_t run_study(struct calibration *c, const struct shape *s, struct err 
     struct log quiet;
     const char *first = "synth";
     const struct selection all = {0}, making = {.stages = {1, &first}};
-    TRY(write_study(s, c->folder, &text, e));
-    TRY(config_parse(&config, s->name, text.text, text.used, &problems, a, e));
+    TRY(config_parse(&config, name, text->text, text->used, &problems, a, e));
     TRY(dag_build(&dag, &config, a, e));
     log_init(&quiet, LOG_QUIET, 0);
     headers_init(&headers, &c->mem);
@@ -171,19 +180,76 @@ static err_t run_study(struct calibration *c, const struct shape *s, struct err 
     r.log = &quiet;
     r.headers = &headers;
     r.nmissing = 0;
-    if (runner_run(&r, &making, e) == ERR_OK)
+    if (made || runner_run(&r, &making, e) == ERR_OK)
         forget_checkpoints(&dag);
-    double before = processor_sec(), busy = 0, made = 0;
+    double before = processor_sec(), busy = 0, making_sec = 0;
     if (e->code == ERR_OK && runner_run(&r, &all, e) == ERR_OK) {
         double sec = processor_sec() - before;
         for (int i = 0; i < dag.nnodes && e->code == ERR_OK; i++)
             add_node(c, &dag, i, &headers,
-                     dag.nodes[i].stage->writes_files && dag.nodes[i].checkpoint ? &made : &busy, e);
+                     dag.nodes[i].stage->writes_files && dag.nodes[i].checkpoint ? &making_sec : &busy, e);
         c->beside[c->nbeside++] =
             (struct fit_node){.amount = {dag.nnodes, written_bytes(&dag)}, .sec = fmax(1e-3, sec - busy)};
     }
     headers_release(&headers);
     return e->code;
+}
+
+/* The study of logits of 16 bits: those of another one, written anew, beside its checkpoints. */
+static err_t write_halves(struct calibration *c, struct text *out, struct err *e)
+{
+    static const char *const policies[] = {"base", "grpo-0"}, *const keys[] = {"base", "tuned"};
+    struct arena *a = out->arena;
+    TRY(text_add(out, e, "  - {family: f, algorithm: a, seed: 0"));
+    for (int i = 0; i < 2; i++) {
+        TRY(text_add(out, e, ", %s: ", keys[i]));
+        TRY(param_quote(out, arena_printf(a, e, "%s/large/models/mistral-7b/%s", c->folder, policies[i]), e));
+    }
+    TRY(text_add(out, e, ", logits: {"));
+    for (int i = 0; i < 2; i++) {
+        const char *from = arena_printf(a, e, "%s/large/models/mistral-7b/%s/logits.safetensors", c->folder,
+                                        policies[i]),
+                   *to = arena_printf(a, e, "%s/halves-%d.npy", c->folder, i);
+        TRY(e->code);
+        TRY(samples_halves(from, to, a, e));
+        TRY(text_add(out, e, "%s%s: ", i ? ", " : "", keys[i]));
+        TRY(param_quote(out, to, e));
+    }
+    return text_add(out, e, "}}\nstages:\n  load: {}\n  token-entropy: {needs: [load]}\n");
+}
+
+/* The study of FP8, which is decoded, in two sizes; its catalogues are copies. */
+static err_t write_fp8(struct calibration *c, struct text *out, struct err *e)
+{
+    struct arena *a = out->arena;
+    for (int k = 0; k < 2; k++) {
+        TRY(text_add(out, e, "  - {family: f%d, algorithm: a, seed: 0", k));
+        for (int tuned = 0; tuned < 2; tuned++) {
+            const char *folder = arena_printf(a, e, "%s/fp8-%d-%d", c->folder, k, tuned);
+            TRY(e->code);
+            TRY(samples_fp8(folder, 2 + 2 * k, k ? 2048 : 1024, tuned, a, e));
+            TRY(text_add(out, e, ", %s: ", tuned ? "tuned" : "base"));
+            TRY(param_quote(out, folder, e));
+        }
+        TRY(text_add(out, e, "}\n"));
+    }
+    return text_add(out, e, "stages:\n  load: {copy: true}\n  delta: {needs: [load]}\n");
+}
+
+/* Studies of what simulated checkpoints do not have; after the others, of which one's are used. */
+static const struct sample {
+    const char *name;
+    err_t (*write)(struct calibration *c, struct text *out, struct err *e); /* cells and stages */
+} samples[] = {{"halves", write_halves}, {"fp8", write_fp8}};
+_Static_assert(SHAPES + sizeof samples / sizeof *samples <= BESIDE, "room of calibration");
+enum { SAMPLES = sizeof samples / sizeof *samples, STUDIES = SHAPES + SAMPLES };
+
+static err_t write_sample(struct calibration *c, const struct sample *s, struct text *out, struct err *e)
+{
+    TRY(text_add(out, e, "study: %s\nmemory_per_process: 2 GiB\noutput: ", s->name));
+    TRY(param_quote(out, arena_printf(out->arena, e, "%s/%s", c->folder, s->name), e));
+    TRY(text_add(out, e, "\ncells:\n"));
+    return s->write(c, out, e);
 }
 
 /* Three digits: what is measured has no more. */
@@ -228,7 +294,8 @@ static void tidy(struct machine *m)
 {
     double *const numbers[] = {&m->read_process,      &m->read_host,    &m->read_all,  &m->write_process,
                                &m->write_host,        &m->write_all,    &m->flush_sec, &m->agree_sec,
-                               &m->artifacts_per_sec, &m->seal_per_sec, &m->start_sec, &m->crowding};
+                               &m->artifacts_per_sec, &m->seal_per_sec, &m->start_sec, &m->crowding,
+                               &m->link_host,         &m->link};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = rounded(*numbers[i]);
 }
@@ -250,13 +317,32 @@ static err_t say_where(struct calibration *c, struct err *e)
 }
 
 /* What a process has beside what it counts, after a study that counts next to nothing: later ones leave freed
- * memory behind. Asked of /proc: what getrusage tells is also of the program that started this one. */
+ * memory behind. Asked of /proc: what getrusage tells is also of the program that started this one. What it
+ * is more of one of several processes than of one alone is not measured, since only one of them is seen. */
 static void take_resident(struct calibration *c)
 {
+    const int64_t least = 16 << 20,
+                  more = c->m->shared_bytes - c->m->resident_bytes; /* than a small program's */
     int64_t now, peak;
     memory_resident(&now, &peak);
-    if (peak > 0) /* never less than a small program's */
-        c->m->resident_bytes = (int64_t)fmax(16 << 20, rounded((double)peak - c->counted_bytes));
+    if (peak <= 0)
+        return;
+    int64_t found = (int64_t)fmax((double)least, rounded((double)peak - c->counted_bytes));
+    int several = c->r->comm->np > 1;
+    c->m->resident_bytes = several ? (found - more > least ? found - more : least) : found;
+    c->m->shared_bytes = several ? found : found + more;
+}
+
+/* Process 0's. The i-th of all studies, written and run. */
+static err_t measure_study(struct calibration *c, int i, struct err *e)
+{
+    struct text text = {.arena = &c->arena};
+    if (i >= SHAPES) {
+        TRY(write_sample(c, &samples[i - SHAPES], &text, e));
+        return run_study(c, samples[i - SHAPES].name, &text, 1, e);
+    }
+    TRY(write_study(&shapes[i], c->folder, &text, e));
+    return run_study(c, shapes[i].name, &text, 0, e);
 }
 
 /* Process 0's. */
@@ -267,12 +353,13 @@ static err_t measure_work(struct calibration *c, struct err *e)
     TRY(arena_array(a, "calibration.lists", c->nstages, &c->nodes, e));
     TRY(arena_array(a, "calibration.counts", c->nstages, &c->n, e));
     TRY(arena_array(a, "calibration.caps", c->nstages, &c->cap, e));
-    for (int i = 0; i < SHAPES; i++) {
+    for (int i = 0; i < STUDIES; i++) {
         double started = clock_sec();
-        TRY(run_study(c, &shapes[i], e));
+        TRY(measure_study(c, i, e));
         if (i == 0)
             take_resident(c);
-        log_info(c->r->log, "calibration: study %s, %d of %d, %.1f s", shapes[i].name, i + 1, (int)SHAPES,
+        log_info(c->r->log, "calibration: study %s, %d of %d, %.1f s",
+                 i < SHAPES ? shapes[i].name : samples[i - SHAPES].name, i + 1, (int)STUDIES,
                  clock_sec() - started);
     }
     TRY(take_rates(c, e));

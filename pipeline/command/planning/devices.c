@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "engine/hosts/hosts.h"
 #include "linalg/gram.h"
 
 #include <errno.h>
@@ -16,7 +17,9 @@ enum {
     PIECES = 192,    /* of a file that a process writes and reads */
     FLUSHES = 12,    /* small files */
     AGREEMENTS = 200,
-    LOADS = 6, /* pieces of work of which the median counts */
+    LINKS = 6,              /* sums of which the quickest counts */
+    LINK_WORDS = 512 << 10, /* of each */
+    LOADS = 6,              /* pieces of work of which the median counts */
     LOAD_COLUMNS = 768,
     LOAD_ROWS = 512
 };
@@ -137,16 +140,56 @@ static err_t measure_agreement(const struct comm *c, double *sec, struct err *e)
     return e->code;
 }
 
+/* Collective. Bytes that process 0 and another one add up in a second, as stages do at the end of a node. */
+static void measure_link(const struct comm *c, int other, int64_t *words, double *rate)
+{
+    MPI_Comm both;
+    struct comm pair;
+    double least = INFINITY;
+    MPI_TRY(MPI_Comm_split(c->mpi, c->me == 0 || c->me == other ? 0 : MPI_UNDEFINED, c->me, &both));
+    if (both != MPI_COMM_NULL) {
+        comm_init(&pair, both);
+        for (int i = 0; i < LINKS; i++) {
+            double started = clock_sec();
+            comm_sum(&pair, words, LINK_WORDS);
+            least = fmin(least, clock_sec() - started);
+        }
+        MPI_TRY(MPI_Comm_free(&both));
+        *rate = LINK_WORDS * 8 / fmax(1e-9, least);
+    }
+    comm_bcast(c, rate, (int64_t)sizeof *rate, 0);
+}
+
+/* Collective. The links of process 0 to the first other one of its host, and to the first of another; where
+ * there is no such, a link to another host is at least known to be no faster than within this one. */
+static err_t measure_links(const struct comm *c, const struct hosts *h, struct machine *m, struct arena *a,
+                           struct err *e)
+{
+    int64_t *words;
+    int near = 1, far = 1;
+    arena_array(a, "calibration.words", LINK_WORDS, &words, e);
+    TRY_ALL(c, e);
+    while (near < c->np && h->first[near] != h->first[0])
+        near++;
+    while (far < c->np && h->first[far] == h->first[0])
+        far++;
+    if (near < c->np)
+        measure_link(c, near, words, &m->link_host);
+    if (far < c->np)
+        measure_link(c, far, words, &m->link);
+    else
+        m->link = fmin(m->link, m->link_host);
+    return ERR_OK;
+}
+
 /* ---- all ---- */
 
-/* Processes of this one's host. */
-static int of_host(const struct comm *c)
+/* Processes of process 0's host. */
+static int of_host(const struct hosts *h, int np)
 {
-    MPI_Comm host;
-    int n = 1;
-    MPI_TRY(MPI_Comm_split_type(c->mpi, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
-    MPI_TRY(MPI_Comm_size(host, &n));
-    MPI_TRY(MPI_Comm_free(&host));
+    int n = 0;
+    for (int p = 0; p < np; p++)
+        n += h->first[p] == h->first[0];
     return n;
 }
 
@@ -167,7 +210,9 @@ err_t devices_measure(const struct comm *c, const char *folder, const char *chec
                       struct arena *a, struct err *e)
 {
     char *piece, *path = arena_printf(a, e, "%s/device-%d", folder, c->me);
-    int host = of_host(c);
+    struct hosts hosts;
+    TRY(hosts_gather(&hosts, c, a, e));
+    int host = of_host(&hosts, c->np);
     double rate = 0;
     struct file_stamp stamp = {0};
     if (arena_array(a, "calibration.piece", PIECE, &piece, e) == ERR_OK)
@@ -192,5 +237,6 @@ err_t devices_measure(const struct comm *c, const char *folder, const char *chec
         return ERR_OK;
     m->processes_per_host = host > m->processes_per_host ? host : m->processes_per_host;
     TRY(measure_agreement(c, &m->agree_sec, e));
+    TRY(measure_links(c, &hosts, m, a, e));
     return measure_crowding(c, &m->crowding, a, e);
 }

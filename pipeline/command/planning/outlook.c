@@ -46,7 +46,7 @@ err_t outlook_counts(const char *text, int64_t **counts, int *n, struct arena *a
 
 static double memory_of(const struct outlook *o, const struct forecast *f)
 {
-    return f->likely_bytes + (double)o->machine->resident_bytes;
+    return f->likely_bytes + machine_resident(o->machine, f->np);
 }
 
 /* A row of the table: its name, then a cell for each forecast. */

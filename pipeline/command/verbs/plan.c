@@ -210,7 +210,7 @@ static err_t judge_memory(const struct plan *p, const struct outlook *o, struct 
                  name, human_bytes(f->process_bytes, needs, sizeof needs),
                  human_bytes(has, room, sizeof room), remedy);
     }
-    double each = fmin(f->process_bytes, all) + (double)p->m->resident_bytes,
+    double each = fmin(f->process_bytes, all) + machine_resident(p->m, f->np),
            host = each * fmin(f->np, (double)p->m->processes_per_host);
     if (host > (double)p->m->host_bytes)
         log_warn(p->r->log, "the processes of a host may need %s together, and it has %s: run fewer on each",

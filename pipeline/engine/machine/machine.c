@@ -13,6 +13,7 @@ struct machine machine_assume(void)
                             .processes_per_host = cores > 0 ? cores : 1,
                             .host_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : (int64_t)4 << 30,
                             .resident_bytes = 50 << 20,
+                            .shared_bytes = 62 << 20,
                             .read_process = 1e9,
                             .read_host = 2e9,
                             .read_all = 20e9,
@@ -27,6 +28,8 @@ struct machine machine_assume(void)
                             .start_sec = 0.2,
                             .flush_sec = 1e-3,
                             .agree_sec = 20e-6,
+                            .link_host = 2e9,
+                            .link = 1e9,
                             .crowding = 1,
                             .spare = 8};
 }
@@ -34,6 +37,11 @@ struct machine machine_assume(void)
 int64_t machine_memory(const struct machine *m, int64_t memory_bytes)
 {
     return memory_bytes - memory_bytes / m->spare;
+}
+
+double machine_resident(const struct machine *m, int np)
+{
+    return (double)(np > 1 ? m->shared_bytes : m->resident_bytes);
 }
 
 int machine_nrates(const struct stage *s)
@@ -91,13 +99,21 @@ double machine_slowdown(const struct machine *m, int np)
     return most > 0 ? 1 + (m->crowding - 1) * (on_host(m, np) - 1) / most : 1;
 }
 
+double machine_team_sec(const struct machine_cost *c, int64_t processes_per_host, double processes)
+{
+    double all = log2(fmax(1, processes)), within = fmin(all, log2(fmax(1, (double)processes_per_host)));
+    return c->agree * all + c->share_host * within + c->share * (all - within);
+}
+
 struct machine_cost machine_cost(const struct machine *m, const struct stage *s, const struct estimate *x,
                                  int np)
 {
     struct machine_cost c = {.read = (x->read_bytes - x->reread_bytes) / machine_read_rate(m, np),
                              .write = x->write_bytes / machine_write_rate(m, np),
                              .parts = x->parts,
-                             .agree = NODE_AGREEMENTS * m->agree_sec};
+                             .agree = NODE_AGREEMENTS * m->agree_sec,
+                             .share_host = x->shared_bytes > 0 ? x->shared_bytes / m->link_host : 0,
+                             .share = x->shared_bytes > 0 ? x->shared_bytes / m->link : 0};
     double slower = machine_slowdown(m, np);
     if (!s->work)
         c.work = slower * x->flops / m->flops_per_sec;

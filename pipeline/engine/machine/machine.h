@@ -23,6 +23,7 @@ struct machine {
     const char *measured; /* when and where, in words; "": it was not */
     int64_t processes_per_host, host_bytes;
     int64_t resident_bytes; /* of a process, beside what is counted against memory_per_process */
+    int64_t shared_bytes;   /* the same, and in one of several, which share memory with each other */
     double read_process, read_host, read_all; /* bytes/s of checkpoints: by one process, all of a host, all */
     double write_process, write_host, write_all; /* of artifacts, to the disk */
     double flops_per_sec;                        /* of stages that declare no work */
@@ -32,6 +33,7 @@ struct machine {
     double start_sec;         /* of the program, before its first node */
     double flush_sec;         /* until an artifact's last byte is known to be on the disk */
     double agree_sec;         /* an agreement of two processes, of two hosts where there are */
+    double link_host, link;   /* bytes/s that two processes add up: of one host, of two */
     double crowding; /* by how much a process is slower when all of its host are at work; 1: not at all */
     int nrates;
     const struct machine_rates *rates; /* of stages that were measured */
@@ -52,13 +54,20 @@ const char *machine_rate_name(const struct stage *s, int k);
 double machine_amount(const struct estimate *x, int k);
 double machine_rate(const struct machine *m, const struct stage *s, int k, int *measured);
 
+/* Local. What each of np processes has beside what is counted. Pure. */
+double machine_resident(const struct machine *m, int np);
+
 /* A node's time, in seconds of one process. */
 struct machine_cost {
-    double work, serial; /* of the processor: what is divided among a team; what is not */
-    double read, write;  /* waiting for checkpoints; for the disk */
-    double parts;        /* processes that find work in it, at most; 0: any number */
-    double agree;        /* what each doubling of its team adds */
+    double work, serial;      /* of the processor: what is divided among a team; what is not */
+    double read, write;       /* waiting for checkpoints; for the disk */
+    double parts;             /* processes that find work in it, at most; 0: any number */
+    double agree;             /* what each doubling of its team adds; and of what they add up: */
+    double share_host, share; /* each doubling within a host; each beyond */
 };
+
+/* Local. What a team of so many processes takes longer for being one. Pure. */
+double machine_team_sec(const struct machine_cost *c, int64_t processes_per_host, double processes);
 
 /* Local. np: processes of the run, which share their hosts and the disks. Pure. */
 struct machine_cost machine_cost(const struct machine *m, const struct stage *s, const struct estimate *x,
