@@ -154,15 +154,9 @@ err_t artifact_end(struct artifact *out, int complete, struct err *e)
         if (out->committed)
             digest_note_remove(out->path);
         comm_agree(out->comm, e);
-    } else if (e->code == ERR_SYSTEM) { /* a write may have failed: HDF5 cannot close such a file */
-        h5_abandon(bulk);
-        h5_abandon(tables);
     } else {
-        struct err dropped; /* closing must not hide the failure that there was */
-        err_clear(&dropped);
-        h5_close(bulk, &dropped);
-        if (tables)
-            h5_close(tables, &dropped);
+        h5_drop(bulk);
+        h5_drop(tables);
     }
     if (out->comm->me == 0 && out->partial && (!complete || e->code != ERR_OK))
         unlink(out->partial);

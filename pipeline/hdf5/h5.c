@@ -59,10 +59,9 @@ err_t h5_fail(struct err *e, err_t code, const struct h5 *f, const char *doing, 
  * it, and its clean-up at the end of the program would crash on it. */
 static int abandoned;
 
-void h5_abandon(struct h5 *f)
+static void abandon(void)
 {
-    if (f)
-        abandoned = 1;
+    abandoned = 1;
 }
 
 int h5_abandoned(void)
@@ -74,7 +73,7 @@ err_t h5_end_dataset(struct h5 *f, hid_t id, const char *name, struct err *e)
 {
     if (H5Dclose(id) >= 0)
         return e->code;
-    h5_abandon(f);
+    abandon();
     return h5_fail(e, ERR_SYSTEM, f, "write dataset", name);
 }
 
@@ -141,13 +140,21 @@ err_t h5_end(struct h5 *f, struct err *e)
     h5_bulks_close(f, e);
     h5_sources_close(f);
     if (H5Fclose(f->id) < 0) {
-        h5_abandon(f);
+        abandon();
         h5_fail(e, ERR_SYSTEM, f, "close the file", "");
     }
     h5_written_end(f, e);
     h5_sound(f, e);
     digest_close(f->digest);
     return e->code;
+}
+
+void h5_drop(struct h5 *f)
+{
+    struct err ignored;
+    err_clear(&ignored);
+    if (f)
+        h5_end(f, &ignored);
 }
 
 /* Collective. Have all processes laid the file out alike? */

@@ -60,10 +60,11 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct seen_fil
  * not be written. */
 err_t h5_close(struct h5 *f, struct err *e);
 
-/* Local. Leaves a file that HDF5 could not close as it is: its own clean-up at the end of the program would
- * crash on it. h5_abandoned says that there is such a file: the program must then end by _exit. NULL is fine.
- */
-void h5_abandon(struct h5 *f);
+/* Local, whatever the file. Closes one that nobody will read, and is told of no failure. NULL is fine. */
+void h5_drop(struct h5 *f);
+
+/* Local. Is there a file that HDF5 could not close? Its own clean-up at the end of the program would crash on
+ * it: the program must then end by _exit. */
 int h5_abandoned(void);
 
 /* Local. Where in a sealed file the damaged block is, in words: "dataset /update/old", or HDF5's own

@@ -25,10 +25,12 @@
 #include <unistd.h>
 
 enum {
-    PIECE_BYTES = 1 << 17, /* hashed and then written, while it is in the cache */
-    LOCK_BYTES = 1 << 16,  /* locks end at multiples of it, and so do pages */
-    ALIGN_FROM = 1 << 18,  /* bytes of what HDF5 places at a multiple of a block of digests */
-    NFS = 0x6969           /* as statfs calls it */
+    PIECE_BYTES = 1 << 19,   /* hashed and then written, while it is in the cache */
+    RESERVE_BYTES = 1 << 20, /* room is asked for in no smaller parts */
+    LOCK_BYTES = 1 << 16,    /* locks end at multiples of it, and so do pages */
+    ALIGN_FROM = 1 << 18,    /* bytes of what HDF5 places at a multiple of a block of digests */
+    MEMORY = 0x01021994, /* a file system as statfs calls it: tmpfs, which would fill the room with zeros */
+    NFS = 0x6969         /* as statfs calls it */
 };
 
 struct writing {
@@ -39,6 +41,8 @@ struct writing {
     const char *path;
     haddr_t end;  /* of what HDF5 has allocated */
     haddr_t size; /* of the file, as far as this process has made it */
+    int reserves; /* this process reserves what HDF5 allocates */
+    haddr_t reserved;
     struct err error;
 };
 
@@ -92,10 +96,31 @@ static haddr_t writing_get_eoa(const H5FD_t *file, H5FD_mem_t type)
     return of(file)->end;
 }
 
+/* Asks the system for the room that HDF5 has allocated, before anything is written there: a disk that cannot
+ * hold it says so at once and not after hours, and blocks that are reserved are written in two thirds of the
+ * time. Where a file system does not do that, nothing is lost. */
+static void reserve(struct writing *w)
+{
+    const off_t from = (off_t)w->reserved, n = (off_t)w->end - from;
+    if (n < RESERVE_BYTES || fallocate(w->fd, FALLOC_FL_KEEP_SIZE, from, n) == 0) {
+        w->reserved = n < RESERVE_BYTES ? w->reserved : w->end;
+        return;
+    }
+    int why = errno;
+    w->reserves = 0;
+    if (!file_is_room(why))
+        return;
+    fallocate(w->fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, from, n); /* what was got is free again */
+    file_cannot(&w->error, w->path, "written", why, n, (int64_t)w->end);
+}
+
 static herr_t writing_set_eoa(H5FD_t *file, H5FD_mem_t type, haddr_t end)
 {
+    struct writing *w = of(file);
     (void)type;
-    of(file)->end = end;
+    w->end = end;
+    if (w->reserves && w->error.code == ERR_OK)
+        reserve(w);
     return 0;
 }
 
@@ -250,7 +275,9 @@ static err_t begin(int fd, const char *path, const struct comm *c, int create, s
     if (name && arena_array(a, "h5.writing", 1, &w, e) == ERR_OK) {
         *w = (struct writing){.fd = fd, .aside = -1, .shared = c && c->np > 1, .seen = seen, .path = name};
         err_clear(&w->error);
-        w->locks = w->shared && fstatfs(fd, &fs) == 0 && fs.f_type == NFS;
+        int known = fstatfs(fd, &fs) == 0;
+        w->locks = w->shared && known && fs.f_type == NFS;
+        w->reserves = create && (!c || c->me == 0) && known && fs.f_type != MEMORY;
         w->size = !create && fstat(fd, &st) == 0 ? (haddr_t)st.st_size : 0;
         if (c && c->me > 0 && (w->aside = memfd_create("structures", MFD_CLOEXEC)) < 0)
             err_set(e, ERR_SYSTEM, "%s: no memory for the file's structures: %s", path, strerror(errno));
@@ -309,9 +336,7 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct seen_fil
     if (fd >= 0)
         begin(fd, path, c, 1, seen, a, f, e);
     if (comm_agree(c, e) != ERR_OK && *f) {
-        struct err ignored;
-        err_clear(&ignored);
-        h5_end(*f, &ignored);
+        h5_drop(*f);
         *f = NULL;
     }
     return e->code;
