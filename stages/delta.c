@@ -1,12 +1,12 @@
 /* delta: reads a pair once and writes the update: what changed, its old and new bits, sums per tensor. */
 #include "study/stage.h"
 
+#include "delta/adding.h"
 #include "delta/histograms.h"
 #include "delta/kept.h"
 #include "delta/settings.h"
 #include "delta/tables.h"
 #include "kernels/change/change.h"
-#include "kernels/change/criterion.h"
 #include "kernels/size/size.h"
 #include "elements/magnitude/magnitude.h"
 #include "compare/concentration/survey.h"
@@ -23,7 +23,8 @@
 #include <string.h>
 
 enum {
-    PIECE = 1 << 16,            /* elements read and compared at once, so that they stay in a near cache */
+    PIECE = 1 << 16,            /* elements read at once, so that they stay in a near cache */
+    BITE = 1 << 14,             /* compared and added at once, where most of them change */
     PARTS = UPDATE_WAITING + 1, /* one is filled while the others wait to be written */
     MOST_SAID = 12              /* cells of which a line of the log tells without being asked */
 };
@@ -73,6 +74,7 @@ struct delta {
     void *w0, *w1, *base; /* one piece in the compare type; base: where w0 is zero and w1 the update */
     struct walk walk;
     struct block_sums block;    /* the block at work */
+    struct adding adding;       /* what changed in it */
     struct block_totals totals; /* it alone, where no bits are kept */
     struct kept_room kept;
     int64_t window; /* elements that a process takes at once */
@@ -108,6 +110,31 @@ static int is_update(const struct delta *d, int64_t t)
     return decoder_change(d->set->tuned[t]) != NULL;
 }
 
+/* Where the elements of a block that is being compared are added to besides, in float32: NULL where the block
+ * is its tensor's only one, which is added once its counts are known. */
+static struct concentration_tail *tail_of(struct delta *d, int64_t t)
+{
+    const int counted = d->set->layout.tensors[t].nblocks == 1;
+    return d->arithmetic != ARITHMETIC_F32 || counted
+               ? NULL
+               : &((struct block_totals *)walk_sums(&d->walk, t))->tail;
+}
+
+/* Compares n elements at `from` of a piece in float32, of which most have changed, and adds them while they
+ * are near. */
+static err_t compare_bite(struct delta *d, struct update_part *p, int64_t t, int64_t from, int64_t n,
+                          struct err *e)
+{
+    const int64_t word = p->nwords;
+    const float *w0 = (const float *)d->w0 + from, *w1 = (const float *)d->w1 + from;
+    int64_t bins[MAGNITUDE_BINS] = {0};
+    TRY(update_part_add(p, w0, w1, n, bins, e));
+    for (int i = 0; i < MAGNITUDE_BINS; i++)
+        d->block.bins[i] += bins[i];
+    adding_magnitudes(&d->adding, w0, n, p->words + word, bins);
+    return adding_add(&d->adding, 0, is_aside(d), t, tail_of(d, t), e);
+}
+
 /* Reads and compares one piece of a block. */
 static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, int64_t first, int64_t n,
                            struct err *e)
@@ -127,7 +154,11 @@ static err_t compare_piece(struct delta *d, struct update_part *p, int64_t t, in
     } else {
         size_add_base(&d->block.size, p->isa, d->arithmetic, d->w0, n);
     }
-    return update_part_add(p, d->w0, d->w1, n, d->block.bins, e);
+    if (d->arithmetic == ARITHMETIC_BF16)
+        return update_part_add(p, d->w0, d->w1, n, d->block.bins, e);
+    for (int64_t from = 0; from < n; from += BITE)
+        TRY(compare_bite(d, p, t, from, min64(n - from, BITE), e));
+    return ERR_OK;
 }
 
 /* The sizes counted so far go to their tensor, unless the next ones are of it too: there are many sizes. */
@@ -142,17 +173,6 @@ static err_t take_sizes(struct delta *d, int64_t next, struct err *e)
     }
     d->counted = next;
     return ERR_OK;
-}
-
-/* What changed by the relative tolerances. Elements that are not finite on both sides are never close. */
-static void count_relative(const struct delta *d, struct change_counts *k, const char *old_bits,
-                           const char *new_bits, int64_t changed, int64_t nonfinite)
-{
-    for (int i = 0; i < d->p->relative.n; i++) {
-        const struct criterion c = {
-            .kind = CRITERION_RELATIVE, .arithmetic = d->arithmetic, .eta = d->p->relative.v[i]};
-        k->relative[i] += criterion_count(&c, old_bits, new_bits, changed) + nonfinite;
-    }
 }
 
 /* Reads and compares one block, which is kept where it is time to. */
@@ -172,50 +192,32 @@ static err_t look_at_block(struct delta *d, struct update_part *p, int64_t b, st
     return ERR_OK;
 }
 
-/* Adds the block at work, which is the part's from the mark on, to sums: its tensor's, or its own. */
-static void add_block(struct delta *d, const struct update_part *p, int64_t tensor,
-                      const struct block_mark *begin, struct block_totals *s)
+/* Adds what is left of the block at work to sums: its tensor's, or its own. */
+static err_t end_block(struct delta *d, int64_t tensor, struct block_totals *s, struct err *e)
 {
-    const int64_t bytes = arithmetic_bytes(d->arithmetic), changed = p->nvalues - begin->values;
-    const char *old_bits = (char *)p->old_bits + begin->values * bytes,
-               *new_bits = (char *)p->new_bits + begin->values * bytes;
     size_normalise(&s->size);
     size_merge(&s->size, &d->block.size);
     for (int i = 0; i < MAGNITUDE_BINS; i++)
         s->change.counts.bin_elements[i] += d->block.bins[i];
-    change_add(&s->change, p->isa, d->arithmetic, old_bits, new_bits, changed, d->tolerance,
-               d->p->tolerances.n, d->sizes);
-    count_relative(d, &s->change.counts, old_bits, new_bits, changed, p->nnonfinite - begin->nonfinite);
-    if (!is_update(d, tensor))
-        size_add_changed(&s->size, p->isa, d->arithmetic, old_bits, new_bits, changed);
-    change_add_nonfinite(&s->change, d->arithmetic, (char *)p->nonfinite_bits + begin->nonfinite * bytes,
-                         p->nnonfinite - begin->nonfinite, d->p->tolerances.n);
+    return adding_add(&d->adding, 1, is_aside(d), tensor, is_bits(d, tensor) ? NULL : tail_of(d, tensor), e);
 }
 
-/* Keeps what the concentration needs of the block at work beside counts: s are its tensor's sums. */
+/* Keeps what the concentration in float32 needs beside counts of a tensor's only block: s are its sums. */
 static err_t keep_tail(struct delta *d, const struct update_part *p, int64_t tensor,
                        const struct block_mark *begin, struct block_totals *s, struct err *e)
 {
-    const int64_t bytes = arithmetic_bytes(d->arithmetic);
-    if (d->arithmetic != ARITHMETIC_F32 || is_bits(d, tensor))
+    if (d->arithmetic != ARITHMETIC_F32 || d->set->layout.tensors[tensor].nblocks > 1 || is_bits(d, tensor))
         return ERR_OK;
-    if (d->set->layout.tensors[tensor].nblocks == 1)
-        TRY(take_sizes(d, -1, e));
-    const void *w0 = (char *)p->old_bits + begin->values * bytes,
-               *w1 = (char *)p->new_bits + begin->values * bytes;
-    return concentration_tail_add(&d->survey, is_aside(d), tensor, &s->tail, &s->counts, w0, w1,
-                                  p->nvalues - begin->values, e);
+    TRY(take_sizes(d, -1, e));
+    return concentration_tail_add(&d->survey, is_aside(d), tensor, &s->tail, &s->counts,
+                                  (const float *)p->old_bits + begin->values,
+                                  (const float *)p->new_bits + begin->values, p->nvalues - begin->values, e);
 }
 
-/* Adds the block at work to its tensor's sums by way of its own, which are kept: where no bits are. */
-static err_t add_kept(struct delta *d, const struct update_part *p, int64_t b, int64_t tensor,
-                      const struct block_mark *begin, struct block_totals *s, struct err *e)
+/* Adds the block at work, which is in sums of its own, to its tensor's, and keeps them: where no bits are. */
+static err_t keep_totals(struct delta *d, int64_t b, struct block_totals *s, struct err *e)
 {
     struct block_totals *x = &d->totals;
-    TRY(take_sizes(d, -1, e));
-    d->counted = tensor;
-    block_totals_clear(x);
-    add_block(d, p, tensor, begin, x);
     if (d->sizes->least <= d->sizes->most) {
         TRY(concentration_room(&x->counts, d->sizes->least, d->sizes->most + 1, d->ctx->arena, e));
         change_sizes_take(d->sizes, &x->change, d->arithmetic, x->counts.n, x->counts.first, d->tolerance,
@@ -226,11 +228,12 @@ static err_t add_kept(struct delta *d, const struct update_part *p, int64_t b, i
     return block_totals_add(s, &d->totals, d->ctx->arena, e);
 }
 
-/* Compares one block, or takes it from where it was kept, and adds it to its tensor's sums. */
+/* Compares one block, or takes it from where it was kept, and adds it to its tensor's sums: by way of its own
+ * where those are to be kept. */
 static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, struct err *e)
 {
     struct block at = layout_block(&d->set->layout, b);
-    struct block_totals *s = walk_sums(&d->walk, at.tensor);
+    struct block_totals *s = walk_sums(&d->walk, at.tensor), *to = s;
     struct journal *j = is_aside(d) ? NULL : d->ctx->journal;
     const int stored = d->p->store == DELTA_STORES_UPDATE;
     int there = 0;
@@ -244,17 +247,23 @@ static err_t compare_block(struct delta *d, struct update_part *p, int64_t b, st
             return block_totals_add(s, &d->totals, d->ctx->arena, e);
         }
     }
+    if (!stored && journal_due(j)) {
+        TRY(take_sizes(d, -1, e));
+        d->counted = at.tensor;
+        block_totals_clear(&d->totals);
+        to = &d->totals;
+    }
     const struct block_mark begin = block_mark(p);
+    adding_begin(&d->adding, p, to, is_update(d, at.tensor));
     update_part_block(p, b);
     if (stored)
         TRY(kept_get(j, b, at.n, &d->kept, p, &d->block, &there, e));
     if (!there)
         TRY(look_at_block(d, p, b, e));
     update_part_block(p, b + 1);
-    if (!stored && journal_due(j))
-        TRY(add_kept(d, p, b, at.tensor, &begin, s, e));
-    else
-        add_block(d, p, at.tensor, &begin, s);
+    TRY(end_block(d, at.tensor, to, e));
+    if (to != s)
+        TRY(keep_totals(d, b, s, e));
     return keep_tail(d, p, at.tensor, &begin, s, e);
 }
 
@@ -376,6 +385,8 @@ static err_t allocate(struct delta *d, struct err *e)
     TRY(arena_array(a, "delta.sizes", 1, &d->sizes, e));
     change_sizes_begin(d->sizes);
     TRY(concentration_init(&d->survey, d->ctx->comm, &d->pair, a, e));
+    d->adding =
+        (struct adding){.p = d->p, .tolerance = d->tolerance, .sizes = d->sizes, .survey = &d->survey};
     for (int i = 0; i < PARTS; i++)
         update_part_init(&d->part[i], d->arithmetic, a);
     if (d->ctx->comm->me == 0) {

@@ -3,6 +3,7 @@
 
 #include "compare/concentration/concentration.h"
 #include "compare/concentration/tail.h"
+#include "elements/largest/largest.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,6 +48,19 @@ static void same(const struct concentration *got, const double *expected)
             assert_true(fabs(got->top[k] - expected[k]) <= 1e-13 * expected[k]);
 }
 
+/* The same figures, to the bit, from the sizes themselves, unless many of one bin are in question. */
+static void by_sizes(const struct concentration_cuts *cuts, int64_t n, double squares,
+                     const struct concentration *expected)
+{
+    static uint32_t size[ROOM + LARGEST_SLACK];
+    struct concentration got;
+    const int64_t found = largest_pack(ISA_PORTABLE, before, after, n, 0, size);
+    if (concentration_of_sizes(size, found, cuts, squares, &got))
+        assert_memory_equal(&got, expected, sizeof got);
+    else
+        assert_true(found > 512);
+}
+
 /* What a process would do with n elements: count them in the arithmetic, look again where that is f32. */
 static void check(struct bench *b, enum arithmetic arithmetic, int64_t n)
 {
@@ -78,6 +92,7 @@ static void check(struct bench *b, enum arithmetic arithmetic, int64_t n)
             concentration_look_add(&look, isa, &cuts, before + n / 3, after + n / 3, n - n / 3);
             got = concentration_of_look(&look, &cuts, xsum_value(&squares));
             same(&got, expected);
+            by_sizes(&cuts, n, xsum_value(&squares), &got);
         }
     }
     same(&got, expected);

@@ -3,6 +3,7 @@
 #include "compare/concentration/squares.h"
 #include "elements/largest/largest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PER_MILLE = 1000 };
@@ -195,4 +196,39 @@ struct concentration concentration_of_look(const struct concentration_look *look
         out.top[k] = cuts->bin[k] < 0 ? 1 : share_of(&sum, squares);
     }
     return out;
+}
+
+static int descending(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x < y) - (x > y);
+}
+
+int concentration_of_sizes(const uint32_t *size, int64_t n, const struct concentration_cuts *cuts,
+                           double squares, struct concentration *out)
+{
+    enum { FEW = 512 };
+    *out = CONCENTRATION_UNKNOWN;
+    for (int k = 0; k < CONCENTRATION_SHARES && squares > 0; k++) {
+        uint32_t within[FEW];
+        struct squares_run run = {{0}};
+        struct xsum sum = {.adds = 0};
+        int64_t found = 0;
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t bin = size[i] >> CONCENTRATION_REST;
+            if (bin > cuts->bin[k])
+                squares_add(&run, size[i]);
+            if (bin != cuts->bin[k])
+                continue;
+            if (found == FEW)
+                return 0;
+            within[found++] = size[i];
+        }
+        qsort(within, (size_t)found, sizeof *within, descending);
+        for (int64_t i = 0; i < found && i < cuts->rest[k]; i++)
+            squares_add(&run, within[i]);
+        squares_of_run(&run, &sum);
+        out->top[k] = cuts->bin[k] < 0 ? 1 : share_of(&sum, squares);
+    }
+    return 1;
 }

@@ -93,4 +93,9 @@ void concentration_look_sizes(struct concentration_look *look, const struct conc
 struct concentration concentration_of_look(const struct concentration_look *look,
                                            const struct concentration_cuts *cuts, double squares);
 
+/* Local, pure. The same of n sizes, at most SQUARES_MOST, as of concentration_look_sizes, into *out. 0: too
+ * many are in one bin with the end of a share. */
+int concentration_of_sizes(const uint32_t *size, int64_t n, const struct concentration_cuts *cuts,
+                           double squares, struct concentration *out);
+
 #endif

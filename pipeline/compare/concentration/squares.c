@@ -10,7 +10,12 @@ void squares_to(unsigned __int128 m2, int exponent, struct xsum *sum)
 
 void squares_of_run(const struct squares_run *run, struct xsum *sum)
 {
-    for (int exponent = 0; exponent < SQUARES_EXPONENTS; exponent++)
-        if (run->sum[exponent] != 0)
-            squares_to(run->sum[exponent], exponent, sum);
+    for (int from = 0; from < SQUARES_EXPONENTS; from += 8) { /* nearly all are empty */
+        uint64_t any = 0;
+        for (int k = 0; k < 8; k++)
+            any |= run->sum[from + k];
+        for (int k = 0; k < 8 && any != 0; k++)
+            if (run->sum[from + k] != 0)
+                squares_to(run->sum[from + k], from + k, sum);
+    }
 }

@@ -1,5 +1,6 @@
 #include "compare/concentration/survey.h"
 
+#include "compare/concentration/squares.h"
 #include "compare/walk.h"
 #include "elements/largest/largest.h"
 #include "formats/decoder.h"
@@ -244,15 +245,6 @@ static void sum_look(const struct comm *c, struct concentration_look *look)
     comm_sum_to_root(c, (int64_t *)look, (int64_t)(sizeof *look / sizeof(int64_t)));
 }
 
-/* A look that only the list of a tail went into is empty again. */
-static void forget(struct concentration_look *look, const struct concentration_tail *t)
-{
-    memset(look->above, 0, sizeof look->above);
-    for (int k = 0; k < CONCENTRATION_SHARES; k++)
-        for (int64_t i = 0; i < t->nlist; i++)
-            look->within[k][t->list[i] & (CONCENTRATION_WITHIN - 1)] = 0;
-}
-
 /* The shares of a tensor of one block, on the process that compared it. */
 static struct concentration of_one_block(struct concentration_survey *s, int64_t elements,
                                          const struct concentration_counts *counts,
@@ -261,9 +253,12 @@ static struct concentration of_one_block(struct concentration_survey *s, int64_t
     if (!is_f32(s))
         return concentration_of_counts(counts, elements);
     const struct concentration_cuts cuts = concentration_cuts(counts, elements);
+    struct concentration out;
+    if (tail->nlist <= SQUARES_MOST && concentration_of_sizes(tail->list, tail->nlist, &cuts, squares, &out))
+        return out;
     concentration_tail_look(tail, &cuts, s->own);
-    const struct concentration out = concentration_of_look(s->own, &cuts, squares);
-    forget(s->own, tail);
+    out = concentration_of_look(s->own, &cuts, squares);
+    memset(s->own, 0, sizeof *s->own);
     return out;
 }
 

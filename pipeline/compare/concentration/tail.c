@@ -96,13 +96,13 @@ static int64_t counter_of(const struct concentration_guess *g, uint32_t size)
 }
 
 /* What one call adds to a tail. */
-struct adding {
+struct tail_run {
     struct edges edges;
     struct squares_run run[CONCENTRATION_SHARES + 1]; /* the last of what is below, and of what is listed */
     int64_t n;
 };
 
-static void end_run(struct concentration_tail *t, struct adding *x)
+static void end_run(struct concentration_tail *t, struct tail_run *x)
 {
     for (int k = 0; k < t->guess.n; k++)
         squares_of_run(&x->run[k], &t->above[k]);
@@ -112,7 +112,7 @@ static void end_run(struct concentration_tail *t, struct adding *x)
 
 /* Adds sizes, at most PACKED, which may be the list's behind those that it holds. Without branches, which
  * would be hard to foretell. */
-static void add_sizes(struct concentration_tail *t, struct adding *x, const uint32_t *size, int64_t n)
+static void add_sizes(struct concentration_tail *t, struct tail_run *x, const uint32_t *size, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         const uint32_t one = size[i];
@@ -127,7 +127,7 @@ static void add_sizes(struct concentration_tail *t, struct adding *x, const uint
 }
 
 /* Narrows the windows towards their middles until they have few enough bins. */
-static void narrow(struct concentration_tail *t, struct adding *x)
+static void narrow(struct concentration_tail *t, struct tail_run *x)
 {
     struct concentration_guess *g = &t->guess;
     const int64_t n = t->nlist;
@@ -162,7 +162,7 @@ static err_t count_list(struct concentration_tail *t, struct arena *a, struct er
 }
 
 /* Room in the list for PACKED sizes more. */
-static err_t make_room(struct concentration_tail *t, struct adding *x, struct arena *a, struct err *e)
+static err_t make_room(struct concentration_tail *t, struct tail_run *x, struct arena *a, struct err *e)
 {
     if (t->nlist > LIST - PACKED && bins_of(&t->guess) > MOST_BINS)
         narrow(t, x);
@@ -176,7 +176,7 @@ enum { MOST_TAILS = 2 };
 err_t concentration_tails_add(struct concentration_tail *const *tails, int ntails, enum isa isa,
                               const float *w0, const float *w1, int64_t n, struct arena *a, struct err *e)
 {
-    struct adding x[MOST_TAILS] = {{.n = 0}};
+    struct tail_run x[MOST_TAILS] = {{.n = 0}};
     uint32_t large[PACKED + LARGEST_SLACK], least = LARGEST_INFINITE;
     for (int k = 0; k < ntails; k++) {
         const struct concentration_guess *g = &tails[k]->guess;

@@ -16,7 +16,7 @@ static const struct change_loops *loops_of(enum isa isa)
     return isa_choose(sets, isa);
 }
 
-static void add_lanes(struct change *c, const struct change_lanes *lanes)
+void change_add_lanes(struct change *c, const struct change_lanes *lanes)
 {
     for (int i = 0; i < CHANGE_LANES; i++) {
         xsum_add(&c->counts.sum_abs, lanes->abs[i]);
@@ -55,21 +55,18 @@ void change_sizes_take(struct change_sizes *s, struct change *c, enum arithmetic
     change_sizes_begin(s);
 }
 
-void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                const void *new_bits, int64_t n, const double *tolerance, int ntolerances,
-                struct change_sizes *sizes)
+void change_add(struct change *c, struct change_lanes *lanes, enum isa isa, enum arithmetic arithmetic,
+                const void *old_bits, const void *new_bits, int64_t n, const double *tolerance,
+                int ntolerances)
 {
-    struct change_lanes lanes = {.sizes = sizes};
     float limit[CHANGE_TOLERANCES];
     for (int t = 0; t < ntolerances; t++)
         limit[t] = (float)tolerance[t]; /* exact: it was rounded to the compare type */
     c->counts.bit_changed += n;
-    magnitude_count(isa, arithmetic, old_bits, n, c->counts.bin_updated);
     if (arithmetic == ARITHMETIC_BF16)
-        loops_of(isa)->add_bf16(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
+        loops_of(isa)->add_bf16(c, lanes, old_bits, new_bits, n, limit, ntolerances);
     else
-        loops_of(isa)->add_f32(c, &lanes, old_bits, new_bits, n, limit, ntolerances);
-    add_lanes(c, &lanes);
+        loops_of(isa)->add_f32(c, lanes, old_bits, new_bits, n, limit, ntolerances);
 }
 
 void change_add_nonfinite(struct change *c, enum arithmetic arithmetic, const void *bits, int64_t n,

@@ -26,7 +26,7 @@ struct change_counts {
     int64_t exponents[CHANGE_EXPONENTS];  /* of finite, nonzero |delta| */
     int64_t steps[CHANGE_STEPS];          /* of changed elements without NaN */
     int64_t bin_elements[MAGNITUDE_BINS]; /* all elements, by |w0|: the caller counts them */
-    int64_t bin_updated[MAGNITUDE_BINS];  /* changed elements, by |w0| */
+    int64_t bin_updated[MAGNITUDE_BINS];  /* changed elements, by |w0|: the caller, too */
     struct xsum sum_abs, sum_squares;     /* of finite delta */
 };
 
@@ -53,14 +53,27 @@ struct change_sizes {
 /* Local. Empty, of zeroed memory. */
 void change_sizes_begin(struct change_sizes *s);
 
-/* Local. Adds n changed elements of one block: their old and new bits in the compare type. delta is new - old
- * rounded to the compare type. tolerance: ntolerances values as rounded by tolerance_rounded. sizes: counts
- * them by |delta|, and leaves it to change_sizes_take to count what follows from that: in bf16 what is finite
- * in updated and exponents, in f32 what is normal in exponents; NULL where nobody asks. The result depends on
- * the elements and their order in the block only, not on isa. */
-void change_add(struct change *c, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                const void *new_bits, int64_t n, const double *tolerance, int ntolerances,
-                struct change_sizes *sizes);
+/* Partial sums of one block: element i of its changed ones goes to lane i % CHANGE_LANES. Zeroed before the
+ * block's first. sizes: where the elements are counted by |delta|, so that change_sizes_take counts what
+ * follows from that: in bf16 what is finite in updated and exponents, in f32 what is normal in exponents;
+ * NULL where nobody asks. */
+enum { CHANGE_LANES = 32, CHANGE_PART = 64 };
+struct change_lanes {
+    double abs[CHANGE_LANES], squares[CHANGE_LANES];
+    struct change_sizes *sizes;
+};
+
+/* Local. Adds n changed elements of one block, or the next n of it: their old and new bits in the compare
+ * type. All parts but a block's last are of a multiple of CHANGE_PART. All but the sums, which are in the
+ * lanes until change_add_lanes, and bin_updated, which the caller counts. delta is new - old rounded to the
+ * compare type. tolerance: ntolerances values as rounded by tolerance_rounded. The result depends on the
+ * elements and their order in the block only, not on parts or isa. */
+void change_add(struct change *c, struct change_lanes *lanes, enum isa isa, enum arithmetic arithmetic,
+                const void *old_bits, const void *new_bits, int64_t n, const double *tolerance,
+                int ntolerances);
+
+/* Local. Adds a block's sums. */
+void change_add_lanes(struct change *c, const struct change_lanes *lanes);
 
 /* Local. Adds what was counted to counts, of which the first is bin `first`, and bins least to most are
  * there; and what that says of tolerances and exponents to c. s is empty then. To be called before

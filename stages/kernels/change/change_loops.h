@@ -4,19 +4,12 @@
 
 #include "kernels/change/change.h"
 
-enum { CHANGE_LANES = 32, CHANGE_WAYS_BF16 = CHANGE_SIZES >> 15, CHANGE_WAYS_F32 = CHANGE_SIZES >> 16 };
-
-/* Partial sums of one block: element i of its packed values goes to lane i % CHANGE_LANES. sizes: where the
- * elements are counted by |delta|. What follows from these counts is then not counted here: in bf16 what is
- * finite by tolerance and exponent, in f32 what is finite and normal by exponent. NULL: nowhere. */
-struct change_lanes {
-    double abs[CHANGE_LANES], squares[CHANGE_LANES];
-    struct change_sizes *sizes;
-};
+enum { CHANGE_WAYS_BF16 = CHANGE_SIZES >> 15, CHANGE_WAYS_F32 = CHANGE_SIZES >> 16 };
 
 struct change_loops {
-    /* Adds n changed elements of a block to c, but what they add to its sums to the lanes. limit: the
-     * tolerances. */
+    /* change_add. limit: the tolerances. Where the elements are counted by |delta|, what follows from these
+     * counts is not counted: in bf16 what is finite by tolerance and exponent, in f32 what is finite and
+     * normal by exponent. */
     void (*add_bf16)(struct change *c, struct change_lanes *lanes, const uint16_t *old_bits,
                      const uint16_t *new_bits, int64_t n, const float *limit, int ntolerances);
     void (*add_f32)(struct change *c, struct change_lanes *lanes, const uint32_t *old_bits,

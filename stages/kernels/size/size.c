@@ -28,20 +28,21 @@ void size_add_base(struct size_sums *s, enum isa isa, enum arithmetic arithmetic
         xsum_add(&s->base, lanes.base[i]);
 }
 
-void size_add_changed(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                      const void *new_bits, int64_t n)
+void size_add_changed(struct size_lanes *lanes, enum isa isa, enum arithmetic arithmetic,
+                      const void *old_bits, const void *new_bits, int64_t n)
 {
-    struct size_lanes lanes = {{0}, {0}, {0}};
-    if (n == 0)
-        return;
     if (arithmetic == ARITHMETIC_BF16)
-        loops_of(isa)->changed_bf16(&lanes, old_bits, new_bits, n);
+        loops_of(isa)->changed_bf16(lanes, old_bits, new_bits, n);
     else
-        loops_of(isa)->changed_f32(&lanes, old_bits, new_bits, n);
+        loops_of(isa)->changed_f32(lanes, old_bits, new_bits, n);
+}
+
+void size_add_lanes(struct size_sums *s, const struct size_lanes *lanes)
+{
     for (int i = 0; i < SIZE_LANES; i++) {
-        xsum_add(&s->base, lanes.base[i]);
-        xsum_add(&s->delta, lanes.delta[i]);
-        xsum_add(&s->gain, lanes.gain[i]);
+        xsum_add(&s->base, lanes->base[i]);
+        xsum_add(&s->delta, lanes->delta[i]);
+        xsum_add(&s->gain, lanes->gain[i]);
     }
 }
 
@@ -64,11 +65,7 @@ void size_add_exact(struct size_sums *s, enum arithmetic arithmetic, const void 
         lanes.delta[i % SIZE_LANES] += d * d;
         lanes.gain[i % SIZE_LANES] += d * (2 * w + d);
     }
-    for (int i = 0; i < SIZE_LANES; i++) {
-        xsum_add(&s->base, lanes.base[i]);
-        xsum_add(&s->delta, lanes.delta[i]);
-        xsum_add(&s->gain, lanes.gain[i]);
-    }
+    size_add_lanes(s, &lanes);
 }
 
 void size_normalise(struct size_sums *s)

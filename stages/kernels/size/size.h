@@ -20,16 +20,26 @@ struct size_sums {
     struct xsum base, delta, gain; /* of w0^2, d^2, w1^2 - w0^2 */
 };
 
+/* Partial sums of one run: element i goes to lane i % SIZE_LANES. */
+enum { SIZE_LANES = 32 };
+struct size_lanes {
+    double base[SIZE_LANES], delta[SIZE_LANES], gain[SIZE_LANES];
+};
+
 enum { SIZE_WORDS = (int)(sizeof(struct size_sums) / sizeof(int64_t)) };
 
 /* Local. Adds a run of n elements of the base in the compare type, changed or not. */
 void size_add_base(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *bits,
                    int64_t n);
 
-/* Local. Adds a run of n changed elements, whose old bits have been or will be among those of the base: one
- * that is not finite on the new side alone is taken out of its sum. */
-void size_add_changed(struct size_sums *s, enum isa isa, enum arithmetic arithmetic, const void *old_bits,
-                      const void *new_bits, int64_t n);
+/* Local. Adds n changed elements to the lanes of a run, zeroed before its first: the run, or the next n of
+ * it, a multiple of SIZE_LANES unless they are its last. Their old bits have been or will be among those of
+ * the base: one that is not finite on the new side alone is taken out of its sum. */
+void size_add_changed(struct size_lanes *lanes, enum isa isa, enum arithmetic arithmetic,
+                      const void *old_bits, const void *new_bits, int64_t n);
+
+/* Local. Adds a run's sums. */
+void size_add_lanes(struct size_sums *s, const struct size_lanes *lanes);
 
 /* Local. Adds a run of n elements whose update d is known by itself, rather than as the difference of two
  * sums that it was rounded in: w1 is w0 + d. Both in the compare type. Takes the place of the two above. */

@@ -4,13 +4,6 @@
 
 #include "kernels/size/size.h"
 
-enum { SIZE_LANES = 32 };
-
-/* Partial sums of one run: element i goes to lane i % SIZE_LANES. */
-struct size_lanes {
-    double base[SIZE_LANES], delta[SIZE_LANES], gain[SIZE_LANES];
-};
-
 struct size_loops {
     void (*base_bf16)(struct size_lanes *lanes, const uint16_t *bits, int64_t n);
     void (*base_f32)(struct size_lanes *lanes, const uint32_t *bits, int64_t n);
