@@ -87,6 +87,7 @@ err_t node_run(struct work *w, int i, const struct comm *c, struct progress *pro
     err_t code = artifact_begin(&out, c, n->path, &arena, e);
     if (code == ERR_OK && n->stage->keeps_steps)
         code = journal_open(&ctx.journal, c, n->path, w->all[i].key, w->selection->force, r->log, &arena, e);
+    journal_keep_from(ctx.journal, w->stop->keep_sec);
     if (code == ERR_OK)
         code = n->stage->run(&ctx, e);
     journal_close(ctx.journal);

@@ -121,9 +121,9 @@ static double age_of(pid_t pid)
 }
 
 /* Process 0. Seconds that are left, infinite where nobody says how many. A limit that was given began when
- * this process did; PBS tells the length of the job, which began when its shell, the leader of the session,
- * did. */
-static err_t seconds_left(const char *limit, double *left, struct err *e)
+ * what the user started did, this process or the launcher of several; PBS tells the length of the job, which
+ * began when its shell, the leader of the session, did. */
+static err_t seconds_left(const char *limit, double started_ago, double *left, struct err *e)
 {
     const char *variable = getenv("SINEW_TIME_LIMIT"), *end = getenv("SLURM_JOB_END_TIME"),
                *walltime = getenv("PBS_WALLTIME");
@@ -135,7 +135,7 @@ static err_t seconds_left(const char *limit, double *left, struct err *e)
             return err_set(e, ERR_CONFIG,
                            "%s%s: no length of time; say 90s, 45m, 12h or 2d, or D-HH:MM:SS as Slurm does",
                            limit ? "--time-limit " : "SINEW_TIME_LIMIT=", text);
-        *left = fmax(0, *left - fmax(0, age_of(getpid())));
+        *left = fmax(0, *left - started_ago);
     } else if (end && end[0]) {
         double at = strtod(end, NULL);
         if (isfinite(at) && at > 0)
@@ -176,6 +176,13 @@ static void hear(struct stop *s)
     s->heard++;
 }
 
+/* Would what may come before the next agreement, and the end, reach beyond the limit? The longest of both so
+ * far, and half as much again: on a busy machine no two are alike. */
+static int is_late(const struct stop *s, double from_sec, double sec)
+{
+    return from_sec + 1.5 * (sec + s->end_sec) >= s->deadline_sec;
+}
+
 static void look(struct stop *s, double now)
 {
     s->looked_sec = now;
@@ -195,7 +202,7 @@ static void asked(void *arg, struct err *e)
     if (!s->asked) {
         if (first_signal)
             snprintf(s->why, sizeof s->why, "%s", signal_name(first_signal));
-        else if (now + s->gap_sec + s->end_sec >= s->deadline_sec)
+        else if (is_late(s, now, s->gap_sec))
             snprintf(s->why, sizeof s->why, "the time limit");
         else if (now - s->looked_sec >= LOOK_EVERY_SEC)
             look(s, now);
@@ -211,20 +218,24 @@ static void asked(void *arg, struct err *e)
 err_t stop_start(struct stop *s, struct comm *world, const char *limit, const char *file, const char *mark,
                  struct arena *a, struct err *e)
 {
-    double left = INFINITY, now = clock_sec();
+    double told[2] = {INFINITY, 0}, now = clock_sec(); /* what is left; what a launcher took to start */
     *s = (struct stop){
         .world = world, .file = file, .mark = mark, .polled_sec = now, .end_sec = world->start_sec};
     if (world->me == 0) {
+        double own = fmax(0, age_of(getpid())), whole = world->np > 1 ? fmax(own, age_of(getppid())) : own;
         s->marked = access(mark, F_OK) == 0;
-        seconds_left(limit, &left, e);
+        told[1] = whole - own;
+        seconds_left(limit, whole, &told[0], e);
     }
     if (e->code == ERR_OK)
         arena_array(a, "stop.notices", world->np, &s->notices, e);
     TRY_ALL(world, e);
-    comm_bcast(world, &left, (int64_t)sizeof left, 0);
+    comm_bcast(world, told, (int64_t)sizeof told, 0);
     for (int p = 0; p < world->np; p++)
         s->notices[p] = MPI_REQUEST_NULL;
-    s->deadline_sec = now + left;
+    s->deadline_sec = now + told[0];
+    s->keep_sec = told[0] / 10;
+    s->end_sec += told[1];
     world->interrupt = asked;
     world->interrupt_arg = s;
     return ERR_OK;
@@ -237,7 +248,7 @@ void stop_measured(struct stop *s, double sec)
 
 err_t stop_before(struct stop *s, const struct comm *c, double sec, struct err *e)
 {
-    if (e->code == ERR_OK && !s->asked && clock_sec() + sec + s->end_sec >= s->deadline_sec) {
+    if (e->code == ERR_OK && !s->asked && is_late(s, clock_sec(), sec)) {
         snprintf(s->why, sizeof s->why, "the time limit");
         s->asked = 1;
         tell(s);

@@ -23,7 +23,9 @@ struct stop {
     double polled_sec, looked_sec;
     double gap_sec; /* the longest time between two agreements of this process */
     double end_sec; /* what it takes to end, from what was measured of it */
-    int asked;      /* by a signal, the limit, the file, or another process */
+    double
+        keep_sec; /* from when on a node is to keep steps, a tenth of what was left; infinite without limit */
+    int asked;    /* by a signal, the limit, the file, or another process */
     char why[STOP_WHY];
     MPI_Request *notices; /* to every other process, once this one is asked by itself */
     char notice[STOP_WHY];

@@ -93,7 +93,7 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
             break;
         double least = w->longest_sec; /* what is gone where the node is not completed */
         if (w->r->dag->nodes[slot->node].stage->keeps_steps)
-            least = fmin(least, KEEPS_AFTER_SEC);
+            least = fmin(least, fmin(KEEPS_AFTER_SEC, 2 * w->stop->keep_sec));
         if (!claim(w, slot, team, e))
             w->passed[s] = 1;
         else if (stop_before(w->stop, team, least, e) == ERR_OK &&

@@ -394,6 +394,12 @@ static void write_when_due(struct journal *j)
     }
 }
 
+void journal_keep_from(struct journal *j, double sec)
+{
+    if (j)
+        j->after_sec = fmin(j->after_sec, sec);
+}
+
 int journal_due(struct journal *j)
 {
     return j && !j->broken && clock_sec() - j->began_sec >= j->after_sec;

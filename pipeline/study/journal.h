@@ -60,6 +60,10 @@ int journal_due(struct journal *j);
 /* Local. For stages that put what they have summed up since they did so last: is it time again? */
 int journal_sum_due(struct journal *j);
 
+/* Local. Has steps kept from so many seconds on, where that is sooner than they would be: of a job that is
+ * short itself. j: NULL does nothing. */
+void journal_keep_from(struct journal *j, double sec);
+
 /* Local. Keeps a step of this process: the parts' bytes, one after the other. Nothing happens where it is not
  * due. */
 void journal_put(struct journal *j, int64_t item, const struct hash_part *parts, int n);

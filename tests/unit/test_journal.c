@@ -193,6 +193,13 @@ static void test_not_yet(void **state)
     assert_false(journal_sum_due(j));
     journal_close(j);
     assert_false(journal_stands(d->artifact));
+    journal_keep_from(NULL, 0);
+    j = desk_open(d, "key", 0); /* of a short job */
+    journal_keep_from(j, 1000);
+    assert_false(journal_due(j));
+    journal_keep_from(j, 0);
+    assert_true(journal_due(j));
+    journal_close(j);
     assert_false(journal_due(NULL));
     assert_int_equal(journal_written(NULL), 0);
     assert_null(journal_find(NULL, 1));
