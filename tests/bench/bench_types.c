@@ -10,6 +10,7 @@
  * machine disturb less; rows are medians over the runs. --only: rows whose text holds WORDS. */
 #include "../mpi/stagelib.h"
 #include "benchlib.h"
+#include "torchzip.h"
 
 #include "compare/pair.h"
 #include "compare/update.h"
@@ -37,19 +38,21 @@ struct row {
     const char *arithmetic;
     enum shape shape;
     const char *target; /* as JSON */
+    int torch;          /* files of torch.save, of bf16 */
 };
 
 static const struct row rows[] = {
-    {"BF16", BF16, BF16, "bf16", MATRICES, "0.75"},
-    {"F16", F16, F16, "bf16", MATRICES, "0.6"},
-    {"F32", F32, F32, "bf16", MATRICES, "0.6"},
-    {"F32 tuned on BF16", BF16, F32, "bf16", MATRICES, "0.6"},
-    {"F32, in arithmetic f32", F32, F32, "f32", MATRICES, "0.5"},
-    {"FP8 E4M3 by F32 scales of 128x128", FP8, FP8, "bf16", MATRICES, "0.5"},
-    {"MXFP4", MXFP4, MXFP4, "bf16", MATRICES, "null"},
-    {"BF16, tensors of 4096 elements", BF16, BF16, "bf16", SMALL, "null"},
-    {"F32, tensors of 4096 elements, in arithmetic f32", F32, F32, "f32", SMALL, "null"},
-    {"BF16, one embedding of 4096 columns", BF16, BF16, "bf16", EMBEDDING, "null"},
+    {"BF16", BF16, BF16, "bf16", MATRICES, "0.75", 0},
+    {"BF16 in torch's .bin", BF16, BF16, "bf16", MATRICES, "0.65", 1},
+    {"F16", F16, F16, "bf16", MATRICES, "0.6", 0},
+    {"F32", F32, F32, "bf16", MATRICES, "0.6", 0},
+    {"F32 tuned on BF16", BF16, F32, "bf16", MATRICES, "0.6", 0},
+    {"F32, in arithmetic f32", F32, F32, "f32", MATRICES, "0.5", 0},
+    {"FP8 E4M3 by F32 scales of 128x128", FP8, FP8, "bf16", MATRICES, "0.5", 0},
+    {"MXFP4", MXFP4, MXFP4, "bf16", MATRICES, "null", 0},
+    {"BF16, tensors of 4096 elements", BF16, BF16, "bf16", SMALL, "null", 0},
+    {"F32, tensors of 4096 elements, in arithmetic f32", F32, F32, "f32", SMALL, "null", 0},
+    {"BF16, one embedding of 4096 columns", BF16, BF16, "bf16", EMBEDDING, "null", 0},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -167,7 +170,38 @@ static void write_tensor(struct world *w, struct maker *m, const struct stored_t
     }
 }
 
-/* Process 0. One side of a row's pair, as one safetensors file. */
+/* The tensors as torch.save writes them. */
+static void write_torch(struct world *w, struct maker *m, const struct stored_tensor *t, int64_t n,
+                        const char *folder)
+{
+    static struct torchzip z;
+    static unsigned char pickle[TORCHZIP_PICKLE];
+    int64_t bytes = 0;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/pytorch_model.bin", folder);
+    z = (struct torchzip){.f = fopen(path, "wb")};
+    must(w, z.f != NULL, path);
+    static const char head[] = "\x80\2ccollections\nOrderedDict\n)R(";
+    torchzip_pickle(&z, pickle, &bytes, head, (int64_t)sizeof head - 1);
+    for (int64_t i = 0; i < n; i++)
+        torchzip_tensor(&z, pickle, &bytes, t[i].name, (int)i, t[i].dims[0], t[i].dims[1]);
+    torchzip_pickle(&z, pickle, &bytes, "u.", 2);
+    torchzip_entry(&z, "data.pkl", bytes);
+    torchzip_put(&z, pickle, bytes);
+    for (int64_t i = 0; i < n; i++) {
+        char name[TORCHZIP_NAME];
+        snprintf(name, sizeof name, "data/%d", (int)i);
+        torchzip_entry(&z, name, 2 * t[i].dims[0] * t[i].dims[1]);
+        write_tensor(w, m, &t[i], 0, z.f);
+        z.at += 2 * t[i].dims[0] * t[i].dims[1];
+    }
+    torchzip_entry(&z, "version", 2);
+    torchzip_put(&z, "3\n", 2);
+    torchzip_end(&z);
+    must(w, fclose(z.f) == 0 && !z.failed, path);
+}
+
+/* Process 0. One side of a row's pair, as one file: safetensors, or torch's. */
 static void write_side(struct world *w, const struct row *row, int tuned, int64_t elements,
                        const char *folder)
 {
@@ -192,6 +226,11 @@ static void write_side(struct world *w, const struct row *row, int tuned, int64_
     must(w, e.code == ERR_OK && safetensors_header(t, n, NULL, 0, &a, &header, &header_bytes, &e) == ERR_OK,
          e.text);
     mkdir(folder, 0700);
+    if (row->torch) {
+        write_torch(w, &m, t, n, folder);
+        arena_release(&a);
+        return;
+    }
     path = arena_printf(&a, &e, "%s/model.safetensors", folder);
     FILE *f = path ? fopen(path, "wb") : NULL;
     must(w, f && fwrite(header, 1, (size_t)header_bytes, f) == (size_t)header_bytes, folder);
