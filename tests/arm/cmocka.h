@@ -20,6 +20,7 @@
             fail_msg("%s", #x); \
     } while (0)
 #define assert_false(x) assert_true(!(x))
+#define assert_non_null(x) assert_true((x) != NULL)
 #define assert_string_equal(a, b) assert_true(strcmp((a), (b)) == 0)
 #define assert_int_equal(a, b) equal_or_end(__FILE__, __LINE__, #a, (long long)(a), (long long)(b))
 #define assert_memory_equal(a, b, n)                     \

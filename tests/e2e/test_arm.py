@@ -1,5 +1,6 @@
 """The inner loops on 64-bit ARM: the unit tests of those that have NEON, and of the portable ones beside them, built with
 Debian's cross compiler and run by qemu. Every set gives the bits of the portable loops there too, and these the right ones."""
+import os
 import shutil
 import subprocess
 import sys
@@ -8,16 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TESTS = ["change", "codes", "largest", "magnitude", "size", "tensor", "transpose"]
+TESTS = ["bits", "change", "codes", "entropy_sets", "largest", "magnitude", "overlap_counts", "size", "tensor", "transpose"]
 COMPILER = "aarch64-linux-gnu-gcc"
 FLAGS = ["-D_GNU_SOURCE", "-O2", "-std=gnu11", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra",
          "-Werror", "-I" + str(ROOT / "tests/arm"), "-I" + str(ROOT / "pipeline"), "-I" + str(ROOT / "stages")]
 SOURCES = ["pipeline/base/isa.c", "pipeline/base/xsum.c", "pipeline/base/err.c", "pipeline/base/text.c", "pipeline/compare/norms.c", "pipeline/elements/tensor.c"]
-FOLDERS = ["pipeline/elements/*/*.c", "stages/kernels/change/*.c", "stages/kernels/size/*.c"]
+FOLDERS = ["pipeline/elements/*/*.c", "stages/kernels/change/*.c", "stages/kernels/entropy/entropy*.c", "stages/kernels/overlap/overlap_*.c",
+           "stages/kernels/size/*.c"]
 
 
 def run(*words):
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, SINEW_TEST_BRIEF="1"))
     if done.returncode != 0:
         sys.exit(f"{' '.join(map(str, words))}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -44,7 +47,7 @@ def main():
         for name, n in pool.map(check, TESTS):
             print(f"{name}: {n} tests on ARM")
     sets = [source for source in sources if source.endswith("_neon.c")]
-    assert len(sets) >= 3, sets
+    assert len(sets) >= 7, sets
 
 
 if __name__ == "__main__":

@@ -155,9 +155,19 @@ static void forget(struct counts *c)
     free(c->exactly);
 }
 
+/* Where SINEW_TEST_BRIEF is set, as for an emulated processor, one case of so many is tried. */
+static int is_left_out(void)
+{
+    enum { OF_SO_MANY = 17 };
+    static int64_t turn;
+    return getenv("SINEW_TEST_BRIEF") && turn++ % OF_SO_MANY != 0;
+}
+
 /* Every instruction set against the portable loops; only the n words of each mask may count. */
 static void same_counts_at(int place, int k, int64_t n, int64_t begin, int density, uint64_t seed)
 {
+    if (is_left_out())
+        return;
     int64_t stride = n + (int64_t)(seed % 5);
     uint64_t *memory = aligned_alloc(64, (size_t)((begin + k * stride) * 8 + 63) / 64 * 64 + 64);
     assert_non_null(memory);

@@ -8,6 +8,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(bits_avx512),
     ISA_ROW_AVX2(bits_avx2),
+    ISA_ROW_NEON(bits_neon),
     ISA_ROW_PORTABLE(bits_portable),
 };
 

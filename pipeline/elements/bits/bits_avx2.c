@@ -6,27 +6,6 @@
 
 #if defined(__x86_64__)
 
-/* The place of bit number k of those set in an 8-bit mask; 8 where there are fewer. */
-#define UP_TO(mask, k, bit) (__builtin_popcount((mask) & ((2 << (bit)) - 1)) <= (k))
-#define PLACE(mask, k)                                                                                   \
-    (UP_TO(mask, k, 0) + UP_TO(mask, k, 1) + UP_TO(mask, k, 2) + UP_TO(mask, k, 3) + UP_TO(mask, k, 4) + \
-     UP_TO(mask, k, 5) + UP_TO(mask, k, 6) + UP_TO(mask, k, 7))
-#define PLACES(mask)                                                                                    \
-    {                                                                                                   \
-        PLACE(mask, 0), PLACE(mask, 1), PLACE(mask, 2), PLACE(mask, 3), PLACE(mask, 4), PLACE(mask, 5), \
-            PLACE(mask, 6), PLACE(mask, 7)                                                              \
-    }
-#define FOUR(row, mask) row(mask), row((mask) + 1), row((mask) + 2), row((mask) + 3)
-#define SIXTEEN(row, mask) \
-    FOUR(row, mask), FOUR(row, (mask) + 4), FOUR(row, (mask) + 8), FOUR(row, (mask) + 12)
-#define ALL(row)                                                                                            \
-    SIXTEEN(row, 0x00), SIXTEEN(row, 0x10), SIXTEEN(row, 0x20), SIXTEEN(row, 0x30), SIXTEEN(row, 0x40),     \
-        SIXTEEN(row, 0x50), SIXTEEN(row, 0x60), SIXTEEN(row, 0x70), SIXTEEN(row, 0x80), SIXTEEN(row, 0x90), \
-        SIXTEEN(row, 0xa0), SIXTEEN(row, 0xb0), SIXTEEN(row, 0xc0), SIXTEEN(row, 0xd0), SIXTEEN(row, 0xe0), \
-        SIXTEEN(row, 0xf0)
-
-const uint8_t bits_avx2_places[256][8] = {ALL(PLACES)};
-
 /* Which of 32 elements of 16 bits differ, given where they are the same. */
 AVX2_INLINE uint32_t differ_16(__m256i same_0, __m256i same_1)
 {
@@ -53,10 +32,10 @@ AVX2_INLINE int64_t pack_64(const uint16_t *a, const uint16_t *b, const uint64_t
         __m256i low = _mm256_unpacklo_epi16(x, y), high = _mm256_unpackhi_epi16(x, y);
         __m256i first = _mm256_permute2x128_si256(low, high, 0x20),
                 second = _mm256_permute2x128_si256(low, high, 0x31);
-        __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_avx2_places[mask[k]]));
+        __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_places[mask[k]]));
         _mm256_storeu_si256((__m256i *)(pairs + differ), _mm256_permutevar8x32_epi32(first, lanes));
         differ += __builtin_popcount(mask[k]);
-        lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_avx2_places[mask[k + 1]]));
+        lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_places[mask[k + 1]]));
         _mm256_storeu_si256((__m256i *)(pairs + differ), _mm256_permutevar8x32_epi32(second, lanes));
         differ += __builtin_popcount(mask[k + 1]);
     }
@@ -213,7 +192,7 @@ AVX2 static struct bits_found compare32(const uint32_t *a, const uint32_t *b, in
                     y = _mm256_loadu_si256((const __m256i *)(b + i + 8 * v));
             __m256i same = _mm256_cmpeq_epi32(x, y);
             unsigned mask = ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(same)) & 0xff;
-            __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_avx2_places[mask]));
+            __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_places[mask]));
             _mm256_storeu_si256((__m256i *)(old_bits + differ), _mm256_permutevar8x32_epi32(x, lanes));
             _mm256_storeu_si256((__m256i *)(new_bits + differ), _mm256_permutevar8x32_epi32(y, lanes));
             differ += __builtin_popcount(mask);

@@ -1,5 +1,4 @@
-/* AVX2 loops of bits.c that the AVX-512 table has too, and the table by which the chosen elements of a vector
- * are brought together, for largest_avx2.c; nobody else includes it. */
+/* AVX2 loops of bits.c that the AVX-512 table has too; nobody else includes it. */
 #ifndef SINEW_BITS_AVX2_H
 #define SINEW_BITS_AVX2_H
 
@@ -9,9 +8,6 @@
 /* Local. bits_narrow, by BMI2; set bits of a AND NOT b, or where that is NULL of a, by POPCNT. */
 void bits_narrow_avx2(uint64_t *words, int64_t nwords, const uint64_t *keep);
 int64_t bits_count_avx2(const uint64_t *a, const uint64_t *b, int64_t nwords);
-
-/* Which 32-bit lanes a mask of eight has, in order; behind them 8. */
-extern const uint8_t bits_avx2_places[256][8];
 #endif
 
 #endif

@@ -18,6 +18,10 @@ struct bits_loops {
 
 ISA_TABLES(struct bits_loops, bits);
 
+/* The bits that a mask of eight has, in order; behind them 8. By it the chosen elements of a vector are
+ * brought together, in largest_avx2.c too. */
+extern const uint8_t bits_places[256][8];
+
 /* Local. The reference. */
 struct bits_found bits_compare16_portable(const uint16_t *a, const uint16_t *b, int64_t n, uint64_t *words,
                                           uint16_t *old_bits, uint16_t *new_bits, int64_t *bins);

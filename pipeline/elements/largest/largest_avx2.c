@@ -1,7 +1,7 @@
 /* The AVX2 loop of largest.c: those of eight that are large are brought together by a table of places. */
 #include "elements/largest/largest_loops.h"
 
-#include "elements/bits/bits_avx2.h"
+#include "elements/bits/bits_loops.h"
 
 #if defined(__x86_64__)
 
@@ -17,7 +17,7 @@ AVX2 static int64_t pack(const float *a, const float *b, int64_t n, uint32_t lea
         d = _mm256_and_si256(d, magnitude);
         __m256i in = _mm256_and_si256(_mm256_cmpgt_epi32(d, below), _mm256_cmpgt_epi32(infinite, d));
         const int mask = _mm256_movemask_ps(_mm256_castsi256_ps(in));
-        __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_avx2_places[mask]));
+        __m256i lanes = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)bits_places[mask]));
         _mm256_storeu_si256((__m256i *)(out + found), _mm256_permutevar8x32_epi32(d, lanes));
         found += __builtin_popcount((unsigned)mask);
     }

@@ -8,6 +8,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(change_avx512),
     ISA_ROW_AVX2(change_avx2),
+    ISA_ROW_NEON(change_neon),
     ISA_ROW_PORTABLE(change_portable),
 };
 

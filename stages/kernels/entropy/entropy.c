@@ -22,6 +22,7 @@ static const double LEAST_TABLED = 0.125;
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(entropy_avx512),
     ISA_ROW_AVX2(entropy_avx2),
+    ISA_ROW_NEON(entropy_neon),
     ISA_ROW_PORTABLE(entropy_portable),
 };
 

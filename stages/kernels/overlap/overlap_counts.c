@@ -8,6 +8,7 @@
 static const struct isa_row sets[] = {
     ISA_ROW_AVX512(overlap_avx512),
     ISA_ROW_AVX2(overlap_avx2),
+    ISA_ROW_NEON(overlap_neon),
     ISA_ROW_PORTABLE(overlap_portable),
 };
 
