@@ -217,6 +217,13 @@ static err_t run_all(struct work *w, struct err *e)
     int ready = 0;
     TRY(run_below(w, e));
     TRY(run_study(w, &ready, e));
+    if (r->comm->me == 0 && ready && access(d->archive, F_OK) != 0)
+        err_set(
+            e, ERR_SYSTEM,
+            "%s: is not there any more: the output folder was removed or renamed while the study ran; put it "
+            "back, or run again",
+            d->archive);
+    TRY_ALL(r->comm, e);
     if (w->ran == 0 && !w->built && w->failures.nfailed == 0)
         log_info(r->log, "nothing to do: all %d nodes%s are fresh, archive %s", d->nnodes,
                  s->stages.n || s->cells.n ? " picked" : "", d->archive);

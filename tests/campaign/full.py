@@ -194,6 +194,7 @@ class Campaign:
             at, done = started + (0.2 if np else 0.02) + self.random.random() * self.seconds, False
             while process.poll() is None and time.monotonic() < started + LIMIT_SEC * SLOWER:
                 if not done and time.monotonic() > at:
+                    self.late = b"done: " in os.pread(out.fileno(), 1 << 16, 0)
                     done = change()
                 time.sleep(0.0005)
             if process.poll() is None:
@@ -269,7 +270,7 @@ class Campaign:
         errors = run.errors()
         if run.returncode == 0 and not errors:
             if kind in ("removed", "renamed") and not os.path.exists(os.path.join(self.out, "s.h5")):
-                return [] if "done" in run.stdout.splitlines()[-1] else ["gone, and not noticed"]
+                return [] if self.late else ["gone, and not noticed"]
             return self.compare()                       # it was enough, or too late
         if kind == "start" and np and not errors and run.returncode not in ("timeout",):
             return []                                   # mpirun itself found no room, and says so
