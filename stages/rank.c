@@ -422,6 +422,7 @@ static err_t phase(struct rank *r, int t, struct err *e)
             const struct team_matrix *m = &r->matrices[i];
             if (m->processes != t || m->team != k)
                 continue;
+            ctx_item(r->ctx, r->rows.layout->tensors[m->tensor].name);
             code = decompose(r, m, g, &team, &a, e);
             err_item(e, "%s", r->rows.layout->tensors[m->tensor].name);
             arena_reset(&a);
