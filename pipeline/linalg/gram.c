@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "linalg/gram_loops.h"
+#include "linalg/gram_split.h"
 
 enum {
     TILE = 16,
@@ -23,9 +24,10 @@ static const struct isa_row sets[] = {
     ISA_ROW_PORTABLE(gram_portable),
 };
 
-static const struct gram_loops *usable_loops(void)
+static const struct gram_kernel *kernel_of(const struct gram_lists *l)
 {
-    return isa_choose(sets, isa_usable());
+    const struct gram_loops *loops = isa_choose(sets, isa_usable());
+    return l->split ? &loops->exact : &loops->general;
 }
 
 /* ---- lists ---- */
@@ -74,10 +76,11 @@ static int64_t list_block(const float *x, int64_t n, int64_t k, int64_t width, s
     return total;
 }
 
-int64_t gram_list(const float *panel, int64_t k, int64_t n, struct gram_lists *l)
+int64_t gram_list(float *panel, int64_t k, int64_t n, struct gram_lists *l)
 {
+    l->split = gram_split(panel, k, n, l);
     struct gram_lists to = *l;
-    int64_t rows = usable_loops()->rows, total = 0;
+    int64_t rows = kernel_of(l)->rows, total = 0;
     for (int64_t c = 0; c < n; c += GROUP)
         for (int64_t r = 0; r < k; r += rows)
             total += list_block(panel + r * n + c, n, min64(rows, k - r), min64(GROUP, n - c), &to);
@@ -88,7 +91,7 @@ int64_t gram_list(const float *panel, int64_t k, int64_t n, struct gram_lists *l
 
 /* Rows [j, j+width) of the columns of G in one group, of which there are so many, at g; `above` of them lie
  * in the lower triangle there. at: the group's lists, moved behind them. */
-static void add_group(const struct gram_loops *loops, double *g, int64_t ld, int64_t columns, int64_t above,
+static void add_group(const struct gram_kernel *loops, double *g, int64_t ld, int64_t columns, int64_t above,
                       int64_t width, int64_t k, struct gram_lists *at)
 {
     const char *piece = at->chunk;
@@ -111,7 +114,7 @@ static void add_group(const struct gram_loops *loops, double *g, int64_t ld, int
 
 void gram_add(double *g, int64_t n, int64_t ld, const float *panel, int64_t k, const struct gram_lists *l)
 {
-    const struct gram_loops *loops = usable_loops();
+    const struct gram_kernel *loops = kernel_of(l);
     int64_t padded = (n + GRAM_LANES - 1) / GRAM_LANES * GRAM_LANES;
     for (int64_t j = 0; j < n; j += loops->columns) {
         int64_t width = min64(padded - j, loops->columns), end = min64(n, j + loops->columns);
@@ -120,6 +123,8 @@ void gram_add(double *g, int64_t n, int64_t ld, const float *panel, int64_t k, c
         for (int64_t c = 0; c < end; c += GROUP)
             add_group(loops, g + c * ld + j, ld, min64(GROUP, n - c), end - c, width, k, &at);
     }
+    if (l->split)
+        gram_add_rests(g, n, ld, panel, l);
 }
 
 void gram_transpose(const float *x, int64_t rows, int64_t stride, int64_t from, int64_t cols, float *out)

@@ -52,12 +52,35 @@ AVX512 static void add(double *g, const void *piece, int64_t width, const uint16
         _mm512_storeu_pd(g + (int64_t)GRAM_LANES * q, sum[q]);
 }
 
+AVX512 static void add_single(double *g, const void *piece, int64_t width, const uint16_t *row,
+                              const float *value, int64_t count)
+{
+    enum { LANES = 16, HELD = WIDE / LANES };
+    const float *x = piece;
+    float last[WIDE];
+    __m512 sum[HELD];
+#pragma GCC unroll 8
+    for (int q = 0; q < HELD; q++)
+        sum[q] = _mm512_setzero_ps();
+    for (int64_t t = 0; t < count; t++) {
+        const float *at = x + (int64_t)row[t] * WIDE;
+        __m512 v = _mm512_set1_ps(value[t]);
+#pragma GCC unroll 8
+        for (int q = 0; q < HELD; q++)
+            sum[q] = _mm512_fmadd_ps(v, _mm512_loadu_ps(at + (int64_t)LANES * q), sum[q]);
+    }
+#pragma GCC unroll 8
+    for (int q = 0; q < HELD; q++)
+        _mm512_storeu_ps(last + (int64_t)LANES * q, sum[q]);
+    for (int64_t i = 0; i < width; i += GRAM_LANES)
+        _mm512_storeu_pd(g + i,
+                         _mm512_add_pd(_mm512_loadu_pd(g + i), _mm512_cvtps_pd(_mm256_loadu_ps(last + i))));
+}
+
 const struct gram_loops gram_avx512 = {
-    .columns = WIDE,
-    .rows = WIDE_ROWS,
-    .size = sizeof(float),
-    .copy = copy_wide,
-    .add = add,
+    .exact =
+        {.columns = WIDE, .rows = WIDE_ROWS, .size = sizeof(float), .copy = copy_wide, .add = add_single},
+    .general = {.columns = WIDE, .rows = WIDE_ROWS, .size = sizeof(float), .copy = copy_wide, .add = add},
 };
 
 #endif

@@ -23,8 +23,8 @@ enum {
 
 static const double GRAM_ACCURACY = 3e-8;
 
-/* A panel with more elements than this share is multiplied as a dense one: the BLAS keeps more of it in
- * registers. */
+/* A panel that cannot be split and has more elements than this share is multiplied as a dense one: the BLAS
+ * keeps more of it in registers. */
 static const double DENSE = 0.5;
 
 /* ---- processes ---- */
@@ -88,7 +88,8 @@ static double gram_bytes(int64_t rows, int64_t cols, int np)
     int64_t small = min64(rows, cols);
     double n = (double)small, ld = (double)gram_stride(small), panel = GRAM_PANEL * n * sizeof(float),
            dense = DENSE_ROWS * n * sizeof(double),
-           lists = n * (GRAM_PANEL * 6.0 + GRAM_BLOCKS * 4.0) + GRAM_CHUNK, read = 0;
+           lists = n * (GRAM_PANEL * 6.0 + GRAM_BLOCKS * 4.0 + sizeof(struct gram_rest) + 16.0) + GRAM_CHUNK,
+           read = 0;
     if (rows < cols)
         read = 4.0 * (double)rows * (double)ceil_div(cols, np) +
                (np > 1 ? 8.0 * (double)team_rows_at_once(cols) * (double)cols + 20.0 * np : 0);
@@ -136,6 +137,10 @@ static err_t whole_begin(struct team_job *j, struct whole *w, int64_t n, struct 
     TRY(arena_array(&w->hold, "grid.lists", GRAM_PANEL * n, &l->value, e));
     TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->column, e));
     TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->count, e));
+    TRY(arena_array(&w->hold, "grid.rests", n + 1, &l->rest, e));
+    TRY(arena_array(&w->hold, "grid.rests", n, &l->squares, e));
+    TRY(arena_array(&w->hold, "grid.rests", n, &l->rounder, e));
+    TRY(arena_array(&w->hold, "grid.rests", n, &l->nonzero, e));
     return arena_array(&w->hold, "grid.chunk", GRAM_CHUNK, &l->chunk, e);
 }
 
@@ -144,7 +149,8 @@ static void whole_add(struct whole *w, int64_t k)
 {
     const double one = 1;
     int n = (int)w->n, ld = (int)w->ld;
-    if ((double)gram_list(w->panel, k, w->n, &w->lists) <= DENSE * (double)k * (double)w->n) {
+    double nonzero = (double)gram_list(w->panel, k, w->n, &w->lists);
+    if (w->lists.split || nonzero <= DENSE * (double)k * (double)w->n) {
         gram_add(w->g, w->n, w->ld, w->panel, k, &w->lists);
         return;
     }
@@ -395,8 +401,9 @@ static err_t count(struct team_job *j, struct whole *w, const struct grid_bound 
     for (int64_t i = 0; i < w->n; i++)
         trace += g.diagonal[i];
     /* Products of float32 are exact in float64; whatever the order of the sums, |G - A'A| <= g |A'| |A| with
-     * g of as many roundings as there are rows, and the norm of |A'| |A| is at most the trace. */
-    w->error = 1.01 * (double)(j->rows + j->cols) * 0x1p-53 * trace;
+     * g of as many roundings as there are rows, and the norm of |A'| |A| is at most the trace. Rests of split
+     * panels are differences, of at most thrice that in all. */
+    w->error = 4 * (double)(j->rows + j->cols) * 0x1p-53 * trace;
     if (w->n >= COUNT_FROM)
         TRY(count_above(&g, w->error, bound, out, &sure, e));
     if (!sure)
