@@ -68,10 +68,17 @@ class Hosts:
     def on(self, name, command, spaces=("--net", "--uts", "--mount", "--ipc")):
         self.command(["nsenter", "-t", str(self.holders[name].pid)] + list(spaces) + ["--", "bash", "-c", command])
 
+    def address(self, name):
+        return "%s.%d" % (NET, self.names.index(name) + 1)
+
+    def inside(self, name, cwd):
+        """What a command begins with that is to run on a host."""
+        return ["nsenter", "-t", str(self.holders[name].pid), "--net", "--uts", "--mount", "--ipc", "--wd=" + cwd, "--"]
+
     def mpirun(self, np, args, cwd, env=None, mca=()):
         """Starts `sinew args` on np processes, spread over the hosts in turn, from n1 as from a job's first node."""
-        words = ["nsenter", "-t", str(self.holders["n1"].pid), "--net", "--uts", "--mount", "--ipc", "--wd=" + cwd, "--", "mpirun", "--mca", "plm_rsh_agent", self.agent,
-                 "--hostfile", os.path.join(self.folder, "hostfile"), "--map-by", "node", "--rank-by", "slot", "--bind-to", "none", "--oversubscribe",
+        words = self.inside("n1", cwd) + [
+                 "mpirun", "--mca", "plm_rsh_agent", self.agent, "--hostfile", os.path.join(self.folder, "hostfile"), "--map-by", "node", "--rank-by", "slot", "--bind-to", "none", "--oversubscribe",
                  "--mca", "mpi_yield_when_idle", "1", "--mca", "oob_tcp_if_include", NET + ".0/24", "--mca", "btl_tcp_if_include", NET + ".0/24"]
         for name, value in mca:
             words += ["--mca", name, str(value)]

@@ -12,7 +12,7 @@ import sinewlib as lib
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "mpirun")
 CONF = """ClusterName=sinew
-SlurmctldHost=%(host)s(127.0.0.1)
+SlurmctldHost=%(host)s(%(address)s)
 SlurmctldPort=%(ctld_port)d
 SlurmUser=root
 AuthType=auth/munge
@@ -70,19 +70,26 @@ def free_ports(n):
 
 
 class Slurm:
-    """partitions: name -> (nodes' names, further words of slurm.conf)."""
+    """partitions: name -> (nodes' names, further words of slurm.conf). hosts: of hostlib, on which the nodes of their names are, the first
+    of them with all but the key's daemon; without, MPI works within a node alone."""
 
-    def __init__(self, folder, nodes, partitions, cpus=2, kill_wait=5):
-        self.dir, self.daemons = folder, []
+    def __init__(self, folder, nodes, partitions, cpus=2, kill_wait=5, hosts=None):
+        self.dir, self.daemons, self.hosts = folder, [], hosts
         os.makedirs(os.path.join(folder, "ctld"))
         os.chmod(folder, 0o755)                          # munge looks at who may enter
         ctld_port, *ports = free_ports(1 + len(nodes))
-        host = socket.gethostname().split(".")[0]
-        text = CONF % {"host": host, "ctld_port": ctld_port, "dir": folder, "kill_wait": kill_wait}
+        host = nodes[0] if hosts else socket.gethostname().split(".")[0]
+        address = hosts.address if hosts else lambda name: "127.0.0.1"
+        text = CONF % {"host": host, "address": address(nodes[0]), "ctld_port": ctld_port, "dir": folder, "kill_wait": kill_wait}
+        if hosts:                                        # PMIx's files, which each node has for itself
+            text += "TmpFS=%s\n" % os.path.join(folder, "own")
+            os.makedirs(os.path.join(folder, "own"))
+            for name in nodes:
+                hosts.on(name, "mount -t tmpfs none " + os.path.join(folder, "own"))
         for name, port in zip(nodes, ports):
             os.makedirs(os.path.join(folder, "spool." + name))
-            text += "NodeName=%s NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=%d RealMemory=65536 State=UNKNOWN\n" % (
-                name, host, port, cpus)
+            text += "NodeName=%s NodeHostname=%s NodeAddr=%s Port=%d CPUs=%d RealMemory=65536 State=UNKNOWN\n" % (
+                name, name if hosts else host, address(name), port, cpus)
         for name, (where, words) in partitions.items():
             text += "PartitionName=%s Nodes=%s MaxTime=INFINITE State=UP %s\n" % (name, ",".join(where), words)
         with open(os.path.join(folder, "slurm.conf"), "w") as f:
@@ -109,9 +116,15 @@ class Slurm:
             self.daemon("slurmd", "-D", "-N", name)
         self.until("all nodes are idle", lambda: set(self.tell("sinfo", "-h", "-N", "-o", "%T").split()) == {"idle"})
 
+    def on_host(self, command, cwd=None):
+        """The same on the host that it is for: a node's daemon on its own, the rest on the first."""
+        if not self.hosts or command[0] == "munged":
+            return list(command)
+        return self.hosts.inside(command[-1] if command[0] == "slurmd" else self.hosts.names[0], cwd or self.dir) + list(command)
+
     def daemon(self, *command):
         with open(os.path.join(self.dir, command[0] + ".out"), "ab") as out:
-            self.daemons.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
+            self.daemons.append(subprocess.Popen(self.on_host(command), stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
                                                  start_new_session=True, preexec_fn=end_with_the_test))
 
     def until(self, what, true, seconds=60):
@@ -135,7 +148,7 @@ class Slurm:
 
     def tell(self, *command, env=None, cwd=None):
         """What a command of Slurm prints; nothing where it fails."""
-        done = subprocess.run(command, env=dict(self.env, **(env or {})), cwd=cwd, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(self.on_host(command, cwd), env=dict(self.env, **(env or {})), cwd=cwd, capture_output=True, text=True, timeout=60)
         return done.stdout if done.returncode == 0 else ""
 
     def job(self, number):
