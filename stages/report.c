@@ -153,8 +153,9 @@ static err_t stream(struct report *r, const struct schema *s, struct err *e)
     stream_rows(r, s, out, e);
     arena_reset(&r->chunk);
     int bad = ferror(out);
+    const long whole = ftell(out);
     if (fclose(out) != 0 || bad)
-        file_cannot(e, partial, "written", errno, 0, 0);
+        file_cannot(e, partial, "written", errno, 0, whole);
     if (e->code == ERR_OK && file_commit(partial, path, e) == ERR_OK)
         return note_file(r, path, e);
     remove(partial);
@@ -238,6 +239,33 @@ static err_t keep_drawing(struct report *r, const char *name, const char *ending
     return note_file(r, to, e);
 }
 
+/* Is a picture's file there to its end? gnuplot does not look whether what it writes was written. */
+static int is_whole(struct report *r, const char *path, const char *end)
+{
+    struct err unread;
+    int64_t size = 0;
+    char *text = NULL;
+    err_clear(&unread);
+    if (file_read(&r->chunk, path, DRAWING_BYTES, &text, &size, &unread) != ERR_OK)
+        return 0;
+    const char *tail = text + (size > 16 ? size - 16 : 0);
+    int is = memmem(tail, (size_t)(text + size - tail), end, strlen(end)) != NULL;
+    arena_reset(&r->chunk);
+    return is;
+}
+
+/* Where a figure could not be drawn: was it for want of room? Then there is none for a picture now. */
+static err_t has_room(struct report *r, struct err *e)
+{
+    enum { PICTURE_BYTES = 1 << 17 };
+    char *path = path_join(r->a, r->scratch, "room", e), *zeros;
+    TRY(arena_array(&r->chunk, "report.room", PICTURE_BYTES, &zeros, e));
+    if (path && file_write(path, zeros, PICTURE_BYTES, e) == ERR_OK)
+        unlink(path);
+    arena_reset(&r->chunk);
+    return e->code;
+}
+
 /* Draws one figure. That it cannot be drawn is noted in the figure and is no error. */
 static err_t draw(struct report *r, const char *program, struct figure *f, struct err *e)
 {
@@ -258,13 +286,14 @@ static err_t draw(struct report *r, const char *program, struct figure *f, struc
     char *text = NULL;
     int failed = gnuplot_run(program, r->scratch, "figure.gp", DRAWING_SEC, problem, sizeof problem) != 0;
     TRY(comm_asked(r->ctx->comm, e)); /* what ends a run may have ended the drawing as well */
-    if (!failed && file_read(r->a, svg, DRAWING_BYTES, &text, &size, &unread) == ERR_OK &&
-        access(png, R_OK) == 0) {
+    if (!failed && is_whole(r, svg, "</svg>") && is_whole(r, png, "IEND") &&
+        file_read(r->a, svg, DRAWING_BYTES, &text, &size, &unread) == ERR_OK) {
         f->svg = text;
         TRY(keep_drawing(r, name, "svg", e));
         TRY(keep_drawing(r, name, "png", e));
         return ERR_OK;
     }
+    TRY(has_room(r, e));
     unlink(svg);
     unlink(png);
     f->problem = arena_strdup(r->a, problem[0] ? problem : "gnuplot left no picture", e);

@@ -83,7 +83,7 @@ def read(path):
 # In gnuplot's place: draws nothing, and at once. What is asked here is which figures there are.
 PLOTTER = """#!/bin/sh
 sed -n "s/^set output '\\(.*\\)'$/\\1/p" "$1" | while read -r file; do
-  echo '<svg viewBox="0 0 6 4"><g/></svg>' > "$file"
+  case $file in *.png) echo IEND ;; *) echo '<svg viewBox="0 0 6 4"><g/></svg>' ;; esac > "$file"
 done
 """
 
