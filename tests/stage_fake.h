@@ -22,6 +22,7 @@
 
 struct fake_params {
     int64_t items, delay_ms; /* work: items one after the other, agreed upon after each; of each so long */
+    const char *slow;        /* the one label that takes so long, others next to nothing; "": all */
     int64_t fail_item, fail_process; /* where it fails: -1 nowhere; the process of its team */
     int family;                      /* with which error */
     const char *only;                /* the one label it fails on; "": all */
@@ -42,6 +43,7 @@ static const char *const fake_families[] = {"config", "data", "system", "numeric
 static const struct param fake_params[] = {
     FAKE_PARAM("items", PARAM_INT, items, "1", NULL),
     FAKE_PARAM("delay_ms", PARAM_INT, delay_ms, "0", NULL),
+    FAKE_PARAM("slow", PARAM_TEXT, slow, "", NULL),
     FAKE_PARAM("fail_item", PARAM_INT, fail_item, "-1", NULL),
     FAKE_PARAM("fail_process", PARAM_INT, fail_process, "0", NULL),
     FAKE_PARAM("family", PARAM_CHOICE, family, "data", fake_families),
@@ -61,7 +63,7 @@ static err_t fake_item(const struct ctx *ctx, int64_t item, struct err *e)
 {
     const struct fake_params *p = ctx->params;
     const struct timespec delay = {p->delay_ms / 1000, p->delay_ms % 1000 * 1000000};
-    if (p->delay_ms > 0)
+    if (p->delay_ms > 0 && (!p->slow[0] || strcmp(p->slow, ctx->label) == 0))
         nanosleep(&delay, NULL);
     if (item != p->fail_item || ctx->comm->me != p->fail_process % ctx->comm->np)
         return ERR_OK;

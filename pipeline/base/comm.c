@@ -3,9 +3,12 @@
 #include "base/log.h"
 #include "base/terminal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -180,6 +183,60 @@ void comm_sum_to_root(const struct comm *c, int64_t *v, int64_t n)
 void comm_max_real_to_root(const struct comm *c, double *v, int64_t n)
 {
     reduce_to_root(c, v, n, MPI_DOUBLE, MPI_MAX);
+}
+
+/* ---- memory in common ---- */
+
+enum { SHARED_NAME = 64 };
+
+/* Process 0. A new piece of memory under a name that no other run has; -1. */
+static int make_shared(size_t bytes, char name[SHARED_NAME])
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    snprintf(name, SHARED_NAME, "/sinew-%lld-%lld%09ld", (long long)getpid(), (long long)now.tv_sec,
+             now.tv_nsec);
+    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd >= 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) { /* else what is full is told by a signal */
+        close(fd);
+        shm_unlink(name);
+        fd = -1;
+    }
+    return fd;
+}
+
+int comm_share(const struct comm *c, size_t bytes, struct comm_shared *s)
+{
+    char name[SHARED_NAME] = "";
+    struct stat st;
+    int64_t lacks = 0;
+    *s = (struct comm_shared){NULL, bytes};
+    int fd = c->me == 0 ? make_shared(bytes, name) : -1;
+    if (c->me == 0 && fd < 0)
+        name[0] = '\0';
+    comm_bcast(c, name, SHARED_NAME, 0);
+    if (c->me > 0 && name[0])
+        fd = shm_open(name, O_RDWR, 0);
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)bytes)
+        s->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (s->memory == MAP_FAILED)
+        s->memory = NULL;
+    lacks = !s->memory;
+    comm_max(c, &lacks, 1); /* all have opened it, or have not */
+    if (c->me == 0 && name[0])
+        shm_unlink(name);
+    if (lacks)
+        comm_share_end(s);
+    return !lacks;
+}
+
+void comm_share_end(struct comm_shared *s)
+{
+    if (s->memory)
+        munmap(s->memory, s->bytes);
+    s->memory = NULL;
 }
 
 int comm_levels(int np)

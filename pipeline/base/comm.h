@@ -78,6 +78,19 @@ void comm_max_real(const struct comm *c, double *v, int64_t n);
 void comm_sum_to_root(const struct comm *c, int64_t *v, int64_t n);
 void comm_max_real_to_root(const struct comm *c, double *v, int64_t n);
 
+/* Memory that all processes of a communicator see, zeroed at first, where they are on one host. */
+struct comm_shared {
+    void *memory; /* NULL: there is none */
+    size_t bytes;
+};
+
+/* Collective. Makes it. Returns 1 on all, or 0 where they are on several hosts, or the host gives none, which
+ * is no error: who wants it does without. */
+int comm_share(const struct comm *c, size_t bytes, struct comm_shared *s);
+
+/* Local. Gives this process's view of it back; it goes with the last. */
+void comm_share_end(struct comm_shared *s);
+
 /* A few numbers of every process, gathered while all go on working. */
 enum { COMM_GATHER = 4 };
 struct comm_gather {

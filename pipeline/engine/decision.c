@@ -11,7 +11,7 @@ enum {
 
 /* Process 0. A picked node cannot run where something it needs is neither fresh nor picked before it. It is
  * not run for now where another run has that. */
-static err_t check_inputs(struct work *w, int i, struct err *e)
+static err_t check_inputs(struct work *w, int ahead, int i, struct err *e)
 {
     const struct dag *d = w->r->dag;
     const struct node *n = &d->nodes[i];
@@ -20,7 +20,7 @@ static err_t check_inputs(struct work *w, int i, struct err *e)
     for (int k = 0; k < n->ninputs; k++) {
         int below = n->input_nodes[k];
         const struct freshness *f = &w->all[below];
-        if (f->state == STATE_FRESH)
+        if (f->state == STATE_FRESH || (below >= ahead && w->todo[below]))
             continue;
         if (others_have(w, below)) {
             w->awaited[i] = AWAITED_BELOW;
@@ -72,9 +72,7 @@ static err_t share_keys(struct work *w, int from, int to, struct err *e)
     return ERR_OK;
 }
 
-/* Process 0. A line of the log on what is taken of each checkpoint that is about to be read and says so; of
- * many, of the first ones unless every node has a line. */
-static void tell_notes(const struct work *w, int from, int to)
+void decision_tell(const struct work *w, int from, int to)
 {
     int said = 0, hollow = 0;
     for (int i = from; i < to && w->r->log->level >= LOG_INFO; i++) {
@@ -102,7 +100,7 @@ static void tell_notes(const struct work *w, int from, int to)
 
 /* Process 0. Is node i to be run? Once it is settled that is not asked again: a run looks several times where
  * others have nodes of its. */
-static err_t decide(struct work *w, int i, struct err *e)
+static err_t decide(struct work *w, int ahead, int i, struct err *e)
 {
     const struct selection *s = w->selection;
     const struct node *n = &w->r->dag->nodes[i];
@@ -115,7 +113,7 @@ static err_t decide(struct work *w, int i, struct err *e)
     w->todo[i] = w->picked[i] && (s->force || s->stages.n > 0 || w->all[i].state != STATE_FRESH) &&
                  !failures_lacks(&w->failures, i);
     if (w->todo[i])
-        return check_inputs(w, i, e);
+        return check_inputs(w, ahead, i, e);
     w->settled[i] = w->all[i].state == STATE_FRESH ? SETTLED_FRESH : SETTLED_NOT;
     if (w->settled[i]) /* of a run that was killed just behind the node's end */
         lock_tidy(w->locks, n->path);
@@ -124,32 +122,34 @@ static err_t decide(struct work *w, int i, struct err *e)
     return ERR_OK;
 }
 
-err_t decision_take(struct work *w, int from, int to, struct err *e)
+err_t decision_take(struct work *w, int ahead, int from, int to, struct err *e)
 {
     const struct comm *c = w->r->comm;
+    const int before = w->nslots;
     headers_round(w->r->headers);
     failures_reach(&w->failures, w->r->dag, from, to, e);
     if (c->me == 0) {
         others_look(w, from, 0, e);
         for (int i = from; i < to && e->code == ERR_OK; i++)
-            decide(w, i, e);
+            decide(w, ahead, i, e);
     }
     if (c->me == 0 && e->code == ERR_OK) {
         struct arena scratch;
-        tell_notes(w, from, to);
+        int n = 0;
         arena_init(&scratch, w->r->mem);
-        schedule_nodes(w->r->machine, w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots,
-                       &w->nslots, &scratch, e);
+        schedule_nodes(w->r->machine, w->r->dag, from, to, w->todo, c->np, w->r->headers, w->slots + before,
+                       &n, &scratch, e);
         arena_release(&scratch);
-        for (int k = 0; k < w->nslots; k++)
+        w->nslots += n;
+        for (int k = before; k < w->nslots; k++)
             w->slots[k].seen = w->seen[w->slots[k].node];
     }
     comm_rest(c);
     TRY_ALL(c, e);
     comm_bcast(c, w->todo + from, to - from, 0);
     comm_bcast(c, &w->nslots, (int64_t)sizeof w->nslots, 0);
-    comm_bcast(c, w->slots, w->nslots * (int64_t)sizeof *w->slots, 0);
-    for (int k = 0; k < w->nslots; k++) {
+    comm_bcast(c, w->slots + before, (w->nslots - before) * (int64_t)sizeof *w->slots, 0);
+    for (int k = before; k < w->nslots; k++) {
         struct comm *team = &w->team[w->slots[k].level];
         if (team->np == 0)
             comm_team(c, w->slots[k].level, team);

@@ -1,5 +1,6 @@
 #include "engine/runner.h"
 
+#include "engine/across.h"
 #include "engine/decision.h"
 #include "engine/hosts/sight.h"
 #include "engine/others.h"
@@ -16,30 +17,18 @@ enum {
     KEEP_SHARE = 32 /* of the memory, one part in so many is for headers while stages run that read none */
 };
 
-static const char *units_of(enum scope s)
-{
-    return s == SCOPE_CHECKPOINT ? "checkpoints"
-           : s == SCOPE_CELL     ? "cells"
-           : s == SCOPE_BASE     ? "bases"
-                                 : "study";
-}
-
 /* Collective. The stage's last line: wall time, time of a process, rate over all, largest memory of one. */
 static void report_stage(struct work *w, const char *name, const char *units, int64_t n, double sec)
 {
     const struct comm *c = w->r->comm;
-    double min, mean, max, bytes;
-    int64_t most = (int64_t)w->peak_bytes;
-    MPI_TRY(MPI_Allreduce(&w->busy_sec, &min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
-    MPI_TRY(MPI_Allreduce(&w->busy_sec, &mean, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
-    MPI_TRY(MPI_Allreduce(&w->busy_sec, &max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
-    MPI_TRY(MPI_Allreduce(&w->stage_bytes, &bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
-    comm_max(c, &most, 1);
-    char time[32], rate[32], peak[32];
-    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
-             name, (long long)n, units, human_sec(sec, time, sizeof time), min, mean / c->np, max,
-             bytes > 0 ? ", " : "", bytes > 0 ? human_bytes(bytes / sec, rate, sizeof rate) : "",
-             bytes > 0 ? "/s" : "", human_bytes((double)most, peak, sizeof peak));
+    struct stage_totals t = {.n = n, .sec = sec, .peak_bytes = (int64_t)w->peak_bytes};
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &t.min, 1, MPI_DOUBLE, MPI_MIN, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &t.mean, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->busy_sec, &t.max, 1, MPI_DOUBLE, MPI_MAX, c->mpi));
+    MPI_TRY(MPI_Allreduce(&w->stage_bytes, &t.bytes, 1, MPI_DOUBLE, MPI_SUM, c->mpi));
+    comm_max(c, &t.peak_bytes, 1);
+    t.mean /= c->np;
+    running_say(w, name, units, &t);
 }
 
 /* Process 0's, on all. Before a node of the whole study reads the archive. */
@@ -53,21 +42,22 @@ static void look_at_archive(const struct runner *r, struct err *e)
     arena_release(&scratch);
 }
 
-/* Collective. All nodes of the k-th declared stage in order. */
-static err_t run_stage(struct work *w, int k, struct err *e)
+/* Collective. The nodes of the k-th declared stage in order that were decided upon, on their teams; the next
+ * stage begins when the last of them has ended. */
+static err_t run_decided(struct work *w, int k, struct err *e)
 {
     const struct dag *d = w->r->dag;
     int from = d->first[k], to = d->first[k + 1];
-    if (from == to)
-        return ERR_OK;
-    const char *name = d->config->nodes[d->order[k]].name, *units = units_of(d->nodes[from].stage->scope);
-    TRY(decision_take(w, from, to, e));
+    const char *name = d->config->nodes[d->order[k]].name,
+               *units = running_units(d->nodes[from].stage->scope);
     if (!d->nodes[from].stage->files) /* its nodes want the memory that many headers take */
         headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
     if (w->nslots == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;
     }
+    if (w->r->comm->me == 0)
+        decision_tell(w, from, to);
     if (w->r->comm->me == 0 && d->nodes[from].stage->scope == SCOPE_STUDY && access(d->archive, F_OK) != 0)
         err_set(e, ERR_DATA, "%s needs the archive %s, which is not there; 'sinew run %s' makes it", name,
                 d->archive, d->config->file);
@@ -82,11 +72,45 @@ static err_t run_stage(struct work *w, int k, struct err *e)
     TRY(teams_run(w, name, units, e));
     int64_t passed = 0;
     for (int s = 0; s < w->nslots; s++)
-        passed += w->passed[s];
+        passed += w->passed[s] == SLOT_PASSED;
     if (passed > 0)
         log_info(w->r->log, "%-14s %lld of them are other runs'", name, (long long)passed);
     if (w->ran > before)
         report_stage(w, name, units, w->ran - before, clock_sec() - started);
+    return ERR_OK;
+}
+
+/* Collective. All nodes of the k-th declared stage in order. */
+static err_t run_stage(struct work *w, int k, struct err *e)
+{
+    int from = w->r->dag->first[k], to = w->r->dag->first[k + 1];
+    if (from == to)
+        return ERR_OK;
+    w->nslots = 0;
+    TRY(decision_take(w, from, from, to, e));
+    return run_decided(w, k, e);
+}
+
+/* Collective. Stages from the *k-th declared in order on, at least one: as many as can run side by side
+ * (across.h), or one alone. *k: the next. */
+static err_t run_stages(struct work *w, int *k, struct err *e)
+{
+    int end = *k + 1;
+    if (!across_can(w)) {
+        TRY(run_stage(w, *k, e));
+        *k = end;
+        return ERR_OK;
+    }
+    TRY(across_take(w, *k, &end, e));
+    if (end == *k) {
+        TRY(run_decided(w, *k, e));
+        *k = end + 1;
+        return ERR_OK;
+    }
+    int64_t failed = w->failures.nfailed;
+    TRY(across_run(w, *k, end, e));
+    if (w->failures.nfailed == failed) /* else what needs those is left, or made of the others */
+        *k = end;
     return ERR_OK;
 }
 
@@ -186,9 +210,11 @@ static err_t run_below(struct work *w, struct err *e)
 {
     const struct dag *d = w->r->dag;
     for (int again = 1; again;) {
-        for (int k = 0; k < d->config->nnodes; k++)
-            if (!is_of_study(d, k))
-                TRY(run_stage(w, k, e));
+        for (int k = 0; k < d->config->nnodes;)
+            if (d->first[k] == d->first[k + 1] || is_of_study(d, k))
+                k++;
+            else
+                TRY(run_stages(w, &k, e));
         TRY(others_wait(w, &again, e));
     }
     return ERR_OK;
@@ -286,8 +312,10 @@ static err_t until_stopped(struct runner *r, const struct selection *s,
     w.locks = &locks;
     if (code == ERR_OK && hosts_gather(&w.hosts, &world, r->arena, e) == ERR_OK &&
         sight_check(&w.hosts, &world, r->dag, r->arena, e) == ERR_OK &&
-        heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK)
+        heartbeat_start(&w.heartbeat, &world, output, r->arena, e) == ERR_OK) {
+        across_start(&w);
         watched(&w, all, e);
+    }
     heartbeat_end(w.heartbeat);
     running_end(&w);
     stop_end(&stop);
@@ -326,8 +354,9 @@ static err_t report_all(struct work *w, struct err *e)
             continue;
         }
         for (int again = 1; again;) { /* another run may be at it */
-            TRY(decision_take(w, i, i + 1, e));
-            TRY(teams_run(w, d->config->nodes[d->nodes[i].decl].name, units_of(SCOPE_STUDY), e));
+            w->nslots = 0;
+            TRY(decision_take(w, i, i, i + 1, e));
+            TRY(teams_run(w, d->config->nodes[d->nodes[i].decl].name, running_units(SCOPE_STUDY), e));
             TRY(others_wait(w, &again, e));
         }
     }

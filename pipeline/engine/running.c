@@ -28,8 +28,26 @@ err_t running_init(struct work *w, struct runner *r, const struct selection *s, 
     return comm_agree(r->comm, e);
 }
 
+void running_say(const struct work *w, const char *name, const char *units, const struct stage_totals *t)
+{
+    char time[32], rate[32], peak[32];
+    log_info(w->r->log, "%-14s %lld %s in %s (a process: min %.2f, mean %.2f, max %.2f s)%s%s%s, memory %s",
+             name, (long long)t->n, units, human_sec(t->sec, time, sizeof time), t->min, t->mean, t->max,
+             t->bytes > 0 ? ", " : "", t->bytes > 0 ? human_bytes(t->bytes / t->sec, rate, sizeof rate) : "",
+             t->bytes > 0 ? "/s" : "", human_bytes((double)t->peak_bytes, peak, sizeof peak));
+}
+
+const char *running_units(enum scope s)
+{
+    return s == SCOPE_CHECKPOINT ? "checkpoints"
+           : s == SCOPE_CELL     ? "cells"
+           : s == SCOPE_BASE     ? "bases"
+                                 : "study";
+}
+
 void running_end(struct work *w)
 {
+    comm_share_end(&w->shared);
     for (int level = MAX_LEVELS - 1; level >= 0; level--)
         if (w->team[level].np > 0)
             comm_team_free(w->r->comm, &w->team[level]);

@@ -29,6 +29,15 @@ enum awaited {
     AWAITED_BELOW   /* something that it needs is awaited */
 };
 
+/* What the nodes of a stage came to that have run. */
+struct stage_totals {
+    int64_t n;
+    double sec;            /* from the first one's beginning to the last one's end */
+    double min, mean, max; /* of the processes: seconds spent in them */
+    double bytes;          /* read and written by all */
+    int64_t peak_bytes;    /* of the process that took most memory */
+};
+
 struct work {
     struct runner *r;
     const struct selection *selection;
@@ -39,7 +48,7 @@ struct work {
     char *settled;                /* per node; process 0: enum settled */
     char *awaited;                /* per node; process 0: enum awaited */
     struct file_stamp *seen;      /* per node; process 0: its artifact, before it was judged */
-    int64_t *passed;              /* per slot: another run has the node, or has completed it; same on all */
+    int64_t *passed;              /* per slot: how it ended (teams.h); same on all */
     struct locks *locks;          /* this process's */
     struct schedule_slot *slots;  /* the stage's nodes to do, in running order; same on all processes */
     int nslots;
@@ -56,12 +65,19 @@ struct work {
     struct failures failures;
     struct heartbeat *heartbeat; /* NULL: there is none */
     struct hosts hosts;          /* of the processes */
+    struct comm_shared shared;   /* across.h */
     size_t peak_bytes;
 };
 
 /* Collective. Makes up w for a run of what is picked, with what running_end gives back, whether it succeeded
  * or not. s is borrowed. Errors: CONFIG where the selection names what is not there; SYSTEM. */
 err_t running_init(struct work *w, struct runner *r, const struct selection *s, struct err *e);
+
+/* Local. The stage's last line in the log. name, units: of the stage. */
+void running_say(const struct work *w, const char *name, const char *units, const struct stage_totals *t);
+
+/* Local. What a stage of this scope has nodes of, in words. */
+const char *running_units(enum scope s);
 
 /* Collective. */
 void running_end(struct work *w);

@@ -69,6 +69,40 @@ static int claim(struct work *w, const struct schedule_slot *slot, const struct 
     return mine;
 }
 
+enum slot_end teams_slot(struct work *w, const struct schedule_slot *slot, const struct comm *team,
+                         struct progress *progress, int64_t done, struct err *e)
+{
+    enum slot_end end = SLOT_DONE;
+    double least = w->longest_sec; /* what is gone where the node is not completed */
+    if (w->r->dag->nodes[slot->node].stage->keeps_steps)
+        least = fmin(least, fmin(KEEPS_AFTER_SEC, 2 * w->stop->keep_sec));
+    if (!claim(w, slot, team, e))
+        end = SLOT_PASSED;
+    else if (stop_before(w->stop, team, least, e) == ERR_OK &&
+             node_run(w, slot->node, team, progress, done, e) != ERR_OK) {
+        failures_note(&w->failures, slot->node, team, e);
+        end = SLOT_FAILED;
+    }
+    lock_drop(w->locks);
+    return end;
+}
+
+err_t teams_settle(struct work *w, struct err *e)
+{
+    TRY(failures_share(&w->failures, w->r->comm, w->slots, w->nslots, e));
+    for (int s = 0; s < w->nslots; s++) {
+        int i = w->slots[s].node, end = (int)w->passed[s], failed = failures_lacks(&w->failures, i);
+        w->awaited[i] = end == SLOT_PASSED    ? AWAITED_HOLDER
+                        : end == SLOT_BLOCKED ? AWAITED_BELOW
+                                              : AWAITED_NOT;
+        w->settled[i] = end == SLOT_DONE || end == SLOT_FAILED ? SETTLED_RAN : SETTLED_NOT;
+        if (w->settled[i])
+            w->all[i].state = failed ? STATE_MISSING : STATE_FRESH;
+        w->ran += w->settled[i] && !failed;
+    }
+    return ERR_OK;
+}
+
 /* Teams get smaller from slot to slot, so that who is in the team of a slot was in the one before, and knows
  * what it knew: that is why all meet at the end with the one error. */
 err_t teams_run(struct work *w, const char *name, const char *units, struct err *e)
@@ -91,15 +125,7 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
             continue;
         if (slot->level > 0 && others_failed(w, team))
             break;
-        double least = w->longest_sec; /* what is gone where the node is not completed */
-        if (w->r->dag->nodes[slot->node].stage->keeps_steps)
-            least = fmin(least, fmin(KEEPS_AFTER_SEC, 2 * w->stop->keep_sec));
-        if (!claim(w, slot, team, e))
-            w->passed[s] = 1;
-        else if (stop_before(w->stop, team, least, e) == ERR_OK &&
-                 node_run(w, slot->node, team, &progress, (int64_t)(n * done / planned), e) != ERR_OK)
-            failures_note(&w->failures, slot->node, team, e);
-        lock_drop(w->locks);
+        w->passed[s] = teams_slot(w, slot, team, &progress, (int64_t)(n * done / planned), e) == SLOT_PASSED;
         done += slot->sec; /* the other teams are about as far with theirs */
         double share = n * done / planned;
         progress_at(&progress, (int64_t)share, share - floor(share), w->stage_bytes);
@@ -120,15 +146,6 @@ err_t teams_run(struct work *w, const char *name, const char *units, struct err 
         w->ran += kept;
         return code;
     }
-    TRY(failures_share(&w->failures, c, w->slots, w->nslots, e));
     comm_max(c, w->passed, w->nslots);
-    for (int s = 0; s < w->nslots; s++) {
-        int i = w->slots[s].node, passed = w->passed[s] != 0, failed = failures_lacks(&w->failures, i);
-        w->awaited[i] = passed ? AWAITED_HOLDER : AWAITED_NOT;
-        w->settled[i] = passed ? SETTLED_NOT : SETTLED_RAN;
-        if (!passed)
-            w->all[i].state = failed ? STATE_MISSING : STATE_FRESH;
-        w->ran += !passed && !failed;
-    }
-    return ERR_OK;
+    return teams_settle(w, e);
 }

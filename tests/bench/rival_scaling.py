@@ -5,7 +5,7 @@
 
 A study of one base and four tuned checkpoints (two runs with a step each, so that dynamics has something to follow), with logits, runs
 from nothing in FOLDER on one process and on all, in turn. The shorter stages stand in it several times under several names; the time of
-each is that between its first and its last line in the run's own log, and they are added up. --size scales the widths of the model;
+each is that of the process which had most work in it, by the run's own log, and they are added up. --size scales the widths of the model;
 0.375 takes 6 GB and most of a minute on one process. Stages whose nodes take less than a twentieth of a second are too short to tell and
 have no target: load, which reads headers, and overlap, which --overlap (the path of bench_overlap) measures on 21 masks of 1e9 bits.
 
@@ -81,15 +81,12 @@ def output(process):
 
 
 def stage_seconds(log):
-    """Of each kind of stage."""
-    first, last = {}, {}
-    for at, name, rest in re.findall(r"(?m)^\[ *([0-9.]+)s\] (\S+) +(.*)$", log):
-        if re.search(r"\d+ of \d+ .* to do$", rest):
-            first[name] = float(at)
-        elif " in " in rest and name in first:
-            kind = re.sub(r"-\d+$", "", name)
-            last[kind] = last.get(kind, 0) + float(at) - first[name]
-    return {kind: max(sec, 0.01) for kind, sec in last.items()}
+    """Of each kind of stage: stages run beside each other, so it is what the process was at work in it that had most of it."""
+    most = {}
+    for name, sec in re.findall(r"(?m)^\[ *[0-9.]+s\] (\S+) +\d+ \w+ in .*\(a process: .* max ([0-9.]+) s\)", log):
+        kind = re.sub(r"-\d+$", "", name)
+        most[kind] = most.get(kind, 0) + float(sec)
+    return {kind: max(sec, 0.01) for kind, sec in most.items()}
 
 
 def studies(options, folders, processes):

@@ -241,6 +241,66 @@ static void one_node(struct world *w)
     check_int(w, "archive of a study without nodes", has_archive(&p), 1);
 }
 
+/* ---- across stages ---- */
+
+/* Process 0. When the node of a declared stage was completed that works on this; in ns. */
+static int64_t completed_ns(struct played *p, const char *name, const char *label)
+{
+    for (int i = 0; i < p->dag.nnodes; i++) {
+        struct file_stamp stamp;
+        if (is_of(p, i, name) && strcmp(p->dag.nodes[i].label, label) == 0 &&
+            file_stamp_of(p->dag.nodes[i].path, &stamp))
+            return stamp.mtime_ns;
+    }
+    return -1;
+}
+
+/* Long before the one slow node of a stage ends, others of the stages above it have: it alone is waited for.
+ * What stands on it comes last, and the rows are those of one process. */
+static void across(struct world *w)
+{
+    struct played p;
+    play(&p, w, "across",
+         HEAD CELLS "stages:\n  ground: {}\n"
+                    "  one: {kind: fake, needs: ground, delay_ms: 1000, slow: f/b/0, cost: 0.01}\n"
+                    "  two: {kind: fake, needs: one, elements: 10}\n  joint: {needs: two}\n");
+    must_play(&p, NULL);
+    check_int(w, "artifacts", count_complete(&p, NULL), 7 + 6 + 6 + 1);
+    check_archive(&p, 1);
+    if (w->comm.me == 0) {
+        int64_t slow = completed_ns(&p, "one", "f/b/0"), after = completed_ns(&p, "two", "f/b/0");
+        check(w, slow > 0 && after > slow, "a node before what it needs");
+        check(w, w->comm.np == 1 || completed_ns(&p, "two", "f/a/0") < slow,
+              "the second stage began once all of the first had ended");
+    }
+    MPI_Barrier(w->comm.mpi);
+    look(&p);
+    must_play(&p, NULL);
+    check_int(w, "artifacts written again", count_written(&p, NULL), 0);
+}
+
+/* A node that fails ends all stages that run; those at work are completed, and the next run goes on. */
+static void across_fails(struct world *w)
+{
+    struct played p;
+    struct err e;
+    play(&p, w, "across-fails",
+         HEAD CELLS
+         "stages:\n  one: {kind: fake, cost: 0.01}\n"
+         "  two: {kind: fake, needs: one, fail_item: 0, only: f/d/0, unless: \"${DIR}/mended\", cost: 0.01}\n"
+         "  three: {kind: fake, needs: two, cost: 0.01}\n");
+    must_fail(&p, NULL, ERR_DATA, "item 0 failed as it was told to", &e);
+    check_text(w, "the item", e.item, "two of f/d/0");
+    check(w, e.process >= 0 && e.process < w->comm.np, "process %d", e.process);
+    int64_t before = count_complete(&p, NULL);
+    check_int(w, "what needs it", completed_ns(&p, "three", "f/d/0"), -1);
+    look(&p);
+    touch(&p, "mended");
+    must_play(&p, NULL);
+    check_int(w, "artifacts written the second time", count_written(&p, NULL), 18 - before);
+    check_archive(&p, 1);
+}
+
 /* ---- failures ---- */
 
 /* On a team of all processes: each family, on the first and on the last process, at the first item and at a
@@ -492,6 +552,8 @@ int main(int argc, char **argv)
     world_init(&w, NULL, BUDGET);
     all_scopes(&w);
     one_node(&w);
+    across(&w);
+    across_fails(&w);
     fails_together(&w);
     fails_alone(&w);
     all_fail(&w);

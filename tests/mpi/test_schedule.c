@@ -85,6 +85,32 @@ static void files(struct world *w, int level)
     arena_release(&a);
 }
 
+/* What one process writes into memory in common, all see; it is empty at first, and goes without a trace. */
+static void in_common(struct world *w)
+{
+    for (int round = 0; round < 3; round++) {
+        struct comm_shared shared;
+        const size_t n = 1000 * (size_t)(round + 1);
+        if (!check(w, comm_share(&w->comm, n * sizeof(int64_t), &shared), "no memory is shared on one host"))
+            return;
+        int64_t *v = shared.memory, sum = 0;
+        for (size_t i = 0; i < n; i++)
+            sum += v[i];
+        check_int(w, "sum of new memory", sum, 0);
+        MPI_Barrier(w->comm.mpi);
+        for (size_t i = (size_t)w->comm.me; i < n; i += (size_t)w->comm.np)
+            v[i] = (int64_t)i;
+        MPI_Barrier(w->comm.mpi);
+        for (size_t i = 0; i < n; i++)
+            sum += v[i];
+        check_int(w, "sum of what all wrote", sum, (int64_t)(n * (n - 1) / 2));
+        comm_share_end(&shared);
+        comm_share_end(&shared);
+    }
+    struct comm_shared none;
+    check(w, !comm_share(&w->comm, (size_t)1 << 60, &none) && !none.memory, "more memory than there is");
+}
+
 int main(int argc, char **argv)
 {
     struct world w;
@@ -98,6 +124,7 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < 1000; i++)
         numbers(&w, i % (comm_levels(w.comm.np) + 1));
+    in_common(&w);
     int status = world_end(&w);
     MPI_Finalize();
     return status;
