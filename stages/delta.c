@@ -132,7 +132,10 @@ static err_t compare_bite(struct delta *d, struct update_part *p, int64_t t, int
     for (int i = 0; i < MAGNITUDE_BINS; i++)
         d->block.bins[i] += bins[i];
     adding_magnitudes(&d->adding, w0, n, p->words + word, bins);
-    return adding_add(&d->adding, 0, is_aside(d), t, tail_of(d, t), e);
+    TRY(adding_add(&d->adding, 0, is_aside(d), t, tail_of(d, t), e));
+    if (d->p->store != DELTA_STORES_UPDATE && tail_of(d, t))
+        adding_forget(&d->adding);
+    return ERR_OK;
 }
 
 /* Reads and compares one piece of a block. */

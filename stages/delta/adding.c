@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-void adding_begin(struct adding *x, const struct update_part *part, struct block_totals *to, int exact)
+void adding_begin(struct adding *x, struct update_part *part, struct block_totals *to, int exact)
 {
     x->part = part;
     x->begin = block_mark(part);
@@ -99,4 +99,15 @@ err_t adding_add(struct adding *x, int all, int aside, int64_t tensor, struct co
     change_add_lanes(&x->to->change, &x->change);
     size_add_lanes(&x->to->size, &x->size);
     return ERR_OK;
+}
+
+void adding_forget(struct adding *x)
+{
+    struct update_part *p = x->part;
+    const int64_t left = p->nvalues - x->added, to = x->begin.values, bytes = arithmetic_bytes(p->arithmetic);
+    count_rest(x);
+    memmove((char *)p->old_bits + to * bytes, values(x, p->old_bits, x->added), (size_t)(left * bytes));
+    memmove((char *)p->new_bits + to * bytes, values(x, p->new_bits, x->added), (size_t)(left * bytes));
+    p->nvalues = x->counted = to + left;
+    x->added = to;
 }

@@ -13,7 +13,7 @@ struct adding {
     struct change_sizes *sizes;
     struct concentration_survey *survey;
     /* private */
-    const struct update_part *part;
+    struct update_part *part;
     struct block_mark begin; /* where the block begins in it */
     struct block_totals *to;
     int64_t added, counted; /* values of the part: those that are in the sums; and by magnitude */
@@ -24,7 +24,7 @@ struct adding {
 
 /* Local. A block begins where the part ends. to: receives it. exact: the update is known by itself, so that
  * its size is not that of what changed (size_add_exact). */
-void adding_begin(struct adding *x, const struct update_part *part, struct block_totals *to, int exact);
+void adding_begin(struct adding *x, struct update_part *part, struct block_totals *to, int exact);
 
 /* Local. The part has received n elements more of the block: their bits in the base, where their bitmap words
  * begin, and their magnitudes, from which those of the changed ones follow the faster the fewer are not. May
@@ -38,5 +38,9 @@ void adding_magnitudes(struct adding *x, const void *w0, int64_t n, const uint64
  */
 err_t adding_add(struct adding *x, int all, int aside, int64_t tensor, struct concentration_tail *tail,
                  struct err *e);
+
+/* Local. Takes out of the part what is in the sums, so that the next ones are written where these were, which
+ * is near. For who needs the part's values no more. */
+void adding_forget(struct adding *x);
 
 #endif

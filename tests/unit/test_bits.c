@@ -22,7 +22,10 @@ static void put(int bytes, void *v, int64_t i, uint32_t x)
         ((uint32_t *)v)[i] = x;
 }
 
-/* One block of n elements, of which about one in `every` differs (0: none, 1: all). */
+/* One block of n elements, of which about one in `every` differs (0: none, 1: all, NEARLY_ALL: all but one in
+ * 100). */
+enum { NEARLY_ALL = 1000 };
+
 static void compare(enum isa isa, int bytes, int64_t n, unsigned every, int nonfinite)
 {
     static _Alignas(64) unsigned char a[4 * MOST], b[4 * MOST], back[4 * MOST],
@@ -34,8 +37,9 @@ static void compare(enum isa isa, int bytes, int64_t n, unsigned every, int nonf
             (uint32_t)next_random(&seed) & (bytes == 2 ? 0xbfffu : 0xbfffffffu); /* an exponent bit is 0 */
         put(bytes, a, i, x);
         put(bytes, b, i,
-            every && next_random(&seed) % every == 0 ? x ^ 1u << next_random(&seed) % (unsigned)(8 * bytes)
-                                                     : x);
+            every && (every == NEARLY_ALL ? next_random(&seed) % 100 > 0 : next_random(&seed) % every == 0)
+                ? x ^ 1u << next_random(&seed) % (unsigned)(8 * bytes)
+                : x);
     }
     if (nonfinite) {
         put(bytes, a, n - 1, bytes == 2 ? 0xff80 : 0xff800001u);
@@ -84,7 +88,7 @@ static void compares(void **state)
     (void)state;
     static const int64_t sizes[] = {0,  1,  15,  16,  17,  31,  32,  33,  63,
                                     64, 65, 127, 128, 129, 200, 640, 999, MOST};
-    static const unsigned every[] = {0, 1, 2, 7, 100};
+    static const unsigned every[] = {0, 1, 2, 7, 100, NEARLY_ALL};
     enum isa isa;
     for (int choice = 0; isa_choice(choice, &isa); choice++)
         for (int bytes = 2; bytes <= 4; bytes += 2)
