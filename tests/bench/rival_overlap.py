@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""The rival of bench_overlap: numpy's bitwise_and and a table of the set bits of 16-bit numbers, for all pairs of masks.
+"""The rivals of bench_overlap: numpy's bitwise_and and a table of the set bits of 16-bit numbers, for all pairs of masks; and its
+bitwise_count, where a numpy has that (2.0 and later).
 
-    rival_overlap.py --against PROGRAM [--processes 2] [--runs N] [--masks 21] [--bits N] [--fraction F] [--folder FOLDER] [--json FILE]
+    rival_overlap.py --against PROGRAM [--python PYTHON]... [--processes 2] [--runs N] [--masks 21] [--bits N] [--fraction F]
+                     [--folder FOLDER] [--json FILE]
 
 First the counts of bench_overlap (the path of the program) on small masks are compared with numpy's, each pair and each number of
 the consensus. Then numpy is timed on a fraction of the bits (default 1/25: it takes time in proportion) and bench_overlap on all of
@@ -9,6 +11,7 @@ them. One line per row: the median ratio over the runs, with the least and the m
 JSON lines are appended to FILE. Exit status 1 if a count differs.
 """
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -18,6 +21,8 @@ import tempfile
 import time
 
 import numpy as np
+
+import rivals
 
 PIECE = 1 << 17  # 16-bit numbers at a time, so that numpy's intermediate arrays stay in the cache
 SMALL = [(1, 1000), (2, 64), (5, 100037), (21, 1000037), (64, 300001)]  # masks, bits
@@ -51,6 +56,7 @@ def arguments():
     parser.add_argument("--fraction", type=float, default=0.04)
     parser.add_argument("--folder", metavar="FOLDER")
     parser.add_argument("--json", metavar="FILE")
+    rivals.add_arguments(parser)
     return parser.parse_args()
 
 
@@ -92,6 +98,17 @@ def numpy_pairs(masks, table):
     return time.perf_counter() - started
 
 
+def bit_counts(options, bits):
+    """Seconds of the runs, scaled to all bits, of each Python's numpy that counts bits itself; by how the table calls it."""
+    found = {}
+    for python in dict.fromkeys(options.python):
+        with rivals.left_out("overlap"), contextlib.closing(rivals.Side(python, 1, {})) as side:
+            name = f"numpy {side.about['numpy']}, bitwise_count, 1 thread"
+            found[name] = [side.ask("overlap_run", masks=options.masks, bits=bits)["sec"] * options.bits / bits
+                           for _ in range(options.runs)]
+    return found
+
+
 def row(options, what, rival, seconds, rival_seconds, target, size, note=""):
     ratio = [r / s for s, r in zip(seconds, rival_seconds)]
     middle, least, most = statistics.median(ratio), min(ratio), max(ratio)
@@ -114,6 +131,7 @@ def main():
     small = make(options.masks, bits)
     slow = [numpy_pairs(small, table) * options.bits / bits for _ in range(options.runs)]
     del small
+    counting = bit_counts(options, bits)
     with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
         folder = ["--folder", options.folder] if options.folder else []
         bench(options, "--masks", options.masks, "--bits", options.bits, "--runs", options.runs, "--json", out.name, *folder)
@@ -122,6 +140,9 @@ def main():
     size = found["bytes"]
     row(options, f"all pairs of {what}", "numpy", found["pairs"], slow, 20, size,
         f"  (numpy on {options.fraction:.3g} of the bits, scaled)")
+    for name, seconds in counting.items():
+        row(options, f"all pairs of {what}", name, found["pairs"], seconds, None, size,
+            f"  (numpy on {options.fraction:.3g} of the bits, scaled)")
     row(options, f"all pairs of {what}, in memory", "reading memory", found["pairs"], found["read"], 0.5, size)
     row(options, f"pairs and consensus of {what}", "reading memory", found["pairs_consensus"], found["read"], None, size)
     if options.folder:

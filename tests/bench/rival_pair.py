@@ -1,28 +1,32 @@
 #!/usr/bin/python3
-"""The rival of delta: the arithmetic of the published sparsity script (arXiv:2505.11711) in torch, on tensors of the same pair.
+"""The rivals of delta in torch, on tensors of the same pair: the arithmetic of the published sparsity script (arXiv:2505.11711), and the
+best loop that counts as little as can be asked for.
 
-    rival_pair.py BASE TUNED FOLDER [--against PROGRAM [--processes 2]] [--runs N] [--tensors PREFIX] [--threads 2] [--json FILE]
+    rival_pair.py BASE TUNED FOLDER --against PROGRAM [--python PYTHON]... [--processes 2] [--runs N] [--tensors PREFIX] [--threads N]
+                  [--json FILE]
 
 The script takes the difference of each tensor in bf16, joins all of them, counts the zeros, and asks torch.isclose for each of the
 four tolerances of the paper's table 6; per layer it takes the mean over tensors of the share that is not zero. Here it does so with
 the tensors whose names begin with PREFIX (default: all layers, without the embeddings), which are in memory before the clock starts;
-its rate is that of their bytes. --against takes turns with bench_pair (the path of the program) on the whole pair, whose clock
-includes the reading, and says how many times faster it was, from round to round, and whether every count is the same. FOLDER is
-bench_pair's for artifacts. JSON lines are appended to FILE.
+its rate is that of their bytes. The loop goes over both files, which it reads, in pieces, and counts of each what is not zero and what
+is beyond one tolerance; it is the quickest, in a trial, of mapped files and files read into two buffers, of pieces of four sizes, and,
+in a row of its own, compiled by torch.compile. Debian's torch, and that of each PYTHON, take turns with bench_pair (the path of the
+program) on the whole pair, whose clock includes the reading; a line per row says how many times faster that was, and whether every
+count is the same. FOLDER is bench_pair's for artifacts. JSON lines are appended to FILE. Exit status 1 where counts differ.
 """
 import argparse
 import json
 import os
-import re
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
-import time
+
+import rivals
 
 TOLERANCES = [1e-8, 1e-7, 1e-6, 1e-5]
-TARGET = 100
+PIECES = {"eager": [1 << 16, 1 << 18, 1 << 20, 1 << 22], "compiled": [1 << 14, 1 << 16, 1 << 18, 1 << 20]}  # parameters
+TARGETS = {"script": 100, "eager": 10, "compiled": 10}
 
 
 def arguments():
@@ -30,48 +34,13 @@ def arguments():
     parser.add_argument("base")
     parser.add_argument("tuned")
     parser.add_argument("folder")
-    parser.add_argument("--against", metavar="PROGRAM")
+    parser.add_argument("--against", metavar="PROGRAM", required=True)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--tensors", metavar="PREFIX", default="model.layers.")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", metavar="FILE")
+    rivals.add_arguments(parser)
     return parser.parse_args()
-
-
-def read_model(torch, folder, prefix):
-    """The bf16 tensors of a checkpoint whose names begin with the prefix, in the order of the file, and the parameters of all."""
-    with open(os.path.join(folder, "model.safetensors"), "rb") as f:
-        length = struct.unpack("<Q", f.read(8))[0]
-        header = json.loads(f.read(length))
-        header.pop("__metadata__", None)
-        tensors, parameters = {}, 0
-        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-            first, end = entry["data_offsets"]
-            parameters += (end - first) // 2
-            if not name.startswith(prefix):
-                continue
-            assert entry["dtype"] == "BF16", name
-            f.seek(8 + length + first)
-            tensors[name] = torch.frombuffer(bytearray(f.read(end - first)), dtype=torch.bfloat16).reshape(entry["shape"])
-    return tensors, parameters
-
-
-def script(torch, base, tuned):
-    """What the published script computes. Counts for all tensors together, and non-zero elements by tensor."""
-    deltas, nonzero, layers = [], {}, {}
-    for name, before in base.items():
-        delta = tuned[name] - before
-        deltas.append(delta.flatten())
-        nonzero[name] = int((delta != 0).sum())
-        layer = re.match(r"model\.layers\.(\d+)\.", name)
-        if layer:
-            layers.setdefault(int(layer[1]), []).append(nonzero[name] / delta.numel())
-    everything = torch.cat(deltas)
-    zeros = int((everything == 0).sum())
-    close = [int(torch.isclose(everything, torch.zeros_like(everything), atol=t).sum()) for t in TOLERANCES]
-    density = {layer: statistics.fmean(shares) for layer, shares in layers.items()}
-    return zeros, close, nonzero, density
 
 
 def ours(options):
@@ -84,64 +53,92 @@ def ours(options):
         return json.loads(out.readline())
 
 
-def counts_differ(path, found):
-    """Lines on each count of delta's artifact that is not that of the script."""
+def artifact(options):
+    """Rows of delta's artifact: tensors by name, updated elements by name and tolerance, mean density by layer."""
     import h5py
-    zeros, close, nonzero, density = found
-    with h5py.File(path) as f:
+    with h5py.File(os.path.join(options.folder, "none.h5")) as f:
         tensors = {r["tensor"].decode(): r for r in f["tables/tensors"][()]}
         updated = {(r["tensor"].decode(), float(r["tolerance"])): int(r["updated"])
                    for r in f["tables/tensor_sparsity"][()] if r["criterion"] == b"absolute"}
         layers = {int(r["layer"]): float(r["mean_tensor_density"]) for r in f["tables/layers"][()]}
+    return tensors, updated, layers
+
+
+def script_differs(made, found):
+    """Lines on each count of delta's artifact that is not that of the script."""
+    tensors, updated, layers = made
+    nonzero = found["nonzero"]
     complete = {int(t["layer"]) for t in tensors.values()} - {int(t["layer"]) for name, t in tensors.items() if name not in nonzero}
     parameters = sum(int(tensors[name]["parameters"]) for name in nonzero)
     pairs = [(f"{name}: not zero", int(tensors[name]["nonzero"]), n) for name, n in nonzero.items()]
-    pairs.append(("zeros", parameters - sum(int(tensors[name]["nonzero"]) for name in nonzero), zeros))
-    for t, n in zip(TOLERANCES, close):
+    pairs.append(("zeros", parameters - sum(int(tensors[name]["nonzero"]) for name in nonzero), found["zeros"]))
+    for t, n in zip(TOLERANCES, found["close"]):
         pairs.append((f"close at {t:g}", parameters - sum(updated[name, t] for name in nonzero), n))
     wrong = [f"{what}: {mine}, torch {theirs}" for what, mine, theirs in pairs if mine != theirs]
-    return wrong + [f"layer {n}: {layers[n]}, torch {d}" for n, d in density.items()
-                    if n in complete and abs(layers[n] - d) > 1e-12]
+    return wrong + [f"layer {n}: {layers[n]}, torch {d}" for n, d in found["density"] if n in complete and abs(layers[n] - d) > 1e-12]
+
+
+def loop_differs(made, found):
+    tensors, updated, _ = made
+    wrong = [f"{name}: not zero: {int(tensors[name]['nonzero'])}, torch {n}" for name, n in found["nonzero"].items()
+             if int(tensors[name]["nonzero"]) != n]
+    beyond = sum(updated[name, TOLERANCES[-1]] for name in found["nonzero"])
+    return wrong + ([f"beyond {TOLERANCES[-1]:g}: {beyond}, torch {found['beyond']}"] if beyond != found["beyond"] else [])
+
+
+def prepare(options, side):
+    """The rows of a torch: kind, and how the table names it."""
+    size = side.ask("pair_load", base=options.base, tuned=options.tuned, prefix=options.tensors)["parameters"]
+    if size == 0:
+        sys.exit(f"rival_pair: no tensor of {options.base} begins with {options.tensors}")
+    kinds = {"script": f"the published script's arithmetic in {side.name()}, {options.threads} threads"}
+    for how in side.forms():
+        with rivals.left_out(f"loop, {how}"):
+            best = side.ask("loop_choose", how=how, chunks=PIECES[how])
+            print(f"{side.name()}, {how} loop, GB/s by pieces: "
+                  + ", ".join(f"{way}: {4e-9 * rate:.2f}" for way, rate in best["tried"].items()), flush=True)
+            kinds[how] = (f"the best {how} loop in {side.name()}, {options.threads} threads: files {best['reading']}, "
+                          f"{best['chunk']} parameters at once, reading included")
+    return size, kinds
+
+
+def run(side, kind, size):
+    """Bytes a second of one run, and what was found."""
+    found = side.ask("pair_script") if kind == "script" else side.ask("loop_run", how=kind)
+    return 4e-9 * (size if kind == "script" else found["parameters"]) / found["sec"], found
+
+
+def row(options, rival, kind, size, pairs, what, wrong):
+    ratio = [mine["gb_per_sec"] / rate for rate, mine in pairs]
+    rate, theirs = statistics.median(mine["gb_per_sec"] for _, mine in pairs), statistics.median(rate for rate, _ in pairs)
+    print(f"{what:34} {rate:7.2f} GB/s  {rival} {theirs:7.3f} GB/s  ratio {statistics.median(ratio):.1f} "
+          f"({min(ratio):.1f} to {max(ratio):.1f})  counts {'DIFFER' if wrong else 'equal'}", flush=True)
+    rivals.write(options.json, {"what": what, "rival": rival, "ratio": statistics.median(ratio), "least": min(ratio), "most": max(ratio),
+                                "target": TARGETS[kind], "runs": len(ratio), "gb_per_sec": rate, "rival_gb_per_sec": theirs,
+                                "rival_script_parameters": size, "equal": not wrong})
 
 
 def main():
     options = arguments()
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = str(options.threads)
-    # Only now: it reads the environment as it is loaded.
-    import torch
-    torch.set_num_threads(options.threads)
-    base, parameters = read_model(torch, options.base, options.tensors)
-    tuned, _ = read_model(torch, options.tuned, options.tensors)
-    size = sum(t.numel() for t in base.values())
-    if size == 0:
-        sys.exit(f"rival_pair: no tensor of {options.base} begins with {options.tensors}")
-    seconds, against = [], []
-    for _ in range(options.runs):
-        started = time.perf_counter()
-        found = script(torch, base, tuned)
-        seconds.append(time.perf_counter() - started)
-        if options.against:
-            against.append(ours(options))
-    rates = [4e-9 * size / s for s in seconds]
-    print(f"torch, script's arithmetic: {statistics.median(rates):.3f} GB/s with {options.threads} threads on {size} of {parameters} "
-          f"parameters, " + " ".join(f"{s:.2f} s" for s in seconds), flush=True)
-    if not options.against:
-        return 0
-    wrong = counts_differ(os.path.join(options.folder, "none.h5"), found)
-    for line in wrong:
-        print(f"rival_pair: counts differ: {line}")
-    ratio = [row["gb_per_sec"] / rate for row, rate in zip(against, rates)]
-    rate = statistics.median(row["gb_per_sec"] for row in against)
-    what, rival = against[0]["what"], f"the published script's arithmetic in torch, {options.threads} threads"
-    print(f"{what:34} {rate:7.2f} GB/s  torch {statistics.median(rates):7.3f} GB/s  ratio {statistics.median(ratio):.1f} "
-          f"({min(ratio):.1f} to {max(ratio):.1f})  counts {'DIFFER' if wrong else 'equal'}", flush=True)
-    if options.json:
-        with open(options.json, "a") as f:
-            f.write(json.dumps({"what": what, "rival": rival, "ratio": statistics.median(ratio), "least": min(ratio),
-                                "most": max(ratio), "target": TARGET, "runs": options.runs, "gb_per_sec": rate,
-                                "rival_gb_per_sec": statistics.median(rates), "rival_sec": seconds,
-                                "rival_parameters": size, "equal": not wrong}) + "\n")
+    wrong = []
+    with rivals.sides(options) as sides:
+        for side in sides:  # one after the other: each has the pair in memory
+            with rivals.left_out("delta"):
+                size, kinds = prepare(options, side)
+                pairs, differ, what = {}, {}, ""
+                for _ in range(options.runs):
+                    for kind in kinds:
+                        mine = ours(options)
+                        what = mine["what"]
+                        rate, found = run(side, kind, size)
+                        pairs.setdefault(kind, []).append((rate, mine))
+                        differ[kind] = (script_differs if kind == "script" else loop_differs)(artifact(options), found)
+                for kind, rival in kinds.items():
+                    for line in differ[kind]:
+                        print(f"rival_pair: counts differ: {line}")
+                    row(options, rival, kind, size, pairs[kind], what, differ[kind])
+                    wrong += differ[kind]
+                side.ask("forget")
     return 1 if wrong else 0
 
 

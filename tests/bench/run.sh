@@ -10,22 +10,25 @@
 #   --processes N      (default 2)
 #   --folder FOLDER    data in memory (default /dev/shm/sinew-bench, 5 GB)
 #   --disk FOLDER      data on disk (default build/bench/data, 26 GB for the larger row of memory, which is left out if there is less)
+#   --python PYTHON    the torch of this Python too, as a rival beside Debian's: PyTorch's own in a virtual environment, say, with a
+#                      C++ compiler at hand for torch.compile; may be repeated. What is not there is left out with a line
 #   --record FILE      the table with a description of the machine to FILE; --date TEXT: and that date
 # The same rows as JSON lines: build/bench/bench.json. Both folders are removed at the end. tests/bench/README.md says more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 all="pair types scaled rank overlap entropy memory nodes scaling"
-folder=/dev/shm/sinew-bench disk=$PWD/build/bench/data quick="" runs="" slow_runs="" np=2 record=() groups=""
+folder=/dev/shm/sinew-bench disk=$PWD/build/bench/data quick="" runs="" slow_runs="" np=2 record=() python=() groups=""
 usage() { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}" >&2; exit 2; }
 while [ $# -gt 0 ]; do
     case $1 in
     --quick) quick=1 && shift && continue ;;
-    --runs | --slow-runs | --processes | --folder | --disk | --record | --date) [ $# -ge 2 ] || usage ;;&
+    --runs | --slow-runs | --processes | --folder | --disk | --python | --record | --date) [ $# -ge 2 ] || usage ;;&
     --runs) runs=$2 ;;
     --slow-runs) slow_runs=$2 ;;
     --processes) np=$2 ;;
     --folder) folder=$2 ;;
     --disk) disk=$2 ;;
+    --python) python+=("$1" "$2") ;;
     --record | --date) record+=("$1" "$2") ;;
     *)
         case " $all read shards " in *" $1 "*) groups+=" $1" && shift && continue ;; esac
@@ -35,7 +38,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 groups=${groups:-$all} runs=${runs:-${quick:+1}} runs=${runs:-5} slow_runs=${slow_runs:-${quick:+1}}
-export BENCH_FOLDER=$folder OPENBLAS_NUM_THREADS=1
+export BENCH_FOLDER=$folder OPENBLAS_NUM_THREADS=1 TORCHINDUCTOR_CACHE_DIR=$PWD/build/bench/inductor
 if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
@@ -73,9 +76,9 @@ group_pair() {
     echo "bench: pair: data in $folder"
     mpi $bin/sinew run tests/bench/pair.yaml -q
     mpi $bin/bench_pair "$folder/base" "$folder/tuned" "$folder" --runs "$runs" --json "$json"
-    if has torch h5py; then
+    if has numpy h5py; then
         /usr/bin/python3 tests/bench/rival_pair.py "$folder/base" "$folder/tuned" "$folder" --against $bin/bench_pair \
-            --processes "$np" --runs "$runs" --json "$json" ${quick:+--tensors model.layers.0.}
+            "${python[@]}" --processes "$np" --runs "$runs" --json "$json" ${quick:+--tensors model.layers.0.}
     fi
 }
 
@@ -88,21 +91,20 @@ group_scaled() {
 }
 
 group_rank() {
-    has numpy torch || return 0
-    /usr/bin/python3 tests/bench/rival_rank.py --against $bin/bench_rank --processes "$np" --runs "${slow_runs:-1}" --json "$json" \
-        ${quick:+--scale 8}
+    /usr/bin/python3 tests/bench/rival_rank.py --against $bin/bench_rank "${python[@]}" --processes "$np" \
+        --runs "${slow_runs:-1}" --json "$json" ${quick:+--scale 8}
 }
 
 group_overlap() {
     has numpy || return 0
-    /usr/bin/python3 tests/bench/rival_overlap.py --against $bin/bench_overlap --processes "$np" --runs "$runs" --json "$json" \
-        --folder "$folder" ${quick:+--bits 20000000}
+    /usr/bin/python3 tests/bench/rival_overlap.py --against $bin/bench_overlap "${python[@]}" --processes "$np" --runs "$runs" \
+        --json "$json" --folder "$folder" ${quick:+--bits 20000000}
 }
 
 group_entropy() {
-    has numpy torch || return 0
-    /usr/bin/python3 tests/bench/rival_entropy.py --against $bin/bench_entropy --processes "$np" --runs "$runs" --json "$json" \
-        --folder "$folder" ${quick:+--rows 256}
+    has numpy h5py || return 0
+    /usr/bin/python3 tests/bench/rival_entropy.py --against $bin/bench_entropy "${python[@]}" --processes "$np" --runs "$runs" \
+        --json "$json" --folder "$folder" ${quick:+--rows 256}
 }
 
 group_memory() {
@@ -140,7 +142,7 @@ for group in $groups; do
     echo "bench: $group took $((SECONDS - started)) s"
 done
 echo
-/usr/bin/python3 tests/bench/table.py "$json" --processes "$np" ${quick:+--trial} "${record[@]}"
+/usr/bin/python3 tests/bench/table.py "$json" --processes "$np" "${python[@]}" ${quick:+--trial} "${record[@]}"
 echo
 echo "bench: $SECONDS s in all; rows as JSON in $json"
 if [ -n "$failed" ]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The one table of tests/bench/run.sh, from the JSON lines that its programs wrote.
 
-    table.py JSON [--trial] [--record FILE] [--date TEXT] [--processes 2]
+    table.py JSON [--trial] [--record FILE] [--date TEXT] [--processes 2] [--python PYTHON]...
 
 A line is a row of the table if it has a ratio: what was measured; the rival; ratio, the median over the runs, and its least and most;
 target, null where there is none; runs. With `"better": "less"` the ratio must not exceed the target instead of reaching it, `unit` is
@@ -16,6 +16,8 @@ import platform
 import re
 import subprocess
 import sys
+
+import rivals
 
 HEAD = ["what", "rival", "ratio", "target", "met", "spread", "runs"]
 RIGHT = {"ratio", "target", "runs"}
@@ -100,11 +102,17 @@ def vectors():
     return ", ".join(f for f in ("avx2", "fma", "avx512f", "avx512bw", "avx512_vpopcntdq", "avx512_bf16") if " %s " % f in flags)
 
 
-def machine(processes):
+def torches(pythons):
+    """The torches of Debian's Python and of these, each with its BLAS."""
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "rivals.py")
+    found = [said(sys.executable, program, python) for python in [rivals.DEBIAN] + pythons]
+    return [text for text in found if text] or ["no torch"]
+
+
+def machine(processes, pythons):
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     caches = [said("getconf", name) for name in ("LEVEL1_DCACHE_SIZE", "LEVEL2_CACHE_SIZE", "LEVEL3_CACHE_SIZE")]
     caches = ["%d KiB" % (int(c) // 1024) if c and c.isdigit() and int(c) else "?" for c in caches]
-    torch = said(sys.executable, "-c", "import torch; print(torch.__version__)")
     commit = said("git", "-C", root, "describe", "--always", "--dirty", "--abbrev=12")
     return [("processor", "%s, %d cores, %s" % (first("/proc/cpuinfo", r"^model name\s*:(.*)$"), os.cpu_count(), vectors())),
             ("caches", "level 1 data %s, level 2 %s, level 3 %s" % tuple(caches)),
@@ -114,8 +122,8 @@ def machine(processes):
             ("libraries", "Open MPI %s, HDF5 %s, OpenBLAS %s, ScaLAPACK %s" % (
                 package("libopenmpi3"), package("libhdf5-openmpi-103-1"), package("libopenblas0-pthread"),
                 package("libscalapack-openmpi2.2"))),
-            ("rivals", "torch %s, numpy %s" % (torch or "none", said(sys.executable, "-c", "import numpy; print(numpy.__version__)")
-                                               or "none")),
+            ("rivals", "%s, numpy %s" % (", ".join(torches(pythons)),
+                                         said(sys.executable, "-c", "import numpy; print(numpy.__version__)") or "none")),
             ("sinew", "commit %s, %d processes" % (commit or "unknown", processes))]
 
 
@@ -126,6 +134,7 @@ def main():
     parser.add_argument("--record", metavar="FILE")
     parser.add_argument("--date", metavar="TEXT")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--python", action="append", default=[], metavar="PYTHON")
     options = parser.parse_args()
     rows = read(options.json)
     if options.trial:
@@ -133,7 +142,7 @@ def main():
     table = render(rows) + ("A trial on little data, one run of each: no target applies.\n" if options.trial else "")
     print(table, end="")
     if options.record:
-        about = machine(options.processes) + ([("date", options.date)] if options.date else [])
+        about = machine(options.processes, options.python) + ([("date", options.date)] if options.date else [])
         with open(options.record, "w") as f:
             f.write("A reference run of tests/bench/run.sh\n\n")
             f.writelines("%-10s %s\n" % pair for pair in about)
