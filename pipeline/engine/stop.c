@@ -120,6 +120,15 @@ static double age_of(pid_t pid)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
+/* Seconds from the start of the launcher of several processes, this one's parent, to this one's. Not of one
+ * that was there long before: a daemon that starts many programs. */
+static double launcher_sec(const struct comm *world)
+{
+    enum { LONGEST_SEC = 60 };
+    double sec = world->np > 1 ? age_of(getppid()) - age_of(getpid()) : 0;
+    return sec > 0 && sec <= LONGEST_SEC ? sec : 0;
+}
+
 /* Process 0. Seconds that are left, infinite where nobody says how many. A limit that was given began when
  * what the user started did, this process or the launcher of several; PBS tells the length of the job, which
  * began when its shell, the leader of the session, did. */
@@ -222,10 +231,9 @@ err_t stop_start(struct stop *s, struct comm *world, const char *limit, const ch
     *s = (struct stop){
         .world = world, .file = file, .mark = mark, .polled_sec = now, .end_sec = world->start_sec};
     if (world->me == 0) {
-        double own = fmax(0, age_of(getpid())), whole = world->np > 1 ? fmax(own, age_of(getppid())) : own;
         s->marked = access(mark, F_OK) == 0;
-        told[1] = whole - own;
-        seconds_left(limit, whole, &told[0], e);
+        told[1] = launcher_sec(world);
+        seconds_left(limit, fmax(0, age_of(getpid())) + told[1], &told[0], e);
     }
     if (e->code == ERR_OK)
         arena_array(a, "stop.notices", world->np, &s->notices, e);
