@@ -7,10 +7,10 @@
 #include <string.h>
 
 enum {
-    LIST = 1 << 19, /* sizes kept as they are: 2 MiB */
-    MOST_BINS = 96, /* that are counted: 12 MiB of counts */
-    WIDEST = 64,    /* bins on either side of where a share may end */
-    PACKED = 1024,  /* elements looked at in one go */
+    LIST = 1 << 19,        /* sizes kept as they are: 2 MiB */
+    MOST_BINS = 96,        /* that are counted: 12 MiB of counts */
+    WIDEST = 64,           /* bins on either side of where a share may end */
+    PACKED = LARGEST_MOST, /* elements looked at in one go */
     BINS = 1 << (31 - CONCENTRATION_REST)
 };
 
@@ -54,28 +54,17 @@ struct concentration_guess concentration_guess_known(const struct concentration_
 
 /* ---- adding ---- */
 
-/* Where a size is: 2 k above window k and below the one before, 2 k + 1 within it; 2 n below all. */
-struct edges {
-    uint32_t at[2 * CONCENTRATION_SHARES];
-};
-
-static struct edges edges_of(const struct concentration_guess *g)
+static struct largest_edges edges_of(const struct concentration_guess *g)
 {
-    struct edges x = {{0}};
+    struct largest_edges x = {.exponent = 0};
     for (int k = 0; k < g->n; k++) {
-        x.at[2 * k] = (uint32_t)(g->hi[k] + 1) << CONCENTRATION_REST;
-        x.at[2 * k + 1] = (uint32_t)g->lo[k] << CONCENTRATION_REST;
+        x.edge[2 * k] = (uint32_t)(g->hi[k] + 1) << CONCENTRATION_REST;
+        x.edge[2 * k + 1] = (uint32_t)g->lo[k] << CONCENTRATION_REST;
+        x.exponent = x.edge[2 * k + 1] >> SQUARES_MANTISSA;
     }
     return x;
 }
-
-static inline int place_of(const struct edges *x, uint32_t size)
-{
-    int place = 0;
-    for (int i = 0; i < 2 * CONCENTRATION_SHARES; i++)
-        place += size < x->at[i];
-    return place;
-}
+_Static_assert((int)LARGEST_WINDOWS == (int)CONCENTRATION_SHARES, "a window for each share");
 
 static int64_t bins_of(const struct concentration_guess *g)
 {
@@ -97,33 +86,40 @@ static int64_t counter_of(const struct concentration_guess *g, uint32_t size)
 
 /* What one call adds to a tail. */
 struct tail_run {
-    struct edges edges;
-    struct squares_run run[CONCENTRATION_SHARES + 1]; /* the last of what is below, and of what is listed */
-    int64_t n;
+    struct largest_edges edges;
+    unsigned __int128 squares[CONCENTRATION_SHARES]; /* m^2, of the edges' exponent */
 };
 
 static void end_run(struct concentration_tail *t, struct tail_run *x)
 {
-    for (int k = 0; k < t->guess.n; k++)
-        squares_of_run(&x->run[k], &t->above[k]);
-    memset(x->run, 0, sizeof x->run);
-    x->n = 0;
+    for (int k = 0; k < t->guess.n; k++) {
+        squares_to(x->squares[k], (int)x->edges.exponent, &t->above[k]);
+        x->squares[k] = 0;
+    }
 }
 
-/* Adds sizes, at most PACKED, which may be the list's behind those that it holds. Without branches, which
- * would be hard to foretell. */
-static void add_sizes(struct concentration_tail *t, struct tail_run *x, const uint32_t *size, int64_t n)
+/* The region of a size that is in one. */
+static int region_of(const struct largest_edges *x, uint32_t size)
 {
-    for (int64_t i = 0; i < n; i++) {
-        const uint32_t one = size[i];
-        const int place = place_of(&x->edges, one), listed = place & 1;
-        t->list[t->nlist] = one;
-        t->nlist += listed;
-        squares_add(&x->run[listed ? CONCENTRATION_SHARES : place / 2], one);
+    int k = 0;
+    while (size < x->edge[2 * k])
+        k++;
+    return k;
+}
+
+/* Adds sizes, at most PACKED, which may be the list's behind those that it holds. */
+static void add_sizes(struct concentration_tail *t, struct tail_run *x, enum isa isa, const uint32_t *size,
+                      int64_t n)
+{
+    struct largest_sums sums;
+    t->nlist += largest_split(isa, &x->edges, size, n, t->list + t->nlist, &sums);
+    for (int k = 0; k < t->guess.n; k++)
+        x->squares[k] += sums.squares[k];
+    for (int64_t i = 0; i < sums.nodd; i++) { /* far above */
+        const uint64_t m = squares_mantissa(sums.odd[i]);
+        squares_to(m * m, (int)(sums.odd[i] >> SQUARES_MANTISSA),
+                   &t->above[region_of(&x->edges, sums.odd[i])]);
     }
-    x->n += n;
-    if (x->n > SQUARES_MOST - PACKED)
-        end_run(t, x);
 }
 
 /* Narrows the windows towards their middles until they have few enough bins. */
@@ -143,8 +139,12 @@ static void narrow(struct concentration_tail *t, struct tail_run *x)
     end_run(t, x);
     x->edges = edges_of(g);
     t->nlist = 0;
-    for (int64_t i = 0; i < n; i += PACKED)
-        add_sizes(t, x, t->list + i, min64(n - i, PACKED));
+    for (int64_t i = 0; i < n; i += PACKED) { /* from a copy: whole vectors are written behind what is kept */
+        uint32_t size[PACKED];
+        const int64_t part = min64(n - i, PACKED);
+        memcpy(size, t->list + i, (size_t)part * sizeof *size);
+        add_sizes(t, x, ISA_PORTABLE, size, part);
+    }
 }
 
 /* Counts what the list holds, one counter for each size that there can be. */
@@ -168,7 +168,7 @@ static err_t make_room(struct concentration_tail *t, struct tail_run *x, struct 
         narrow(t, x);
     if (t->nlist > LIST - PACKED)
         TRY(count_list(t, a, e));
-    return arena_grow(a, "concentration.list", t->nlist + PACKED, &t->cap, &t->list, e);
+    return arena_grow(a, "concentration.list", t->nlist + PACKED + LARGEST_SLACK, &t->cap, &t->list, e);
 }
 
 enum { MOST_TAILS = 2 };
@@ -176,21 +176,21 @@ enum { MOST_TAILS = 2 };
 err_t concentration_tails_add(struct concentration_tail *const *tails, int ntails, enum isa isa,
                               const float *w0, const float *w1, int64_t n, struct arena *a, struct err *e)
 {
-    struct tail_run x[MOST_TAILS] = {{.n = 0}};
+    struct tail_run x[MOST_TAILS] = {{.squares = {0}}};
     uint32_t large[PACKED + LARGEST_SLACK], least = LARGEST_INFINITE;
     for (int k = 0; k < ntails; k++) {
         const struct concentration_guess *g = &tails[k]->guess;
         tails[k]->used = 1;
         x[k].edges = edges_of(g);
-        if (g->n > 0 && x[k].edges.at[2 * g->n - 1] < least)
-            least = x[k].edges.at[2 * g->n - 1];
+        if (g->n > 0 && x[k].edges.edge[2 * g->n - 1] < least)
+            least = x[k].edges.edge[2 * g->n - 1];
     }
     for (int64_t i = 0, part; i < n && least < LARGEST_INFINITE; i += part) {
         part = min64(n - i, PACKED);
         const int64_t found = largest_pack(isa, w0 + i, w1 + i, part, least, large);
         for (int k = 0; k < ntails; k++) {
             TRY(make_room(tails[k], &x[k], a, e));
-            add_sizes(tails[k], &x[k], large, found);
+            add_sizes(tails[k], &x[k], isa, large, found);
         }
     }
     for (int k = 0; k < ntails; k++)

@@ -24,6 +24,6 @@ AVX2 static int64_t pack(const float *a, const float *b, int64_t n, uint32_t lea
     return found + largest_pack_portable(a + i, b + i, n - i, least, out + found);
 }
 
-const struct largest_loops largest_avx2 = {.pack = pack};
+const struct largest_loops largest_avx2 = {.pack = pack, .split = largest_split_portable};
 
 #endif
