@@ -186,10 +186,10 @@ static void hear(struct stop *s)
 }
 
 /* Would what may come before the next agreement, and the end, reach beyond the limit? The longest of both so
- * far, and half as much again: on a busy machine no two are alike. */
+ * far, and a quarter as much again: on a busy machine no two are alike. */
 static int is_late(const struct stop *s, double from_sec, double sec)
 {
-    return from_sec + 1.5 * (sec + s->end_sec) >= s->deadline_sec;
+    return from_sec + 1.25 * (sec + s->end_sec) >= s->deadline_sec;
 }
 
 static void look(struct stop *s, double now)

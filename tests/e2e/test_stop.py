@@ -129,7 +129,7 @@ class Stop(lib.Case):
         """Cut again and again it gets there, and each time before the limit. The limit counts from the start of the program."""
         ends = []
         for np in (0, 2, 1, 3, 0, 2, 1, 3, 0, 0, 0, 0):
-            run = lib.run_sinew(np, ["run", self.config, "--time-limit", "%gs" % (1.2 + 0.4 * len(ends))], cwd=self.dir)
+            run = lib.run_sinew(np, ["run", self.config, "--time-limit", "%gs" % (1.2 * 1.25 ** len(ends))], cwd=self.dir)
             ends.append(run.returncode)
             if run.returncode == 0:
                 break
