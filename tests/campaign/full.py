@@ -25,7 +25,7 @@ import sinewlib as lib  # noqa: E402
 
 SLOWER = float(os.environ.get("SINEW_TEST_SLOWER", "1"))
 LIMIT_SEC = 60
-KINDS = ("bytes", "bytes", "bytes", "files", "quota", "quota", "readonly", "remount", "removed", "renamed", "start")
+KINDS = ("bytes", "files", "quota", "readonly", "remount", "removed", "renamed", "start", "bytes", "bytes", "quota")
 REASONS = {"quota": 122, "readonly": 30}
 WORDS = {"bytes": "free on that file system", "files": "can hold no more files", "quota": "the disk quota is used up", "readonly": "the file system is read-only",
          "remount": "the file system is read-only"}
