@@ -80,7 +80,7 @@ SCHEMA(
            "no squared singular value was off by more than this share of sigma_max^2 where it was counted; "
            "NaN where all were computed"),
     C_REAL("sigma_least", "weight units",
-           "no singular value is less, by the proof in float32; NaN where there is none"));
+           "no singular value that counts is less, by the proof in float32; NaN where there is none"));
 
 static const struct dataset rank_datasets[] = {
     {.name = "/spectra",

@@ -76,7 +76,7 @@ struct grid_count {
     double stable_rank; /* squared Frobenius norm / sigma_max^2; 0 for a zero matrix */
     double rounding; /* no squared singular value is off by more than this share of sigma_max^2 where it was
                         counted; NaN by GRID_GRAM */
-    double sigma_least; /* no singular value is less, which is proved; NaN where nothing is */
+    double sigma_least; /* none that counts is less, which is proved; NaN where nothing is */
 };
 
 /* Collective on g's team, by GRID_GRAM. Counts singular values above a bound without computing them:
