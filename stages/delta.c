@@ -587,7 +587,7 @@ const struct stage stage_delta = {
     .check = delta_check,
     .matches = delta_matches,
     .plan = delta_plan,
-    .work = (const struct stage_work[]){WORK("bf16", 1.7e9), WORK("f32", 0.15e9), WORK("decoded", 3e9),
+    .work = (const struct stage_work[]){WORK("bf16", 1.7e9), WORK("f32", 0.35e9), WORK("decoded", 3e9),
                                         WORK("stored", 1.6e9), WORK_END},
     .tables = delta_tables,
     .datasets = update_datasets,

@@ -54,7 +54,7 @@ AVX512 static int64_t split(const struct largest_edges *x, const uint32_t *size,
     for (int k = 0; k < LARGEST_WINDOWS; k++)
         sum[k] = _mm512_setzero_si512();
     for (int64_t i = 0; i < n; i += 16) {
-        const __mmask16 some = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : (__mmask16)-1;
+        const __mmask16 some = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffffu);
         const __m512i s = _mm512_maskz_loadu_epi32(some, size + i), biased = _mm512_srli_epi32(s, 23),
                       octave = _mm512_sub_epi32(biased, exponent), low = _mm512_and_si512(s, rest);
         const struct size_places p = places_of(x, s, some);
