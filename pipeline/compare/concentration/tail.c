@@ -81,7 +81,7 @@ static int64_t counter_of(const struct concentration_guess *g, uint32_t size)
     int k = 0;
     for (; size >> CONCENTRATION_REST < g->lo[k]; k++)
         before += g->hi[k] - g->lo[k] + 1;
-    return ((before - g->lo[k]) << CONCENTRATION_REST) + size;
+    return (before - g->lo[k]) * CONCENTRATION_WITHIN + size;
 }
 
 /* What one call adds to a tail. */

@@ -75,8 +75,12 @@ AVX512 static int64_t split(const struct largest_edges *x, const uint32_t *size,
         for (unsigned left = odd; left != 0; left &= left - 1)
             sums->odd[sums->nodd++] = size[i + __builtin_ctz(left)];
     }
-    for (int k = 0; k < LARGEST_WINDOWS; k++)
-        sums->squares[k] += (uint64_t)_mm512_reduce_add_epi64(sum[k]);
+    for (int k = 0; k < LARGEST_WINDOWS; k++) {
+        uint64_t lane[8]; /* the compiler's own sum of them is one of signed numbers, which this fills */
+        _mm512_storeu_si512(lane, sum[k]);
+        for (int i = 0; i < 8; i++)
+            sums->squares[k] += lane[i];
+    }
     return listed;
 }
 
