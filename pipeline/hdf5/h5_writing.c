@@ -27,6 +27,7 @@
 enum {
     PIECE_BYTES = 1 << 19,   /* hashed and then written, while it is in the cache */
     RESERVE_BYTES = 1 << 20, /* room is asked for in no smaller parts */
+    PUSH_BYTES = 1 << 25,    /* and so much is handed to the disk at once */
     LOCK_BYTES = 1 << 16,    /* locks end at multiples of it, and so do pages */
     ALIGN_FROM = 1 << 18,    /* bytes of what HDF5 places at a multiple of a block of digests */
     MEMORY = 0x01021994, /* a file system as statfs calls it: tmpfs, which would fill the room with zeros */
@@ -43,6 +44,8 @@ struct writing {
     haddr_t size; /* of the file, as far as this process has made it */
     int reserves; /* this process reserves what HDF5 allocates */
     haddr_t reserved;
+    int pushes; /* there is a disk behind it */
+    size_t pushed;
     struct err error;
 };
 
@@ -171,6 +174,18 @@ static size_t piece(haddr_t at, size_t n)
     return n < most ? n : most;
 }
 
+/* The disk works on what has been written while more is computed, so that little is waited for in the end. */
+static void push(struct writing *w, size_t n)
+{
+    w->pushed += n;
+    if (!w->pushes || w->pushed < PUSH_BYTES)
+        return;
+    w->pushed = 0;
+#ifdef SYNC_FILE_RANGE_WRITE
+    sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* what fails is told by the flush at the end */
+#endif
+}
+
 static void write_file(struct writing *w, haddr_t at, size_t n, const char *p)
 {
     for (size_t ready = 0; n > 0;) {
@@ -214,6 +229,7 @@ static herr_t writing_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr
     write_file(w, at, n, buf);
     if (w->locks)
         lock_range(w, F_UNLCK, at, n);
+    push(w, n);
     return 0;
 }
 
@@ -277,7 +293,8 @@ static err_t begin(int fd, const char *path, const struct comm *c, int create, s
         err_clear(&w->error);
         int known = fstatfs(fd, &fs) == 0;
         w->locks = w->shared && known && fs.f_type == NFS;
-        w->reserves = create && (!c || c->me == 0) && known && fs.f_type != MEMORY;
+        w->pushes = known && fs.f_type != MEMORY;
+        w->reserves = create && (!c || c->me == 0) && w->pushes;
         w->size = !create && fstat(fd, &st) == 0 ? (haddr_t)st.st_size : 0;
         if (c && c->me > 0 && (w->aside = memfd_create("structures", MFD_CLOEXEC)) < 0)
             err_set(e, ERR_SYSTEM, "%s: no memory for the file's structures: %s", path, strerror(errno));
