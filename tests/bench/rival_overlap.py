@@ -102,7 +102,7 @@ def bit_counts(options, bits):
     """Seconds of the runs, scaled to all bits, of each Python's numpy that counts bits itself; by how the table calls it."""
     found = {}
     for python in dict.fromkeys(options.python):
-        with rivals.left_out("overlap"), contextlib.closing(rivals.Side(python, 1, {})) as side:
+        with rivals.left_out("a row of overlap"), contextlib.closing(rivals.start(python, 1, {})) as side:
             name = f"numpy {side.about['numpy']}, bitwise_count, 1 thread"
             found[name] = [side.ask("overlap_run", masks=options.masks, bits=bits)["sec"] * options.bits / bits
                            for _ in range(options.runs)]

@@ -25,7 +25,7 @@ class Side:
     """One Python's torch. debian: that of the distribution, at which the older targets are."""
 
     def __init__(self, python, threads, environment):
-        self.python, self.threads, self.debian = python, threads, os.path.realpath(python) == os.path.realpath(DEBIAN)
+        self.python, self.threads, self.debian = python, threads, python == DEBIAN  # a virtual environment's is a link to it
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torch_side.py")
         self.process = subprocess.Popen([python, program, str(threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env=dict(os.environ, **environment))
@@ -66,9 +66,16 @@ def add_arguments(parser):
     parser.add_argument("--threads", type=int, help="of torch, default: as many as there are processes")
 
 
-def has_torch(python):
-    done = subprocess.run([python, "-c", "import torch, numpy"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return done.returncode == 0
+def start(python, threads, environment):
+    """The torch of a Python; Failed where it has none."""
+    try:
+        done = subprocess.run([python, "-c", "import torch, numpy"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if done.returncode == 0:
+            return Side(python, threads, environment)
+    except OSError as e:
+        raise Failed(f"{python}: {e.strerror}") from e
+    raise Failed(f"{python}: there is no Python module torch, or none of numpy"
+                 + (" (Debian package python3-torch)" if python == DEBIAN else ""))
 
 
 @contextlib.contextmanager
@@ -79,14 +86,9 @@ def sides(options, **environment):
         environment.setdefault("TORCHINDUCTOR_CACHE_DIR", os.environ.get("TORCHINDUCTOR_CACHE_DIR", folder))
         found = []
         try:
-            for python in list(dict.fromkeys(options.python)) + [DEBIAN]:
-                try:
-                    if not has_torch(python):
-                        raise Failed("there is no Python module torch, or none of numpy"
-                                     + (" (Debian package python3-torch)" if python == DEBIAN else ""))
-                    found.append(Side(python, options.threads, environment))
-                except (OSError, Failed) as e:
-                    print(f"{python}: its rows are left out: {e}", flush=True)
+            for python in dict.fromkeys(options.python + [DEBIAN]):
+                with left_out("rows of a torch"):
+                    found.append(start(python, options.threads, environment))
             yield found
         finally:
             for side in found:
@@ -94,12 +96,12 @@ def sides(options, **environment):
 
 
 @contextlib.contextmanager
-def left_out(what):
+def left_out(what, out=None):
     """What a torch cannot do is said, and leaves out its rows alone."""
     try:
         yield
     except Failed as e:
-        print(f"{what}: left out: {e}", flush=True)
+        print(f"bench: {what}: left out: {e}", file=out or sys.stdout, flush=True)
 
 
 def write(path, record):
@@ -111,10 +113,8 @@ def write(path, record):
 def main():
     """The torches of the Pythons in the arguments, one line each: version and BLAS."""
     for python in sys.argv[1:]:
-        if has_torch(python):
-            side = Side(python, 1, {})
+        with left_out("torch", sys.stderr), contextlib.closing(start(python, 1, {})) as side:
             print(side.name())
-            side.close()
 
 
 if __name__ == "__main__":
