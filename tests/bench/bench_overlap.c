@@ -4,7 +4,8 @@
  * FILE]
  *
  * Each process holds its share of all K masks of N bits (default 21 of 1e9), far more than the caches do. A
- * run times, one after the other: reading them once, mask by mask; all pairs; all pairs and the consensus
+ * run times, one after the other: reading them once, mask by mask; loading what the tiles of the kernel load
+ * to compare every two, strip by strip out of the caches; all pairs; all pairs and the consensus
  * at once, as the stage does; and with --folder, where the masks are then written as the artifacts of
  * stage mask (1e9 bits: 125 MB each): reading those files window by window, and the whole stage overlap on
  * them. One line per run, all seconds as one JSON object appended to FILE. --counts writes all counts there,
@@ -23,11 +24,15 @@ enum {
     MAX_MASKS = 1024,
     WINDOW_BYTES = 4 << 20, /* as the stage's */
     TENSORS = 120,
-    BINS = 100 /* of magnitude, per tensor: about what trained weights have */
+    BINS = 100, /* of magnitude, per tensor: about what trained weights have */
+    GROUP = 4,  /* masks that are compared with as many others in registers, as the kernel does */
+    STRIP_WORDS = 192,
+    STRIP_BYTES = 32 << 10
 };
 
-enum { READ, PAIRS, BOTH, FILES, STAGE, ROWS };
-static const char *const row_names[ROWS] = {"read", "pairs", "pairs_consensus", "read_files", "stage"};
+enum { READ, TILES, PAIRS, BOTH, FILES, STAGE, ROWS };
+static const char *const row_names[ROWS] = {"read",       "tiles", "pairs", "pairs_consensus",
+                                            "read_files", "stage"};
 
 struct bench {
     struct world w;
@@ -138,6 +143,62 @@ static void read_all(const struct bench *b)
     for (int m = 0; m < b->masks; m++)
         any |= read(b->words + m * b->stride, b->to - b->from);
     if (any == 0 && b->to > b->from)
+        fail(b, "the masks are empty");
+}
+
+/* Words [from, to) of two groups of masks, as a tile of the kernel loads them; from and to are multiples of 8
+ * but at the end of the masks, behind which there is room. */
+static inline __attribute__((always_inline)) uint64_t read_group(const uint64_t *const *p, int64_t from,
+                                                                 int64_t to)
+{
+    wide any[2 * GROUP] = {{0}};
+    uint64_t all = 0;
+    for (int64_t w = from; w < to; w += 8)
+        for (int i = 0; i < 2 * GROUP; i++)
+            any[i] |= *(const wide *)(const void *)(p[i] + w);
+    for (int i = 0; i < 16 * GROUP; i++)
+        all |= any[i / 8][i % 8];
+    return all;
+}
+
+#if defined(__x86_64__)
+AVX512 static uint64_t group_avx512(const uint64_t *const *p, int64_t from, int64_t to)
+{
+    return read_group(p, from, to);
+}
+
+AVX2 static uint64_t group_avx2(const uint64_t *const *p, int64_t from, int64_t to)
+{
+    return read_group(p, from, to);
+}
+#endif
+
+static uint64_t group_plain(const uint64_t *const *p, int64_t from, int64_t to)
+{
+    return read_group(p, from, to);
+}
+
+/* What the kernel loads to compare all pairs in tiles, strip by strip, and nothing done with it: what the
+ * caches allow. */
+static void read_tiles(const struct bench *b)
+{
+    uint64_t (*read)(const uint64_t *const *, int64_t, int64_t) = group_plain, any = 0;
+    int64_t n = b->to - b->from, length = STRIP_BYTES / 8 / b->masks / 8 * 8;
+#if defined(__x86_64__)
+    read = b->isa & ISA_AVX512 ? group_avx512 : b->isa & ISA_AVX2 ? group_avx2 : group_plain;
+#endif
+    length = length < STRIP_WORDS ? STRIP_WORDS : length;
+    for (int64_t at = 0; at < n; at += length)
+        for (int i = 0; i < b->masks; i += GROUP)
+            for (int j = i; j < b->masks; j += GROUP) {
+                const uint64_t *p[2 * GROUP];
+                for (int q = 0; q < GROUP; q++) {
+                    p[q] = b->words + (i + q < b->masks ? i + q : i) * b->stride;
+                    p[GROUP + q] = b->words + (j + q < b->masks ? j + q : j) * b->stride;
+                }
+                any |= read(p, at, n - at < length ? n : at + length);
+            }
+    if (any == 0 && n > 0)
         fail(b, "the masks are empty");
 }
 
@@ -315,6 +376,8 @@ static void time_row(struct bench *b, int row, int run)
     double sec = clock_sec();
     if (row == READ)
         read_all(b);
+    else if (row == TILES)
+        read_tiles(b);
     else if (row == PAIRS)
         count(b, 0);
     else if (row == BOTH)

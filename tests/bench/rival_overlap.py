@@ -7,7 +7,8 @@ bitwise_count, where a numpy has that (2.0 and later).
 
 First the counts of bench_overlap (the path of the program) on small masks are compared with numpy's, each pair and each number of
 the consensus. Then numpy is timed on a fraction of the bits (default 1/25: it takes time in proportion) and bench_overlap on all of
-them. One line per row: the median ratio over the runs, with the least and the most. --folder adds the stage on mask files there.
+them. What 500 masks on one base take, of a hundredth of the bits each, is held against loading what the kernel's tiles load: every word comes
+from memory once, and from the cache once for every four masks that it is compared with. One line per row: the median ratio over the runs, with the least and the most. --folder adds the stage on mask files there.
 JSON lines are appended to FILE. Exit status 1 if a count differs.
 """
 import argparse
@@ -145,6 +146,12 @@ def main():
             f"  (numpy on {options.fraction:.3g} of the bits, scaled)")
     row(options, f"all pairs of {what}, in memory", "reading memory", found["pairs"], found["read"], 0.5, size)
     row(options, f"pairs and consensus of {what}", "reading memory", found["pairs_consensus"], found["read"], None, size)
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as out:
+        many = max(64, options.bits // 100)
+        bench(options, "--masks", 500, "--bits", many, "--runs", options.runs, "--json", out.name)
+        large = json.load(out)
+    row(options, f"all pairs of 500 masks of {many:.3g} bits", "loading what the tiles load", large["pairs"], large["tiles"], 0.4,
+        large["bytes"], f"  (of reading them once from memory: {statistics.median(large['read']) / statistics.median(large['pairs']):.2g})")
     if options.folder:
         row(options, f"stage overlap, {what}", "reading the files", found["stage"], found["read_files"], None, size)
         row(options, f"stage overlap, {what}", "numpy", found["stage"], slow, None, size)
