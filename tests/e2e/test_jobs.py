@@ -51,10 +51,14 @@ class Jobs(lib.Case):
         super().setUp()
         for folder in ("out", "models"):
             shutil.rmtree(os.path.join(self.place, folder), ignore_errors=True)
-        self.random = random.Random(5)
+        self.random, self.started = random.Random(5), 0
 
     def start(self, *words, np=0):
-        args = (["mpirun", "--oversubscribe", "-n", str(np)] if np else []) + [lib.binary(), "run", "study.yaml", *words]
+        # Several mpirun that begin at once on one host quarrel over who makes the folder of their sessions: each has its own.
+        self.started += 1
+        session = os.path.join(self.place, "session-%d" % self.started)
+        args = (["mpirun", "--oversubscribe", "--mca", "orte_tmpdir_base", session, "-n", str(np)] if np else [])
+        args += [lib.binary(), "run", "study.yaml", *words]
         return subprocess.Popen(args, cwd=self.place, env=lib.environment(np=np), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def end(self, processes):
