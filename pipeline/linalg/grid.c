@@ -224,12 +224,12 @@ static err_t whole_wide(struct team_job *j, struct whole *w, struct err *e)
     w->nonzero = held;
     whole_begin(j, w, held, e);
     TRY_ALL(j->comm, e);
-    for (int64_t c = 0; c < to - from; c += GRAM_PANEL) {
+    for (int64_t c = 0; c < to - from && comm_asked(j->comm, e) == ERR_OK; c += GRAM_PANEL) {
         int64_t k = min64(GRAM_PANEL, to - from - c);
         gram_transpose(x, held, to - from, c, k, w->panel);
         whole_add(w, k);
     }
-    return ERR_OK;
+    return comm_agree(j->comm, e);
 }
 
 /* Collective. rows >= cols: G = A'A, each process adding up its rows. */
@@ -240,7 +240,8 @@ static err_t whole_tall(struct team_job *j, struct whole *w, struct err *e)
     TRY_ALL(j->comm, e);
     for (int64_t held = 1; held > 0 && e->code == ERR_OK && j->finite; all += held) {
         held = 0;
-        if (team_read(j, w->panel, GRAM_PANEL, &held, e) == ERR_OK && held > 0 && j->finite)
+        if (comm_asked(j->comm, e) == ERR_OK && /* a large matrix outlasts what is left of a job */
+            team_read(j, w->panel, GRAM_PANEL, &held, e) == ERR_OK && held > 0 && j->finite)
             whole_add(w, held);
     }
     TRY_ALL(j->comm, e);
