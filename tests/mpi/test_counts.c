@@ -216,7 +216,7 @@ static int check_one(struct grid *g, const struct comm *c, struct arena *a, uint
     int64_t n = m.rows < m.cols ? m.rows : m.cols;
     double *s = malloc((size_t)n * sizeof *s), share = spectrum_tolerance(m.rows, m.cols, 1);
     struct grid_bound bound = {.share = share, .band = spectrum_band(m.rows, m.cols, 1)};
-    struct grid_count found;
+    struct grid_count found = {0};
     struct err e;
     int finite;
     err_clear(&e);
