@@ -11,6 +11,7 @@ enum {
     MOST_BINS = 96,        /* that are counted: 12 MiB of counts */
     WIDEST = 64,           /* bins on either side of where a share may end */
     PACKED = LARGEST_MOST, /* elements looked at in one go */
+    SPARED = 4,            /* one part in so many of the budget is left to others */
     BINS = 1 << (31 - CONCENTRATION_REST)
 };
 
@@ -147,11 +148,24 @@ static void narrow(struct concentration_tail *t, struct tail_run *x)
     }
 }
 
-/* Counts what the list holds, one counter for each size that there can be. */
+/* May a tail have so many elements of 4 bytes more? It is there to save a second look, and takes nothing that
+ * the first one could need. */
+static int may_take(const struct arena *a, int64_t n)
+{
+    return mem_room(a->mem, (size_t)n * sizeof(uint32_t) + a->mem->budget_bytes / SPARED);
+}
+
+/* Counts what the list holds, one counter for each size that there can be; where there is no room for them
+ * the tail is lost. */
 static err_t count_list(struct concentration_tail *t, struct arena *a, struct err *e)
 {
+    const int64_t sizes = bins_of(&t->guess) * CONCENTRATION_WITHIN;
+    if (!t->count && !may_take(a, sizes)) {
+        concentration_tail_drop(t, a);
+        return ERR_OK;
+    }
     if (!t->count)
-        TRY(arena_array(a, "concentration.tail", bins_of(&t->guess) * CONCENTRATION_WITHIN, &t->count, e));
+        TRY(arena_array(a, "concentration.tail", sizes, &t->count, e));
     for (int64_t i = 0; i < t->nlist; i++) {
         uint32_t *n = &t->count[counter_of(&t->guess, t->list[i])];
         t->lost |= *n == UINT32_MAX;
@@ -161,14 +175,17 @@ static err_t count_list(struct concentration_tail *t, struct arena *a, struct er
     return ERR_OK;
 }
 
-/* Room in the list for PACKED sizes more. */
+/* Room in the list for PACKED sizes more, or the tail is lost. */
 static err_t make_room(struct concentration_tail *t, struct tail_run *x, struct arena *a, struct err *e)
 {
     if (t->nlist > LIST - PACKED && bins_of(&t->guess) > MOST_BINS)
         narrow(t, x);
     if (t->nlist > LIST - PACKED)
         TRY(count_list(t, a, e));
-    return arena_grow(a, "concentration.list", t->nlist + PACKED + LARGEST_SLACK, &t->cap, &t->list, e);
+    const int64_t need = t->nlist + PACKED + LARGEST_SLACK;
+    if (need > t->cap && !may_take(a, 2 * need)) /* doubled, beside what there is */
+        concentration_tail_drop(t, a);
+    return t->lost ? ERR_OK : arena_grow(a, "concentration.list", need, &t->cap, &t->list, e);
 }
 
 enum { MOST_TAILS = 2 };
@@ -182,15 +199,17 @@ err_t concentration_tails_add(struct concentration_tail *const *tails, int ntail
         const struct concentration_guess *g = &tails[k]->guess;
         tails[k]->used = 1;
         x[k].edges = edges_of(g);
-        if (g->n > 0 && x[k].edges.edge[2 * g->n - 1] < least)
+        if (g->n > 0 && !tails[k]->lost && x[k].edges.edge[2 * g->n - 1] < least)
             least = x[k].edges.edge[2 * g->n - 1];
     }
     for (int64_t i = 0, part; i < n && least < LARGEST_INFINITE; i += part) {
         part = min64(n - i, PACKED);
         const int64_t found = largest_pack(isa, w0 + i, w1 + i, part, least, large);
         for (int k = 0; k < ntails; k++) {
-            TRY(make_room(tails[k], &x[k], a, e));
-            add_sizes(tails[k], &x[k], isa, large, found);
+            if (!tails[k]->lost)
+                TRY(make_room(tails[k], &x[k], a, e));
+            if (!tails[k]->lost)
+                add_sizes(tails[k], &x[k], isa, large, found);
         }
     }
     for (int k = 0; k < ntails; k++)

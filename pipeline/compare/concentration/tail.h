@@ -29,14 +29,14 @@ struct concentration_guess concentration_guess_known(const struct concentration_
 struct concentration_tail {
     struct concentration_guess guess; /* at first; narrower once the list is too long to be counted so */
     int used;                         /* something was added, or could have been */
-    int lost;                         /* what was added is not all there is: nothing is known */
+    int lost; /* what was added is not all there is, or there was no room for it: nothing is known */
     struct xsum above[CONCENTRATION_SHARES]; /* squares of what is above window k and below the one before */
     uint32_t *list;                          /* what is within windows, and is not counted */
     int64_t nlist, cap;
     uint32_t *count; /* of each size within windows; NULL: the list has been enough */
 };
 
-/* Local. Adds n elements in f32 to several tails, in one pass. Errors: SYSTEM over budget. */
+/* Local. Adds n elements in f32 to several tails, in one pass. A tail for which there is no room is lost. */
 err_t concentration_tails_add(struct concentration_tail *const *tails, int ntails, enum isa isa,
                               const float *w0, const float *w1, int64_t n, struct arena *a, struct err *e);
 
