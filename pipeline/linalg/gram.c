@@ -1,6 +1,5 @@
 #include "linalg/gram.h"
 
-#include "base/mem.h"
 #include "linalg/gram_loops.h"
 #include "linalg/gram_split.h"
 
@@ -15,6 +14,19 @@ int64_t gram_stride(int64_t n)
 {
     int64_t ld = (n + GRAM_LANES - 1) / GRAM_LANES * GRAM_LANES;
     return ld % 256 == 0 ? ld + GRAM_LANES : ld;
+}
+
+err_t gram_lists_room(struct gram_lists *l, int64_t n, struct arena *a, struct err *e)
+{
+    TRY(arena_array(a, "gram.lists", GRAM_PANEL * n, &l->row, e));
+    TRY(arena_array(a, "gram.lists", GRAM_PANEL * n, &l->value, e));
+    TRY(arena_array(a, "gram.lists", GRAM_BLOCKS * n, &l->column, e));
+    TRY(arena_array(a, "gram.lists", GRAM_BLOCKS * n, &l->count, e));
+    TRY(arena_array(a, "gram.rests", n + 1, &l->rest, e));
+    TRY(arena_array(a, "gram.rests", n, &l->squares, e));
+    TRY(arena_array(a, "gram.rests", n, &l->rounder, e));
+    TRY(arena_array(a, "gram.rests", n, &l->nonzero, e));
+    return arena_array(a, "gram.chunk", GRAM_CHUNK, &l->chunk, e);
 }
 
 /* The best first. */

@@ -5,11 +5,11 @@
  * shrinks with the density. Where a panel can be split (gram_split.h), its sums are made in float32, twice as
  * fast, and none of them rounds; else they are made in double, where products of floats are exact, and each
  * runs in the order of the rows. So all instruction sets give the same bits. Pure: no MPI, no BLAS, no
- * allocation. */
+ * allocation but of its lists. */
 #ifndef SINEW_GRAM_H
 #define SINEW_GRAM_H
 
-#include <stdint.h>
+#include "base/mem.h"
 
 enum {
     GRAM_PANEL = 512,    /* most rows of a panel */
@@ -45,6 +45,9 @@ struct gram_lists {
 /* Local. Elements from one column of a Gram matrix of order n to the next: a multiple of 8, and no large
  * power of two, at which columns would compete for the same cache lines. */
 int64_t gram_stride(int64_t n);
+
+/* Local. Room for the lists of panels of n columns, owned by the arena. Errors: SYSTEM over budget. */
+err_t gram_lists_room(struct gram_lists *l, int64_t n, struct arena *a, struct err *e);
 
 /* Local. Splits a panel of k rows (at most GRAM_PANEL) of n finite floats where it can be split, and lists
  * what is not zero in it. Returns how many. */

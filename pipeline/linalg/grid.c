@@ -127,21 +127,12 @@ struct whole {
 /* Local. */
 static err_t whole_begin(struct team_job *j, struct whole *w, int64_t n, struct err *e)
 {
-    struct gram_lists *l = &w->lists;
     w->n = n;
     w->ld = gram_stride(n);
     TRY(arena_array(j->arena, "grid.gram", w->ld * n, &w->g, e));
     TRY(arena_array(&w->hold, "grid.panel", GRAM_PANEL * n, &w->panel, e));
     TRY(arena_array(&w->hold, "grid.dense", DENSE_ROWS * n, &w->dense, e));
-    TRY(arena_array(&w->hold, "grid.lists", GRAM_PANEL * n, &l->row, e));
-    TRY(arena_array(&w->hold, "grid.lists", GRAM_PANEL * n, &l->value, e));
-    TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->column, e));
-    TRY(arena_array(&w->hold, "grid.lists", GRAM_BLOCKS * n, &l->count, e));
-    TRY(arena_array(&w->hold, "grid.rests", n + 1, &l->rest, e));
-    TRY(arena_array(&w->hold, "grid.rests", n, &l->squares, e));
-    TRY(arena_array(&w->hold, "grid.rests", n, &l->rounder, e));
-    TRY(arena_array(&w->hold, "grid.rests", n, &l->nonzero, e));
-    return arena_array(&w->hold, "grid.chunk", GRAM_CHUNK, &l->chunk, e);
+    return gram_lists_room(&w->lists, n, &w->hold, e);
 }
 
 /* Local. G += P'P for the k rows in w->panel. */

@@ -113,11 +113,7 @@ static err_t measure_crowding(const struct comm *c, double *crowding, struct are
     struct gram_lists lists = {0};
     arena_array(a, "calibration.gram", LOAD_COLUMNS * gram_stride(LOAD_COLUMNS), &gram, e);
     arena_array(a, "calibration.panel", LOAD_COLUMNS * LOAD_ROWS, &panel, e);
-    arena_array(a, "calibration.column", LOAD_COLUMNS * GRAM_BLOCKS, &lists.column, e);
-    arena_array(a, "calibration.count", LOAD_COLUMNS * GRAM_BLOCKS, &lists.count, e);
-    arena_array(a, "calibration.row", LOAD_COLUMNS * GRAM_PANEL, &lists.row, e);
-    arena_array(a, "calibration.value", LOAD_COLUMNS * GRAM_PANEL, &lists.value, e);
-    arena_array(a, "calibration.chunk", GRAM_CHUNK, &lists.chunk, e);
+    gram_lists_room(&lists, LOAD_COLUMNS, a, e);
     TRY_ALL(c, e);
     for (int i = 0; i < LOADS && c->me == 0; i++)
         alone = fmin(alone, work_once(gram, panel, &lists));
