@@ -58,16 +58,23 @@ static err_t limit(struct symmetric *g, double error, double largest, double *mo
     return ERR_OK;
 }
 
-/* Local. The count at the upper end of the band, where no eigenvalue lies within the band: *sure is 1 then.
- */
+/* Local. The count at the upper end of the band, and what it says of the lower end. */
+static err_t at_high(struct symmetric *g, const struct count_edges *at, double largest, double resolution,
+                     struct grid_count *out, struct symmetric_count *found, struct err *e)
+{
+    TRY(symmetric_above(g, at->high, at->high - at->low, largest, resolution, found, e));
+    out->method = found->delayed > 0 ? GRID_INERTIA : GRID_CHOLESKY;
+    out->above = found->above;
+    out->ambiguous = 0;
+    return ERR_OK;
+}
+
+/* Local. The count, where no eigenvalue lies within the band: *sure is 1 then. */
 static err_t none_within(struct symmetric *g, const struct count_edges *at, double largest, double resolution,
                          struct grid_count *out, int *sure, struct err *e)
 {
     struct symmetric_count found;
-    TRY(symmetric_above(g, at->high, at->high - at->low, largest, resolution, &found, e));
-    out->method = found.delayed > 0 ? GRID_INERTIA : GRID_CHOLESKY;
-    out->above = found.above;
-    out->ambiguous = 0;
+    TRY(at_high(g, at, largest, resolution, out, &found, e));
     *sure = found.decided && found.at_most == found.above;
     return ERR_OK;
 }
@@ -78,11 +85,8 @@ static err_t by_ends(struct symmetric *g, const struct count_edges *at, double l
                      struct grid_count *out, int *sure, struct err *e)
 {
     struct symmetric_count found;
-    TRY(symmetric_above(g, at->high, at->high - at->low, largest, resolution, &found, e));
+    TRY(at_high(g, at, largest, resolution, out, &found, e));
     *sure = found.decided;
-    out->method = found.delayed > 0 ? GRID_INERTIA : GRID_CHOLESKY;
-    out->above = found.above;
-    out->ambiguous = 0;
     if (!*sure || found.at_most == found.above)
         return ERR_OK;
     TRY(symmetric_above(g, at->low, 0, largest, resolution, &found, e));

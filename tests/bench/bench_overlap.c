@@ -484,7 +484,6 @@ int main(int argc, char **argv)
         return 2;
     }
     b.nwords = bits_words(b.bits);
-    setenv("OMPI_MCA_fcoll", "^vulcan", 0);
     MPI_Init(&argc, &argv);
     world_init(&b.w, folder, 0);
     b.own = take(&b.w, b.masks, sizeof *b.own);

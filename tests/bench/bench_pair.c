@@ -232,7 +232,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_pair BASE TUNED WORKFOLDER [--runs N] [--only none] [--json FILE]\n");
         return 2;
     }
-    setenv("OMPI_MCA_fcoll", "^vulcan", 0);
     MPI_Init(&argc, &argv);
     h5_start();
     struct world w;

@@ -411,7 +411,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: bench_types FOLDER [--runs N] [--million N] [--only WORDS] [--json FILE]\n");
         return 2;
     }
-    setenv("OMPI_MCA_fcoll", "^vulcan", 0);
     MPI_Init(&argc, &argv);
     h5_start();
     struct world w;

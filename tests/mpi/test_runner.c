@@ -547,7 +547,6 @@ static void picked(struct world *w)
 int main(int argc, char **argv)
 {
     struct world w;
-    setenv("OMPI_MCA_fcoll", "^vulcan", 0);
     MPI_Init(&argc, &argv);
     world_init(&w, NULL, BUDGET);
     all_scopes(&w);
