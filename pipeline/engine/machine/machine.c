@@ -13,7 +13,7 @@ struct machine machine_assume(void)
                             .processes_per_host = cores > 0 ? cores : 1,
                             .host_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : (int64_t)4 << 30,
                             .resident_bytes = 50 << 20,
-                            .shared_bytes = 62 << 20,
+                            .shared_bytes = 50 << 20,
                             .read_process = 1e9,
                             .read_host = 2e9,
                             .read_all = 20e9,
