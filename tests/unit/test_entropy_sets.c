@@ -51,7 +51,7 @@ static double by_definition(const double *x, int64_t n, double temperature)
         s += p;
         e += p > 0 ? -z * p : 0;
     }
-    return log(s) + e / s;
+    return s > 0 ? log(s) + e / s : 0;
 }
 
 static void same_by_all(enum dtype type, const union logits *x, const double *value, int64_t n,

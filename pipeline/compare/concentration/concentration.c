@@ -210,7 +210,7 @@ int concentration_of_sizes(const uint32_t *size, int64_t n, const struct concent
     enum { FEW = 512 };
     *out = CONCENTRATION_UNKNOWN;
     for (int k = 0; k < CONCENTRATION_SHARES && squares > 0; k++) {
-        uint32_t within[FEW];
+        uint32_t within[FEW] = {0};
         struct squares_run run = {{0}};
         struct xsum sum = {.adds = 0};
         int64_t found = 0;
