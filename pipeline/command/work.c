@@ -17,19 +17,30 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CONFIG_MAX_BYTES = 4 << 20 };
+
+/* Local. What the user wrote, which is the user's to mend where it is not there or not to be read. Where the
+ * system fails at what could be read, that is said instead. */
+static err_t read_own(struct arena *a, const char *path, int64_t most, char **text, int64_t *n, struct err *e)
+{
+    struct stat st;
+    if (file_read(a, path, most, text, n, e) == ERR_OK)
+        return ERR_OK;
+    int sound = stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+    if (!sound || e->code == ERR_DATA)
+        e->code = ERR_CONFIG;
+    return e->code;
+}
 
 /* Process 0. The config: of a file, or the verb's own. */
 static err_t get_config(struct cli *cli, struct arena *a, char **text, int64_t *n, struct err *e)
 {
     struct text own = {.arena = a};
-    if (!cli->verb->study) {
-        if (file_read(a, cli->config, CONFIG_MAX_BYTES, text, n, e) != ERR_OK)
-            e->code = ERR_CONFIG; /* a config that cannot be read is the user's to mend */
-        return e->code;
-    }
+    if (!cli->verb->study)
+        return read_own(a, cli->config, CONFIG_MAX_BYTES, text, n, e);
     TRY(cli->verb->study(cli, &own, a, e));
     *text = own.text;
     *n = own.used;
@@ -83,8 +94,7 @@ static err_t take_machine(const struct cli *cli, const struct config *config, st
     const char *path = cli->machine ? cli->machine : own;
     if (cli->plan.calibrate || (!cli->machine && access(own, F_OK) != 0))
         return ERR_OK;
-    if (file_read(a, path, MACHINE_MAX_BYTES, &text, &n, e) != ERR_OK)
-        return e->code = ERR_CONFIG;
+    TRY(read_own(a, path, MACHINE_MAX_BYTES, &text, &n, e));
     machine_parse(m, path, text, n, &problems, a, e);
     for (int i = 0; i < problems.n; i++)
         fprintf(stderr, "%s\n", problems.list[i].text);
