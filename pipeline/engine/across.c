@@ -108,7 +108,13 @@ err_t across_take(struct work *w, int k, int *end, struct err *e)
             continue;
         if (d->nodes[from].stage->scope == SCOPE_STUDY)
             break;
-        TRY(decision_take(w, d->first[k], from, to, e));
+        if (decision_take(w, d->first[k], from, to, e) == ERR_DATA && before > 0) {
+            err_clear(
+                e); /* all know of it; it is said when its turn comes, and what stands before it is done */
+            w->nslots = before;
+            break;
+        }
+        TRY(e->code);
         meets = d->nodes[from].stage->writes_files && w->nslots > before;
         if (are_alone(w, before))
             continue;
@@ -143,9 +149,9 @@ static err_t put_in_order(struct across *x, struct arena *a, struct err *e)
         x->planned_sec += w->slots[s].sec;
     }
     for (int i = d->nnodes - 1; i >= 0; i--) { /* those that need it stand behind it */
-        if (x->slot_of[i] < 0)
-            continue;
-        double way = w->slots[x->slot_of[i]].sec += above[i];
+        double way = above[i];                 /* through what is fresh, too */
+        if (x->slot_of[i] >= 0)
+            way = w->slots[x->slot_of[i]].sec += above[i];
         for (int k = 0; k < d->nodes[i].ninputs; k++)
             above[d->nodes[i].input_nodes[k]] = fmax(above[d->nodes[i].input_nodes[k]], way);
     }
@@ -164,20 +170,25 @@ static err_t put_in_order(struct across *x, struct arena *a, struct err *e)
 
 /* ---- taking ---- */
 
-/* May a free slot's node begin: 1; not yet: 0; not in this run: -1. */
-static int is_ready(const struct across *x, int s)
+/* Is what node i needs there: 1; not yet: 0; not in this run: -1. What is fresh is asked what it needs
+ * itself, as far as this run decides upon that: a node may read what its input stands on. */
+static int is_there(const struct across *x, int i)
 {
-    const struct node *n = &x->w->r->dag->nodes[x->w->slots[s].node];
-    int ready = 1;
+    const struct dag *d = x->w->r->dag;
+    const struct node *n = &d->nodes[i];
+    int there = 1;
     for (int k = 0; k < n->ninputs; k++) {
-        int below = x->slot_of[n->input_nodes[k]];
-        int state = below < 0 ? SLOTS + SLOT_DONE : atomic_load(&x->state[below]);
-        if (state > SLOTS + SLOT_DONE)
+        int below = n->input_nodes[k], s = x->slot_of[below], is = 1;
+        if (s >= 0) {
+            int state = atomic_load(&x->state[s]);
+            is = state > SLOTS + SLOT_DONE ? -1 : state >= SLOTS;
+        } else if (below >= d->first[x->from])
+            is = is_there(x, below);
+        if (is < 0)
             return -1;
-        if (state < SLOTS)
-            ready = 0;
+        there &= is;
     }
-    return ready;
+    return there;
 }
 
 static int take(struct across *x, int s)
@@ -215,7 +226,7 @@ static int next_slot(struct across *x, int *waits)
     for (int s = x->first; s < n; s++) {
         if (atomic_load(&x->state[s]) != SLOT_FREE)
             continue;
-        int ready = is_ready(x, s);
+        int ready = is_there(x, x->w->slots[s].node); /* may it begin? */
         *waits |= ready == 0;
         if (ready != 0 && take(x, s)) {
             if (ready > 0)
@@ -251,8 +262,8 @@ static struct stage_totals add_up(const struct across *x, int stage, int64_t *be
     *begun = *ended = *passed = 0;
     for (int p = 0; p < np; p++) {
         struct across_tally *t = tally_of(x, stage, p);
-        double busy = atomic_load(&t->busy_sec);
         *ended += atomic_load(&t->ended);
+        double busy = atomic_load(&t->busy_sec); /* what belongs to an end was written before it */
         *passed += atomic_load(&t->passed);
         all.n += atomic_load(&t->done);
         all.min = fmin(all.min, busy);
@@ -316,8 +327,6 @@ static void run_slot(struct across *x, int s, struct err *e)
     const int stage = x->stage_of[s];
     struct across_tally *t = tally_of(x, stage, w->r->comm->me);
     double bytes = w->stage_bytes, n = w->nslots;
-    if (!d->nodes[w->slots[s].node].stage->files) /* its node wants the memory that many headers take */
-        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
     w->busy_sec = 0;
     w->peak_bytes = 0;
     w->longest_sec = x->longest_sec[stage];
@@ -326,6 +335,8 @@ static void run_slot(struct across *x, int s, struct err *e)
     atomic_store(&t->last_sec, clock_sec());
     atomic_fetch_add(&t->begun, 1);
     say(x);
+    if (!d->nodes[w->slots[s].node].stage->files) /* its node wants the memory that many headers take */
+        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
     enum slot_end end = teams_slot(w, &w->slots[s], self, &x->progress, (int64_t)(n * share_done(x)), e);
     x->longest_sec[stage] = w->longest_sec;
     add(&t->busy_sec, w->busy_sec);

@@ -49,6 +49,16 @@ class Rerun(lib.Case):
         self.assertEqual(os.stat(self.path("out", "awkward.h5")).st_mtime_ns, archive.st_mtime_ns)
         self.assertEqual(self.changed(["run", self.config], np=3), {}, "the number of processes is no reason to run")
 
+    def test_below_what_is_fresh(self):
+        """A node reads what its fresh input stands on, and begins when that is there again."""
+        for np_ in (0, 2, 4):
+            gone = [path for path in self.artifacts() if path.endswith(("load.h5", "rank.h5"))]
+            for path in gone:
+                os.remove(self.path("out", path))
+            anew = self.changed(["run", self.config], np=np_)
+            self.assertEqual(sorted(anew), ["load", "rank"], self.last.stdout)
+            self.assertEqual(sum(len(places) for places in anew.values()), len(gone), self.last.stdout)
+
     def test_made_anew(self):
         """What ran again has the key that it had, and still the archive and the report are of what is there now."""
         archive, report = self.path("out", "awkward.h5"), self.path("out", "report", "report.md")
