@@ -176,8 +176,8 @@ static err_t write_all(int fd, const char *path, const char *text, int64_t n, st
     TRY(INJECT("write", e));
     for (int64_t done = 0; done < n;) {
         ssize_t wrote = write(fd, text + done, (size_t)(n - done));
-        if (wrote < 0 && errno != EINTR)
-            return file_cannot(e, path, "written", errno, n - done, n);
+        if (wrote == 0 || (wrote < 0 && errno != EINTR))
+            return file_cannot(e, path, "written", wrote == 0 ? ENOSPC : errno, n - done, n);
         done += wrote > 0 ? wrote : 0;
     }
     return ERR_OK;

@@ -2,10 +2,10 @@
  *
  * A node's key is a hash of four parts: the stage (kind and version), its parameters, the keys of the
  * artifacts below it (the archive's for a node of the whole study), and the files it reads itself (path,
- * size, modification time, header hash, hash of a sample of its blocks: hash_sample). The artifact carries the parts, so that a stale one can say why.
- * Keys are computed from the config and the files, never from the artifacts: what lies below decides, not
- * when it was written. One exception: files that are gone cannot have changed, so an artifact of theirs stays
- * fresh. */
+ * size, modification time, header hash, hash of a sample of its blocks: hash_sample). The artifact carries
+ * the parts, so that a stale one can say why. Keys are computed from the config and the files, never from the
+ * artifacts: what lies below decides, not when it was written. One exception: files that are gone cannot have
+ * changed, so an artifact of theirs stays fresh. */
 #ifndef SINEW_FRESH_H
 #define SINEW_FRESH_H
 

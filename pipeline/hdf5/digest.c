@@ -110,13 +110,18 @@ err_t digest_writer_page(const struct digest_writer *w, int64_t k, const uint16_
     return e->code;
 }
 
+static err_t cannot_seal(const struct digest_writer *w, int why, int64_t need, struct err *e)
+{
+    return file_cannot(e, w->path, "sealed with its digests", why, need,
+                       w->bytes + 8 * (w->nblocks + w->npages) + (int64_t)sizeof(struct footer));
+}
+
 static err_t write_at(const struct digest_writer *w, const void *from, int64_t at, int64_t n, struct err *e)
 {
     for (int64_t done = 0; done < n;) {
         ssize_t wrote = pwrite(w->fd, (const char *)from + done, (size_t)(n - done), (off_t)(at + done));
-        if (wrote < 0 && errno != EINTR)
-            return file_cannot(e, w->path, "sealed with its digests", errno, n - done,
-                               w->bytes + 8 * (w->nblocks + w->npages) + (int64_t)sizeof(struct footer));
+        if (wrote == 0 || (wrote < 0 && errno != EINTR))
+            return cannot_seal(w, wrote == 0 ? ENOSPC : errno, n - done, e);
         done += wrote > 0 ? wrote : 0;
     }
     return ERR_OK;
@@ -138,7 +143,10 @@ err_t digest_writer_end(struct digest_writer *w, struct err *e)
     f.pages_hash = hash_bytes(w->pages, (size_t)(w->npages * hash));
     f.hash = hash_bytes(&f, offsetof(struct footer, hash));
     TRY(write_at(w, w->pages, at, w->npages * hash, e));
-    return write_at(w, &f, at + w->npages * hash, (int64_t)sizeof f, e);
+    TRY(write_at(w, &f, at + w->npages * hash, (int64_t)sizeof f, e));
+    if (fsync(w->fd) != 0) /* by this descriptor: a network file system may tell no other one */
+        return cannot_seal(w, errno, 0, e);
+    return ERR_OK;
 }
 
 void digest_writer_close(struct digest_writer *w)

@@ -84,6 +84,7 @@ err_t h5_bulk(struct h5 *f, const char *name, enum h5_type type, int64_t n, int6
     if (code == ERR_OK && (h5_attach_text((*d)->id, "description", description) < 0 ||
                            (units && h5_attach_text((*d)->id, "units", units) < 0)))
         h5_fail(e, ERR_SYSTEM, f, "describe dataset", name);
+    h5_written(f, e); /* there may be no room for it */
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 
@@ -202,6 +203,7 @@ err_t h5_array(struct h5 *f, const char *name, enum h5_type type, int ndim, cons
     hsize_t size[MAX_NDIM];
     int n = to_hsize(ndim, dims, size);
     create_dataset(f, name, type, n, size, 0, d, e);
+    h5_written(f, e); /* there may be no room for it */
     return f->comm ? comm_agree(f->comm, e) : e->code;
 }
 

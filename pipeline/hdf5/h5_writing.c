@@ -36,8 +36,9 @@ enum {
 
 struct writing {
     int fd;
-    int aside; /* where HDF5's own structures go; -1: into the file */
-    int shared, locks;
+    int aside;              /* where HDF5's own structures go; -1: into the file */
+    int shared, locks;      /* locks: ranges are locked while they are written */
+    int locked;             /* a lock was had once */
     struct seen_file *seen; /* NULL: nobody wants to know */
     const char *path;
     haddr_t end;  /* of what HDF5 has allocated */
@@ -157,14 +158,22 @@ static herr_t writing_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_
 }
 
 /* On a network file system hosts hold pages back and write them whole: a lock has them written, and read anew
- * by the next one. Where there are no locks there are none. */
+ * by the next one. Where the file system has no locks there are none; a lock that fails otherwise, or later,
+ * could cost another one's bytes, and ends the file. */
 static void lock_range(struct writing *w, short type, haddr_t at, size_t n)
 {
     const off_t from = (off_t)(at - at % LOCK_BYTES);
     struct flock range = {
         .l_type = type, .l_whence = SEEK_SET, .l_start = from, .l_len = (off_t)(at + n) - from + LOCK_BYTES};
-    while (w->locks && fcntl(w->fd, F_SETLKW, &range) != 0)
-        w->locks = errno == EINTR;
+    while (w->locks && fcntl(w->fd, F_SETLKW, &range) != 0) {
+        const int why = errno;
+        if (why == EINTR)
+            continue;
+        if (w->locked || (why != ENOLCK && why != ENOSYS && why != EOPNOTSUPP && why != EINVAL))
+            file_cannot(&w->error, w->path, "locked for writing", why, 0, (int64_t)w->end);
+        w->locks = 0;
+    }
+    w->locked |= w->locks;
 }
 
 /* Bytes of a write that go at once: up to a multiple of a piece. */
@@ -219,13 +228,16 @@ static herr_t writing_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr
     if (w->error.code != ERR_OK)
         return 0;
     if (w->aside >= 0 && type != H5FD_MEM_DRAW) {
-        if (pwrite(w->aside, buf, n, (off_t)at) != (ssize_t)n)
+        ssize_t wrote = pwrite(w->aside, buf, n, (off_t)at);
+        if (wrote != (ssize_t)n)
             err_set(&w->error, ERR_SYSTEM, "%s: no memory for the file's structures: %s", w->path,
-                    strerror(errno));
+                    strerror(wrote < 0 ? errno : ENOMEM));
         return 0;
     }
     if (w->locks)
         lock_range(w, F_WRLCK, at, n);
+    if (w->error.code != ERR_OK)
+        return 0;
     write_file(w, at, n, buf);
     if (w->locks)
         lock_range(w, F_UNLCK, at, n);
@@ -347,7 +359,11 @@ err_t h5_create_parallel(const struct comm *c, const char *path, struct seen_fil
     *f = NULL;
     if (c->me == 0 && (fd = open(path, how | O_CREAT | O_EXCL, 0666)) < 0)
         file_cannot(e, path, "created", errno, 0, 0);
-    TRY_ALL(c, e); /* it is there for the others */
+    if (comm_agree(c, e) != ERR_OK) { /* else it is there for the others */
+        if (fd >= 0)
+            close(fd);
+        return e->code;
+    }
     if (c->me > 0 && (fd = open(path, how)) < 0)
         err_set(e, ERR_SYSTEM, "%s: cannot open the file: %s", path, strerror(errno));
     if (fd >= 0)

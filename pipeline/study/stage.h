@@ -114,10 +114,10 @@ struct estimate {
                                  without a list does is told by its flops */
     double tensors;           /* 0: those of the base, of each cell where the node is of several */
     double parts;             /* processes that find work in it, at most; 0: any number */
-    double shared_bytes;      /* that processes of a team add up, for each doubling of the team; at the most */
-    double process_bytes;     /* peak memory of one process, at the most */
-    double likely_bytes; /* the same as it is with updates of the usual density; 0: without reading ahead */
-    int known;           /* 0: the inputs do not exist yet */
+    double shared_bytes;  /* that processes of a team add up, for each doubling of the team; at the most */
+    double process_bytes; /* peak memory of one process, at the most */
+    double likely_bytes;  /* the same as it is with updates of the usual density; 0: without reading ahead */
+    int known;            /* 0: the inputs do not exist yet */
 };
 
 /* Checkpoint headers for plan: filled by the machine; NULL where they do not exist yet. */
