@@ -239,19 +239,18 @@ static err_t keep_drawing(struct report *r, const char *name, const char *ending
     return note_file(r, to, e);
 }
 
-/* Is a picture's file there to its end? gnuplot does not look whether what it writes was written. */
-static int is_whole(struct report *r, const char *path, const char *end)
+/* The bytes of a picture's file; NULL: it is not there to its end. gnuplot does not look whether what it
+ * writes was written. */
+static char *whole_picture(struct arena *a, const char *path, const char *end)
 {
     struct err unread;
     int64_t size = 0;
     char *text = NULL;
     err_clear(&unread);
-    if (file_read(&r->chunk, path, DRAWING_BYTES, &text, &size, &unread) != ERR_OK)
-        return 0;
+    if (file_read(a, path, DRAWING_BYTES, &text, &size, &unread) != ERR_OK)
+        return NULL;
     const char *tail = text + (size > 16 ? size - 16 : 0);
-    int is = memmem(tail, (size_t)(text + size - tail), end, strlen(end)) != NULL;
-    arena_reset(&r->chunk);
-    return is;
+    return memmem(tail, (size_t)(text + size - tail), end, strlen(end)) ? text : NULL;
 }
 
 /* Where a figure could not be drawn: was it for want of room? Then there is none for a picture now. */
@@ -282,12 +281,12 @@ static err_t draw(struct report *r, const char *program, struct figure *f, struc
         return e->code;
     TRY(file_write(path, script.text, script.used, e));
     arena_reset(&r->chunk);
-    int64_t size;
-    char *text = NULL;
     int failed = gnuplot_run(program, r->scratch, "figure.gp", DRAWING_SEC, problem, sizeof problem) != 0;
     TRY(comm_asked(r->ctx->comm, e)); /* what ends a run may have ended the drawing as well */
-    if (!failed && is_whole(r, svg, "</svg>") && is_whole(r, png, "IEND") &&
-        file_read(r->a, svg, DRAWING_BYTES, &text, &size, &unread) == ERR_OK) {
+    char *text = failed ? NULL : whole_picture(r->a, svg, "</svg>");
+    int drawn = text && whole_picture(&r->chunk, png, "IEND");
+    arena_reset(&r->chunk);
+    if (drawn) {
         f->svg = text;
         TRY(keep_drawing(r, name, "svg", e));
         TRY(keep_drawing(r, name, "png", e));

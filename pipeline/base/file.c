@@ -171,13 +171,13 @@ err_t file_read(struct arena *a, const char *path, int64_t max_bytes, char **tex
     return ERR_OK;
 }
 
-static err_t write_all(int fd, const char *path, const char *text, int64_t n, struct err *e)
+err_t file_put(int fd, const char *path, const void *bytes, int64_t n, int64_t whole, struct err *e)
 {
     TRY(INJECT("write", e));
     for (int64_t done = 0; done < n;) {
-        ssize_t wrote = write(fd, text + done, (size_t)(n - done));
+        ssize_t wrote = write(fd, (const char *)bytes + done, (size_t)(n - done));
         if (wrote == 0 || (wrote < 0 && errno != EINTR))
-            return file_cannot(e, path, "written", wrote == 0 ? ENOSPC : errno, n - done, n);
+            return file_cannot(e, path, "written", wrote == 0 ? ENOSPC : errno, n - done, whole);
         done += wrote > 0 ? wrote : 0;
     }
     return ERR_OK;
@@ -292,7 +292,7 @@ err_t file_write(const char *path, const char *text, int64_t n, struct err *e)
     if (length < 0 || length >= (int)sizeof partial)
         return err_set(e, ERR_SYSTEM, "%s: path too long", path);
     TRY(file_create(partial, &fd, e));
-    err_t code = write_all(fd, partial, text, n, e);
+    err_t code = file_put(fd, partial, text, n, n, e);
     if (close(fd) != 0 && code == ERR_OK) /* network file systems report a full disk here */
         code = file_cannot(e, partial, "written", errno, 0, n);
     if (code == ERR_OK)
@@ -397,10 +397,10 @@ err_t file_refuse_pointer(const char *path, const char *head, int64_t n, int64_t
 
 /* ---- two files ---- */
 
-static err_t read_at(int fd, const char *path, char *to, int64_t at, int64_t n, struct err *e)
+err_t file_get(int fd, const char *path, void *to, int64_t at, int64_t n, struct err *e)
 {
     for (int64_t done = 0; done < n;) {
-        ssize_t got = pread(fd, to + done, (size_t)(n - done), (off_t)(at + done));
+        ssize_t got = pread(fd, (char *)to + done, (size_t)(n - done), (off_t)(at + done));
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -426,7 +426,7 @@ err_t file_compare(const char *path, const char *other, int *same, struct arena 
     for (int64_t at = 0; *same && at < n && e->code == ERR_OK; at += COMPARE_STEP) {
         int64_t step = n - at < COMPARE_STEP ? n - at : COMPARE_STEP;
         for (int i = 0; i < 2 && e->code == ERR_OK; i++)
-            read_at(fds[i], paths[i], text + i * (int64_t)COMPARE_STEP, at, step, e);
+            file_get(fds[i], paths[i], text + i * (int64_t)COMPARE_STEP, at, step, e);
         *same = e->code == ERR_OK && memcmp(text, text + COMPARE_STEP, (size_t)step) == 0;
     }
     for (int i = 0; i < 2; i++)

@@ -34,6 +34,12 @@ err_t file_cannot_at(struct err *e, const char *source, int line, const char *pa
 #define file_cannot(e, path, done, why, more, whole) \
     file_cannot_at((e), __FILE__, __LINE__, (path), (done), (why), (more), (whole))
 
+/* Local. Writes n bytes into an open file, from where it stands on. whole: as above. Errors: SYSTEM. */
+err_t file_put(int fd, const char *path, const void *bytes, int64_t n, int64_t whole, struct err *e);
+
+/* Local. Bytes [at, at + n) of an open file. Errors: SYSTEM, also where it ends before. */
+err_t file_get(int fd, const char *path, void *to, int64_t at, int64_t n, struct err *e);
+
 /* Local. Is that reason one of room? */
 int file_is_room(int why);
 

@@ -69,15 +69,7 @@ static err_t read_sample(int fd, const char *path, int64_t block, int64_t size_b
     char some[SAMPLE_BYTES];
     const int64_t at = block * SAMPLE_BYTES,
                   n = size_bytes - at < SAMPLE_BYTES ? size_bytes - at : SAMPLE_BYTES;
-    for (int64_t done = 0; done < n;) {
-        ssize_t got = pread(fd, some + done, (size_t)(n - done), (off_t)(at + done));
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return err_set(e, ERR_SYSTEM, "%s: cannot be read at byte %lld: %s", path, (long long)(at + done),
-                           got < 0 ? strerror(errno) : "it has become shorter");
-        done += got;
-    }
+    TRY(file_get(fd, path, some, at, n, e));
     *hash = XXH3_64bits(some, (size_t)n);
     return ERR_OK;
 }

@@ -11,7 +11,6 @@
 #include <time.h>
 
 enum {
-    KEEP_SHARE = 32, /* of the memory, one part in so many is for headers while a node runs that reads none */
     NAP_LEAST = 200, /* microseconds, while what is needed is not there */
     NAP_MOST = 2000,
     NAPS_OF_EACH = 16 /* before they get longer */
@@ -335,8 +334,7 @@ static void run_slot(struct across *x, int s, struct err *e)
     atomic_store(&t->last_sec, clock_sec());
     atomic_fetch_add(&t->begun, 1);
     say(x);
-    if (!d->nodes[w->slots[s].node].stage->files) /* its node wants the memory that many headers take */
-        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
+    running_trim(w, d->nodes[w->slots[s].node].stage);
     enum slot_end end = teams_slot(w, &w->slots[s], self, &x->progress, (int64_t)(n * share_done(x)), e);
     x->longest_sec[stage] = w->longest_sec;
     add(&t->busy_sec, w->busy_sec);

@@ -28,8 +28,8 @@ err_t archive_look(const struct dag *d, struct arena *scratch, struct err *e);
 
 /* Local, process 0, which alone builds it now. Builds the archive under a partial name and renames it. Every
  * node below the study's must be fresh. The tables' rows stand in the order of the DAG's nodes, so they do
- * not depend on how the work was done. Memory is bounded: what does not fit an eighth of the budget is copied
- * a few thousand rows at a time. Errors: DATA for a damaged artifact, SYSTEM. */
+ * not depend on how the work was done. Memory is bounded: what does not fit 512 MiB, or an eighth of the
+ * budget, is copied a few thousand rows at a time. Errors: DATA for a damaged artifact, SYSTEM. */
 err_t archive_build(const struct dag *d, const struct freshness *all, const struct provenance *p,
                     struct arena *scratch, struct err *e);
 

@@ -13,10 +13,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum {
-    KEEP_SHARE = 32 /* of the memory, one part in so many is for headers while stages run that read none */
-};
-
 /* Collective. The stage's last line: wall time, time of a process, rate over all, largest memory of one. */
 static void report_stage(struct work *w, const char *name, const char *units, int64_t n, double sec)
 {
@@ -50,8 +46,7 @@ static err_t run_decided(struct work *w, int k, struct err *e)
     int from = d->first[k], to = d->first[k + 1];
     const char *name = d->config->nodes[d->order[k]].name,
                *units = running_units(d->nodes[from].stage->scope);
-    if (!d->nodes[from].stage->files) /* its nodes want the memory that many headers take */
-        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
+    running_trim(w, d->nodes[from].stage);
     if (w->nslots == 0) {
         log_detail(w->r->log, "%-14s %d %s, nothing to do", name, to - from, units);
         return ERR_OK;

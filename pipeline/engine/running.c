@@ -37,6 +37,15 @@ void running_say(const struct work *w, const char *name, const char *units, cons
              t->bytes > 0 ? "/s" : "", human_bytes((double)t->peak_bytes, peak, sizeof peak));
 }
 
+void running_trim(const struct work *w, const struct stage *s)
+{
+    enum {
+        KEEP_SHARE = 32
+    }; /* of the memory, one part in so many is for headers while nodes run that read none */
+    if (!s->files)
+        headers_trim(w->r->headers, w->r->mem->budget_bytes / KEEP_SHARE);
+}
+
 const char *running_units(enum scope s)
 {
     return s == SCOPE_CHECKPOINT ? "checkpoints"

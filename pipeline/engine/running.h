@@ -76,6 +76,10 @@ err_t running_init(struct work *w, struct runner *r, const struct selection *s, 
 /* Local. The stage's last line in the log. name, units: of the stage. */
 void running_say(const struct work *w, const char *name, const char *units, const struct stage_totals *t);
 
+/* Local. Before nodes of a stage run that reads no checkpoint's header: they want the memory that many take.
+ */
+void running_trim(const struct work *w, const struct stage *s);
+
 /* Local. What a stage of this scope has nodes of, in words. */
 const char *running_units(enum scope s);
 

@@ -21,11 +21,10 @@ struct stop {
     int marked;          /* process 0: it did when the run began */
     double deadline_sec; /* of clock_sec; infinite where there is none */
     double polled_sec, looked_sec;
-    double gap_sec; /* the longest time between two agreements of this process */
-    double end_sec; /* what it takes to end, from what was measured of it */
-    double
-        keep_sec; /* from when on a node is to keep steps, a tenth of what was left; infinite without limit */
-    int asked;    /* by a signal, the limit, the file, or another process */
+    double gap_sec;  /* the longest time between two agreements of this process */
+    double end_sec;  /* what it takes to end, from what was measured of it */
+    double keep_sec; /* of a node, before it keeps steps: a tenth of what was left; infinite without limit */
+    int asked;       /* by a signal, the limit, the file, or another process */
     char why[STOP_WHY];
     MPI_Request *notices; /* to every other process, once this one is asked by itself */
     char notice[STOP_WHY];

@@ -61,8 +61,8 @@ static err_t create_dataset(struct h5 *f, const char *name, enum h5_type type, i
         while (chunk < most && (int64_t)chunk < grow_to / 32)
             chunk *= 2;
         H5Pset_chunk(create, 1, &chunk);
-        H5Pset_chunk_cache(access, 0, 0,
-                           0); /* it is written in large pieces, which need not be copied first */
+        /* It is written in large pieces, which need not be copied first. */
+        H5Pset_chunk_cache(access, 0, 0, 0);
     }
     hid_t space = H5Screate_simple(ndim, dims, grow_to > 0 ? &unlimited : NULL);
     hid_t id = H5Dcreate2(f->id, name, t, space, links, create, access);

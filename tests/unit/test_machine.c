@@ -97,7 +97,7 @@ static void seconds_and_memory(void **state)
     assert_true(machine_team_sec(&c, 8, 32) == 5 * c.agree + 3 * 2 + 2 * 4);
     assert_true(machine_team_sec(&c, 1, 4) == 2 * c.agree + 2 * 4);
     m.resident_bytes = 3;
-    m.shared_bytes = 4;
+    m.several_bytes = 4;
     assert_true(machine_resident(&m, 1) == 3 && machine_resident(&m, 2) == 4);
     int measured;
     assert_true(machine_rate(&m, &rich, RATE_TENSORS, &measured) == 5 && !measured);

@@ -317,20 +317,16 @@ static err_t say_where(struct calibration *c, struct err *e)
 }
 
 /* What a process has beside what it counts, after a study that counts next to nothing: later ones leave freed
- * memory behind. Asked of /proc: what getrusage tells is also of the program that started this one. What it
- * is more of one of several processes than of one alone is not measured, since only one of them is seen. */
+ * memory behind. Asked of /proc: what getrusage tells is also of the program that started this one. That
+ * one of several has more is not measured, since only one of them is seen. */
 static void take_resident(struct calibration *c)
 {
-    const int64_t least = 16 << 20,
-                  more = c->m->shared_bytes - c->m->resident_bytes; /* than a small program's */
+    const double least = 16 << 20; /* a small program's */
     int64_t now, peak;
     memory_resident(&now, &peak);
-    if (peak <= 0)
-        return;
-    int64_t found = (int64_t)fmax((double)least, rounded((double)peak - c->counted_bytes));
-    int several = c->r->comm->np > 1;
-    c->m->resident_bytes = several ? (found - more > least ? found - more : least) : found;
-    c->m->shared_bytes = several ? found : found + more;
+    if (peak > 0)
+        c->m->resident_bytes = c->m->several_bytes =
+            (int64_t)fmax(least, rounded((double)peak - c->counted_bytes));
 }
 
 /* Process 0's. The i-th of all studies, written and run. */

@@ -5,7 +5,6 @@
 #include "base/text.h"
 #include "formats/logits/logits.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,19 +13,6 @@ enum {
     HEAD = 128, /* bytes of an .npy's head, a multiple of 64 */
     BLOCK = 128 /* rows and columns that have a scale */
 };
-
-static err_t put(int fd, const char *path, const void *bytes, int64_t n, struct err *e)
-{
-    for (int64_t at = 0; at < n;) {
-        ssize_t wrote = write(fd, (const char *)bytes + at, (size_t)(n - at));
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return file_cannot(e, path, "written", wrote < 0 ? errno : EIO, n - at, 0);
-        at += wrote;
-    }
-    return ERR_OK;
-}
 
 /* ---- logits ---- */
 
@@ -58,7 +44,7 @@ static err_t write_rows(struct logits *l, int fd, const char *to, struct arena *
             memcpy(&bits, &x, sizeof bits);
             half[i] = (uint16_t)(bits >> 16);
         }
-        TRY(put(fd, to, half, l->vocabulary * (int64_t)sizeof *half, e));
+        TRY(file_put(fd, to, half, l->vocabulary * (int64_t)sizeof *half, 0, e));
     }
     return ERR_OK;
 }
@@ -70,7 +56,7 @@ err_t samples_halves(const char *from, const char *to, struct arena *a, struct e
     int fd = -1;
     if (logits_open(&l, from, a, e) == ERR_OK && file_create(to, &fd, e) == ERR_OK) {
         make_head(head, l.tokens, l.vocabulary);
-        if (put(fd, to, head, HEAD, e) == ERR_OK)
+        if (file_put(fd, to, head, HEAD, 0, e) == ERR_OK)
             write_rows(&l, fd, to, a, e);
         close(fd);
     }
@@ -113,8 +99,8 @@ static err_t put_head(int fd, const char *path, int64_t layers, int64_t width, s
         TRY(text_add(&head, e, " "));
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)head.used >> 8 * i);
-    TRY(put(fd, path, length, sizeof length, e));
-    return put(fd, path, head.text, head.used, e);
+    TRY(file_put(fd, path, length, sizeof length, 0, e));
+    return file_put(fd, path, head.text, head.used, 0, e);
 }
 
 /* The same codes for both sides but for what is turned. 0x7f and 0xff would be NaN. */
@@ -141,8 +127,8 @@ static err_t put_layers(int fd, const char *path, int64_t layers, int64_t width,
         scales[i] = 1e-3f;
     for (int64_t k = 0; k < layers; k++) {
         make_codes(codes, n, k, tuned);
-        TRY(put(fd, path, codes, n, e));
-        TRY(put(fd, path, scales, blocks * (int64_t)sizeof *scales, e));
+        TRY(file_put(fd, path, codes, n, 0, e));
+        TRY(file_put(fd, path, scales, blocks * (int64_t)sizeof *scales, 0, e));
     }
     return ERR_OK;
 }

@@ -13,7 +13,7 @@ struct machine machine_assume(void)
                             .processes_per_host = cores > 0 ? cores : 1,
                             .host_bytes = pages > 0 && page > 0 ? (int64_t)pages * page : (int64_t)4 << 30,
                             .resident_bytes = 50 << 20,
-                            .shared_bytes = 50 << 20,
+                            .several_bytes = 50 << 20,
                             .read_process = 1e9,
                             .read_host = 2e9,
                             .read_all = 20e9,
@@ -41,7 +41,7 @@ int64_t machine_memory(const struct machine *m, int64_t memory_bytes)
 
 double machine_resident(const struct machine *m, int np)
 {
-    return (double)(np > 1 ? m->shared_bytes : m->resident_bytes);
+    return (double)(np > 1 ? m->several_bytes : m->resident_bytes);
 }
 
 int machine_nrates(const struct stage *s)

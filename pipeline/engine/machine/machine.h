@@ -23,7 +23,7 @@ struct machine {
     const char *measured; /* when and where, in words; "": it was not */
     int64_t processes_per_host, host_bytes;
     int64_t resident_bytes; /* of a process, beside what is counted against memory_per_process */
-    int64_t shared_bytes;   /* the same, and in one of several, which share memory with each other */
+    int64_t several_bytes;  /* the same, and in one of several, which share memory with each other */
     double read_process, read_host, read_all; /* bytes/s of checkpoints: by one process, all of a host, all */
     double write_process, write_host, write_all; /* of artifacts, to the disk */
     double flops_per_sec;                        /* of stages that declare no work */

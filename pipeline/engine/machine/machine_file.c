@@ -26,7 +26,7 @@ static const struct param settings[] = {
      "that they share"},
     {"resident", PARAM_BYTES, offsetof(struct machine, resident_bytes), NULL, NULL, 1, 9e18, NULL,
      "of a process, beside what memory_per_process counts: program, libraries, MPI's and HDF5's own"},
-    {"resident_several", PARAM_BYTES, offsetof(struct machine, shared_bytes), NULL, NULL, 1, 9e18, NULL,
+    {"resident_several", PARAM_BYTES, offsetof(struct machine, several_bytes), NULL, NULL, 1, 9e18, NULL,
      "of one of several processes, which share memory"},
     RATE("read_process", read_process, "bytes/s of checkpoints that one process reads, from the disk"),
     RATE("read_host", read_host, "all processes of a host together"),
