@@ -24,6 +24,7 @@ import numpy as np
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import digestlib  # noqa: E402
 import sinewlib as lib  # noqa: E402
+import smallstudy  # noqa: E402
 
 LIMIT_SEC = 60
 KINDS = ("bit", "byte", "zeros", "rubbish", "exchanged", "foreign", "cut", "cut-page", "added", "digests", "empty")
@@ -118,27 +119,9 @@ class Campaign:
         return lib.run_sinew(0, [verb, config], cwd=self.folder, timeout=LIMIT_SEC, env=env)
 
     def make(self):
-        text = """study: s
-output: out
-memory_per_process: 1 GiB
-matrix:
-  families: [tulu-3-8b]
-  algorithms: [ppo, grpo]
-  seeds: [0]
-  base:  "ckpt/{family}/base"
-  tuned: "ckpt/{family}/{algorithm}/seed-{seed}"
-  logits: {base: "ckpt/{family}/base/logits.safetensors", tuned: "ckpt/{family}/{algorithm}/seed-{seed}/logits.safetensors"}
-stages:
-  load: {}
-  delta: {needs: [load]}
-  mask: {needs: [delta], tolerance: 1e-5}
-  rank: {needs: [delta]}
-  overlap: {needs: [mask]}
-  token-entropy: {needs: [load]}
-  report: {needs: [mask, rank, overlap, token-entropy], figures: false, html: false}
-"""
+        text = smallstudy.TEXT.replace("256 MiB", "1 GiB")
         with open(os.path.join(self.folder, "c.yaml"), "w") as f:
-            f.write(text.replace("load: {}", "synth: {scale: 0.015625, layers: 2, steps: 8, logits: 64}\n  load: {needs: [synth]}"))
+            f.write(smallstudy.with_synth(text))
         run = self.sinew("run")
         assert run.returncode == 0, run.text()
         shutil.rmtree(self.out)

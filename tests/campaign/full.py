@@ -22,6 +22,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 import digestlib  # noqa: E402
 import sinewlib as lib  # noqa: E402
+import smallstudy  # noqa: E402
 
 SLOWER = float(os.environ.get("SINEW_TEST_SLOWER", "1"))
 LIMIT_SEC = 60
@@ -29,25 +30,7 @@ KINDS = ("bytes", "files", "quota", "readonly", "remount", "removed", "renamed",
 REASONS = {"quota": 122, "readonly": 30}
 WORDS = {"bytes": "free on that file system", "files": "can hold no more files", "quota": "the disk quota is used up", "readonly": "the file system is read-only",
          "remount": "the file system is read-only"}
-CONFIG = """study: s
-output: disk/out
-memory_per_process: 256 MiB
-matrix:
-  families: [tulu-3-8b]
-  algorithms: [ppo, grpo]
-  seeds: [0]
-  base:  "ckpt/{family}/base"
-  tuned: "ckpt/{family}/{algorithm}/seed-{seed}"
-  logits: {base: "ckpt/{family}/base/logits.safetensors", tuned: "ckpt/{family}/{algorithm}/seed-{seed}/logits.safetensors"}
-stages:
-  load: {}
-  delta: {needs: [load]}
-  mask: {needs: [delta], tolerance: 1e-5}
-  rank: {needs: [delta]}
-  overlap: {needs: [mask]}
-  token-entropy: {needs: [load]}
-  report: {needs: [mask, rank, overlap, token-entropy], figures: false, html: false}
-"""
+CONFIG = smallstudy.TEXT.replace("output: out", "output: disk/out")
 # Calls that write below FULL_FOLDER fail with FULL_REASON from the FULL_AFTER-th on, in process FULL_PROCESS or (-1) in each.
 SHIM = r"""
 #define _GNU_SOURCE
@@ -146,7 +129,7 @@ class Campaign:
         """Checkpoints, the study that nothing disturbs, what it takes, and the library."""
         path = os.path.join(self.folder, "c.yaml")
         with open(path, "w") as f:
-            f.write(CONFIG.replace("load: {}", "synth: {scale: 0.015625, layers: 2, steps: 8, logits: 64}\n  load: {needs: [synth]}"))
+            f.write(smallstudy.with_synth(CONFIG))
         run = self.sinew("run")
         assert run.returncode == 0, run.text()
         shutil.rmtree(self.out)

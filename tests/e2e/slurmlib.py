@@ -41,6 +41,23 @@ MessageTimeout=60
 SlurmdTimeout=300
 JobRequeue=1
 """
+# Of seconds of work, so that there is something to interrupt.
+STUDY = """study: job
+output: out
+memory_per_process: 256 MiB
+matrix:
+  families: [qwen2.5-1.5b]
+  algorithms: [ppo, grpo, dpo]
+  seeds: [0, 1]
+  base: "models/{family}/base"
+  tuned: "models/{family}/{algorithm}/seed-{seed}"
+stages:
+  synth: {scale: 0.25, layers: 3, steps: 4}
+  load: {needs: [synth]}
+  delta: {needs: [load]}
+  mask: {needs: [delta]}
+  overlap: {needs: [mask]}
+"""
 
 
 def wanting():

@@ -13,23 +13,7 @@ import slurmlib
 
 SCRIPT = os.path.join(lib.ROOT, "jobs", "slurm", "study.sbatch")
 ARRAY = os.path.join(lib.ROOT, "jobs", "slurm", "array.sh")
-STUDY = """study: job
-output: out
-memory_per_process: 256 MiB
-matrix:
-  families: [qwen2.5-1.5b]
-  algorithms: [ppo, grpo, dpo]
-  seeds: [0, 1]
-  base: "models/{family}/base"
-  tuned: "models/{family}/{algorithm}/seed-{seed}"
-stages:
-  synth: {scale: 0.25, layers: 3, steps: 4}  # seconds of work, so that there is something to interrupt
-  load: {needs: [synth]}
-  delta: {needs: [load]}
-  mask: {needs: [delta]}
-  overlap: {needs: [mask]}
-  report: {needs: [mask, overlap], figures: false}
-"""
+STUDY = slurmlib.STUDY + "  report: {needs: [mask, overlap], figures: false}\n"
 TASKS = 20
 SMALL = """study: job
 output: out

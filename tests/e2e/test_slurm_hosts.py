@@ -10,22 +10,6 @@ import sinewlib as lib
 import slurmlib
 
 SCRIPT = os.path.join(lib.ROOT, "jobs", "slurm", "study.sbatch")
-STUDY = """study: job
-output: out
-memory_per_process: 256 MiB
-matrix:
-  families: [qwen2.5-1.5b]
-  algorithms: [ppo, grpo, dpo]
-  seeds: [0, 1]
-  base: "models/{family}/base"
-  tuned: "models/{family}/{algorithm}/seed-{seed}"
-stages:
-  synth: {scale: 0.25, layers: 3, steps: 4}  # seconds of work, so that there is something to stand still
-  load: {needs: [synth]}
-  delta: {needs: [load]}
-  mask: {needs: [delta]}
-  overlap: {needs: [mask]}
-"""
 
 
 class OnHosts(lib.Case):
@@ -45,7 +29,7 @@ class OnHosts(lib.Case):
             return ""
 
     def test_frozen(self):
-        self.write("study.yaml", STUDY)
+        self.write("study.yaml", slurmlib.STUDY)
         said = self.slurm.tell("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=1", "--output=log", SCRIPT, "study.yaml", cwd=self.dir,
                                env={"SINEW": lib.binary(), "LAUNCH": "srun", "SINEW_LOST_AFTER": "4", "SLURM_WAIT": "2"})
         number = int(said)
