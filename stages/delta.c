@@ -48,18 +48,20 @@ static void delta_plan(const struct plan_view *view, struct estimate *out)
     /* elements in all parts: of which every one may have changed, or one block where nothing is stored */
     int64_t window = update_window_blocks((enum arithmetic)p->arithmetic, view->memory_bytes);
     double held = fmin(n, (double)(p->store == DELTA_STORES_UPDATE ? PARTS * window : 1) * LAYOUT_BLOCK);
-    double ntensors = (double)(view->base->ntensors + view->tuned->ntensors);
+    double ntensors = (double)(view->base->ntensors + view->tuned->ntensors), concentration_likely;
     out->kept_bytes = 1e4 + 550 * ntensors; /* tables, measured */
     out->write_bytes += 6e4 + 2000 * ntensors;
     out->disk_bytes =
         out->write_bytes + (p->store == DELTA_STORES_UPDATE ? (0.25 - updated) * 2 * bytes * n : 0);
+    const double concentration =
+        concentration_bytes((enum arithmetic)p->arithmetic, ntensors / 2, n, &concentration_likely);
     out->process_bytes = (double)readahead_bytes(&view->read) + held * (2 * bytes + 0.125) +
                          6.0 * LAYOUT_BLOCK * 4 + walk_bytes(sizeof(struct block_totals)) + 600 * ntensors +
-                         concentration_bytes((enum arithmetic)p->arithmetic, ntensors) + 2e6;
+                         concentration + 2e6;
     double sums = fmin(walk_bytes(sizeof(struct block_totals)), ntensors / 2 * sizeof(struct block_totals));
     out->likely_bytes = out->process_bytes - (double)readahead_bytes(&view->read) -
                         held * (1.5 + 0.4 * decoded) * bytes - 6.0 * (LAYOUT_BLOCK - PIECE) * 4 -
-                        walk_bytes(sizeof(struct block_totals)) + sums;
+                        walk_bytes(sizeof(struct block_totals)) + sums - concentration + concentration_likely;
 }
 
 /* The run's working state. */

@@ -491,13 +491,18 @@ void concentration_fill(const struct concentration_survey *s, struct table *tens
     }
 }
 
-/* An open tensor's counts are of some 30 octaves. */
-double concentration_bytes(enum arithmetic arithmetic, double ntensors)
+/* An open tensor's counts are of some 30 octaves at the most, in bf16, and of a few as a rule. Of a tail's
+ * bytes two thirds are in use as a rule, and no more than a twentieth of the elements come to be in it: for
+ * the tensor, and for main, in a list that has grown to up to twice that. */
+double concentration_bytes(enum arithmetic arithmetic, double ntensors, double elements, double *likely)
 {
-    const double counts = 65536 * (ntensors < WALK_OPEN ? ntensors : WALK_OPEN),
+    const double open = ntensors < WALK_OPEN ? ntensors : WALK_OPEN,
+                 bins = 16.0 * concentration_bins(arithmetic),
                  look = walk_bytes(sizeof(struct concentration_look)) + 2 * sizeof(struct concentration_look);
-    const double tails = counts + 3 * concentration_tail_bytes(); /* main's, and those that are open */
+    const double tails = 3 * concentration_tail_bytes(); /* main's, and those that are open */
+    *likely = bins + 8192 * open;
     if (arithmetic == ARITHMETIC_BF16)
-        return 16.0 * concentration_bins(arithmetic) + counts;
-    return 16.0 * concentration_bins(arithmetic) + (look > tails ? look : tails);
+        return bins + 65536 * open;
+    *likely += fmin(tails * 2 / 3, elements / 20 * 2 * 2 * sizeof(uint32_t));
+    return bins + fmax(look, 65536 * open + tails);
 }

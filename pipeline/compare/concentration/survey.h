@@ -66,7 +66,8 @@ err_t concentration_finish(struct concentration_survey *s, int64_t window,
  * main, then of aside. */
 void concentration_fill(const struct concentration_survey *s, struct table *tensors);
 
-/* Local, pure. Bytes of memory that finding the concentration takes, about, for plans. */
-double concentration_bytes(enum arithmetic arithmetic, double ntensors);
+/* Local, pure. Bytes of memory that finding the concentration of a pair takes at the most, about, for plans:
+ * of so many tensors and elements. *likely: with the usual updates. */
+double concentration_bytes(enum arithmetic arithmetic, double ntensors, double elements, double *likely);
 
 #endif
