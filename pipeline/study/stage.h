@@ -102,7 +102,7 @@ struct stage_work {
     {            \
         0        \
     }
-enum { STAGE_WORKS = 4 };
+enum { STAGE_WORKS = 5 };
 
 /* What a node will cost, as far as headers tell. Per node, over all processes unless said otherwise. */
 struct estimate {

@@ -4,10 +4,11 @@ flushes, renames: `sinew run CONFIG --inject list` has them all) a failure, a de
 What must hold of each: it ends in time, with one message and the right status, nothing incomplete stands under a final name, and the same
 command without an injection then gives the tables of a run that nothing disturbed.
 
-  inject.py --sinew PATH [--seconds S] [--seed N] [--part I/N] [--np 0,2,3] [--what error,delay,death] [--list]
+  inject.py --sinew PATH [--seconds S] [--seed N] [--part I/N] [--np 0,2,3] [--what error,delay,death] [--each] [--list]
 
 Cases come in an order drawn by the seed (without one: by the day, so that the suite's short form goes round), as many as S seconds hold
-(12); --seconds 0 runs all, or with --part 2/4 one quarter of them. A case that does not hold is printed with how to do it again. Exit status: 0 all held, 1 not, 77 the program
+(12); --seconds 0 runs all, or with --part 2/4 one quarter of them. --each: of each site, what is done there and number of processes one case
+alone, whose process and pass are drawn, where else every process that passes has two. A case that does not hold is printed with how to do it again. Exit status: 0 all held, 1 not, 77 the program
 is built without injection."""
 import argparse
 import glob
@@ -141,6 +142,7 @@ def main():
     for name, default in (("sinew", None), ("seconds", "12"), ("seed", str(int(time.time() // 86400))), ("np", "0,2,3"),
                           ("part", "1/1"), ("what", "error,delay,death")):
         words.add_argument("--" + name, default=default)
+    words.add_argument("--each", action="store_true")
     words.add_argument("--list", action="store_true")
     words.add_argument("--verbose", action="store_true")
     asked = words.parse_args()
@@ -159,6 +161,8 @@ def main():
                 for count in {1, chance.randint(1, passes)}:
                     cases.append((np_, site, me, count, what))
     chance.shuffle(cases)
+    if asked.each:
+        cases = list({(np_, site, what): (np_, site, me, count, what) for np_, site, me, count, what in cases}.values())
     part, of = map(int, asked.part.split("/"))
     cases = cases[part - 1::of]
     if asked.list:

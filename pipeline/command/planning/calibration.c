@@ -34,6 +34,7 @@ static const char ALL_STAGES[] = "  load: {needs: [synth]}\n"
                                  "  delta-f32: {kind: delta, needs: [load], arithmetic: f32}\n"
                                  "  mask: {needs: [delta]}\n"
                                  "  rank: {needs: [delta]}\n"
+                                 "  counted: {kind: rank, needs: [delta], spectrum: none}\n"
                                  "  overlap: {needs: [mask]}\n"
                                  "  token-entropy: {needs: [load]}\n"
                                  "  report: {needs: [mask, rank, overlap, token-entropy]}\n";
