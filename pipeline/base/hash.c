@@ -1,6 +1,7 @@
 #include "base/hash.h"
 
 #include "base/file.h"
+#include "base/isa.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,46 +11,32 @@
 #define XXH_STATIC_LINKING_ONLY /* for a state on the stack */
 #include <xxhash.h>
 #ifdef SINEW_HASH_DISPATCH
-#include <immintrin.h>
 #include <xxh_x86dispatch.h> /* puts its own functions, which choose their loops, in the place of those above */
-
-/* Those loops return with the upper halves of the vector registers in use, and then every loop in SSE code
- * that follows, ours or a library's, runs at less than half its speed. */
-__attribute__((target("avx"))) static void empty_uppers(void)
-{
-    _mm256_zeroupper();
-}
-
-static void leave_lanes(void)
-{
-    if (__builtin_cpu_supports("avx"))
-        empty_uppers();
-}
-#else
-static void leave_lanes(void)
-{
-}
 #endif
+
+/* ---- those of the library that use vectors ---- */
 
 static uint64_t hash_of(const void *bytes, size_t n)
 {
     const uint64_t hash = XXH3_64bits(bytes, n);
-    leave_lanes();
+    isa_leave_vectors();
     return hash;
 }
 
 static void take_in(XXH3_state_t *state, const void *bytes, size_t n)
 {
     XXH3_64bits_update(state, bytes, n);
-    leave_lanes();
+    isa_leave_vectors();
 }
 
 static uint64_t hash_so_far(const XXH3_state_t *state)
 {
     const uint64_t hash = XXH3_64bits_digest(state);
-    leave_lanes();
+    isa_leave_vectors();
     return hash;
 }
+
+/* ---- */
 
 uint64_t hash_bytes(const void *bytes, size_t n)
 {
@@ -137,6 +124,6 @@ err_t hash_sample(const char *path, int blocks, uint64_t *hash, struct err *e)
 void hash_text(const char *text, char out[HASH_TEXT])
 {
     XXH128_hash_t h = XXH3_128bits(text, strlen(text));
-    leave_lanes();
+    isa_leave_vectors();
     snprintf(out, HASH_TEXT, "%016llx%016llx", (unsigned long long)h.high64, (unsigned long long)h.low64);
 }

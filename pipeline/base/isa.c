@@ -5,6 +5,7 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <immintrin.h>
 
 /* LZCNT and F16C, which not every compiler's __builtin_cpu_supports knows: bit 5 of ECX in leaf 0x80000001 of
  * CPUID, and bit 29 of ECX in leaf 1 (AMD and Intel manuals, CPUID). */
@@ -99,3 +100,20 @@ const void *isa_choose(const struct isa_row *rows, enum isa isa)
         rows++;
     return rows->loops;
 }
+
+#if defined(__x86_64__)
+__attribute__((target("avx"))) static void empty_uppers(void)
+{
+    _mm256_zeroupper();
+}
+
+void isa_leave_vectors(void)
+{
+    if (__builtin_cpu_supports("avx"))
+        empty_uppers();
+}
+#else
+void isa_leave_vectors(void)
+{
+}
+#endif

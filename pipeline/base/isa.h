@@ -35,6 +35,11 @@ const char *isa_name(enum isa isa);
  * every table of loops that can run here is chosen once. Returns 0 where there are no more. */
 int isa_choice(int i, enum isa *isa);
 
+/* Local. To be called after a library's loops that may leave the upper halves of the vector registers in use:
+ * every loop in SSE code that follows, ours or a library's, would run at less than half its speed. Compilers
+ * see to it for what they compile. */
+void isa_leave_vectors(void);
+
 /* Declares the tables of the loops X, each a const `type`, for all sets; those of no file are never used. */
 #define ISA_TABLES(type, x) extern const type x##_portable, x##_avx2, x##_avx512, x##_neon
 
