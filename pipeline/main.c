@@ -82,6 +82,7 @@ int main(int argc, char **argv)
     if (e.code != ERR_OK || cli_parse(&cli, nwords, words, &arena, &e) != ERR_OK || cli.verb->say ||
         cli.verb->look || launch_before_mpi(&launch, &e) != ERR_OK) {
         int status = end_without_mpi(&cli, launch.first, &arena, &e);
+        inject_end();
         arena_release(&arena);
         return status;
     }
