@@ -432,6 +432,7 @@ static err_t measure_run(struct dynamics *d, double done, double of_node, struct
         walk_start(&w, c, l, window, NULL, d->ctx->arena, e);
     TRY_ALL(c, e);
     while (walk_next(&w, e)) {
+        ctx_item(d->ctx, walk_tensor(&w));
         if (e->code == ERR_OK)
             count_blocks(d, w.from, w.to, e);
         TRY(walk_agree(&w, e));

@@ -285,6 +285,7 @@ static err_t copy_tensors(struct ctx *ctx, struct checkpoint *c, struct err *e)
         struct stored_tensor s = stored_as(&c->tensors[i]);
         struct h5_bulk *d;
         int exact;
+        ctx_item(ctx, names[i]);
         TRY(h5_array(f, names[i], stored_type(s.dtype, &exact), s.ndim, s.dims, &d, e));
         copy_rows(c, &s, ctx->comm->np, ctx->comm->me, d, &part, e);
         ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes / ctx->comm->np);
@@ -354,6 +355,7 @@ static err_t refer(struct ctx *ctx, struct checkpoint *c, struct h5 *f, char **n
             continue;
         }
         struct h5_bulk *d;
+        ctx_item(ctx, names[i]);
         TRY(h5_array(f, names[i], type, s.ndim, s.dims, &d, e));
         TRY(copy_rows(c, &s, 1, 0, d, &part, e));
         ctx_progress(ctx, (double)(i + 1) / (double)c->ntensors, 2.0 * (double)s.size_bytes);

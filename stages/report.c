@@ -390,6 +390,7 @@ static err_t draw_all(struct report *r, const struct report_params *p, struct er
         return e->code;
     TRY(path_make_dir(r->scratch, e));
     for (int64_t i = 0; i < f->n; i++) {
+        ctx_item(r->ctx, f->list[i].chart->name);
         TRY(draw(r, program, &f->list[i], e));
         ctx_progress(r->ctx, 0.5 + 0.5 * (double)i / (double)f->n, 0);
     }

@@ -220,6 +220,14 @@ static err_t policy_init(struct ctx *ctx, struct policy *y, struct arena *a, str
     return arena_array(ctx->arena, "token-entropy.histogram", p->histogram_bins, &y->histogram, e);
 }
 
+static void say_item(struct ctx *ctx, const struct policy *y, int64_t first, int64_t n)
+{
+    char item[96];
+    snprintf(item, sizeof item, "tokens %lld to %lld of the %s policy", (long long)first,
+             (long long)(first + n), y->name);
+    ctx_item(ctx, item);
+}
+
 /* Collective. The first pass: all entropies, into the artifact and, if they fit, into memory. share: progress
  * before and after. */
 static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, double share_0,
@@ -240,6 +248,7 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     for (int64_t r = 0; r < y->rounds; r++) {
         int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
         double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
+        say_item(ctx, y, first, n);
         if (e->code == ERR_OK && n > 0)
             measure_round(ctx, y, &b, first, n, nats, e);
         if (n > 0 && e->code == ERR_OK)
