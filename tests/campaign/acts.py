@@ -221,7 +221,7 @@ class Status(Verb):
 
 
 class Export(Verb):
-    words = ("export", "mask", "s.yaml", "--cell", "f/a/0", "--node", "mask", "--to", "mask.safetensors")
+    words = ("export", "mask", "s.yaml", "--cell", "f/a/0", "--node", "mask", "--to", "mask.safetensors", "--force")
 
     def begin(self):
         Verb.begin(self)

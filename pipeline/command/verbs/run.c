@@ -21,7 +21,8 @@ static err_t run_run(struct runner *r, const struct cli *c, struct err *e)
     if (c->share ||
         c->cell_index) /* its cells are the config's, some perhaps among those that were left out */
         named.cells.n = 0;
-    TRY(selection_check(&named, config, r->arena, e));
+    selection_check(&named, config, r->arena, e); /* all judge names alike; memory may fail one */
+    TRY_ALL(r->comm, e);
     return runner_run(r, &c->selection, e);
 }
 
