@@ -177,8 +177,9 @@ class Campaign:
             at, done = started + (0.2 if np else 0.02) + self.random.random() * self.seconds, False
             while process.poll() is None and time.monotonic() < started + LIMIT_SEC * SLOWER:
                 if not done and time.monotonic() > at:
-                    self.late = b"done: " in os.pread(out.fileno(), 1 << 16, 0)
                     done = change()
+                    # removing takes a while itself: what has ended before it had is over
+                    self.late = b"done: " in os.pread(out.fileno(), 1 << 16, 0)
                 time.sleep(0.0005)
             if process.poll() is None:
                 process.kill()
