@@ -239,7 +239,7 @@ class Export(Verb):
 
 
 class Compare(Act):
-    words, archive = ("compare", "models/base", "models/tuned-0", "--report", "out", "--rank", "all"), "comparison.h5"
+    words, archive = ("compare", "models/base", "models/tuned-0", "--report", "out", "--rank", "all"), "compare.h5"
 
     def make(self):
         rng = np.random.default_rng(4)

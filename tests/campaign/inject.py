@@ -5,12 +5,12 @@ What must hold of each: it ends in time, with one message and the right status, 
 command without an injection then gives the tables of a run that nothing disturbed.
 
   inject.py --sinew PATH [--seconds S] [--seed N] [--part I/N] [--np 0,2,3] [--what error,delay,death] [--each]
-            [--acts study,steps,...] [--without study,...] [--list]
+            [--acts study,steps,...] [--without study,...] [--skip N] [--list]
 
 Cases come in an order drawn by the seed (without one: by the day, so that the suite's short form goes round), as many as S seconds hold
 (12), of the first act and of one of the others; --seconds 0 runs all, or with --part 2/4 one quarter of them. --each: of each site, what
 is done there and number of processes one case alone, whose process and pass are drawn, where else every process that passes has two.
---acts: these alone; a site that an earlier act passes is that one's. --without: cases of these are left out, and of their sites. A case
+--skip: so many were done before. --acts: these alone; a site that an earlier act passes is that one's. --without: cases of these are left out, and of their sites. A case
 that does not hold is printed with how to do it again. Exit status: 0 all held, 1 not, 77 the program is built without injection."""
 import argparse
 import glob
@@ -99,7 +99,7 @@ class Campaign:
 def main():
     words = argparse.ArgumentParser()
     for name, default in (("sinew", None), ("seconds", "12"), ("seed", str(int(time.time() // 86400))), ("np", "0,2,3"),
-                          ("part", "1/1"), ("what", "error,delay,death"), ("acts", ""), ("without", "")):
+                          ("part", "1/1"), ("what", "error,delay,death"), ("acts", ""), ("without", ""), ("skip", "0")):
         words.add_argument("--" + name, default=default)
     words.add_argument("--each", action="store_true")
     words.add_argument("--list", action="store_true")
@@ -133,7 +133,7 @@ def main():
         cases = list({(np_, site, what): (campaign, np_, site, me, count, what) for campaign, np_, site, me, count, what in cases}.values())
     cases = [case for case in cases if case[0].name not in asked.without.split(",")]
     part, of = map(int, asked.part.split("/"))
-    cases = cases[part - 1::of]
+    cases = cases[part - 1::of][int(asked.skip):]
     if asked.list:
         print("\n".join("%s: %d %s:%d:%d:%s" % (case[0].name, *case[1:]) for case in cases))
         print("\n".join("not passed: " + site for site in sorted(known - passed)))
