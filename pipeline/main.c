@@ -81,8 +81,10 @@ int main(int argc, char **argv)
     }
     if (e.code != ERR_OK || cli_parse(&cli, nwords, words, &arena, &e) != ERR_OK || cli.verb->say ||
         cli.verb->look || launch_before_mpi(&launch, &e) != ERR_OK) {
+        inject_process(launch.first ? 0 : -1);
         int status = end_without_mpi(&cli, launch.first, &arena, &e);
-        inject_end();
+        if (launch.first)
+            inject_end();
         arena_release(&arena);
         return status;
     }

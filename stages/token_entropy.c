@@ -224,7 +224,7 @@ static void say_item(struct ctx *ctx, const struct policy *y, int64_t first, int
 {
     char item[96];
     snprintf(item, sizeof item, "tokens %lld to %lld of the %s policy", (long long)first,
-             (long long)(first + n), y->name);
+             (long long)(first + n - 1), y->name);
     ctx_item(ctx, item);
 }
 
@@ -248,7 +248,8 @@ static err_t measure_tokens(struct ctx *ctx, struct policy *y, struct arena *a, 
     for (int64_t r = 0; r < y->rounds; r++) {
         int64_t first = y->from + r * y->round, n = y->to - first < y->round ? y->to - first : y->round;
         double *nats = y->kept && n > 0 ? y->kept + (first - y->from) : y->buffer;
-        say_item(ctx, y, first, n);
+        if (n > 0)
+            say_item(ctx, y, first, n);
         if (e->code == ERR_OK && n > 0)
             measure_round(ctx, y, &b, first, n, nats, e);
         if (n > 0 && e->code == ERR_OK)

@@ -81,9 +81,11 @@ def write_tuned(folder, name, base, rng):
 
 
 class Act:
-    """The command `run` of a study. kept: what is there before it begins, from an undisturbed run."""
-    config, words, kept, archive, environment = CONFIG, ("run", "s.yaml"), (), "injected.h5", {}
+    """The command `run` of a study. words: its words; environment: beside the tests' own; archive: what is compared in the end."""
+    config, words, archive, environment = CONFIG, ("run", "s.yaml"), "injected.h5", {}
     processes = (0, 1, 2, 3)
+    limit = 10    # seconds within which it has to end, whatever is injected
+    long = False  # it takes too long for a sample
 
     def __init__(self, folder):
         self.folder = folder
@@ -207,17 +209,48 @@ class Plan(Verb):
         return ""
 
 
+class Cells(Verb):
+    words = ("check", "s.yaml", "--cells")
+
+
+class Calibrate(Plan):
+    """Small studies, half a minute of them."""
+    words, limit, long, processes = ("plan", "s.yaml", "--calibrate"), 180, True, (2, 3)
+
+
+class Machine(Plan):
+    """With the rates of a machine that was measured."""
+    words = ("plan", "s.yaml", "--machine", "machine.yaml")
+
+    def make(self):
+        Plan.make(self)
+        with open(self.path("machine.yaml"), "w") as f:
+            f.write("read_process: 1e9\nwrite_process: 1e9\nwork:\n  mask: {elements: 1e9}\n")
+
+
 class Verify(Verb):
     words = ("verify", "s.yaml", "--full")
 
 
+class Sample(Verb):
+    words = ("verify", "s.yaml", "--sample", "2")
+
+
 class Part(Verb):
     """One stage of one cell, made anew."""
-    words = ("run", "s.yaml", "--stage", "delta", "--cell", "f/a/0", "--force")
+    words = ("run", "s.yaml", "--stage", "delta", "--stage", "mask", "--cell", "f/a/0", "--cell", "f/a/1", "--force")
+
+
+class Share(Verb):
+    words = ("run", "s.yaml", "--share", "1/2", "--force")
+
+
+class Number(Verb):
+    words = ("run", "s.yaml", "--cell-index", "1", "--force", "--time-limit", "1h", "--take-over")
 
 
 class Status(Verb):
-    words, processes = ("status", "s.yaml", "--all"), (0,)
+    words = ("status", "s.yaml", "--all")
 
 
 class Export(Verb):
@@ -290,4 +323,5 @@ class Resume(Steps):
         shutil.copytree(self.path("killed-models"), self.path("models"), copy_function=shutil.copy2)
 
 
-ACTS = (Study, Steps, Resume, Team, Gram, Folders, Check, Plan, Verify, Part, Status, Export, Compare, Init)
+ACTS = (Study, Steps, Resume, Team, Gram, Folders, Check, Cells, Plan, Machine, Verify, Sample, Part, Share, Number, Status, Export, Compare, Init,
+        Calibrate)

@@ -25,7 +25,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import acts  # noqa: E402
 import sinewlib as lib  # noqa: E402
 
-LIMIT_SEC = 10
 SLOWER = float(os.environ.get("SINEW_TEST_SLOWER", "1"))
 
 
@@ -37,7 +36,7 @@ class Campaign:
         self.name = act.__name__.lower()
 
     def run(self, np_, *wishes):
-        return self.act.run(np_, [word for wish in wishes for word in ("--inject", wish)], 4 * LIMIT_SEC)
+        return self.act.run(np_, [word for wish in wishes for word in ("--inject", wish)], 4 * self.act.limit)
 
     def sites(self, np_):
         """(site, process, passes) of a run that nothing disturbs."""
@@ -46,7 +45,7 @@ class Campaign:
         run = self.run(np_, "trace:trace-%d" % np_)
         if run.returncode != 0:
             raise SystemExit("%s does not run on %d processes: %s" % (self.name, np_, run.text()))
-        for path in glob.glob(self.act.path("trace-%d.*" % np_)): # .-1: of a verb that does not know its process
+        for path in glob.glob(self.act.path("trace-%d.*" % np_)):
             with open(path) as f:
                 found += [line.split() for line in f]
         return [(site, int(me), int(passes)) for me, passes, site in found]
@@ -57,13 +56,14 @@ class Campaign:
         for path in glob.glob(self.act.path("passed.*")):
             os.remove(path)
         run = self.run(np_, "%s:%d:%d:%s" % (site, me, count, what), "trace:passed")
-        why = self.fault_of_run(run, np_, site, what, self.passes(site, me) < count)
+        missed = self.passes(site, me) < count and (what != "death" or os.path.exists(self.act.path("passed.%d" % me)))
+        why = self.fault_of_run(run, "%s:%d:%d:%s" % (site, me, count, what), what, missed)
         if why:
             return "%s\n%s" % (why, run.text())
         again = self.run(0)
         if again.returncode != 0 or again.errors():
             return "the next run does not complete\n%s\n---- after\n%s" % (again.text(), run.text())
-        differs = self.act.differs()
+        differs = self.differs()
         return "the next run's results differ: %s" % differs if differs else None
 
     def passes(self, site, me):
@@ -74,19 +74,26 @@ class Campaign:
         with open(path) as f:
             return sum(int(line.split()[1]) for line in f if line.split()[2] == site)
 
-    def fault_of_run(self, run, np_, site, what, missed):
-        if run.returncode == "timeout" or run.seconds > LIMIT_SEC * SLOWER + 3 * float(os.getloadavg()[0]):
+    def differs(self):
+        try:
+            return self.act.differs()
+        except OSError as e:
+            return "no result: %s" % e
+
+    def fault_of_run(self, run, wish, what, missed):
+        """missed: the process lived to its end and did not come by."""
+        if run.returncode == "timeout" or run.seconds > self.act.limit * SLOWER + 3 * float(os.getloadavg()[0]):
             return "it took %.1f s" % run.seconds
-        if lib.processes_with("s.yaml:%s" % site):
+        if lib.processes_with(wish):
             return "processes are left"
         if run.returncode == 0 and not run.errors() and missed: # who has which node is chance
-            return self.act.differs() or None
+            return self.differs() or None
         if what == "death":
             if run.returncode == 0 or run.errors():
                 return "a death is not the end of it, or it speaks"
             return None
         if run.returncode == 0 and not run.errors(): # a delay; or a failure of what can be done without
-            return self.act.differs() or None
+            return self.differs() or None
         if what == "delay":
             return "a delay is a failure"
         if run.returncode != 4:
@@ -116,17 +123,21 @@ def main():
     chance, cases, passed = random.Random(int(asked.seed)), [], set()
     picked = asked.acts.split(",") if asked.acts else [act.__name__.lower() for act in acts.ACTS]
     if not asked.acts and float(asked.seconds) > 0: # a short form: of the others one, another one by each seed
-        picked = picked[:1] + [picked[1 + int(asked.seed) % (len(picked) - 1)]]
+        short = [act.__name__.lower() for act in acts.ACTS if not act.long]
+        picked = short[:1] + [short[1 + int(asked.seed) % (len(short) - 1)]]
     for act in acts.ACTS:
         if act.__name__.lower() not in picked:
             continue
         campaign, before = Campaign(act, folder), set(passed)
         for np_ in map(int, asked.np.split(",")):
             for site, me, passes in campaign.sites(np_) if np_ in act.processes else []:
-                passed.add(site)
-                for what in asked.what.split(",") if site not in before else []: # an earlier act has it
+                passed.add((np_, site))
+                for what in asked.what.split(",") if (np_, site) not in before else []: # an earlier act has it
                     for count in {1, chance.randint(1, passes)}:
                         cases.append((campaign, np_, site, me, count, what))
+        if not any(site for np_, site in passed - before) and len(picked) == 1:
+            raise SystemExit("%s passes no site" % act.__name__)
+    passed = {site for _, site in passed}
     print("%d sites are passed" % len(passed), flush=True)
     chance.shuffle(cases)
     if asked.each:

@@ -498,11 +498,12 @@ double concentration_bytes(enum arithmetic arithmetic, double ntensors, double e
 {
     const double open = ntensors < WALK_OPEN ? ntensors : WALK_OPEN,
                  bins = 16.0 * concentration_bins(arithmetic),
-                 look = walk_bytes(sizeof(struct concentration_look)) + 2 * sizeof(struct concentration_look);
+                 looks = walk_bytes(sizeof(struct concentration_look)),
+                 own = 2 * sizeof(struct concentration_look);
     const double tails = 3 * concentration_tail_bytes(); /* main's, and those that are open */
     *likely = bins + 8192 * open;
     if (arithmetic == ARITHMETIC_BF16)
         return bins + 65536 * open;
-    *likely += fmin(tails * 2 / 3, elements / 20 * 2 * 2 * sizeof(uint32_t));
-    return bins + fmax(look, 65536 * open + tails);
+    *likely += own + fmin(tails * 2 / 3, elements / 20 * 2 * 2 * sizeof(uint32_t));
+    return bins + own + fmax(looks, 65536 * open + tails);
 }
