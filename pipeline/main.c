@@ -43,12 +43,14 @@ static int end_without_mpi(const struct cli *cli, int speaks, struct arena *a, s
 {
     if (!speaks)
         return err_status(e->code);
+    inject_process(0);
     if (e->code == ERR_OK && cli->verb->say)
         cli->verb->say(cli);
     else if (e->code == ERR_OK)
         cli->verb->look(cli, a, e);
     if (e->code != ERR_OK)
         print_error(e);
+    inject_end();
     return err_status(e->code);
 }
 
@@ -81,10 +83,7 @@ int main(int argc, char **argv)
     }
     if (e.code != ERR_OK || cli_parse(&cli, nwords, words, &arena, &e) != ERR_OK || cli.verb->say ||
         cli.verb->look || launch_before_mpi(&launch, &e) != ERR_OK) {
-        inject_process(launch.first ? 0 : -1);
         int status = end_without_mpi(&cli, launch.first, &arena, &e);
-        if (launch.first)
-            inject_end();
         arena_release(&arena);
         return status;
     }

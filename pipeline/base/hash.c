@@ -16,7 +16,7 @@
 
 /* ---- those of the library that use vectors ---- */
 
-static uint64_t hash_of(const void *bytes, size_t n)
+uint64_t hash_bytes(const void *bytes, size_t n)
 {
     const uint64_t hash = XXH3_64bits(bytes, n);
     isa_leave_vectors();
@@ -37,11 +37,6 @@ static uint64_t hash_so_far(const XXH3_state_t *state)
 }
 
 /* ---- */
-
-uint64_t hash_bytes(const void *bytes, size_t n)
-{
-    return hash_of(bytes, n);
-}
 
 uint64_t hash_parts(const struct hash_part *parts, int n)
 {
@@ -84,7 +79,7 @@ static int64_t sample_place(int64_t size_bytes, int64_t all, int64_t i, int64_t 
         return i == 0 ? 0 : all - 1;
     const int64_t from = 1 + (all - 2) * (i - 1) / (n - 2), to = 1 + (all - 2) * i / (n - 2);
     const int64_t drawn[2] = {size_bytes, i};
-    return from + (int64_t)(hash_of(drawn, sizeof drawn) % (uint64_t)(to - from));
+    return from + (int64_t)(hash_bytes(drawn, sizeof drawn) % (uint64_t)(to - from));
 }
 
 /* One block, of which a file's last may lack an end. */
@@ -95,7 +90,7 @@ static err_t read_sample(int fd, const char *path, int64_t block, int64_t size_b
     const int64_t at = block * SAMPLE_BYTES,
                   n = size_bytes - at < SAMPLE_BYTES ? size_bytes - at : SAMPLE_BYTES;
     TRY(file_get(fd, path, some, at, n, e));
-    *hash = hash_of(some, (size_t)n);
+    *hash = hash_bytes(some, (size_t)n);
     return ERR_OK;
 }
 
@@ -117,7 +112,7 @@ err_t hash_sample(const char *path, int blocks, uint64_t *hash, struct err *e)
         read_sample(fd, path, places[i], stamp.size_bytes, &hashes[i], e);
     close(fd);
     if (e->code == ERR_OK)
-        *hash = hash_of(hashes, (size_t)n * sizeof *hashes);
+        *hash = hash_bytes(hashes, (size_t)n * sizeof *hashes);
     return e->code;
 }
 

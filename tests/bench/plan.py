@@ -4,10 +4,11 @@
     plan.py SINEW FOLDER [--by wall|processor] [--runs N] [--only NAME...] [--machine FILE] [--json FILE]
 
 `sinew plan --calibrate` measures this machine with one process; the studies' checkpoints are simulated in FOLDER (3 GB, on a disk); then each
-study is planned from its headers and run, three times, with one or two processes. Of each the ratio of real to planned is told: its time, and
-the largest resident set of a process (ru_maxrss) beside what was planned for it. Targets: time within a factor of 1.5 in nine of ten,
-memory within 1.2; of the runs it is the median, of each figure. `--by wall` (the default) wants a quiet machine; `--by processor` takes processor time instead, user and system, of
-which a process that waits for another uses as much as it waits: on a machine that others use, too.
+study is planned from its headers and run, three times, with one or two processes. Of each the ratio of real to planned is told: its
+time, and the largest resident set of a process (ru_maxrss) beside what was planned for it, each the median of the runs. Targets: time
+within a factor of 1.5 in nine of ten, memory within 1.2. `--by wall` (the default) wants a quiet machine; `--by processor` takes
+processor time instead, user and system, of which a process that waits for another uses as much as it waits: on a machine that others
+use, too.
 """
 import argparse
 import json

@@ -1,6 +1,7 @@
 """What is done while failures are injected: commands that between them pass as many sites of the program as can be passed in a second or
 two each. Of each act: its folder, the command, what is put back before each case, and what must come out in the end."""
 import glob
+import json
 import os
 import shutil
 import tarfile
@@ -108,7 +109,9 @@ class Act:
 
     def begin(self):
         """The undisturbed run."""
-        good = self.run(0, timeout=120)
+        self.keep(self.run(0, timeout=120))
+
+    def keep(self, good):
         if good.returncode != 0:
             raise SystemExit("%s: does not run: %s" % (type(self).__name__, good.text()))
         os.rename(self.path("out"), self.path("good"))
@@ -143,6 +146,7 @@ class Steps(Act):
 class Team(Act):
     """A matrix that is laid out over all processes."""
     config, processes = TEAM, (2, 3)
+    several = {"MEMORY": "64 MiB"}  # of each of several processes
 
     def make(self):
         rng = np.random.default_rng(3)
@@ -150,15 +154,13 @@ class Team(Act):
         write_tuned(self.folder, "tuned", base, rng)
 
     def run(self, np_, words=(), timeout=40):
-        self.environment = {"MEMORY": "64 MiB"} if np_ > 1 else {}
+        self.environment = self.several if np_ > 1 else {}
         return Act.run(self, np_, words, timeout)
 
 
 class Gram(Team):
     """The same, where each has the memory: they add up one Gram matrix."""
-
-    def run(self, np_, words=(), timeout=40):
-        return Act.run(self, np_, words, timeout)
+    several = {}
 
 
 class Folders(Act):
@@ -174,7 +176,6 @@ class Folders(Act):
         self.config += "stages:\n  load: {}\n  delta: {needs: [load], unmatched: skip, coverage: any}\n"
 
     def pairs(self):
-        import json
         with open(os.path.join(lib.ROOT, "tests", "trainers", "cases.json")) as f:
             return [(os.path.join("folders", case["base"]), os.path.join("folders", case["tuned"])) for case in json.load(f) if "truth" in case]
 
@@ -183,14 +184,11 @@ class Verb(Act):
     """Another verb on a study that has been run, which it does not change: it has to end well in the end."""
 
     def begin(self):
-        good = lib.run_sinew(0, ["run", "s.yaml"], cwd=self.folder)
-        if good.returncode != 0:
-            raise SystemExit("%s: does not run: %s" % (type(self).__name__, good.text()))
-        os.rename(self.path("out"), self.path("good"))
+        self.keep(lib.run_sinew(0, ["run", "s.yaml"], cwd=self.folder))
         self.clear()
 
     def clear(self):
-        shutil.rmtree(self.path("out"), ignore_errors=True)
+        Act.clear(self)
         shutil.copytree(self.path("good"), self.path("out"))
 
 
@@ -302,7 +300,6 @@ class Resume(Steps):
 
     def begin(self):
         Steps.begin(self)
-        self.clear = lambda: Steps.clear(self)
         self.run(0, ("--inject", "trace:trace"), 120)
         with open(self.path("trace.0")) as f:
             sites = [line.split() for line in f]
@@ -315,7 +312,6 @@ class Resume(Steps):
             raise SystemExit("resume: no kill leaves steps of a node")
         os.rename(self.path("out"), self.path("killed"))
         shutil.move(self.path("models"), self.path("killed-models"))
-        del self.clear
 
     def clear(self):
         Steps.clear(self)

@@ -10,8 +10,8 @@ command without an injection then gives the tables of a run that nothing disturb
 Cases come in an order drawn by the seed (without one: by the day, so that the suite's short form goes round), as many as S seconds hold
 (12), of the first act and of one of the others; --seconds 0 runs all, or with --part 2/4 one quarter of them. --each: of each site, what
 is done there and number of processes one case alone, whose process and pass are drawn, where else every process that passes has two.
---skip: so many were done before. --acts: these alone; a site that an earlier act passes is that one's. --without: cases of these are left out, and of their sites. A case
-that does not hold is printed with how to do it again. Exit status: 0 all held, 1 not, 77 the program is built without injection."""
+--skip: so many were done before. --acts: these alone; a site that an earlier act passes is that one's. --without: cases of these are left
+out, and of their sites. A case that does not hold is printed with how to do it again. Exit status: 0 all held, 1 not, 77 the program is built without injection."""
 import argparse
 import glob
 import os
@@ -48,6 +48,8 @@ class Campaign:
         for path in glob.glob(self.act.path("trace-%d.*" % np_)):
             with open(path) as f:
                 found += [line.split() for line in f]
+        if not found:
+            raise SystemExit("%s passes no site on %d processes" % (self.name, np_))
         return [(site, int(me), int(passes)) for me, passes, site in found]
 
     def fault(self, np_, site, me, count, what):
@@ -135,8 +137,6 @@ def main():
                 for what in asked.what.split(",") if (np_, site) not in before else []: # an earlier act has it
                     for count in {1, chance.randint(1, passes)}:
                         cases.append((campaign, np_, site, me, count, what))
-        if not any(site for np_, site in passed - before) and len(picked) == 1:
-            raise SystemExit("%s passes no site" % act.__name__)
     passed = {site for _, site in passed}
     print("%d sites are passed" % len(passed), flush=True)
     chance.shuffle(cases)

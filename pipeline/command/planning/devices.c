@@ -24,7 +24,7 @@ enum {
     LOAD_COLUMNS = 768,
     LOAD_ROWS = 512
 };
-static const double LONGEST_SEC = 8; /* of a measurement of a disk, all passes */
+static const double LONGEST_SEC = 8; /* of all passes over a disk, beside its flushes */
 
 static err_t failed(const char *what, const char *path, struct err *e)
 {
@@ -77,28 +77,34 @@ static err_t read_once(const char *path, int64_t at, char *piece, double *rate, 
     return e->code;
 }
 
-/* Of all passes together; the file is left for reading it. */
-static err_t write_file(const char *path, char *piece, double *rate, struct err *e)
+/* The rate of as many bytes in each pass. */
+static double rate_of_passes(const double rates[PASSES])
 {
     double sec_per_byte = 0;
+    for (int i = 0; i < PASSES; i++)
+        sec_per_byte += 1 / fmax(1, rates[i]) / PASSES;
+    return 1 / sec_per_byte;
+}
+
+/* The file is left for reading it. */
+static err_t write_file(const char *path, char *piece, double *rate, struct err *e)
+{
+    double rates[PASSES];
     for (int i = 0; i < PASSES; i++) {
         if (i > 0)
             unlink(path);
-        TRY(write_once(path, piece, rate, e));
-        sec_per_byte += 1 / *rate / PASSES;
+        TRY(write_once(path, piece, &rates[i], e));
     }
-    *rate = 1 / sec_per_byte;
+    *rate = rate_of_passes(rates);
     return ERR_OK;
 }
 
 static err_t read_file(const char *path, int64_t at, char *piece, double *rate, struct err *e)
 {
-    double sec_per_byte = 0;
-    for (int i = 0; i < PASSES; i++) {
-        TRY(read_once(path, at, piece, rate, e));
-        sec_per_byte += 1 / fmax(1, *rate) / PASSES;
-    }
-    *rate = 1 / sec_per_byte;
+    double rates[PASSES];
+    for (int i = 0; i < PASSES; i++)
+        TRY(read_once(path, at, piece, &rates[i], e));
+    *rate = rate_of_passes(rates);
     return ERR_OK;
 }
 
