@@ -45,8 +45,9 @@ static void tell(struct verify *v, const char *path, const char *what)
     printf("damaged  %s: %s\n", path, what);
 }
 
-/* Process 0. What there is to be read. What cannot be opened as a file with digests is told at once. */
-static void list_files(struct verify *v)
+/* Process 0. What there is to be read. What is no file with digests is told at once; a failure of the system
+ * to open one says nothing of it. */
+static err_t list_files(struct verify *v, struct err *e)
 {
     for (int i = 0; i < v->n; i++) {
         struct verify_file *f = &v->files[i];
@@ -62,6 +63,8 @@ static void list_files(struct verify *v)
         v->counts->files++;
         f->nblocks = -2;
         if (digest_open(path, v->arena, &d, &met) != ERR_OK) {
+            if (met.code != ERR_DATA)
+                return err_set(e, met.code, "%s", met.text);
             size_t n = strlen(path);
             const char *why = strncmp(met.text, path, n) == 0 ? met.text + n + 2 : met.text;
             char text[WHERE];
@@ -74,6 +77,7 @@ static void list_files(struct verify *v)
         v->counts->bytes += f->bytes;
         digest_close(d);
     }
+    return ERR_OK;
 }
 
 /* Local. The pieces of a file that are this process's; `piece` counts through all files. */
@@ -200,7 +204,7 @@ err_t verify_files(struct runner *r, struct verify_counts *counts, struct err *e
     arena_init(&arena, r->mem);
     arena_array(&arena, "verify.files", v.n, &v.files, e);
     if (r->comm->me == 0 && e->code == ERR_OK)
-        list_files(&v);
+        list_files(&v, e);
     if (comm_agree(r->comm, e) == ERR_OK) {
         comm_bcast(r->comm, v.files, v.n * (int64_t)sizeof *v.files, 0);
         progress_start(&v.progress, r->log, "verify", "files", v.n);
